@@ -1,0 +1,49 @@
+"""How much the run is above what it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tlplug import Evidence, NotMeasured, TransferMetric, compare_paired
+
+PREFIX = "example_scores/baseline/"
+
+
+class TransferGain(TransferMetric):
+    """Gain over each baseline, with an interval.
+
+    For each baseline b, with s(.) the primary score as the mean of per-example scores over the same n
+    test examples: `<b>` = s(run) - s(b) and `<b>/low`, `<b>/high` its 95% percentile interval over
+    resampled examples (Efron & Tibshirani 1993; Koehn 2004 for pairing); `<b>/error_reduction` =
+    (s(run) - s(b)) / (1 - s(b)), left out where the baseline makes no error or scores are not in [0, 1].
+    """
+
+    contract = 1
+    needs = frozenset({"example_scores/after"})
+    higher_is_better = True
+
+    @dataclass
+    class Config:
+        resamples: int = 10_000
+        seed: int = 0
+
+        def __post_init__(self) -> None:
+            if self.resamples < 100:
+                raise ValueError(f"resamples is {self.resamples}; an interval needs at least 100")
+
+    def measure(self, evidence: Evidence) -> dict[str, float]:
+        baselines = sorted(name.removeprefix(PREFIX) for name in evidence if name.startswith(PREFIX))
+        if not baselines:
+            raise NotMeasured("no baseline was run: transfer.baselines is empty")
+        values: dict[str, float] = {}
+        for name in baselines:
+            values |= self._against(name, evidence["example_scores/after"], evidence[PREFIX + name])
+        return values
+
+    def _against(self, name, run, baseline) -> dict[str, float]:  # type: ignore[no-untyped-def]
+        found = compare_paired(run, baseline, resamples=self.config.resamples, seed=self.config.seed)
+        values = {name: found.difference, f"{name}/low": found.low, f"{name}/high": found.high}
+        error = 1.0 - found.against
+        if 0.0 < error <= 1.0:
+            values[f"{name}/error_reduction"] = found.difference / error
+        return values

@@ -1,0 +1,68 @@
+"""A linear classifier on features that do not move."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from tlplug import AdaptContext, BaseInfo, Capabilities, OptimizerSettings, Strategy, UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
+    from tlplug_plugins.strategies.modules.probe import Probe
+
+WEIGHTS, FORMAT = "probe.safetensors", "probe.json"
+
+
+class LinearProbe(Strategy):
+    """A linear classifier on the features of the untouched base model.
+
+    logits = W mean_t(h_t) + b over the frozen trunk's last hidden states h [T, D] (Alain & Bengio 2017):
+    what can be read off the base model as it is. Take it as a baseline, where the base model must stay
+    untouched, or where there is hardly any data. Features are the mean over real tokens: the pooler of a
+    BERT-like model was trained for something else.
+    """
+
+    contract = 1
+    optimizer_defaults = OptimizerSettings(learning_rate=1e-2, weight_decay=0.01, schedule="linear", warmup=0.1)
+    capabilities = Capabilities(heads=frozenset({"classification"}))
+    saves = "probe"
+
+    def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
+        from tlplug_plugins.strategies.modules.probe import Probe
+
+        pretrained = cast("PreTrainedModel", model)
+        config = pretrained.config
+        trunk = pretrained.base_model.requires_grad_(False)
+        return Probe(trunk, config.get_text_config().hidden_size, config.num_labels)
+
+    def frozen_prefix(self, model: nn.Module) -> nn.Module:
+        return cast("Probe", model).prefix
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """`probe.safetensors` (weight [K, D], bias [K]) and `probe.json` (what it reads)."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = cast("Probe", model)
+        save_file({name: tensor.contiguous() for name, tensor in probe.classifier.state_dict().items()}, folder / WEIGHTS)
+        config = probe.prefix.trunk.config
+        form = {"version": 1, "pooling": "mean", "layer": "last", "id2label": config.id2label, "base": config.name_or_path}
+        (folder / FORMAT).write_text(json.dumps(form, indent=2) + "\n", encoding="utf-8")
+
+    def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
+        from safetensors.torch import load_file
+
+        from tlplug_plugins.strategies.modules.probe import Probe
+
+        form = json.loads((folder / FORMAT).read_text(encoding="utf-8"))
+        if form["version"] != 1:
+            raise UsageError(f"{folder / FORMAT}: format version {form['version']}; this tlplug reads version 1")
+        weights = load_file(folder / WEIGHTS)
+        labels, features = weights["weight"].shape
+        probe = Probe(cast("PreTrainedModel", model).base_model.requires_grad_(False), features, labels)
+        probe.classifier.load_state_dict(weights)
+        return probe

@@ -1,0 +1,1 @@
+"""Torch modules of strategies; imported where they are used."""

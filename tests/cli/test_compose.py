@@ -1,0 +1,177 @@
+"""What a command line means, and the errors for what it does not."""
+
+import sys
+from dataclasses import fields
+
+import pytest
+from tlplug.config import Composer, build
+from tlplug.config.compose import GROUPS, key_paths
+from tlplug.contracts import TrainerSettings, UsageError
+
+BASIC = ["strategy=lora", "task=sentiment"]
+
+
+@pytest.fixture(scope="module")
+def composer():
+    with Composer() as found:
+        yield found
+
+
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_all_signs_mean_the_same(composer, sign):
+    words = [f"{sign}strategy=qlora", f"{sign}task=sentiment", f"{sign}seed=7", f"{sign}data.columns.text=review"]
+    config = composer.compose(words)
+    assert (config.strategy.name, config.task, config.seed) == ("qlora", "sentiment", 7)
+    assert config.data.columns.text == "review"
+
+
+def test_groups_can_be_exchanged_over_a_preset(composer):
+    config = composer.compose([*BASIC, "data=sst2", "metric=[cost]", "logger=[csv,wandb]", "trainer=ddp"])
+    assert config.data.columns.text == "sentence"
+    assert list(config.metric) == ["cost"] and list(config.logger) == ["csv", "wandb"]
+    assert config.trainer.strategy == "ddp"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "say strategy=... and task=..."),
+        (["task=sentiment"], "low-rank updates"),
+        (["strategy=lora"], "for or against"),
+        (["+stratgey=qlora", "task=sentiment"], "Did you mean 'strategy'"),
+        (["strategy=qlroa", "task=sentiment"], "Did you mean 'qlora'"),
+        (["strategy=lora", "task=sentimet"], "Did you mean 'sentiment'"),
+        ([*BASIC, "strategy.rnak=4"], "Did you mean 'strategy.rank'"),
+        ([*BASIC, "+strategy.rnak=4"], "Did you mean 'strategy.rank'"),
+        ([*BASIC, "++trainer.max_epoch=4"], "Did you mean 'trainer.max_epochs'"),
+        ([*BASIC, "strategy.rank=many"], "strategy.rank=many"),
+        ([*BASIC, "trainer.max_epochs=1.5"], "trainer.max_epochs"),
+        ([*BASIC, "strategy.name=full"], "no key 'strategy.name'"),
+        ([*BASIC, "seed=1,2"], "add -m"),
+        ([*BASIC, "seed=[1"], "cannot read 'seed=[1'"),
+        ([*BASIC, "evaluate"], "neither a command nor key=value"),
+        ([*BASIC, "metric=[cots]"], "Did you mean 'cost'"),
+        ([*BASIC, "~seed"], "no key 'seed'"),
+        ([*BASIC, "logger.csv.folder=x"], "logger.csv.folder"),
+        ([*BASIC, "strategy._target_=os.system"], "no key 'strategy._target_'"),
+    ],
+)
+def test_wrong_words_get_one_clear_error(composer, words, says):
+    with pytest.raises(UsageError) as error:
+        composer.compose(words)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["strategy.rank=0"], "rank is 0"),
+        (["strategy.dropout=1.0"], "dropout is 1.0"),
+        (["strategy.target_modules=5"], "target_modules is 5"),
+        (["data=files"], "data.path has no value"),
+        (["model=custom"], "model.source has no value"),
+        (["transfer.baselines=[scrtach]"], "Did you mean 'scratch'"),
+        (["metric.transfer_gain.resamples=3"], "at least 100"),
+    ],
+)
+def test_values_of_no_use_are_found_before_anything_loads(composer, words, says):
+    with pytest.raises(UsageError) as error:
+        build(composer.compose([*BASIC, *words]))
+    assert says in str(error.value)
+
+
+def test_a_job_has_the_plugins_objects_and_typed_settings(composer):
+    job = build(composer.compose([*BASIC, "strategy.rank=3", "transfer.baselines=[trivial,scratch]"]))
+    assert job.strategy.config.rank == 3 and job.strategy.config.alpha == 16.0
+    assert job.baselines["trivial"] is None and type(job.baselines["scratch"]).__name__ == "Scratch"
+    assert isinstance(job.trainer, TrainerSettings) and job.trainer.max_epochs > 0
+    assert [plugin.name for plugin in job.plugins][:2] == ["lora", "classification"]
+
+
+def test_a_class_that_is_not_packaged_is_chosen_by_its_dotted_path(composer, tmp_path, monkeypatch):
+    (tmp_path / "mine_here.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from tlplug import OptimizerSettings, Strategy\n"
+        "class Mine(Strategy):\n"
+        "    contract = 1\n"
+        "    optimizer_defaults = OptimizerSettings(1e-3, 0.0, 'linear', 0.0)\n"
+        "    @dataclass\n"
+        "    class Config:\n"
+        "        depth: int = 2\n"
+        "    def adapt(self, model, context):\n"
+        "        return model\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    job = build(composer.compose(["strategy=mine_here.Mine", "task=sentiment", "strategy.depth=5"]))
+    assert job.strategy.config.depth == 5
+    sys.modules.pop("mine_here")
+
+
+def one_edit(word):
+    """The word with its last two letters exchanged, or one doubled where they are the same."""
+    swapped = word[:-2] + word[-1] + word[-2]
+    return swapped if len(word) > 1 and swapped != word else word + word[-1]
+
+
+def every_key():
+    with Composer() as composer:
+        choices = {group: composer.choices(group) for group in GROUPS}
+        whole = [f"metric=[{','.join(choices['metric'])}]", f"logger=[{','.join(choices['logger'])}]"]
+        keys = set()
+        for strategy in choices["strategy"]:
+            for task in choices["task"]:
+                words = [f"strategy={strategy}", f"task={task}", *whole]
+                found = key_paths(composer.compose(words))
+                keys |= {(strategy, task, key) for key in found if strategy == "lora" or key.startswith("strategy.")}
+        return sorted(keys), choices
+
+
+KEYS, CHOICES = every_key()
+
+
+@pytest.mark.parametrize(("strategy", "task", "key"), KEYS, ids=lambda value: value)
+def test_every_key_misspelt_by_one_edit_is_an_error(composer, strategy, task, key):
+    parent, _, last = key.rpartition(".")
+    wrong = ".".join(part for part in (parent, one_edit(last)) if part)
+    with pytest.raises(UsageError):
+        job = composer.compose([f"strategy={strategy}", f"task={task}", f"+{wrong}=1"])
+        # Columns are the head's to check, once it is known.
+        from tlplug.data.source import read_splits
+
+        read_splits(build(job).data, build(job).head.columns)
+
+
+@pytest.mark.parametrize(("group", "choice"), [(group, name) for group in GROUPS for name in CHOICES[group]])
+def test_every_choice_misspelt_by_one_edit_is_an_error(composer, group, choice):
+    wrong = f"[{one_edit(choice)}]" if group in ("metric", "logger") else one_edit(choice)
+    others = [word for word in BASIC if not word.startswith(f"{group}=")]
+    with pytest.raises(UsageError, match=f"Did you mean '{choice}'"):
+        composer.compose([*others, f"{group}={wrong}"])
+
+
+@pytest.mark.parametrize("choice", [f"{g}={c}" for g in ("data", "model", "trainer") for c in CHOICES[g]])
+def test_every_shipped_choice_composes(composer, choice):
+    assert composer.compose([*BASIC, choice])
+
+
+def test_trainer_keys_are_arguments_of_lightning_with_its_defaults_but_ours():
+    import inspect
+
+    from lightning import Trainer
+
+    theirs = inspect.signature(Trainer.__init__).parameters
+    ours = {field.name: field.default for field in fields(TrainerSettings)}
+    assert set(ours) <= set(theirs)
+    differs = {name for name, value in ours.items() if value != theirs[name].default}
+    assert differs == {"precision", "max_epochs", "log_every_n_steps", "gradient_clip_val"}
+
+
+def test_composing_does_not_load_torch():
+    import subprocess
+
+    code = (
+        "import sys; from tlplug.config import Composer\n"
+        "with Composer() as c: c.compose(['strategy=qlora', 'task=sentiment'])\n"
+        "assert not {'torch', 'transformers', 'lightning', 'peft', 'datasets', 'wandb'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,92 @@
+"""Fixtures: a tiny base model made from a config, a few rows, and no way to the network or the user's caches."""
+
+import os
+
+os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="offline", TOKENIZERS_PARALLELISM="false")
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+POSITIVE = "warm tender bright lovely moving crisp joyful witty superb radiant".split()
+NEGATIVE = "leaden clumsy tedious flat grim stale hollow messy dreary limp".split()
+PLAIN = "the film was and its ending felt to me with a plot scene actor score camera".split()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("TLPLUG_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def make_rows(count, seed=0):
+    """Rows whose label can be learnt by a tiny model: each holds two words of its label's list."""
+    import random
+
+    draw = random.Random(seed)
+    rows = []
+    for number in range(count):
+        label = ("negative", "positive")[number % 2]
+        words = draw.sample(PLAIN, draw.randint(3, 8)) + draw.sample(POSITIVE if number % 2 else NEGATIVE, 2)
+        draw.shuffle(words)
+        rows.append({"id": number, "text": " ".join(words), "label": label})
+    return rows
+
+
+def write_rows(folder, train=48, validation=16, test=24):
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, (name, count) in enumerate({"train": train, "validation": validation, "test": test}.items()):
+        rows = [{"text": row["text"], "label": row["label"]} for row in make_rows(count, seed)]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rows_folder(tmp_path_factory):
+    return write_rows(tmp_path_factory.mktemp("rows"))
+
+
+def make_tokenizer():
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {word: index for index, word in enumerate(specials + PLAIN + POSITIVE + NEGATIVE)}
+    core = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    core.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
+    )
+    names = dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], specials, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=64, **names)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """A two-layer BERT of width 64 (bitsandbytes packs blocks of 64) with random weights, as a base model's folder."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    tokenizer = make_tokenizer()
+    torch.manual_seed(1234)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=128,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tiny_folder):
+    from tlplug.base_model import find_base
+    from tlplug.contracts import ModelSettings
+
+    return find_base(ModelSettings(source=str(tiny_folder)))

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import bootstrap
+from tlplug.comparison import Comparison, compare_paired, judge, resampled_means
+
+
+def test_interval_agrees_with_scipy():
+    draw = np.random.default_rng(1)
+    run, other = draw.integers(0, 2, 300).astype(float), draw.integers(0, 2, 300).astype(float)
+    ours = compare_paired(run, other, resamples=20_000)
+    theirs = bootstrap((run - other,), np.mean, n_resamples=20_000, method="percentile", rng=0).confidence_interval
+    assert ours.difference == pytest.approx(np.mean(run) - np.mean(other))
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.006)
+
+
+def test_resampled_means_have_the_bootstrap_s_moments():
+    values = np.array([0.0, 0.0, 1.0, -1.0, 0.25])
+    means = resampled_means(values, 200_000, np.random.default_rng(0))
+    assert means.mean() == pytest.approx(values.mean(), abs=0.005)
+    assert means.var() == pytest.approx(values.var() / len(values), rel=0.02)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+@settings(deadline=None, max_examples=50)
+def test_swapping_the_two_turns_the_sign(pairs):
+    run, other = ([float(pair[side]) for pair in pairs] for side in (0, 1))
+    there, back = compare_paired(run, other, resamples=500), compare_paired(other, run, resamples=500)
+    assert there.difference == pytest.approx(-back.difference)
+    assert there.low <= there.difference + 1e-12 and there.difference <= there.high + 1e-12
+
+
+def test_same_predictions_have_an_interval_of_zero():
+    found = compare_paired([1.0, 0.0, 1.0], [1.0, 0.0, 1.0])
+    assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("run", "other"), [([], []), ([1.0], [1.0, 0.0])])
+def test_what_is_not_paired_is_refused(run, other):
+    with pytest.raises(ValueError, match="one length above 0"):
+        compare_paired(run, other)
+
+
+def comparison(difference, low, high, against=0.5):
+    return Comparison(difference, low, high, against)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "label"), [(0.01, 0.2, "positive"), (-0.2, -0.01, "negative"), (-0.1, 0.1, "inconclusive")]
+)
+def test_verdict_follows_the_interval_against_scratch(low, high, label):
+    middle = (low + high) / 2
+    others = {"trivial": comparison(0.4, 0.3, 0.5, 0.9), "scratch": comparison(middle, low, high)}
+    found = judge(others, "accuracy")
+    assert (found.label, found.against, found.difference) == (label, "scratch", middle)
+    assert f"{100 * abs(middle):.1f} points" in found.text
+
+
+def test_without_scratch_the_best_baseline_is_named_and_said_so():
+    others = {"trivial": comparison(0.3, 0.2, 0.4, 0.5), "linear_probe": comparison(0.1, 0.05, 0.2, 0.7)}
+    found = judge(others, "accuracy")
+    assert (found.label, found.against) == ("positive", "linear_probe")
+    assert "linear_probe" in found.text and "was not run" in found.text
+
+
+def test_where_lower_is_better_a_lower_score_is_positive():
+    found = judge({"scratch": comparison(-2.0, -3.0, -1.0, 9.0)}, "perplexity", higher_is_better=False)
+    assert found.label == "positive" and found.difference == -2.0
+
+
+def test_nothing_to_compare_with_is_no_verdict():
+    assert judge({}, "accuracy").label == "none"

@@ -1,0 +1,52 @@
+import itertools
+
+import pytest
+import torch
+from tests.conftest import make_rows
+from tlplug.contracts import AdaptContext
+from tlplug.module import TransferModule
+from tlplug.registry import Registry
+
+STRATEGIES = Registry().names("strategy")
+
+
+@pytest.fixture(scope="session")
+def head():
+    found = Registry().find("head", "classification").load()()
+    return found.with_labels(found.label_space(make_rows(4)))
+
+
+@pytest.fixture(scope="session")
+def batch(head, tiny_base):
+    return head.collate(head.encode(make_rows(8), tiny_base), tiny_base)
+
+
+@pytest.fixture
+def adapted(head, tiny_base, batch):
+    """A function: strategy's name -> (strategy, freshly adapted model, the module that trains it)."""
+
+    def build(name, seed=0, **fields):
+        torch.manual_seed(seed)
+        cls = Registry().find("strategy", name).load()
+        strategy = cls(cls.Config(**fields))
+        context = AdaptContext(head, tiny_base, seed, lambda: itertools.repeat(batch), torch.device("cpu"))
+        model = strategy.adapt(head.load_model(tiny_base, strategy.load_options(head)), context)
+        module = TransferModule(model, strategy, head, strategy.optimizer_defaults, 10, {}).train()
+        return strategy, model, module
+
+    return build
+
+
+@pytest.fixture
+def two_steps(batch):
+    """Takes two optimizer steps as the module configures them, without the schedule's warm-up."""
+
+    def take(module):
+        settings = module.settings
+        optimizer = module.strategy.optimizer(module.strategy.parameter_groups(module.model, settings), settings)
+        for _ in range(2):
+            optimizer.zero_grad()
+            module.strategy.training_step(module.model, module.head, {"main": batch}).loss.backward()
+            optimizer.step()
+
+    return take

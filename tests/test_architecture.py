@@ -1,0 +1,115 @@
+"""Imports go one way, as docs/architecture.md shows."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE, PLUGINS = ROOT / "tlplug", ROOT / "plugins"
+HEAVY = {"torch", "transformers", "peft", "lightning", "datasets", "wandb", "bitsandbytes", "torchmetrics"}
+
+# A room -> the rooms it may import. Leaves, which import contracts at most, may be imported by every room
+# that stands above them here.
+LEAVES = {"contracts", "processes", "cache", "comparison", "layers"}
+MAY_IMPORT = {
+    "contracts": set(),
+    "processes": set(),
+    "cache": set(),
+    "comparison": {"contracts"},
+    "layers": {"contracts"},
+    "registry": {"contracts"},
+    "config": {"contracts", "registry"},
+    "base_model": {"contracts"},
+    "data": {"contracts", "processes"},
+    "module": {"contracts", "processes"},
+    "evidence": {"contracts"},
+    "cost": {"contracts"},
+    "loggers": {"contracts"},
+    "report": {"contracts", "comparison"},
+    "run_directory": {"contracts", "cache"},
+    "console": {"contracts", "cost", "report"},
+    "plugin_list": {"contracts", "registry"},
+    "training": {"contracts", "base_model", "cost", "data", "module", "evidence"},
+    "baselines": {"contracts", "cache", "processes", "training"},
+    "run": LEAVES
+    | {"base_model", "data", "evidence", "loggers", "report", "console", "training", "baselines", "run_directory"}
+    | {"config"},
+    "sweep": {"contracts", "config", "run_directory"},
+    "cli": {"contracts", "config", "run", "sweep", "plugin_list", "registry"},
+    "__main__": {"cli"},
+}
+LIGHT = ["contracts", "registry", "config", "cli", "plugin_list"]
+
+
+def files(folder):
+    return sorted(folder.rglob("*.py"))
+
+
+def imported(path, top_level_only=False):
+    """Dotted names of the modules that a file imports, those under TYPE_CHECKING left out of the top level."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "tlplug":
+                yield from (f"tlplug.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+def room(path):
+    return path.relative_to(CORE).parts[0].removesuffix(".py")
+
+
+def test_every_room_is_in_the_table():
+    assert {room(path) for path in files(CORE)} - {"__init__"} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", files(CORE), ids=lambda path: str(path.relative_to(ROOT)))
+def test_core_imports_go_one_way(path):
+    own = room(path)
+    for name in imported(path):
+        parts = name.split(".")
+        assert parts[0] not in ("tlplug_plugins", "plugins"), f"the core imports a plugin: {name}"
+        if parts[0] != "tlplug" or own == "__init__" or len(parts) == 1 or parts[1] in (own, "__version__"):
+            continue
+        assert parts[1] in MAY_IMPORT[own], f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", files(PLUGINS), ids=lambda path: str(path.relative_to(ROOT)))
+def test_plugins_import_public_names_only(path):
+    import tlplug
+
+    kind = path.relative_to(PLUGINS).parts[0]
+    for name in imported(path):
+        if name.startswith("tlplug."):
+            assert name.removeprefix("tlplug.") in tlplug.__all__, f"{path} imports {name}"
+        if name.startswith("tlplug_plugins."):
+            assert name.split(".")[1] == kind, f"{path} imports from another kind: {name}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in files(CORE) if room(path) in LIGHT]
+    + [path for path in files(PLUGINS) if "modules" not in path.parts],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_nothing_heavy_at_module_level(path):
+    assert not HEAVY & {name.split(".")[0] for name in imported(path, top_level_only=True)}
+
+
+def test_packages_are_all_listed_for_the_wheel():
+    import tomllib
+
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    homes = {"tlplug": CORE, "tlplug_plugins": PLUGINS, "tlplug_conf": ROOT / "conf"}
+    expected = {
+        ".".join([name, *init.parent.relative_to(home).parts])
+        for name, home in homes.items()
+        for init in home.rglob("__init__.py")
+    }
+    assert set(setuptools["packages"]) == expected

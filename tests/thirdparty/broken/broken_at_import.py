@@ -1,0 +1,1 @@
+raise ImportError("libnothing.so.7 is not there")

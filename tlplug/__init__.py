@@ -1,0 +1,71 @@
+"""tlplug: adapt a pretrained model, and know what transferred.
+
+The public names for plugin authors and scripts. What needs torch is imported when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tlplug.contracts import (
+    AdaptContext,
+    BaseInfo,
+    Batch,
+    Capabilities,
+    Evidence,
+    LoadOptions,
+    NotMeasured,
+    OptimizerSettings,
+    PluginError,
+    Row,
+    Rows,
+    StepOutput,
+    Strategy,
+    TaskHead,
+    TransferMetric,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from tlplug.base_model import load_pretrained
+    from tlplug.comparison import Comparison, compare_paired
+    from tlplug.layers import present_output_modules, trunk_linear_names
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "load_pretrained": "tlplug.base_model",
+    "Comparison": "tlplug.comparison",
+    "compare_paired": "tlplug.comparison",
+    "present_output_modules": "tlplug.layers",
+    "trunk_linear_names": "tlplug.layers",
+}
+
+__all__ = [
+    "AdaptContext",
+    "BaseInfo",
+    "Batch",
+    "Capabilities",
+    "Comparison",
+    "Evidence",
+    "LoadOptions",
+    "NotMeasured",
+    "OptimizerSettings",
+    "PluginError",
+    "Row",
+    "Rows",
+    "StepOutput",
+    "Strategy",
+    "TaskHead",
+    "TransferMetric",
+    "UsageError",
+    "compare_paired",
+    "load_pretrained",
+    "present_output_modules",
+    "trunk_linear_names",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'tlplug' has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)

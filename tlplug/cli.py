@@ -1,0 +1,121 @@
+"""`python -m tlplug`: words of the command line -> a command. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from tlplug.contracts import UsageError
+
+USAGE, INTERRUPTED = 2, 130
+SWEEP = ("-m", "--multirun")
+
+HELP = """\
+Adapt a pretrained model to your data, and know what you got.
+
+  python -m tlplug +strategy=STRATEGY +task=TASK [key=value ...]     train, measure, report
+  python -m tlplug -m +strategy=lora,full +task=TASK seed=1,2,3      every combination, one after another
+  python -m tlplug plugins list                                      plugins, with where they come from
+
+  --cfg job     show the composed config and stop
+  -m            several values for a key: run them all
+  --version     show the version
+  --help        this
+
+{groups}
+
+Often set: seed= run_dir= model.source= data.path= data.columns.text= data.limit.train= trainer.max_epochs=
+optimizer.learning_rate= trainer.devices= transfer.baselines=[...] and strategy.<field>. All: --cfg job."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Returns:
+        The exit code: 0 done, 2 wrong usage or data, 130 interrupted. A failure while running is
+        an exception, whose traceback Python prints with exit code 1.
+    """
+    words = list(sys.argv[1:] if words is None else words)
+    try:
+        return command(words)(words)
+    except UsageError as error:
+        print(f"tlplug: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("tlplug: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def command(words: list[str]) -> Callable[[list[str]], int]:
+    """What the words ask for: a flag, a command by its name, or training."""
+    if {"-h", "--help"} & set(words):
+        return show_help
+    if "--version" in words:
+        return show_version
+    if "--cfg" in words:
+        return show_config
+    return {"plugins": plugins}.get(words[0] if words else "", train)
+
+
+def show_help(words: list[str]) -> int:
+    from tlplug.config import Composer
+
+    with Composer() as composer:
+        print(HELP.format(groups=composer.overview()))
+    return 0
+
+
+def show_version(words: list[str]) -> int:
+    from tlplug import __version__
+
+    print(f"tlplug {__version__}")
+    return 0
+
+
+def show_config(words: list[str]) -> int:
+    from omegaconf import OmegaConf
+
+    from tlplug.config import Composer
+
+    at = words.index("--cfg")
+    if words[at + 1 : at + 2] != ["job"]:
+        raise UsageError("--cfg shows one thing: --cfg job")
+    with Composer() as composer:
+        print(OmegaConf.to_yaml(composer.compose(words[:at] + words[at + 2 :])), end="")
+    return 0
+
+
+def plugins(words: list[str]) -> int:
+    if words[1:] != ["list"]:
+        raise UsageError("plugins has one command: python -m tlplug plugins list")
+    from rich.console import Console
+
+    from tlplug.plugin_list import show_plugins
+    from tlplug.registry import Registry
+
+    show_plugins(Registry(), Console())
+    return 0
+
+
+def train(words: list[str]) -> int:
+    """The default command, which may be named; with `-m`, a sweep."""
+    from rich.console import Console
+
+    from tlplug.config import Composer, build
+
+    flags = [word for word in words if word.startswith("-")]
+    if unknown := [flag for flag in flags if flag not in SWEEP]:
+        raise UsageError(f"there is no flag {unknown[0]}; `python -m tlplug --help` shows what there is")
+    overrides = [word for word in words if word not in flags]
+    if overrides[:1] == ["train"]:
+        overrides = overrides[1:]
+    with Composer() as composer:
+        if flags:
+            from tlplug.sweep import sweep
+
+            return sweep(composer, overrides, Console())
+        job = build(composer.compose(overrides))
+    from tlplug.run import run
+
+    run(job, Console())
+    return 0

@@ -1,0 +1,7 @@
+"""From the words of a command line to a typed, checked job."""
+
+from tlplug.config.build import Job, build
+from tlplug.config.compose import Composer
+from tlplug.config.schema import RootConfig
+
+__all__ = ["Composer", "Job", "RootConfig", "build"]

@@ -1,0 +1,134 @@
+"""A composed config -> the objects of one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from tlplug.contracts import (
+    DataSettings,
+    ModelSettings,
+    OptimizerSettings,
+    Strategy,
+    TaskHead,
+    TrainerSettings,
+    TransferMetric,
+    UsageError,
+)
+from tlplug.contracts.settings import LOGGERS
+from tlplug.registry import Plugin, Registry
+
+TRIVIAL = "trivial"
+"""The baseline that is no strategy: the head's own guess."""
+OURS = ("name", "preset")
+"""Keys of a plugin's node that are not fields of its Config."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that one run needs, typed; nothing heavy is loaded yet."""
+
+    config: dict[str, Any]
+    task: str
+    strategy_name: str
+    strategy: Strategy
+    head_name: str
+    head: TaskHead
+    metrics: dict[str, TransferMetric]
+    baselines: dict[str, Strategy | None]
+    """None for `trivial`."""
+    model: ModelSettings
+    data: DataSettings
+    optimizer: OptimizerSettings
+    trainer: TrainerSettings
+    loggers: list[Any]
+    """CsvSettings, WandbSettings."""
+    seed: int
+    run_dir: str | None
+    plugins: list[Plugin]
+
+
+def build(config: DictConfig) -> Job:
+    """Objects for every plugin that the config names, and typed settings for the rest.
+
+    Raises:
+        UsageError: a required key is not set, a value is of no use to its plugin,
+            or the strategy cannot work with the head.
+    """
+    registry = Registry()
+    used: list[Plugin] = []
+
+    def plugin(kind: str, node: DictConfig) -> Any:
+        used.append(registry.find(kind, node.name))
+        return instance(used[-1], node)
+
+    job = Job(
+        config=plain(config),
+        task=config.task,
+        strategy_name=config.strategy.preset,
+        strategy=plugin("strategy", config.strategy),
+        head_name=config.head.name,
+        head=plugin("head", config.head),
+        metrics={name: plugin("metric", node) for name, node in config.metric.items()},
+        baselines={name: baseline(name, registry, used) for name in config.transfer.baselines},
+        model=settings(config.model),
+        data=settings(config.data),
+        optimizer=settings(config.optimizer),
+        trainer=settings(config.trainer),
+        loggers=[settings(typed(LOGGERS[name], node)) for name, node in config.logger.items()],
+        seed=config.seed,
+        run_dir=config.run_dir,
+        plugins=used,
+    )
+    for name, strategy in {job.strategy_name: job.strategy, **job.baselines}.items():
+        check_fit(name, strategy, job.head_name)
+    return job
+
+
+def instance(plugin: Plugin, node: DictConfig) -> Any:
+    """The plugin's object, from the fields of its Config that stand in `node`."""
+    cls: Any = plugin.load()
+    try:
+        return cls(OmegaConf.to_object(typed(cls.Config, node)))
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{plugin.kind} {plugin.name!r}: {error}") from error
+
+
+def typed(cls: type, node: DictConfig) -> DictConfig:
+    """The node's fields on the schema of `cls`, so that a config read back from a file has types again."""
+    fields = OmegaConf.masked_copy(node, [key for key in node if key not in OURS])
+    return OmegaConf.merge(OmegaConf.structured(cls), fields)  # type: ignore[return-value]
+
+
+def baseline(name: str, registry: Registry, used: list[Plugin]) -> Strategy | None:
+    if name == TRIVIAL:
+        return None
+    try:
+        plugin = registry.find("strategy", name)
+    except UsageError as error:
+        raise UsageError(f"transfer.baselines: {error} Also: {TRIVIAL}.") from error
+    used.append(plugin)
+    return plugin.load()()  # type: ignore[no-any-return]
+
+
+def check_fit(name: str, strategy: Strategy | None, head: str) -> None:
+    heads = strategy.capabilities.heads if strategy else None
+    if heads is not None and head not in heads:
+        raise UsageError(f"strategy {name!r} does not work with head {head!r}; it works with: {', '.join(sorted(heads))}")
+
+
+def settings(node: DictConfig) -> Any:
+    try:
+        return OmegaConf.to_object(node)
+    except MissingMandatoryValue as error:
+        raise UsageError(f"{error.full_key} has no value: set {error.full_key}=...") from error
+    except (OmegaConfBaseException, ValueError) as error:
+        raise UsageError(str(error).splitlines()[0]) from error
+
+
+def plain(node: DictConfig) -> dict[str, Any]:
+    """The node as JSON types, enums by name."""
+    return OmegaConf.to_container(node, resolve=True, enum_to_str=True)  # type: ignore[return-value]

@@ -1,0 +1,236 @@
+"""A command line's overrides -> the composed config, or one error that says what is wrong.
+
+Hydra composes. What it takes without a word (a misspelt key after `+`) or answers at length
+(a choice that is not there) is found before it is asked.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from tlplug.config.schema import OPEN, RootConfig
+from tlplug.config.source import PluginSearchPath, PluginSource
+from tlplug.contracts import PluginError, UsageError
+from tlplug.registry import Registry, unknown
+
+ROOT = "config"
+GROUPS = ("strategy", "task", "head", "model", "data", "trainer", "metric", "logger")
+ROOT_KEYS = tuple(field.name for field in fields(RootConfig))
+NAMES = (".name", ".preset")
+"""Keys that a choice sets; they are not typed by themselves."""
+RUN_DIR = "run_dir"
+CHOSEN = ("strategy", "task")
+"""Groups that have no default."""
+
+
+class Composer:
+    """Holds Hydra while a command line is composed: `with Composer() as composer: ...`."""
+
+    def __enter__(self) -> Composer:
+        plugins = Plugins.instance()
+        plugins.register(PluginSource)
+        plugins.register(PluginSearchPath)
+        self._scope = initialize_config_module("tlplug_conf", version_base="1.3", job_name="tlplug")
+        self._scope.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._scope.__exit__(*error)
+
+    @property
+    def loader(self) -> ConfigLoader:
+        return GlobalHydra.instance().config_loader()
+
+    def choices(self, group: str) -> list[str]:
+        """Names that can be chosen in a group, presets and plugins of other packages among them."""
+        return sorted(self.loader.get_group_options(group))
+
+    def compose(self, words: Sequence[str]) -> DictConfig:
+        """The whole config of one run, every key and choice checked.
+
+        Raises:
+            UsageError: an unknown group, choice or key, a wrong type, or no strategy or task.
+        """
+        overrides = self.check(words)
+        for override in overrides:
+            if override.is_sweep_override():
+                raise UsageError(f"'{override.input_line}' has several values: add -m to run them all")
+        return self._compose([override.input_line for override in overrides])
+
+    def run_dir(self, words: Sequence[str]) -> str | None:
+        """The `run_dir` among the words, which in a sweep names the folder of all its jobs."""
+        given = [o.value() for o in parse([normalised(word) for word in words]) if o.key_or_group == RUN_DIR]
+        return str(given[-1]) if given else None
+
+    def check(self, words: Sequence[str]) -> list[Override]:
+        """The overrides, each known to name something that is there; sweeps are checked by each value."""
+        overrides = parse([normalised(word) for word in words])
+        mine = [override for override in overrides if not override.is_hydra_override()]
+        chosen = [override for override in mine if group_of(override) in GROUPS]
+        for override in mine:
+            self._check_root(override)
+        for override in chosen:
+            self._check_choice(override)
+        self._check_chosen(chosen)
+        plain = self._compose([first_choice(override) for override in chosen])
+        for override in mine:
+            if override not in chosen:
+                self._check_key(override, plain)
+        return overrides
+
+    def _compose(self, lines: list[str]) -> DictConfig:
+        try:
+            config = compose(ROOT, lines, return_hydra_config=True)
+            chosen = config.hydra.runtime.choices
+            with open_dict(config), open_dict(config.strategy):
+                config.task, config.strategy.preset = chosen.task, chosen.strategy
+                del config["hydra"]
+            return config
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UsageError(plain_words(error)) from error
+
+    def _check_root(self, override: Override) -> None:
+        first = group_of(override).partition(".")[0]
+        if first not in (*GROUPS, *ROOT_KEYS):
+            raise UsageError(f"'{override.input_line}': {unknown('key or group', first, {*GROUPS, *ROOT_KEYS})}")
+
+    def _check_choice(self, override: Override) -> None:
+        group = group_of(override)
+        options = self.choices(group)
+        for choice in values(override):
+            for name in choice if isinstance(choice, list) else [choice]:
+                if name is not None and str(name) not in options and "." not in str(name):
+                    raise UsageError(unknown(group, str(name), options))
+
+    def _check_chosen(self, chosen: list[Override]) -> None:
+        given = {group_of(override) for override in chosen}
+        absent = [group for group in CHOSEN if group not in given]
+        if absent:
+            say = " and ".join(f"{group}=..." for group in absent)
+            listed = "\n\n".join(self.describe(group) for group in absent)
+            raise UsageError(f"say {say}\n\n{listed}\n\nfor example: python -m tlplug +strategy=lora +task=sentiment")
+
+    def describe(self, group: str) -> str:
+        """A group's choices, a line each with its description."""
+        names = self.choices(group)
+        width = max(map(len, names), default=0)
+        describe = self._describer(group)
+        return "\n".join([f"{group}=", *(f"  {name:<{width}}  {describe(name)}" for name in names)])
+
+    def overview(self) -> str:
+        """All groups: the choices of those without a default described, the others' names on a line each."""
+        listed = [self.describe(group) for group in CHOSEN]
+        others = [f"{group}= {', '.join(self.choices(group))}" for group in GROUPS if group not in CHOSEN]
+        return "\n\n".join([*listed, "\n".join(others)])
+
+    def _describer(self, group: str) -> Callable[[str], str]:
+        registry = Registry()
+
+        def describe(name: str) -> str:
+            if name in registry.names(group):
+                try:
+                    return registry.find(group, name).description
+                except PluginError as error:
+                    return f"cannot be loaded: {error}"
+            return preset_comment(self.loader, f"{group}/{name}")
+
+        return describe
+
+    def _check_key(self, override: Override, config: DictConfig) -> None:
+        key = override.key_or_group
+        if key.startswith(OPEN):
+            return
+        known = [path for path in key_paths(config) if not path.endswith(NAMES)]
+        if key not in known or override.is_delete():
+            near = difflib.get_close_matches(key, [*known, *GROUPS], n=1, cutoff=0.5)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise UsageError(f"there is no key '{key}' (in '{override.input_line}').{hint}{siblings(key, config)}")
+
+
+def group_of(override: Override) -> str:
+    """The key without its sign: `strategy` of `strategy=lora`, `seed` of `++seed=1`."""
+    return str(override.get_key_element().lstrip("~+"))
+
+
+def normalised(word: str) -> str:
+    """`+key=`, `++key=` and `key=` mean the same here: keys are checked, so nothing needs to be forced."""
+    bare = word.lstrip("+")
+    return f"++{bare}" if bare.startswith(OPEN) else bare
+
+
+def parse(lines: list[str]) -> list[Override]:
+    for line in lines:
+        if "=" not in line and not line.startswith("~"):
+            raise UsageError(f"'{line}' is neither a command nor key=value; `python -m tlplug --help` shows both")
+    try:
+        return OverridesParser.create().parse_overrides(lines)  # type: ignore[no-any-return]
+    except OverrideParseException as error:
+        raise UsageError(f"cannot read '{error.override}': {str(error).splitlines()[0]}") from error
+
+
+def values(override: Override) -> list[Any]:
+    """The value, or each value of a sweep."""
+    if override.is_sweep_override():
+        return [item.removeprefix("'") for item in override.sweep_string_iterator()]
+    return [override.value()]
+
+
+def first_choice(override: Override) -> str:
+    """The override with a sweep's first value: enough to know which keys there are."""
+    if not override.is_sweep_override():
+        return str(override.input_line)
+    return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
+
+
+def key_paths(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Every key of a config, dotted, nodes and leaves."""
+    for key in config:
+        path = f"{prefix}{key}"
+        yield path
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            yield from key_paths(node, f"{path}.")
+
+
+def siblings(key: str, config: DictConfig) -> str:
+    """The keys that stand beside the one that was not found."""
+    parent, _, _ = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    if not isinstance(node, DictConfig):
+        return ""
+    return f" {parent or 'the root'} has: {', '.join(sorted(str(name) for name in node if name not in ('name', 'preset')))}."
+
+
+def preset_comment(loader: ConfigLoader, path: str) -> str:
+    """The first comment of a YAML preset, which says what it is."""
+    from importlib.resources import files
+
+    for source in loader.get_sources():
+        if source.scheme() == "pkg" and source.is_config(path):
+            lines = files(source.path).joinpath(f"{path}.yaml").read_text(encoding="utf-8").splitlines()
+            comments = [line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line]
+            return comments[0] if comments else ""
+    return ""
+
+
+def plain_words(error: BaseException) -> str:
+    """What Hydra or OmegaConf means, from the outer message and the innermost cause's first line."""
+    outer = str(error).splitlines()[0] if str(error) else ""
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    inner = str(cause).splitlines()[0] if cause is not error else ""
+    return ": ".join(part for part in (outer.replace("Error merging override ", ""), inner) if part)

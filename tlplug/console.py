@@ -1,0 +1,146 @@
+"""What a person sees while a run is under way: the preflight, progress, warnings kept down."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tlplug.contracts import BaseInfo, TaskHead
+from tlplug.cost import count
+from tlplug.report.figures import percent_of
+
+EXAMPLES = 3
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Lines of libraries that say nothing to the user of a run are kept off the screen; errors are not."""
+    import transformers
+
+    names = ("lightning.pytorch", "lightning.fabric", "transformers", "peft", "bitsandbytes", "datasets")
+    levels = {name: logging.getLogger(name).level for name in names}
+    bars = transformers.utils.logging.is_progress_bar_enabled()
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
+            if bars:
+                transformers.utils.logging.enable_progress_bar()
+
+
+def facts(console: Console, rows: Mapping[str, str]) -> None:
+    """A name and a value a line, values wrapped under themselves."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, escape(value))
+    console.print(table)
+
+
+def examples(console: Console, head: TaskHead, base: BaseInfo, features: list[dict[str, Any]], rows: Any) -> None:
+    """The first training examples as the model sees them: special tokens, cuts and all."""
+    console.print("As the model sees them:", style="bold")
+    by_id = {feature["id"]: feature for feature in features}
+    for row in (rows[index] for index in range(min(EXAMPLES, len(rows)))):
+        tokens = by_id[row["id"]]["input_ids"]
+        target = ", ".join(f"{name}={row[name]}" for name in list(head.columns)[1:])
+        text = f"{target}, {len(tokens)} tokens: {base.tokenizer.decode(tokens)}"
+        console.print(f"  {text}", markup=False, highlight=False, overflow="ellipsis", no_wrap=True)
+
+
+class Bar(Callback):
+    """Progress of one fit: a bar on a terminal, a line an epoch elsewhere."""
+
+    def __init__(self, console: Console, title: str, primary: str) -> None:
+        self.console = console
+        self.title = title
+        self.primary = primary
+        self.bar: Progress | None = None
+        self._started = 0.0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = time.perf_counter()
+        moving, total = count(pl_module, trainable=True), count(pl_module)
+        if not trainer.is_global_zero:
+            return
+        self.console.print(
+            f"[bold]{escape(self.title)}[/bold]  moves {percent_of(moving, total)} of the weights ({moving:,} of {total:,}), "
+            f"on {pl_module.device.type}, {trainer.precision}",
+            highlight=False,
+        )
+        if self.console.is_terminal:
+            self.bar = Progress(
+                TextColumn("  epoch {task.fields[epoch]}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=self.console,
+                transient=True,
+            )
+            self.bar.add_task("fit", total=pl_module.total_steps, epoch="", note="")
+            self.bar.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.bar is not None and (batch_idx + 1) % 2 == 0:
+            self._move(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        if self.bar is not None:
+            self._move(trainer)
+        else:
+            seconds = time.perf_counter() - self._started
+            self.console.print(
+                f"  epoch {self._epoch(trainer)}  step {trainer.global_step}  {self._note(trainer)}  {seconds:.0f} s",
+                highlight=False,
+            )
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def _move(self, trainer: Trainer) -> None:
+        assert self.bar is not None
+        self.bar.update(
+            self.bar.task_ids[0],
+            completed=trainer.global_step,
+            epoch=self._epoch(trainer),
+            note=self._note(trainer),
+        )
+
+    def _epoch(self, trainer: Trainer) -> str:
+        return f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+
+    def _note(self, trainer: Trainer) -> str:
+        metrics = trainer.callback_metrics
+        shown = {"loss": metrics.get("train/loss"), f"validation {self.primary}": metrics.get(f"validation/{self.primary}")}
+        return "  ".join(f"{name} {float(value):.3f}" for name, value in shown.items() if value is not None)

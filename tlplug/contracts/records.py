@@ -1,0 +1,94 @@
+"""The records that the core and the plugins hand to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+    from tlplug.contracts.head import TaskHead
+
+Row = Mapping[str, Any]
+"""One example: the head's columns by the head's names, and `id`, its position in the split's source."""
+
+Rows = Sequence[Row]
+
+Batch = dict[str, Any]
+"""What a head's `collate` gives: tensors of B rows, among them `id`, `input_ids` and `attention_mask`."""
+
+
+@dataclass(frozen=True)
+class BaseInfo:
+    """The base model, found but not loaded."""
+
+    source: str
+    """As the user named it."""
+    path: str
+    """What transformers' `from_pretrained` takes: a local folder or a hub id."""
+    revision: str | None
+    fingerprint: str
+    """Changes when the weights do; part of the key under which baselines are cached."""
+    config: PretrainedConfig
+    tokenizer: PreTrainedTokenizerBase
+    max_length: int
+    """Tokens, special ones included, at which an input is cut."""
+    attention: str | None = None
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How the weights of a base model are loaded."""
+
+    quantization: Any = None
+    """A transformers quantization config; its skipped modules have to name `head.output_modules`."""
+    random_weights: bool = False
+    """The same architecture without the pretrained weights."""
+    device: str | None = None
+    """Where a quantized model is loaded to; filled in by the core, which knows the process's device."""
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """The loss of one batch."""
+
+    loss: torch.Tensor
+    """Scalar, a mean over `weight` examples (or tokens, where the head generates)."""
+    weight: int
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Further values for the log, such as a penalty's share of the loss."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a strategy can do; asked before anything is loaded."""
+
+    heads: frozenset[str] | None = None
+    """Names of the heads it works with; None: any."""
+
+
+@dataclass(frozen=True)
+class AdaptContext:
+    """What `Strategy.adapt` may look at beside the model."""
+
+    head: TaskHead
+    base: BaseInfo
+    seed: int
+    batches: Callable[[], Iterator[Batch]]
+    """Training batches, in order, for initialisations that look at data."""
+    device: torch.device
+    """Where the model is going to be trained."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one training, or a baseline that needs none, gave on the test split."""
+
+    predictions: list[dict[str, Any]]
+    scores: dict[str, float]
+    example_scores: list[float]
+    cost: dict[str, float] | None = None

@@ -1,0 +1,144 @@
+"""What a user types about a run, outside the plugins' own Configs. The only home of these defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+MISSING: Any = "???"
+
+
+@dataclass
+class ModelSettings:
+    """`model.*`: which base model, and how it is loaded."""
+
+    source: str = MISSING
+    """Hub id, local folder, or `pkg://package/folder` inside an installed package."""
+    revision: Optional[str] = None
+    """Commit, tag or branch of a hub id."""
+    sha256: Optional[str] = None
+    """Expected digest of model.safetensors; a different file is an error."""
+    install: Optional[str] = None
+    """The command that brings the source, named in the error where it is missing."""
+    attention: Optional[str] = None
+    """transformers' attention implementation; null: its own choice."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the base model."""
+
+
+@dataclass
+class SplitSettings:
+    """`data.splits.*`: a split's name, a file, or a fraction of the training split."""
+
+    train: Any = "train"
+    validation: Any = "validation"
+    test: Any = "test"
+
+
+@dataclass
+class LimitSettings:
+    """`data.limit.*`: at most so many rows, drawn by `data.seed`."""
+
+    train: Optional[int] = None
+    validation: Optional[int] = None
+    test: Optional[int] = None
+
+
+@dataclass
+class DataSettings:
+    """`data.*`: the rows of a task and how they become batches."""
+
+    path: str = MISSING
+    """Hub data set id, a file, a folder of split files, or `pkg://package/folder`."""
+    subset: Optional[str] = None
+    """Name of a hub data set's configuration."""
+    revision: Optional[str] = None
+    columns: dict[str, str] = field(default_factory=dict)
+    """The head's column -> the data's column."""
+    splits: SplitSettings = field(default_factory=SplitSettings)
+    limit: LimitSettings = field(default_factory=LimitSettings)
+    seed: int = 0
+    """Draws fractions and limits; not the run's seed, so that seeds are compared on the same rows."""
+    batch_size: int = 32
+    """Rows of a training batch in each process."""
+    max_length: Optional[int] = None
+    """Tokens at which an input is cut; null: what the base model takes."""
+
+
+@dataclass
+class OptimizerSettings:
+    """`optimizer.*`: null is what suits the strategy (`Strategy.optimizer_defaults`)."""
+
+    learning_rate: Optional[float] = None
+    weight_decay: Optional[float] = None
+    schedule: Optional[str] = None
+    """Name of a transformers schedule: linear, cosine, constant, ..."""
+    warmup: Optional[float] = None
+    """Share of all steps over which the rate rises from zero."""
+
+    def over(self, defaults: OptimizerSettings) -> OptimizerSettings:
+        """These settings, with `defaults` where they are null."""
+        merged = {
+            name: value if value is not None else getattr(defaults, name)
+            for name, value in vars(self).items()
+        }
+        return OptimizerSettings(**merged)
+
+
+@dataclass
+class TrainerSettings:
+    """`trainer.*`: arguments of Lightning's Trainer, by its names; a test holds them to its signature."""
+
+    accelerator: str = "auto"
+    strategy: str = "auto"
+    devices: Any = "auto"
+    num_nodes: int = 1
+    precision: str = "auto"
+    """`auto` is ours: bf16-mixed on a GPU that has bfloat16, else 32-true."""
+    max_epochs: int = 3
+    min_epochs: Optional[int] = None
+    max_steps: int = -1
+    min_steps: Optional[int] = None
+    max_time: Any = None
+    limit_train_batches: Any = None
+    limit_val_batches: Any = None
+    limit_test_batches: Any = None
+    overfit_batches: float = 0.0
+    val_check_interval: Any = None
+    check_val_every_n_epoch: Optional[int] = 1
+    log_every_n_steps: int = 10
+    accumulate_grad_batches: int = 1
+    gradient_clip_val: Optional[float] = 1.0
+    gradient_clip_algorithm: Optional[str] = None
+    deterministic: Any = None
+    benchmark: Optional[bool] = None
+    profiler: Optional[str] = None
+    detect_anomaly: bool = False
+    sync_batchnorm: bool = False
+
+
+@dataclass
+class TransferSettings:
+    """`transfer.*`: what the run is compared with."""
+
+    baselines: list[str] = field(default_factory=lambda: ["trivial", "linear_probe", "scratch"])
+    """Strategies by name, trained like the run itself; `trivial` needs no model."""
+
+
+@dataclass
+class CsvSettings:
+    """metrics.csv in the run directory."""
+
+
+@dataclass
+class WandbSettings:
+    """Weights & Biases: one W&B run for the run, written offline where there is no key."""
+
+    project: str = "tlplug"
+    entity: Optional[str] = None
+    group: Optional[str] = None
+    tags: list[str] = field(default_factory=list)
+    offline: bool = False
+
+
+LOGGERS: dict[str, type] = {"csv": CsvSettings, "wandb": WandbSettings}

@@ -1,0 +1,103 @@
+"""The contract of an adaptation strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tlplug.contracts.records import AdaptContext, BaseInfo, Batch, Capabilities, LoadOptions, StepOutput
+from tlplug.contracts.settings import OptimizerSettings
+
+if TYPE_CHECKING:
+    import torch
+    from lightning.pytorch import Callback
+    from torch import nn
+
+    from tlplug.contracts.head import TaskHead
+
+TRAINED = "trained.safetensors"
+
+
+class Strategy:
+    """Which weights move, and how. Entry-point group `tlplug.strategies`.
+
+    A subclass sets `contract` and `optimizer_defaults` and implements `adapt`; all else has a default.
+    """
+
+    contract: ClassVar[int]
+    """The contract's version that the plugin was written for."""
+    optimizer_defaults: ClassVar[OptimizerSettings]
+    """Every field set: the rate and schedule that suit the method."""
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    saves: ClassVar[str] = "adapter"
+    """Name of the folder that `save` writes: `adapter` (goes over the base model) or `model` (stands alone)."""
+
+    @dataclass
+    class Config:
+        """The method's own fields: the only home of their defaults."""
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = self.Config() if config is None else config
+
+    def load_options(self, head: TaskHead) -> LoadOptions:
+        """How the base model's weights are loaded for this method."""
+        return LoadOptions()
+
+    def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
+        """Freeze, wrap or inject; what has `requires_grad` afterwards is what moves."""
+        raise NotImplementedError
+
+    def frozen_prefix(self, model: nn.Module) -> nn.Module | None:
+        """The part that runs before anything that moves; it is kept in eval mode while training."""
+        return None
+
+    def training_step(self, model: nn.Module, head: TaskHead, batches: Mapping[str, Batch]) -> StepOutput:
+        """The loss of one step; penalties go here. `batches["main"]` is the task's batch."""
+        return head.step(model, batches["main"])
+
+    def parameter_groups(self, model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
+        """What moves, with weight decay on matrices and none on biases and norms (Loshchilov & Hutter 2019)."""
+        moving = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        groups = [
+            {"params": [p for p in moving if p.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [p for p in moving if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return [group for group in groups if group["params"]]
+
+    def optimizer(self, groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
+        """AdamW over `groups` at `settings.learning_rate`."""
+        import torch
+
+        return torch.optim.AdamW(groups, lr=settings.learning_rate)
+
+    def callbacks(self) -> list[Callback]:
+        """Lightning callbacks of the method, such as staged thawing."""
+        return []
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """Write what was trained into `folder`, in the ecosystem's own format where there is one.
+
+        The default writes the tensors that moved, by name. A method that changes the model's structure,
+        or whose format others read, brings its own.
+        """
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        moved = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+        save_file(moved, folder / TRAINED)
+
+    def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
+        """Put what `save` wrote over `model`, a freshly loaded base model with its head.
+
+        Raises:
+            RuntimeError: a saved tensor has no place in the model, or another shape.
+        """
+        from safetensors.torch import load_file
+
+        saved = load_file(folder / TRAINED)
+        strays = model.load_state_dict(saved, strict=False).unexpected_keys
+        if strays:
+            raise RuntimeError(f"{folder / TRAINED} holds tensors that the model has not: {', '.join(strays)}")
+        return model

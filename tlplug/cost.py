@@ -1,0 +1,77 @@
+"""What an adaptation costs: parameters, seconds, memory, tokens."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
+
+MEBIBYTE = 2**20
+
+
+class CostMeter(Callback):
+    """Measures one fit. Seconds are its wall time; memory is the peak on the device that trains."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.tokens: Any = 0
+        self._started = 0.0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        reset_peak(pl_module.device)
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # Summed where the batch is: asking for the number at every step would make a GPU wait.
+        self.tokens = self.tokens + batch["attention_mask"].sum()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.seconds = time.perf_counter() - self._started
+
+    def cost(self, module: LightningModule) -> dict[str, float]:
+        """The `cost` record of result.json; counts are of this process where there are several."""
+        return {
+            "trainable_parameters": count(module, trainable=True),
+            "total_parameters": count(module),
+            "seconds": self.seconds,
+            "peak_memory_mb": peak_memory(module.device) / MEBIBYTE,
+            "tokens_per_second": int(self.tokens) / self.seconds if self.seconds else 0.0,
+        }
+
+
+def count(module: nn.Module, trainable: bool = False) -> int:
+    """Parameters, by the weights they stand for: a 4-bit tensor packs two in a byte."""
+    return sum(
+        math.prod(parameter.quant_state.shape) if hasattr(parameter, "quant_state") else parameter.numel()
+        for parameter in module.parameters()
+        if parameter.requires_grad or not trainable
+    )
+
+
+def reset_peak(device: torch.device) -> None:
+    """Start the peak afresh, so that an earlier fit in this process does not count."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif (marker := Path("/proc/self/clear_refs")).exists():
+        marker.write_text("5")
+
+
+def peak_memory(device: torch.device) -> float:
+    """Bytes: allocated on a GPU, else resident in the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return float(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024.0

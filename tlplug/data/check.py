@@ -1,0 +1,28 @@
+"""What a head has against the rows, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tlplug.contracts import TaskHead, UsageError
+from tlplug.data.split import Split
+from tlplug.data.wording import listing
+
+
+def check_rows(splits: Mapping[str, Split], head: TaskHead) -> None:
+    """Ask the head about every row.
+
+    Raises:
+        UsageError: a split is empty or rows are wrong; the first 20 with their file and line.
+    """
+    problems = [problem for split in splits.values() for problem in _problems(split, head)]
+    if problems:
+        raise UsageError(f"the data cannot be used as it is:\n{listing(list(dict.fromkeys(problems)))}")
+
+
+def _problems(split: Split, head: TaskHead) -> Iterator[str]:
+    if not len(split):
+        yield f"{split.title}: no rows for data.splits.{split.name}"
+    for index, row in enumerate(split):
+        if problem := head.problem(row):
+            yield f"{split.where(index)}: {problem}"

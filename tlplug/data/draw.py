@@ -1,0 +1,38 @@
+"""Which rows a split gets: fractions drawn out of train, and limits."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from tlplug.contracts import UsageError
+
+
+def shuffled(count: int, seed: int) -> list[int]:
+    """The numbers below `count` in an order that depends on nothing but `count` and `seed`."""
+    order = list(range(count))
+    random.Random(seed).shuffle(order)
+    return order
+
+
+def limited(positions: Sequence[int], limit: int | None, seed: int) -> list[int]:
+    """At most `limit` of the positions, in their own order; a smaller limit draws a part of a larger."""
+    if limit is None or limit >= len(positions):
+        return list(positions)
+    return [positions[index] for index in sorted(shuffled(len(positions), seed)[:limit])]
+
+
+def divided(count: int, fractions: Mapping[str, float], seed: int) -> dict[str, list[int]]:
+    """Split the positions below `count`: a share for each fraction and the rest for `train`, none twice.
+
+    Raises:
+        UsageError: nothing would be left to train on.
+    """
+    sizes = {name: max(1, round(count * fraction)) for name, fraction in fractions.items()}
+    if sum(sizes.values()) >= count:
+        told = " and ".join(f"data.splits.{name}={fraction}" for name, fraction in fractions.items())
+        raise UsageError(f"{told} leave no row to train on: the training split has {count} rows.")
+    order, parts = shuffled(count, seed), {}
+    for name, size in sizes.items():
+        parts[name], order = sorted(order[:size]), order[size:]
+    return {"train": sorted(order), **parts}

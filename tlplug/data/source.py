@@ -1,0 +1,109 @@
+"""From the settings under `data` to the three splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tlplug.contracts import DataSettings, UsageError
+from tlplug.data.columns import match_columns
+from tlplug.data.draw import divided, limited
+from tlplug.data.rows import read_table
+from tlplug.data.sources import SUFFIXES, Source, open_file, open_source
+from tlplug.data.split import Split
+from tlplug.data.table import Table
+from tlplug.data.wording import listing, names, suggestion
+
+
+def read_splits(settings: DataSettings, wanted: Mapping[str, str]) -> dict[str, Split]:
+    """The splits train, validation and test, with the head's columns `wanted` (name -> meaning) and `id`.
+
+    Fractions and limits are drawn by `data.seed`; rows keep the order of their source.
+
+    Raises:
+        UsageError: something is not there, or not readable; all broken lines or missing columns at once.
+    """
+    fractions = _fractions(settings)
+    limits = _limits(settings)
+    tables = _tables(settings, fractions)
+    _refuse_broken(tables.values())
+    columns = match_columns(settings.columns, wanted, dict.fromkeys(tables.values()))
+    rows = {table: read_table(table, columns) for table in dict.fromkeys(tables.values())}
+    parts = divided(len(rows[tables["train"]]), fractions, settings.seed)
+    splits = {}
+    for name, table in tables.items():
+        positions = parts.get(name, range(len(rows[table])))
+        chosen = rows[table].select(limited(positions, limits[name], settings.seed))
+        splits[name] = Split(name, chosen, table.title, table.place)
+    return splits
+
+
+def _fractions(settings: DataSettings) -> dict[str, float]:
+    """The splits that are drawn out of train: test first, so that it is the same whatever validation is."""
+    fractions = {}
+    for name in ("test", "validation", "train"):
+        if (number := _number(getattr(settings.splits, name))) is None:
+            continue
+        if name == "train" or not 0 < number < 1:
+            raise UsageError(
+                f"data.splits.{name}={number:g}: expected a split's name, a file"
+                + (" or a fraction between 0 and 1 of the training rows." if name != "train" else ".")
+            )
+        fractions[name] = number
+    return fractions
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _limits(settings: DataSettings) -> dict[str, int | None]:
+    limits: dict[str, int | None] = vars(settings.limit)
+    for name, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise UsageError(
+                f"data.limit.{name}={limit}: expected a number of rows from 1 on, or null for all."
+            )
+    return limits
+
+
+def _tables(settings: DataSettings, fractions: Mapping[str, float]) -> dict[str, Table]:
+    """The table that each split is read from, the same object for the same file."""
+    source = open_source(settings)
+    asked = {name: "train" if name in fractions else name for name in ("train", "validation", "test")}
+    found: dict[str, Table] = {}
+    problems = []
+    for name in dict.fromkeys(asked.values()):
+        try:
+            table = _table(source, str(getattr(settings.splits, name)), name)
+            found[name] = next((same for same in found.values() if same == table), table)
+        except UsageError as error:
+            problems.append(str(error))
+    if problems:
+        raise UsageError("\n".join(problems))
+    return {name: found[origin] for name, origin in asked.items()}
+
+
+def _table(source: Source, asked: str, name: str) -> Table:
+    key = f"data.splits.{name}={asked}"
+    if asked in source.tables:
+        return source.tables[asked]
+    if "/" in asked or asked.lower().endswith(SUFFIXES):
+        return open_file((source.folder / Path(asked).expanduser()).resolve(), key)
+    remedy = (
+        f"data.splits.{name}=0.1 (drawn out of train) or a file" if name != "train" else "a split or a file"
+    )
+    raise UsageError(
+        f"{key}: {source.title} has no such split; it has {names(source.tables)}. "
+        f"Set {remedy}.{suggestion(asked, source.tables)}"
+    )
+
+
+def _refuse_broken(tables: Iterable[Table]) -> None:
+    broken = [problem for table in dict.fromkeys(tables) for problem in table.broken()]
+    if broken:
+        raise UsageError(f"the data has lines that cannot be read:\n{listing(broken)}")

@@ -1,0 +1,48 @@
+"""One split of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, overload
+
+from tlplug.contracts import Row
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Split(Sequence[Row]):
+    """Rows that know where they come from. A slice is a `Split` again."""
+
+    name: str
+    """train, validation or test."""
+    rows: Dataset
+    """The head's columns by the head's names, and `id`: the row's position in its source, from 0."""
+    title: str
+    """The source as a person calls it: a path, or `split 'train' of owner/name`."""
+    place: Callable[[int], str]
+    """Position in the source -> where that is."""
+
+    def where(self, index: int) -> str:
+        """`file.jsonl, line 17` of the row at `index`; lines and rows are counted from 1."""
+        return self.place(self[index]["id"])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Split: ...
+
+    def __getitem__(self, index: int | slice) -> Row | Split:
+        if isinstance(index, slice):
+            return replace(self, rows=self.rows.select(range(*index.indices(len(self)))))
+        row: dict[str, Any] = self.rows[index]
+        return row

@@ -1,0 +1,53 @@
+"""What every store of rows can tell before its rows are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tlplug.data.wording import shown_path
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class Table:
+    """Rows under column names, not yet read."""
+
+    @property
+    def title(self) -> str:
+        """The table as a person calls it: a path, or `split 'train' of owner/name`."""
+        raise NotImplementedError
+
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        raise NotImplementedError
+
+    def load(self, columns: list[str]) -> Dataset:
+        """All rows, with at least these columns."""
+        raise NotImplementedError
+
+    def broken(self) -> list[str]:
+        """What cannot be read as a row: each with its place."""
+        return []
+
+    def kinds(self, column: str) -> dict[str, str]:
+        """Kind of value -> the first place that has it, where the format lets a column mix them."""
+        return {}
+
+    def place(self, row: int) -> str:
+        """Where the row at this position is; rows and lines are counted from 1."""
+        return f"{self.title}, row {row + 1}"
+
+
+@dataclass(frozen=True)
+class FileTable(Table):
+    """A file on this machine. Its rows are held in memory and leave nothing in the cache of `datasets`."""
+
+    path: Path
+
+    @property
+    def title(self) -> str:
+        """The path, as short as the working directory allows."""
+        return shown_path(self.path)

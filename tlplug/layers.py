@@ -1,0 +1,33 @@
+"""Which layers of a transformers model an adaptation can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
+
+def present_output_modules(model: nn.Module, names: Sequence[str]) -> list[str]:
+    """Those of a head's `output_modules` that this architecture has, as top-level children of the model."""
+    return [name for name, _ in model.named_children() if name in names]
+
+
+def trunk_linear_names(model: PreTrainedModel, output_modules: Sequence[str]) -> list[str]:
+    """Full names of the linear layers (quantized ones too) that are no part of the head or of the output embedding.
+
+    peft's `all-linear` leaves out only the heads that it knows, and fails on others; this asks the model.
+    """
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    output_embedding = model.get_output_embeddings()
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D))
+        and module is not output_embedding
+        and name.split(".")[0] not in output_modules
+    ]

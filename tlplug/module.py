@@ -1,0 +1,88 @@
+"""The LightningModule that trains any strategy with any head, and knows nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import nn
+
+from tlplug.contracts import Batch, OptimizerSettings, Rows, Strategy, TaskHead
+from tlplug.processes import gather
+
+
+class TransferModule(LightningModule):
+    """An adapted model, with its strategy's step and its head's scores.
+
+    Args:
+        model: what `strategy.adapt` gave back.
+        settings: every field set.
+        total_steps: optimizer steps of the whole fit, for the schedule.
+        rows: by split name (`validation`, `test`), what predictions are scored against.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        strategy: Strategy,
+        head: TaskHead,
+        settings: OptimizerSettings,
+        total_steps: int,
+        rows: dict[str, Rows],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.strategy = strategy
+        self.head = head
+        self.settings = settings
+        self.total_steps = total_steps
+        self.rows = rows
+        self.predictions: dict[str, list[dict[str, Any]]] = {}
+        """The last predictions of each split, one a row, in the rows' order."""
+        self._outputs: list[dict[str, Any]] = []
+
+    def train(self, mode: bool = True) -> TransferModule:
+        """Training mode for everything but what runs before the first weight that moves."""
+        super().train(mode)
+        prefix = self.strategy.frozen_prefix(self.model)
+        if prefix is not None:
+            prefix.eval()
+        return self
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        output = self.strategy.training_step(self.model, self.head, {"main": batch})
+        self.log("train/loss", output.loss.detach(), batch_size=output.weight)
+        for name, value in output.parts.items():
+            self.log(f"train/{name}", value, batch_size=output.weight)
+        return output.loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._outputs += self.head.predict(self.model, batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._outputs += self.head.predict(self.model, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._score("validation")
+
+    def on_test_epoch_end(self) -> None:
+        self._score("test")
+
+    def _score(self, split: str) -> None:
+        # Processes are given equal counts by repeating rows: by id, each counts once.
+        by_id = {output["id"]: output for output in gather(self._outputs)}
+        self._outputs = []
+        rows = [row for row in self.rows[split] if row["id"] in by_id]
+        self.predictions[split] = self.head.decode([by_id[row["id"]] for row in rows], rows)
+        scores = self.head.scores(self.predictions[split], rows)
+        self.log_dict({f"{split}/{name}": value for name, value in scores.items()}, rank_zero_only=True)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        from transformers import get_scheduler
+
+        groups = self.strategy.parameter_groups(self.model, self.settings)
+        optimizer = self.strategy.optimizer(groups, self.settings)
+        warmup = round((self.settings.warmup or 0.0) * self.total_steps)
+        schedule = get_scheduler(self.settings.schedule, optimizer, warmup, self.total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

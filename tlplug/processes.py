@@ -1,0 +1,47 @@
+"""What one process of several knows of the others. With a single process everything here is the identity."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def in_group() -> bool:
+    import torch.distributed as dist
+
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    import torch.distributed as dist
+
+    return dist.get_rank() if in_group() else 0
+
+
+def world_size() -> int:
+    import torch.distributed as dist
+
+    return dist.get_world_size() if in_group() else 1
+
+
+def gather(items: list[T]) -> list[T]:
+    """The items of all processes, in the order of ranks, on every process."""
+    import torch.distributed as dist
+
+    if not in_group():
+        return items
+    parts: list[list[T]] = [[] for _ in range(world_size())]
+    dist.all_gather_object(parts, items)
+    return [item for part in parts for item in part]
+
+
+def from_first(value: T) -> T:
+    """Rank 0's value, on every process: what one process decides and the others follow."""
+    import torch.distributed as dist
+
+    if not in_group():
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]

@@ -1,0 +1,144 @@
+"""Entry points -> plugins. Listing reads names only; a plugin is imported when it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, is_dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+
+from tlplug.contracts import CONTRACT, PluginError, Strategy, TaskHead, TransferMetric, UsageError
+
+KINDS: dict[str, type] = {"strategy": Strategy, "head": TaskHead, "metric": TransferMetric}
+GROUPS = {"strategy": "tlplug.strategies", "head": "tlplug.heads", "metric": "tlplug.metrics"}
+CONFIGS = "tlplug.configs"
+"""Entry-point group of packages whose folder of YAML joins the config search path."""
+
+REQUIRED = {
+    "strategy": ("adapt", "optimizer_defaults"),
+    "head": (
+        *("columns", "output_modules", "primary", "load_model", "encode", "collate"),
+        *("step", "predict", "decode", "scores", "example_scores", "trivial"),
+    ),
+    "metric": ("measure",),
+}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin by name; `load` imports it."""
+
+    name: str
+    kind: str
+    entry_point: EntryPoint
+
+    @property
+    def distribution(self) -> str:
+        dist = self.entry_point.dist
+        return dist.name if dist else "(not installed)"
+
+    @property
+    def version(self) -> str:
+        dist = self.entry_point.dist
+        return dist.version if dist else ""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind} {self.name!r} ({self.entry_point.value}, "
+            f"from {' '.join((self.distribution, self.version)).strip()})"
+        )
+
+    def load(self) -> type:
+        """The plugin's class, checked against its contract.
+
+        Raises:
+            PluginError: it cannot be imported or breaks the contract; names where it comes from.
+        """
+        try:
+            found = self.entry_point.load()
+        except Exception as error:
+            raise PluginError(f"{self} cannot be imported: {type(error).__name__}: {error}") from error
+        problems = list(contract_problems(found, self.kind))
+        if problems:
+            raise PluginError(f"{self} breaks the plugin contract:\n" + "\n".join(f"  {p}" for p in problems))
+        return found  # type: ignore[no-any-return]
+
+    @cached_property
+    def description(self) -> str:
+        """First line of the class's docstring. Imports the plugin."""
+        return (self.load().__doc__ or "").strip().split("\n")[0]
+
+
+def contract_problems(found: object, kind: str) -> Iterator[str]:
+    """What keeps a class from being a plugin of this kind, one sentence each."""
+    expected = KINDS[kind]
+    if not (isinstance(found, type) and issubclass(found, expected)):
+        yield f"it is {found!r}, not a subclass of tlplug.{expected.__name__}"
+        return
+    version = getattr(found, "contract", None)
+    if version != CONTRACT:
+        declared = "declares no contract version" if version is None else f"is written for contract {version}"
+        yield f"it {declared}; this tlplug has contract {CONTRACT}: set `contract = {CONTRACT}` in the class"
+    for name in REQUIRED[kind]:
+        if getattr(found, name, None) is getattr(expected, name, None):
+            yield f"it does not define `{name}`"
+    config = getattr(found, "Config", None)
+    if not (isinstance(config, type) and is_dataclass(config)):
+        yield "its `Config` is not a dataclass"
+    elif config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        yield "its `Config` is a frozen dataclass, which takes no overrides from the command line"
+
+
+class Registry:
+    """All plugins that are installed, by kind and name."""
+
+    def __init__(self, points: Sequence[EntryPoint] | None = None) -> None:
+        """`points` replaces the installed entry points, for tests."""
+        self._points = points
+
+    @cached_property
+    def plugins(self) -> list[Plugin]:
+        """Every entry point of the three groups, by kind and name; nothing is imported."""
+        return [
+            Plugin(point.name, kind, point)
+            for kind, group in GROUPS.items()
+            for point in sorted(self._group(group), key=lambda point: point.name)
+        ]
+
+    def _group(self, group: str) -> list[EntryPoint]:
+        if self._points is None:
+            return list(entry_points(group=group))
+        return [point for point in self._points if point.group == group]
+
+    def names(self, kind: str) -> list[str]:
+        return sorted({plugin.name for plugin in self.plugins if plugin.kind == kind})
+
+    def config_packages(self) -> list[str]:
+        """Packages of YAML that other distributions add."""
+        return sorted({point.value for point in self._group(CONFIGS)})
+
+    def find(self, kind: str, name: str) -> Plugin:
+        """The plugin of that name, or of that dotted path (`package.module.Class`).
+
+        Raises:
+            UsageError: no such plugin, or two of one name.
+        """
+        found = [plugin for plugin in self.plugins if (plugin.kind, plugin.name) == (kind, name)]
+        if len(found) > 1:
+            both = " and ".join(str(plugin) for plugin in found)
+            raise PluginError(f"two plugins have the name {name!r}: {both}. Uninstall one of them.")
+        if found:
+            return found[0]
+        module, _, attribute = name.rpartition(".")
+        if module:
+            return Plugin(name, kind, EntryPoint(name, f"{module}:{attribute}", GROUPS[kind]))
+        raise UsageError(unknown(kind, name, self.names(kind)))
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for a name that is not there: the nearest one, then all."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"there is no {what} {name!r}.{hint} There is: {', '.join(known) or 'nothing'}."

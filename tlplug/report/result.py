@@ -1,0 +1,47 @@
+"""result.json, version 1."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from tlplug.comparison import Comparison, Verdict
+from tlplug.contracts import Outcome
+
+VERSION = 1
+LIBRARIES = ("tlplug", "torch", "lightning", "transformers", "peft", "bitsandbytes", "torchmetrics", "datasets")
+
+
+def make_result(
+    names: Mapping[str, Any],
+    run: Outcome,
+    baselines: Mapping[str, Outcome],
+    comparisons: Mapping[str, Comparison],
+    metrics: Mapping[str, Any],
+    verdict: Verdict,
+    plugins: Iterable[Any],
+) -> dict[str, Any]:
+    """All of one run's figures.
+
+    Args:
+        names: `task`, `strategy`, `seed`, `primary` and what else identifies the run; they come first.
+        comparisons: the run against each baseline on the primary score.
+        plugins: those that were used, with `kind`, `name`, `distribution` and `version`.
+    """
+    return {
+        "version": VERSION,
+        **names,
+        "scores": run.scores,
+        "baselines": {name: outcome.scores for name, outcome in baselines.items()},
+        "comparisons": {name: vars(comparison) for name, comparison in comparisons.items()},
+        "metrics": metrics,
+        "verdict": verdict.as_dict(),
+        "cost": run.cost,
+        "baseline_cost": {name: outcome.cost for name, outcome in baselines.items()},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        "plugins": [
+            {"kind": p.kind, "name": p.name, "distribution": p.distribution, "version": p.version} for p in plugins
+        ],
+    }

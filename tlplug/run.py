@@ -1,0 +1,147 @@
+"""The story of one run, from a job to its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback
+from omegaconf import OmegaConf
+from rich.console import Console
+from torch import nn
+
+from tlplug import console as screen
+from tlplug import evidence, loggers, run_directory
+from tlplug.base_model import find_base
+from tlplug.baselines import Baselines
+from tlplug.cache import write_whole
+from tlplug.comparison import Comparison, compare_paired, judge
+from tlplug.config import Job
+from tlplug.contracts import Outcome
+from tlplug.data.check import check_rows
+from tlplug.data.module import TransferData
+from tlplug.data.source import read_splits
+from tlplug.processes import rank
+from tlplug.report import make_result, show_result
+from tlplug.training import Prepared, adapt
+
+
+def run(job: Job, console: Console) -> dict[str, Any]:
+    """Adapt, measure, report.
+
+    Returns:
+        The result, as it lies in result.json.
+
+    Raises:
+        UsageError: the data, the base model or the settings are not usable; nothing has been written.
+    """
+    folder = run_directory.choose(job.run_dir, job.task, job.strategy_name)
+    with screen.quiet_libraries():
+        task = prepare(job)
+        preflight(job, task, console)
+        with run_directory.logged(folder / "log.txt"):
+            write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
+            model, outcome = train(job, task, folder, console)
+            baselines = compare_with(job, task, console)
+            if rank() > 0:
+                return {}
+            save(job, task, model, folder)
+            result = judge_run(job, task, outcome, baselines, folder)
+    show_result(console, result)
+    where(console, folder, job.strategy.saves)
+    return result
+
+
+def prepare(job: Job) -> Prepared:
+    """Rows, validated; labels; the base model found; everything encoded."""
+    splits = read_splits(job.data, job.head.columns)
+    head = job.head.with_labels(job.head.label_space(splits["train"]))
+    check_rows(splits, head)
+    base = find_base(job.model, job.data.max_length)
+    features = {name: head.encode(split, base) for name, split in splits.items()}
+    data = TransferData(**features, head=head, base=base, batch_size=job.data.batch_size, seed=job.seed)
+    return Prepared(head, base, dict(splits), data, job.trainer, job.seed)
+
+
+def preflight(job: Job, task: Prepared, console: Console) -> None:
+    """What was found, before anything is trained."""
+    optimizer = job.optimizer.over(job.strategy.optimizer_defaults)
+    counts = ", ".join(f"{len(rows):,} {name}" for name, rows in task.rows.items())
+    screen.facts(
+        console,
+        {
+            "Task": f"{job.task} ({job.head_name}; {', '.join(task.head.labels)})",
+            "Data": f"{job.data.path}: {counts} rows",
+            "Base model": f"{task.base.source} ({task.base.config.model_type}, {task.base.max_length} tokens)",
+            "Strategy": f"{job.strategy_name}, {job.trainer.max_epochs} epochs, batches of {job.data.batch_size}, "
+            f"learning rate {optimizer.learning_rate:g} {optimizer.schedule}, seed {job.seed}",
+            "Baselines": ", ".join(job.baselines) or "none",
+        },
+    )
+    screen.examples(console, task.head, task.base, task.data.features["train"], task.rows["train"])
+
+
+def train(job: Job, task: Prepared, folder: Path, console: Console) -> tuple[nn.Module, Outcome]:
+    name = f"{job.task} {job.strategy_name} seed {job.seed}"
+    with loggers.opened(job.loggers, folder, name, job.config) as opened:
+        return adapt(task, job.strategy, job.optimizer, opened, [screen.Bar(console, job.strategy_name, task.head.primary)])
+
+
+def compare_with(job: Job, task: Prepared, console: Console) -> dict[str, Outcome]:
+    def shown(name: str) -> Sequence[Callback]:
+        return [screen.Bar(console, f"baseline {name}", task.head.primary)]
+
+    baselines = Baselines(task, shown)
+    return {name: baselines.run(name, strategy) for name, strategy in job.baselines.items()}
+
+
+def save(job: Job, task: Prepared, model: nn.Module, folder: Path) -> None:
+    """What was trained, with the tokenizer it was trained with."""
+    saved = folder / job.strategy.saves
+    job.strategy.save(model, saved)
+    task.base.tokenizer.save_pretrained(saved)
+
+
+def judge_run(
+    job: Job, task: Prepared, outcome: Outcome, baselines: dict[str, Outcome], folder: Path
+) -> dict[str, Any]:
+    """Evidence, metrics, verdict; all of it written."""
+    collected = evidence.collect(outcome, baselines)
+    evidence.write(collected, folder / "evidence")
+    comparisons = {name: paired(outcome, other, job.seed) for name, other in baselines.items()}
+    names = {
+        "task": job.task,
+        "strategy": job.strategy_name,
+        "strategy_config": asdict(job.strategy.config),
+        "head": job.head_name,
+        "base_model": task.base.source,
+        "seed": job.seed,
+        "primary": task.head.primary,
+        "test_rows": len(outcome.predictions),
+    }
+    verdict = judge(comparisons, task.head.primary, task.head.higher_is_better)
+    metrics = evidence.measure(job.metrics, collected)
+    result = make_result(names, outcome, baselines, comparisons, metrics, verdict, job.plugins)
+    rows = {row["id"]: row for row in task.rows["test"]}
+    run_directory.write_lines(
+        folder / "predictions.jsonl", [{**rows[p["id"]], **p} for p in outcome.predictions]
+    )
+    run_directory.write_json(folder / "result.json", result)
+    return result
+
+
+def paired(run: Outcome, baseline: Outcome, seed: int) -> Comparison:
+    return compare_paired(run.example_scores, baseline.example_scores, seed=seed)
+
+
+def where(console: Console, folder: Path, saved: str) -> None:
+    screen.facts(
+        console,
+        {
+            "Result": str(folder / "result.json"),
+            "Trained": f"{folder / saved}/",
+            "Predictions": str(folder / "predictions.jsonl"),
+        },
+    )
