@@ -17,9 +17,9 @@ COLOURS = {"positive": "green", "negative": "red"}
 def show_result(console: Console, result: dict[str, Any]) -> None:
     """Scores in percent of the primary score, differences in points with their 95% interval."""
     title = f"\n{result['task']}: {result['test_rows']} test rows"
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for name in (result["primary"], "gain", "95% interval", "moves", "memory", "time"):
+    for name in (result["primary"], "gain", "95% interval", "moves", "MB", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, scores in result["baselines"].items():
         gap = compared(result["comparisons"][name])
@@ -45,4 +45,4 @@ def spent(cost: dict[str, float] | None) -> tuple[str, str, str]:
     if cost is None:
         return "", "", ""
     share = percent_of(cost["trainable_parameters"], cost["total_parameters"])
-    return share, f"{cost['peak_memory_mb']:,.0f} MB", f"{cost['seconds']:.1f} s"
+    return share, f"{cost['peak_memory_mb']:,.0f}", f"{cost['seconds']:.1f}"
