@@ -103,12 +103,22 @@ def read_config(settings: ModelSettings, path: str) -> tuple[PretrainedConfig, P
     try:
         return AutoConfig.from_pretrained(path, **options), AutoTokenizer.from_pretrained(path, **options)
     except (OSError, ValueError) as error:
-        offline = " HF_HUB_OFFLINE is set: only cached models are found." if os.environ.get("HF_HUB_OFFLINE") else ""
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(
-            f"base model {settings.source!r} cannot be loaded: {reason}{offline} "
-            "Set model.source to a hub id that can be reached or to a local folder."
-        ) from error
+        raise UsageError(unloadable(settings, path, str(error).strip())) from error
+
+
+def unloadable(settings: ModelSettings, path: str, reason: str) -> str:
+    """Why transformers could not read the base model, and what to do."""
+    if "trust_remote_code" in reason:
+        return (
+            f"base model {settings.source!r} brings Python code of its own, which is not run. "
+            "If you trust its author: model.trust_remote_code=true"
+        )
+    told = f"base model {settings.source!r} cannot be loaded: {reason.splitlines()[0]}"
+    if Path(path).is_dir():
+        return told
+    if os.environ.get("HF_HUB_OFFLINE"):
+        told += " HF_HUB_OFFLINE is set: only models in the cache are found."
+    return f"{told} Set model.source to a hub id that can be reached or to a local folder."
 
 
 def fingerprint(settings: ModelSettings, path: str, config: PretrainedConfig) -> str:

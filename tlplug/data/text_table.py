@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from glob import escape
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ class CsvTable(TextTable):
         datasets = quiet_datasets()
         with TemporaryDirectory() as cache:
             dataset = datasets.Dataset.from_csv(
-                str(self.path),
+                escape(str(self.path)),
                 features=datasets.Features({column: datasets.Value("string") for column in columns}),
                 cache_dir=cache,
                 keep_in_memory=True,

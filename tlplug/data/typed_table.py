@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from glob import escape
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tlplug.contracts import UsageError
 from tlplug.data.rows import quiet_datasets
@@ -17,25 +19,29 @@ if TYPE_CHECKING:
 class ParquetTable(FileTable):
     """A Parquet file."""
 
-    def columns(self) -> list[str]:
-        """The columns of the file's schema.
-
-        Raises:
-            UsageError: the file is not Parquet.
-        """
+    @cached_property
+    def _metadata(self) -> Any:
         from pyarrow import ArrowException  # type: ignore[import-untyped]
-        from pyarrow.parquet import read_schema  # type: ignore[import-untyped]
+        from pyarrow.parquet import read_metadata  # type: ignore[import-untyped]
 
         try:
-            return list(read_schema(self.path).names)
+            return read_metadata(self.path)
         except (ArrowException, OSError) as error:
             raise UsageError(f"{self.title} cannot be read as Parquet: {error}") from error
+
+    def columns(self) -> list[str]:
+        """The columns of the file's schema."""
+        return list(self._metadata.schema.to_arrow_schema().names)
+
+    def broken(self) -> list[str]:
+        """That the file has no rows; one that is not Parquet is a `UsageError`."""
+        return [] if self._metadata.num_rows else [f"{self.title}: the file has no rows"]
 
     def load(self, columns: list[str]) -> Dataset:
         """These columns, through the `parquet` builder of `datasets`."""
         with TemporaryDirectory() as cache:
             return quiet_datasets().Dataset.from_parquet(
-                str(self.path), columns=columns, cache_dir=cache, keep_in_memory=True
+                escape(str(self.path)), columns=columns, cache_dir=cache, keep_in_memory=True
             )
 
 

@@ -1,0 +1,97 @@
+"""Baselines: cached by all that determines them, and equal whether cached or not."""
+
+from dataclasses import replace
+
+import pytest
+from tests.conftest import make_rows
+from tlplug import cache
+from tlplug.baselines import KIND, Baselines
+from tlplug.contracts import OptimizerSettings, TrainerSettings
+from tlplug.data.module import TransferData
+from tlplug.registry import Registry
+from tlplug.training import Prepared, adapt
+
+QUICK = TrainerSettings(max_epochs=1, accelerator="cpu", devices=1)
+
+
+def strategy(name, **fields):
+    cls = Registry().find("strategy", name).load()
+    return cls(cls.Config(**fields))
+
+
+def prepare(base, seed=3, trainer=QUICK, train=24, batch_size=8):
+    head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
+    rows = {"train": make_rows(train), "validation": make_rows(8, 1), "test": make_rows(11, 2)}
+    features = {name: head.encode(split, base) for name, split in rows.items()}
+    data = TransferData(**features, head=head, base=base, batch_size=batch_size, seed=seed)
+    return Prepared(head, base, rows, data, trainer, seed)
+
+
+def baselines(task):
+    return Baselines(task, lambda name: [])
+
+
+def test_the_second_run_takes_the_first_one_s_result(tiny_base, monkeypatch):
+    first = baselines(prepare(tiny_base)).run("scratch", strategy("scratch"))
+    monkeypatch.setattr("tlplug.baselines.adapt", lambda *args, **kwargs: pytest.fail("it was trained again"))
+    assert baselines(prepare(tiny_base)).run("scratch", strategy("scratch")) == first
+
+
+def test_a_cached_baseline_is_what_training_it_alone_gives(tiny_base):
+    """Nothing that ran before in the process, and no order of runs, changes a baseline."""
+    task = prepare(tiny_base)
+    baselines(task).run("linear_probe", strategy("linear_probe"))
+    cached = baselines(task).run("scratch", strategy("scratch"))
+    _, alone = adapt(prepare(tiny_base), strategy("scratch"), OptimizerSettings())
+    assert (cached.scores, cached.predictions) == (alone.scores, alone.predictions)
+
+
+def test_the_key_changes_with_each_thing_that_determines_the_result(tiny_base):
+    keys = {
+        "as it is": key(prepare(tiny_base)),
+        "seed": key(prepare(tiny_base, seed=4)),
+        "rows": key(prepare(tiny_base, train=23)),
+        "batch size": key(prepare(tiny_base, batch_size=4)),
+        "epochs": key(prepare(tiny_base, trainer=replace(QUICK, max_epochs=2))),
+        "weights": key(replace(prepare(tiny_base), base=replace(tiny_base, fingerprint="others"))),
+        "strategy": baselines(prepare(tiny_base)).key("linear_probe", strategy("linear_probe")),
+        "field": baselines(prepare(tiny_base)).key("lora", strategy("lora")),
+        "other field": baselines(prepare(tiny_base)).key("lora", strategy("lora", rank=2)),
+    }
+    assert len(set(keys.values())) == len(keys)
+    assert key(prepare(tiny_base)) == keys["as it is"]
+
+
+def key(task):
+    return baselines(task).key("scratch", strategy("scratch"))
+
+
+def test_a_damaged_entry_is_made_again_and_said(tiny_base, caplog):
+    task = prepare(tiny_base)
+    first = baselines(task).run("linear_probe", strategy("linear_probe"))
+    path = cache.cache_folder() / KIND / f"{baselines(task).key('linear_probe', strategy('linear_probe'))}.json"
+    path.write_text(path.read_text()[:40])
+    again = baselines(task).run("linear_probe", strategy("linear_probe"))
+    assert again.scores == first.scores and "is damaged" in caplog.text
+
+
+def test_trivial_needs_no_training(tiny_base):
+    found = baselines(prepare(tiny_base)).run("trivial", None)
+    assert found.cost is None and len(found.predictions) == 11
+    assert found.scores["accuracy"] == pytest.approx(6 / 11)  # ties go to the first label
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a" / "b.json"
+    cache.write_whole(path, "first")
+    monkeypatch.setattr("os.fsync", lambda number: (_ for _ in ()).throw(OSError("no space")))
+    with pytest.raises(OSError, match="no space"):
+        cache.write_whole(path, "second")
+    assert path.read_text() == "first" and list(path.parent.iterdir()) == [path]
+
+
+def test_a_cache_that_cannot_be_written_does_not_fail_the_run(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TLPLUG_CACHE", str(tmp_path / "file"))
+    cache.write(KIND, "key", {"a": 1})
+    assert "cannot be written" in caplog.text and cache.read(KIND, "key") is None

@@ -1,0 +1,187 @@
+"""Which example is seen when, on every process."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tlplug.contracts import BaseInfo, Batch, TaskHead
+from tlplug.data.batches import EpochOrder
+from tlplug.data.module import TransferData
+
+counts = st.integers(0, 60)
+worlds = st.integers(1, 5)
+seeds = st.integers(0, 2**31)
+epochs = st.integers(0, 50)
+
+
+class Padding(TaskHead):
+    """Stacks ids and shows that it was given the base model."""
+
+    def collate(self, features: Sequence[dict[str, Any]], base: BaseInfo) -> Batch:
+        ids = torch.tensor([feature["id"] for feature in features])
+        return {
+            "id": ids,
+            "longest": max(len(feature["input_ids"]) for feature in features),
+            "base": base.source,
+        }
+
+
+def base_info() -> BaseInfo:
+    return BaseInfo("tiny", "tiny", None, "0", config=None, tokenizer=None, max_length=8)  # type: ignore[arg-type]
+
+
+def features(count: int) -> list[dict[str, Any]]:
+    return [{"id": i, "input_ids": [0] * (1 + i * 7 % 5)} for i in range(count)]
+
+
+def data(count: int = 10, batch_size: int = 4, seed: int = 0, test: int = 3) -> TransferData:
+    return TransferData(
+        features(count), features(7), features(test),
+        head=Padding(), base=base_info(), batch_size=batch_size, seed=seed,
+    )  # fmt: skip
+
+
+def orders(count: int, world: int, seed: int = 0, epoch: int = 0, shuffle: bool = True) -> list[list[int]]:
+    """What each process sees."""
+    seen = []
+    for rank in range(world):
+        order = EpochOrder([i * 7 % 5 for i in range(count)], seed, shuffle=shuffle, rank=rank, world=world)
+        order.set_epoch(epoch)
+        seen.append(list(order))
+        assert len(order) == len(seen[-1])
+    return seen
+
+
+@given(counts, worlds, seeds, epochs, st.booleans())
+def test_every_example_comes_and_few_come_twice(
+    count: int, world: int, seed: int, epoch: int, shuffle: bool
+) -> None:
+    seen = orders(count, world, seed, epoch, shuffle)
+    times = Counter(index for order in seen for index in order)
+    assert set(times) == set(range(count))
+    assert sum(times.values()) - count < world
+    assert len({len(order) for order in seen}) == 1
+
+
+@given(counts, worlds, st.integers(1, 8), seeds, epochs)
+def test_more_processes_see_the_batches_of_one(
+    count: int, world: int, batch_size: int, seed: int, epoch: int
+) -> None:
+    """Batch b of all processes together is batch b of one process with the batch size times as large."""
+    [alone] = orders(count, 1, seed, epoch)
+    together = orders(count, world, seed, epoch)
+    size = batch_size * world
+    for first in range(0, count, size):
+        shares = [order[first // world :][:batch_size] for order in together]
+        assert Counter(i for share in shares for i in share) >= Counter(alone[first : first + size])
+
+
+@given(seeds, epochs)
+def test_order_is_a_function_of_seed_and_epoch(seed: int, epoch: int) -> None:
+    [order] = orders(50, 1, seed, epoch)
+    torch.manual_seed(epoch)
+    assert order == orders(50, 1, seed, epoch)[0]
+    assert order != orders(50, 1, seed, epoch + 1)[0]
+    assert order != orders(50, 1, seed + 1, epoch)[0]
+    assert orders(50, 1, seed, epoch + 1) != orders(50, 1, seed + 1, epoch)
+
+
+def test_the_global_generator_is_left_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    orders(10, 1)
+    assert torch.rand(1) == expected
+
+
+@given(counts, epochs)
+def test_evaluation_takes_the_longest_first_in_every_epoch(count: int, epoch: int) -> None:
+    [order] = orders(count, 1, epoch=epoch, shuffle=False)
+    lengths = [index * 7 % 5 for index in order]
+    assert lengths == sorted(lengths, reverse=True)
+    assert [order] == orders(count, 1, shuffle=False)
+
+
+@given(st.integers(1, 60), worlds, st.integers(1, 8))
+def test_steps_are_computed_as_the_loaders_count_them(count: int, world: int, batch_size: int) -> None:
+    loaded = data(count, batch_size)
+    for rank in range(world):
+        assert len(loaded._loader("train", rank, world)) == loaded.steps_per_epoch(world)
+
+
+def test_loaders_collate_with_the_head() -> None:
+    loaded = data()
+    batches = list(loaded.val_dataloader())
+    assert [batch["id"].tolist() for batch in batches] == [[2, 4, 1, 6], [3, 0, 5]]
+    assert [batch["longest"] for batch in batches] == [5, 2]
+    assert batches[0]["base"] == "tiny"
+    assert [len(batch["id"]) for batch in loaded.test_dataloader()] == [3]
+    assert list(data(test=0).test_dataloader()) == []
+    assert pickle.loads(pickle.dumps(loaded)).train_dataloader() is not None
+
+
+def test_train_batches_are_those_of_epoch_zero() -> None:
+    loaded = data(seed=5)
+    first = [batch["id"].tolist() for batch in loaded.train_batches()]
+    assert first == [batch["id"].tolist() for batch in loaded.train_dataloader()]
+    assert [index for ids in first for index in ids] == orders(10, 1, seed=5)[0]
+
+
+def test_rank_is_read_when_the_loader_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = data()
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    seen = [index for batch in loaded.train_dataloader() for index in batch["id"].tolist()]
+    assert seen == orders(10, 2)[1]
+    assert len(list(loaded.train_batches())) == 3
+
+
+class Recorder(pl.LightningModule):
+    """Trains one number and notes the ids that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: dict[int, list[int]] = {}
+
+    def training_step(self, batch: Batch) -> torch.Tensor:
+        self.seen.setdefault(self.current_epoch, []).extend(batch["id"].tolist())
+        return (self.weight - 1).square().sum()
+
+    def validation_step(self, batch: Batch) -> None:
+        pass
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(**arguments: Any) -> Recorder:
+    recorder = Recorder()
+    quiet = dict.fromkeys(
+        ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+    )
+    trainer = pl.Trainer(accelerator="cpu", use_distributed_sampler=False, **quiet, **arguments)
+    trainer.fit(recorder, datamodule=data(seed=7))
+    return recorder
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lightning_sets_the_epoch() -> None:
+    seen = fit(max_epochs=3).seen
+    assert seen == {epoch: orders(10, 1, seed=7, epoch=epoch)[0] for epoch in range(3)}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lightning_can_overfit_a_batch() -> None:
+    seen = fit(max_epochs=2, overfit_batches=1).seen
+    assert seen[0] == seen[1] and len(seen[0]) == 4
