@@ -12,7 +12,24 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 POSITIVE = "warm tender bright lovely moving crisp joyful witty superb radiant".split()
 NEGATIVE = "leaden clumsy tedious flat grim stale hollow messy dreary limp".split()
-PLAIN = "the film was and its ending felt to me with a plot scene actor score camera".split()
+PLAIN = [
+    "the",
+    "film",
+    "was",
+    "and",
+    "its",
+    "ending",
+    "felt",
+    "to",
+    "me",
+    "with",
+    "a",
+    "plot",
+    "scene",
+    "actor",
+    "score",
+    "camera",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -56,9 +73,12 @@ def make_tokenizer():
     core = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
     core.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
+        single="[CLS] $A [SEP]",
+        special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
     )
-    names = dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], specials, strict=True))
+    names = dict(
+        zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], specials, strict=True)
+    )
     return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=64, **names)
 
 

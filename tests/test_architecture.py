@@ -33,7 +33,17 @@ MAY_IMPORT = {
     "training": {"contracts", "base_model", "cost", "data", "module", "evidence"},
     "baselines": {"contracts", "cache", "processes", "training"},
     "run": LEAVES
-    | {"base_model", "data", "evidence", "loggers", "report", "console", "training", "baselines", "run_directory"}
+    | {
+        "base_model",
+        "data",
+        "evidence",
+        "loggers",
+        "report",
+        "console",
+        "training",
+        "baselines",
+        "run_directory",
+    }
     | {"config"},
     "sweep": {"contracts", "config", "run_directory"},
     "cli": {"contracts", "config", "run", "sweep", "plugin_list", "registry"},

@@ -80,7 +80,9 @@ def checked(folder: Path, settings: ModelSettings) -> Path:
     if not (folder / "config.json").is_file():
         raise UsageError(f"base model {settings.source!r}: {folder} holds no config.json")
     if not any(folder.glob("*.safetensors")):
-        raise UsageError(f"base model {settings.source!r}: {folder} holds no .safetensors; nothing else is loaded")
+        raise UsageError(
+            f"base model {settings.source!r}: {folder} holds no .safetensors; nothing else is loaded"
+        )
     if settings.sha256 is not None and (found := digest(folder / WEIGHTS)) != settings.sha256:
         raise UsageError(
             f"base model {settings.source!r}: {folder / WEIGHTS} has SHA-256 {found}, "
@@ -128,7 +130,10 @@ def fingerprint(settings: ModelSettings, path: str, config: PretrainedConfig) ->
     folder = Path(path)
     if not folder.is_dir():
         return f"{path}@{getattr(config, '_commit_hash', None) or settings.revision}"
-    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(folder.glob("*.safetensors"))]
+    stats = [
+        (file.name, file.stat().st_size, file.stat().st_mtime_ns)
+        for file in sorted(folder.glob("*.safetensors"))
+    ]
     return hashlib.sha256(repr((config.to_json_string(), stats)).encode()).hexdigest()
 
 
@@ -150,7 +155,8 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
         return auto.from_config(config, **common).train()
     if options.quantization is not None:
         common |= {"quantization_config": options.quantization, "device_map": {"": options.device or "cpu"}}
-    model = auto.from_pretrained(base.path, config=config, revision=base.revision, use_safetensors=True, **common)
+    model = auto.from_pretrained(
+        base.path, config=config, revision=base.revision, use_safetensors=True, **common
+    )
     # from_pretrained leaves eval mode on, and Lightning keeps it: dropout would silently be off.
     return model.train()
-

@@ -77,7 +77,11 @@ def judge(comparisons: Mapping[str, Comparison], primary: str, higher_is_better:
     if not comparisons:
         return Verdict("none", "No verdict: the run was compared with nothing (transfer.baselines is empty).")
     sign = 1.0 if higher_is_better else -1.0
-    name = SCRATCH if SCRATCH in comparisons else max(comparisons, key=lambda key: sign * comparisons[key].against)
+    name = (
+        SCRATCH
+        if SCRATCH in comparisons
+        else max(comparisons, key=lambda key: sign * comparisons[key].against)
+    )
     found = comparisons[name]
     low, high = sorted((sign * found.low, sign * found.high))
     label = "positive" if low > 0 else "negative" if high < 0 else "inconclusive"
@@ -95,7 +99,11 @@ def wording(label: str, against: str, primary: str, gain: float, low: float, hig
     }[label]
     interval = f" (95% interval {100 * low:+.1f} to {100 * high:+.1f})."
     named = "training from scratch" if against == SCRATCH else f"{against}, the best baseline that was run"
-    note = "" if against == SCRATCH else " Training from scratch was not run, and that alone would show negative transfer."
+    note = (
+        ""
+        if against == SCRATCH
+        else " Training from scratch was not run, and that alone would show negative transfer."
+    )
     return what.format(named) + interval + note
 
 

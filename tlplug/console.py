@@ -5,14 +5,21 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from tlplug.contracts import BaseInfo, TaskHead
@@ -54,7 +61,9 @@ def facts(console: Console, rows: Mapping[str, str]) -> None:
     console.print(table)
 
 
-def examples(console: Console, head: TaskHead, base: BaseInfo, features: list[dict[str, Any]], rows: Any) -> None:
+def examples(
+    console: Console, head: TaskHead, base: BaseInfo, features: Sequence[Mapping[str, Any]], rows: Any
+) -> None:
     """The first training examples as the model sees them: special tokens, cuts and all."""
     console.print("As the model sees them:", style="bold")
     by_id = {feature["id"]: feature for feature in features}
@@ -81,8 +90,8 @@ class Bar(Callback):
         if not trainer.is_global_zero:
             return
         self.console.print(
-            f"[bold]{escape(self.title)}[/bold]  moves {percent_of(moving, total)} of the weights ({moving:,} of {total:,}), "
-            f"on {pl_module.device.type}, {trainer.precision}",
+            f"[bold]{escape(self.title)}[/bold]  moves {percent_of(moving, total)} of the weights "
+            f"({moving:,} of {total:,}), on {pl_module.device.type}, {trainer.precision}",
             highlight=False,
         )
         if self.console.is_terminal:
@@ -96,7 +105,7 @@ class Bar(Callback):
                 console=self.console,
                 transient=True,
             )
-            self.bar.add_task("fit", total=pl_module.total_steps, epoch="", note="")
+            self.bar.add_task("fit", total=cast(int, pl_module.total_steps), epoch="", note="")
             self.bar.start()
 
     def on_train_batch_end(
@@ -142,5 +151,8 @@ class Bar(Callback):
 
     def _note(self, trainer: Trainer) -> str:
         metrics = trainer.callback_metrics
-        shown = {"loss": metrics.get("train/loss"), f"validation {self.primary}": metrics.get(f"validation/{self.primary}")}
+        shown = {
+            "loss": metrics.get("train/loss"),
+            f"validation {self.primary}": metrics.get(f"validation/{self.primary}"),
+        }
         return "  ".join(f"{name} {float(value):.3f}" for name, value in shown.items() if value is not None)

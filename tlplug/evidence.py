@@ -63,7 +63,9 @@ def read(folder: Path) -> dict[str, Any]:
 
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     if index["version"] != VERSION:
-        raise ValueError(f"{folder / INDEX}: evidence version {index['version']}; this tlplug reads {VERSION}")
+        raise ValueError(
+            f"{folder / INDEX}: evidence version {index['version']}; this tlplug reads {VERSION}"
+        )
     arrays = load_file(folder / ARRAYS)
     return {
         name: arrays[name] if file == ARRAYS else json.loads((folder / file).read_text(encoding="utf-8"))

@@ -40,7 +40,9 @@ KINDS: dict[type, Callable[[Any, Path, str], Logger]] = {CsvSettings: csv, Wandb
 
 
 @contextmanager
-def opened(settings: Sequence[Any], folder: Path, name: str, config: dict[str, Any]) -> Iterator[list[Logger]]:
+def opened(
+    settings: Sequence[Any], folder: Path, name: str, config: dict[str, Any]
+) -> Iterator[list[Logger]]:
     """The loggers, with the config logged; finished on the way out, or runs of a sweep would merge into one."""
     loggers = [KINDS[type(chosen)](chosen, folder, name) for chosen in settings]
     try:

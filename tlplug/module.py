@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
 from tlplug.contracts import Batch, OptimizerSettings, Rows, Strategy, TaskHead
@@ -78,7 +79,7 @@ class TransferModule(LightningModule):
         scores = self.head.scores(self.predictions[split], rows)
         self.log_dict({f"{split}/{name}": value for name, value in scores.items()}, rank_zero_only=True)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         from transformers import get_scheduler
 
         groups = self.strategy.parameter_groups(self.model, self.settings)

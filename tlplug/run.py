@@ -86,7 +86,13 @@ def preflight(job: Job, task: Prepared, console: Console) -> None:
 def train(job: Job, task: Prepared, folder: Path, console: Console) -> tuple[nn.Module, Outcome]:
     name = f"{job.task} {job.strategy_name} seed {job.seed}"
     with loggers.opened(job.loggers, folder, name, job.config) as opened:
-        return adapt(task, job.strategy, job.optimizer, opened, [screen.Bar(console, job.strategy_name, task.head.primary)])
+        return adapt(
+            task,
+            job.strategy,
+            job.optimizer,
+            opened,
+            [screen.Bar(console, job.strategy_name, task.head.primary)],
+        )
 
 
 def compare_with(job: Job, task: Prepared, console: Console) -> dict[str, Outcome]:

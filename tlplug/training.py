@@ -90,7 +90,9 @@ def outcome(
     return Outcome(predictions, head.scores(predictions, rows), head.example_scores(predictions, rows), cost)
 
 
-def build_trainer(settings: TrainerSettings, loggers: Sequence[Logger], callbacks: Sequence[Callback]) -> Trainer:
+def build_trainer(
+    settings: TrainerSettings, loggers: Sequence[Logger], callbacks: Sequence[Callback]
+) -> Trainer:
     """Lightning's Trainer, with what tlplug does itself switched off: sampling, progress, checkpoints."""
     arguments = asdict(settings)
     if arguments["precision"] == "auto":

@@ -19,7 +19,8 @@ NOT_INPUTS = ("id", "labels")
 class Classification(TaskHead):
     """One label for a text, out of two or more.
 
-    Scored by accuracy, macro F1, MCC and calibration error (Naeini et al. 2015, 15 bins). The loss is the cross entropy of the logits [B, K] against the label's index [B], a mean over the B rows.
+    Scored by accuracy, macro F1, MCC and calibration error (Naeini et al. 2015, 15 bins). The loss is the
+    cross entropy of the logits [B, K] against the label's index [B], a mean over the B rows.
     """
 
     contract = 1
@@ -63,7 +64,11 @@ class Classification(TaskHead):
         encoded = base.tokenizer(texts, truncation=True, max_length=base.max_length)
         index = {label: position for position, label in enumerate(self.labels)}
         return [
-            {"id": row["id"], "label": index[str(row["label"])], **{name: encoded[name][i] for name in encoded}}
+            {
+                "id": row["id"],
+                "label": index[str(row["label"])],
+                **{name: encoded[name][i] for name in encoded},
+            }
             for i, row in enumerate(rows)
         ]
 
@@ -79,7 +84,9 @@ class Classification(TaskHead):
     def step(self, model: nn.Module, batch: Batch) -> StepOutput:
         from torch.nn.functional import cross_entropy
 
-        return StepOutput(cross_entropy(self._logits(model, batch), batch["labels"]), weight=len(batch["labels"]))
+        return StepOutput(
+            cross_entropy(self._logits(model, batch), batch["labels"]), weight=len(batch["labels"])
+        )
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         probabilities = self._logits(model, batch).softmax(dim=-1)
@@ -106,7 +113,9 @@ class Classification(TaskHead):
 
         index = {label: position for position, label in enumerate(self.labels)}
         target = torch.tensor([index[str(row["label"])] for row in rows])
-        probabilities = torch.tensor([list(p["probabilities"].values()) for p in predictions], dtype=torch.float64)
+        probabilities = torch.tensor(
+            [list(p["probabilities"].values()) for p in predictions], dtype=torch.float64
+        )
         chosen, k = torch.tensor([index[p["prediction"]] for p in predictions]), len(self.labels)
         found = {
             "accuracy": tm.multiclass_accuracy(chosen, target, k, average="micro"),

@@ -21,7 +21,9 @@ class Full(Strategy):
     """
 
     contract = 1
-    optimizer_defaults = OptimizerSettings(learning_rate=5e-5, weight_decay=0.01, schedule="linear", warmup=0.1)
+    optimizer_defaults = OptimizerSettings(
+        learning_rate=5e-5, weight_decay=0.01, schedule="linear", warmup=0.1
+    )
     saves = "model"
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:

@@ -27,7 +27,9 @@ class LinearProbe(Strategy):
     """
 
     contract = 1
-    optimizer_defaults = OptimizerSettings(learning_rate=1e-2, weight_decay=0.01, schedule="linear", warmup=0.1)
+    optimizer_defaults = OptimizerSettings(
+        learning_rate=1e-2, weight_decay=0.01, schedule="linear", warmup=0.1
+    )
     capabilities = Capabilities(heads=frozenset({"classification"}))
     saves = "probe"
 
@@ -48,9 +50,18 @@ class LinearProbe(Strategy):
 
         folder.mkdir(parents=True, exist_ok=True)
         probe = cast("Probe", model)
-        save_file({name: tensor.contiguous() for name, tensor in probe.classifier.state_dict().items()}, folder / WEIGHTS)
+        save_file(
+            {name: tensor.contiguous() for name, tensor in probe.classifier.state_dict().items()},
+            folder / WEIGHTS,
+        )
         config = probe.prefix.trunk.config
-        form = {"version": 1, "pooling": "mean", "layer": "last", "id2label": config.id2label, "base": config.name_or_path}
+        form = {
+            "version": 1,
+            "pooling": "mean",
+            "layer": "last",
+            "id2label": config.id2label,
+            "base": config.name_or_path,
+        }
         (folder / FORMAT).write_text(json.dumps(form, indent=2) + "\n", encoding="utf-8")
 
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
@@ -60,7 +71,9 @@ class LinearProbe(Strategy):
 
         form = json.loads((folder / FORMAT).read_text(encoding="utf-8"))
         if form["version"] != 1:
-            raise UsageError(f"{folder / FORMAT}: format version {form['version']}; this tlplug reads version 1")
+            raise UsageError(
+                f"{folder / FORMAT}: format version {form['version']}; this tlplug reads version 1"
+            )
         weights = load_file(folder / WEIGHTS)
         labels, features = weights["weight"].shape
         probe = Probe(cast("PreTrainedModel", model).base_model.requires_grad_(False), features, labels)

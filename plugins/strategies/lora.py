@@ -32,7 +32,9 @@ class Lora(Strategy):
 
     contract = 1
     # About ten times the rate of full fine-tuning (Schulman et al. 2025, "LoRA without regret").
-    optimizer_defaults = OptimizerSettings(learning_rate=5e-4, weight_decay=0.0, schedule="linear", warmup=0.1)
+    optimizer_defaults = OptimizerSettings(
+        learning_rate=5e-4, weight_decay=0.0, schedule="linear", warmup=0.1
+    )
 
     @dataclass
     class Config:
@@ -48,7 +50,9 @@ class Lora(Strategy):
             if not 0.0 <= self.dropout < 1.0:
                 raise ValueError(f"dropout is {self.dropout}; it has to be in [0, 1)")
             names = self.target_modules
-            if names != AUTO and not (isinstance(names, list) and names and all(isinstance(n, str) for n in names)):
+            if names != AUTO and not (
+                isinstance(names, list) and names and all(isinstance(n, str) for n in names)
+            ):
                 raise ValueError(f"target_modules is {names!r}; it is '{AUTO}' or a list of layer names")
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:

@@ -21,9 +21,10 @@ QUANTIZATION = "quantization_config.json"
 class QLora(Lora):
     """QLoRA: LoRA over frozen 4-bit weights.
 
-    Dettmers et al. 2023, through bitsandbytes. Take it on a GPU when the base model in 16 bits does not fit: 4-bit NormalFloat blocks of 64 with doubly
-    quantized scales take about 0.52 bytes a weight. Each forward pass dequantizes, so it is slower than `lora`.
-    On a CPU it trains the same way and gives the same class of result; memory there is not its gain.
+    Dettmers et al. 2023, through bitsandbytes. Take it on a GPU when the base model in 16 bits does not fit:
+    4-bit NormalFloat blocks of 64 with doubly quantized scales take about 0.52 bytes a weight. Each forward
+    pass dequantizes, so it is slower than `lora`. On a CPU it trains the same way and gives the same class of
+    result; memory there is not its gain.
     """
 
     @dataclass

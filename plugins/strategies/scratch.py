@@ -15,7 +15,9 @@ class Scratch(Full):
     transfer"), at a rate that suits random weights; no method to adapt a model with.
     """
 
-    optimizer_defaults = OptimizerSettings(learning_rate=3e-4, weight_decay=0.01, schedule="linear", warmup=0.1)
+    optimizer_defaults = OptimizerSettings(
+        learning_rate=3e-4, weight_decay=0.01, schedule="linear", warmup=0.1
+    )
 
     def load_options(self, head: TaskHead) -> LoadOptions:
         return replace(super().load_options(head), random_weights=True)

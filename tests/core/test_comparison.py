@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
+
 from tlplug.comparison import Comparison, compare_paired, judge, resampled_means
 
 
@@ -10,7 +11,9 @@ def test_interval_agrees_with_scipy():
     draw = np.random.default_rng(1)
     run, other = draw.integers(0, 2, 300).astype(float), draw.integers(0, 2, 300).astype(float)
     ours = compare_paired(run, other, resamples=20_000)
-    theirs = bootstrap((run - other,), np.mean, n_resamples=20_000, method="percentile", rng=0).confidence_interval
+    theirs = bootstrap(
+        (run - other,), np.mean, n_resamples=20_000, method="percentile", rng=0
+    ).confidence_interval
     assert ours.difference == pytest.approx(np.mean(run) - np.mean(other))
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.006)
 
@@ -47,7 +50,8 @@ def comparison(difference, low, high, against=0.5):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "label"), [(0.01, 0.2, "positive"), (-0.2, -0.01, "negative"), (-0.1, 0.1, "inconclusive")]
+    ("low", "high", "label"),
+    [(0.01, 0.2, "positive"), (-0.2, -0.01, "negative"), (-0.1, 0.1, "inconclusive")],
 )
 def test_verdict_follows_the_interval_against_scratch(low, high, label):
     middle = (low + high) / 2

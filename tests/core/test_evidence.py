@@ -2,13 +2,21 @@ import json
 
 import numpy as np
 import pytest
+
 from tlplug import evidence
 from tlplug.contracts import Outcome
 
 
 def outcomes():
-    run = Outcome([{"id": 4, "prediction": "a"}, {"id": 9, "prediction": "b"}], {"accuracy": 0.5}, [1.0, 0.0], {"seconds": 2.0})
-    other = Outcome([{"id": 4, "prediction": "b"}, {"id": 9, "prediction": "b"}], {"accuracy": 1.0}, [1.0, 1.0])
+    run = Outcome(
+        [{"id": 4, "prediction": "a"}, {"id": 9, "prediction": "b"}],
+        {"accuracy": 0.5},
+        [1.0, 0.0],
+        {"seconds": 2.0},
+    )
+    other = Outcome(
+        [{"id": 4, "prediction": "b"}, {"id": 9, "prediction": "b"}], {"accuracy": 1.0}, [1.0, 1.0]
+    )
     return run, {"scratch": other}
 
 

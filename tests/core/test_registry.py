@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 
 import pytest
+
 from tlplug import OptimizerSettings, PluginError, Strategy, UsageError
 from tlplug.registry import GROUPS, Registry, contract_problems
 
@@ -53,7 +54,9 @@ def test_listing_imports_nothing():
 
 def test_a_plugin_that_cannot_be_imported_is_an_error_that_names_both_sides():
     found = Registry([point("theirs", "a_module_that_is_not_there:Theirs")]).find("strategy", "theirs")
-    with pytest.raises(PluginError, match=r"'theirs' \(a_module_that_is_not_there:Theirs, from .*ModuleNotFoundError"):
+    with pytest.raises(
+        PluginError, match=r"'theirs' \(a_module_that_is_not_there:Theirs, from .*ModuleNotFoundError"
+    ):
         found.load()
 
 

@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 import torch
+
 from tests.conftest import make_rows
 from tlplug.contracts import AdaptContext
 from tlplug.module import TransferModule
@@ -43,7 +44,9 @@ def two_steps(batch):
 
     def take(module):
         settings = module.settings
-        optimizer = module.strategy.optimizer(module.strategy.parameter_groups(module.model, settings), settings)
+        optimizer = module.strategy.optimizer(
+            module.strategy.parameter_groups(module.model, settings), settings
+        )
         for _ in range(2):
             optimizer.zero_grad()
             module.strategy.training_step(module.model, module.head, {"main": batch}).loss.backward()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics as sk
+
 from tests.conftest import make_rows
 from tlplug.registry import Registry
 
@@ -40,7 +41,8 @@ def calibration(probabilities, target, bins=15):
     confidence, right = probabilities.max(1), probabilities.argmax(1) == target
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     return sum(
-        (which == b).mean() * abs(right[which == b].mean() - confidence[which == b].mean()) for b in set(which)
+        (which == b).mean() * abs(right[which == b].mean() - confidence[which == b].mean())
+        for b in set(which)
     )
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from tlplug.evidence import measure
 from tlplug.registry import Registry
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+
 from tests.plugins.conftest import STRATEGIES
 
 # The intended parameters, by name; written here a second time on purpose, not asked of the strategy.
@@ -46,7 +47,7 @@ def test_only_a_frozen_prefix_is_in_eval_mode_while_training(adapted, name):
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_dropout_is_on_where_weights_move(adapted, batch, name):
-    _, model, module = adapted(name)
+    _, model, _ = adapted(name)
     inputs = {key: value for key, value in batch.items() if key not in ("id", "labels")}
     with torch.no_grad():
         first, second = model(**inputs).logits, model(**inputs).logits

@@ -99,7 +99,7 @@ def instance(plugin: Plugin, node: DictConfig) -> Any:
 
 def typed(cls: type, node: DictConfig) -> DictConfig:
     """The node's fields on the schema of `cls`, so that a config read back from a file has types again."""
-    fields = OmegaConf.masked_copy(node, [key for key in node if key not in OURS])
+    fields = OmegaConf.masked_copy(node, [str(key) for key in node if key not in OURS])
     return OmegaConf.merge(OmegaConf.structured(cls), fields)  # type: ignore[return-value]
 
 
@@ -117,7 +117,9 @@ def baseline(name: str, registry: Registry, used: list[Plugin]) -> Strategy | No
 def check_fit(name: str, strategy: Strategy | None, head: str) -> None:
     heads = strategy.capabilities.heads if strategy else None
     if heads is not None and head not in heads:
-        raise UsageError(f"strategy {name!r} does not work with head {head!r}; it works with: {', '.join(sorted(heads))}")
+        raise UsageError(
+            f"strategy {name!r} does not work with head {head!r}; it works with: {', '.join(sorted(heads))}"
+        )
 
 
 def settings(node: DictConfig) -> Any:

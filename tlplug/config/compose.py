@@ -93,7 +93,7 @@ class Composer:
 
     def _compose(self, lines: list[str]) -> DictConfig:
         try:
-            config = compose(ROOT, lines, return_hydra_config=True)
+            config: DictConfig = compose(ROOT, lines, return_hydra_config=True)
             chosen = config.hydra.runtime.choices
             with open_dict(config), open_dict(config.strategy):
                 config.task, config.strategy.preset = chosen.task, chosen.strategy
@@ -105,7 +105,9 @@ class Composer:
     def _check_root(self, override: Override) -> None:
         first = group_of(override).partition(".")[0]
         if first not in (*GROUPS, *ROOT_KEYS):
-            raise UsageError(f"'{override.input_line}': {unknown('key or group', first, {*GROUPS, *ROOT_KEYS})}")
+            raise UsageError(
+                f"'{override.input_line}': {unknown('key or group', first, {*GROUPS, *ROOT_KEYS})}"
+            )
 
     def _check_choice(self, override: Override) -> None:
         group = group_of(override)
@@ -121,7 +123,9 @@ class Composer:
         if absent:
             say = " and ".join(f"{group}=..." for group in absent)
             listed = "\n\n".join(self.describe(group) for group in absent)
-            raise UsageError(f"say {say}\n\n{listed}\n\nfor example: python -m tlplug +strategy=lora +task=sentiment")
+            raise UsageError(
+                f"say {say}\n\n{listed}\n\nfor example: python -m tlplug +strategy=lora +task=sentiment"
+            )
 
     def describe(self, group: str) -> str:
         """A group's choices, a line each with its description."""
@@ -157,7 +161,9 @@ class Composer:
         if key not in known or override.is_delete():
             near = difflib.get_close_matches(key, [*known, *GROUPS], n=1, cutoff=0.5)
             hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise UsageError(f"there is no key '{key}' (in '{override.input_line}').{hint}{siblings(key, config)}")
+            raise UsageError(
+                f"there is no key '{key}' (in '{override.input_line}').{hint}{siblings(key, config)}"
+            )
 
 
 def group_of(override: Override) -> str:
@@ -174,7 +180,9 @@ def normalised(word: str) -> str:
 def parse(lines: list[str]) -> list[Override]:
     for line in lines:
         if "=" not in line and not line.startswith("~"):
-            raise UsageError(f"'{line}' is neither a command nor key=value; `python -m tlplug --help` shows both")
+            raise UsageError(
+                f"'{line}' is neither a command nor key=value; `python -m tlplug --help` shows both"
+            )
     try:
         return OverridesParser.create().parse_overrides(lines)  # type: ignore[no-any-return]
     except OverrideParseException as error:
@@ -197,7 +205,7 @@ def first_choice(override: Override) -> str:
 
 def key_paths(config: DictConfig, prefix: str = "") -> Iterator[str]:
     """Every key of a config, dotted, nodes and leaves."""
-    for key in config:
+    for key in map(str, config):
         path = f"{prefix}{key}"
         yield path
         node = config._get_node(key)

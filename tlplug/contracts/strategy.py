@@ -60,7 +60,7 @@ class Strategy:
     def parameter_groups(self, model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
         """What moves, with weight decay on matrices and none on biases and norms (Loshchilov & Hutter 2019)."""
         moving = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in moving if p.ndim > 1], "weight_decay": settings.weight_decay},
             {"params": [p for p in moving if p.ndim <= 1], "weight_decay": 0.0},
         ]
@@ -70,7 +70,7 @@ class Strategy:
         """AdamW over `groups` at `settings.learning_rate`."""
         import torch
 
-        return torch.optim.AdamW(groups, lr=settings.learning_rate)
+        return torch.optim.AdamW(groups, lr=settings.learning_rate or 0.0)
 
     def callbacks(self) -> list[Callback]:
         """Lightning callbacks of the method, such as staged thawing."""
@@ -99,5 +99,7 @@ class Strategy:
         saved = load_file(folder / TRAINED)
         strays = model.load_state_dict(saved, strict=False).unexpected_keys
         if strays:
-            raise RuntimeError(f"{folder / TRAINED} holds tensors that the model has not: {', '.join(strays)}")
+            raise RuntimeError(
+                f"{folder / TRAINED} holds tensors that the model has not: {', '.join(strays)}"
+            )
         return model

@@ -11,7 +11,16 @@ from tlplug.comparison import Comparison, Verdict
 from tlplug.contracts import Outcome
 
 VERSION = 1
-LIBRARIES = ("tlplug", "torch", "lightning", "transformers", "peft", "bitsandbytes", "torchmetrics", "datasets")
+LIBRARIES = (
+    "tlplug",
+    "torch",
+    "lightning",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "torchmetrics",
+    "datasets",
+)
 
 
 def make_result(
@@ -42,6 +51,7 @@ def make_result(
         "baseline_cost": {name: outcome.cost for name, outcome in baselines.items()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
         "plugins": [
-            {"kind": p.kind, "name": p.name, "distribution": p.distribution, "version": p.version} for p in plugins
+            {"kind": p.kind, "name": p.name, "distribution": p.distribution, "version": p.version}
+            for p in plugins
         ],
     }

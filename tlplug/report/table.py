@@ -29,7 +29,9 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
     table.add_row(*own, style="bold")
     console.print(table)
     others = {name: value for name, value in result["scores"].items() if name != result["primary"]}
-    console.print("also: " + ", ".join(f"{name} {value:.3f}" for name, value in others.items()), highlight=False)
+    console.print(
+        "also: " + ", ".join(f"{name} {value:.3f}" for name, value in others.items()), highlight=False
+    )
     for metric, values in result["metrics"].items():
         if "not_measured" in values:
             console.print(f"{metric}: not measured, {values['not_measured']}", highlight=False)

@@ -7,7 +7,9 @@ class BiasAndNorm(Strategy):
     """Only biases, normalisation layers and the head move."""
 
     contract = 1
-    optimizer_defaults = OptimizerSettings(learning_rate=2e-3, weight_decay=0.0, schedule="linear", warmup=0.1)
+    optimizer_defaults = OptimizerSettings(
+        learning_rate=2e-3, weight_decay=0.0, schedule="linear", warmup=0.1
+    )
 
     @dataclass
     class Config:

@@ -1,0 +1,53 @@
+"""Ways to run a command line in the tests."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from tlplug.cli import main
+from tlplug.config import Composer, build
+from tlplug.run import run
+
+QUICK = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.devices=1"]
+
+
+def tiny_words(tiny_folder, rows_folder, strategy="lora"):
+    """A run on the tiny base model and rows."""
+    return [
+        *(f"strategy={strategy}", "task=sentiment", "model=custom", f"model.source={tiny_folder}"),
+        *("data=files", f"data.path={rows_folder}"),
+        *("data.splits.validation=validation", "data.splits.test=test", "data.batch_size=8", *QUICK),
+    ]
+
+
+def run_in_process(*words):
+    """The result of a run in a folder of its own."""
+    folder = Path(tempfile.mkdtemp()) / "run"
+    with Composer() as composer:
+        job = build(composer.compose([*words, f"run_dir={folder}"]))
+    return run(job, Console(quiet=True))
+
+
+def command_line(*words, env=None, cwd=None):
+    """`python -m tlplug` in a process of its own."""
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "tlplug", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "120", **(env or {})},
+        cwd=cwd,
+        check=False,
+    )
+
+
+def result_of(folder):
+    return json.loads((Path(folder) / "result.json").read_text())
+
+
+__all__ = ["QUICK", "command_line", "main", "result_of", "run_in_process", "tiny_words"]

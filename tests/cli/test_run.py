@@ -1,0 +1,191 @@
+"""Whole runs on a tiny base model: what they leave, repeatability, several processes, failures."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.cli.runs import command_line, main, result_of, run_in_process, tiny_words
+
+RESULT = {
+    *("version", "task", "strategy", "strategy_config", "head", "base_model", "seed", "primary", "test_rows"),
+    *(
+        "scores",
+        "baselines",
+        "comparisons",
+        "metrics",
+        "verdict",
+        "cost",
+        "baseline_cost",
+        "versions",
+        "plugins",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory, tiny_folder, rows_folder):
+    """One whole run through the command line's own door: its folder and what was printed."""
+    import contextlib
+    import io
+
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main([*tiny_words(tiny_folder, rows_folder), "trainer.max_epochs=2", f"run_dir={folder}"]) == 0
+    return folder, printed.getvalue()
+
+
+def test_the_run_directory_holds_what_is_promised(tiny_run):
+    folder, _ = tiny_run
+    found = {path.relative_to(folder).parts[0] for path in folder.rglob("*")}
+    assert found == {
+        *("config.yaml", "adapter", "evidence", "predictions.jsonl", "result.json", "metrics.csv", "log.txt")
+    }
+    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= {
+        path.name for path in (folder / "adapter").iterdir()
+    }
+
+
+def test_result_json_holds_what_is_promised(tiny_run):
+    result = result_of(tiny_run[0])
+    assert set(result) == RESULT
+    assert (result["task"], result["strategy"], result["primary"]) == ("sentiment", "lora", "accuracy")
+    assert set(result["scores"]) == {"accuracy", "macro_f1", "mcc", "calibration_error"}
+    assert set(result["baselines"]) == {"trivial", "linear_probe", "scratch"}
+    assert set(result["metrics"]) == {"transfer_gain", "cost"}
+    assert result["verdict"]["against"] == "scratch" and result["verdict"]["text"]
+    assert result["cost"]["trainable_parameters"] < result["cost"]["total_parameters"]
+    difference = result["scores"]["accuracy"] - result["baselines"]["scratch"]["accuracy"]
+    assert result["comparisons"]["scratch"]["difference"] == pytest.approx(difference)
+    assert result["metrics"]["transfer_gain"]["scratch"] == pytest.approx(difference)
+
+
+def test_predictions_are_one_row_an_example_of_the_test_split(tiny_run, rows_folder):
+    rows = [json.loads(line) for line in (tiny_run[0] / "predictions.jsonl").read_text().splitlines()]
+    given = [json.loads(line) for line in (rows_folder / "test.jsonl").read_text().splitlines()]
+    assert [(row["text"], row["label"]) for row in rows] == [(row["text"], row["label"]) for row in given]
+    right = sum(row["prediction"] == row["label"] for row in rows) / len(rows)
+    assert right == pytest.approx(result_of(tiny_run[0])["scores"]["accuracy"])
+
+
+def test_what_a_person_sees(tiny_run):
+    text = tiny_run[1]
+    for words in (
+        "Base model",
+        "48 train, 16 validation, 24 test rows",
+        "[CLS]",
+        "moves",
+        "epoch 2/2",
+        "linear_probe",
+    ):
+        assert words in text
+    assert "transfer" in text and "result.json" in text
+    assert "Warning" not in text and "LOAD REPORT" not in text
+
+
+def test_the_csv_log_has_losses_and_scores(tiny_run):
+    rows = list(csv.DictReader((tiny_run[0] / "metrics.csv").open()))
+    assert any(row["train/loss"] for row in rows) and any(row["validation/accuracy"] for row in rows)
+
+
+def test_the_same_command_twice_gives_the_same_scores_byte_for_byte(
+    tiny_run, tmp_path, tiny_folder, rows_folder
+):
+    words = [*tiny_words(tiny_folder, rows_folder), "trainer.max_epochs=2", f"run_dir={tmp_path / 'again'}"]
+    assert command_line(*words).returncode == 0
+    first, again = result_of(tiny_run[0]), result_of(tmp_path / "again")
+    for part in ("scores", "baselines", "comparisons", "verdict"):
+        assert json.dumps(first[part]) == json.dumps(again[part])
+    assert (tiny_run[0] / "predictions.jsonl").read_bytes() == (
+        tmp_path / "again" / "predictions.jsonl"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("strategy", ["full", "linear_probe", "qlora", "scratch"])
+def test_every_strategy_runs_to_its_verdict(strategy, tiny_folder, rows_folder):
+    words = tiny_words(tiny_folder, rows_folder, strategy)
+    result = run_in_process(*words, "transfer.baselines=[trivial]")
+    assert result["strategy"] == strategy and result["verdict"]["against"] == "trivial"
+
+
+def test_a_model_that_learns_is_far_above_trivial(tiny_folder, rows_folder):
+    words = tiny_words(tiny_folder, rows_folder, "full")
+    result = run_in_process(
+        *words, "trainer.max_epochs=20", "optimizer.learning_rate=3e-3", "transfer.baselines=[trivial]"
+    )
+    assert result["scores"]["accuracy"] > 0.9 and result["verdict"]["label"] == "positive"
+
+
+def test_without_baselines_there_is_no_verdict_and_it_says_so(tiny_folder, rows_folder):
+    result = run_in_process(*tiny_words(tiny_folder, rows_folder), "transfer.baselines=[]")
+    assert result["verdict"]["label"] == "none"
+    assert "transfer.baselines is empty" in result["metrics"]["transfer_gain"]["not_measured"]
+
+
+@pytest.mark.slow
+def test_two_processes_score_as_one(tmp_path, tiny_folder, rows_folder):
+    """Uneven rows over two processes: each counts once, one run directory, the same number of predictions."""
+    words = [
+        *tiny_words(tiny_folder, rows_folder),
+        "data.limit.test=7",
+        "transfer.baselines=[trivial,scratch]",
+    ]
+    words = [word for word in words if not word.startswith("trainer.devices")]
+    done = command_line(*words, "trainer.devices=2", "trainer=ddp", f"run_dir={tmp_path / 'two'}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = (tmp_path / "two" / "predictions.jsonl").read_text().splitlines()
+    assert len({json.loads(row)["id"] for row in rows}) == len(rows) == 7
+    assert done.stdout.count("Result") == 1
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_every_combination_and_one_failure_harms_no_other(tmp_path, tiny_folder, rows_folder):
+    words = [
+        word
+        for word in tiny_words(tiny_folder, rows_folder)
+        if not word.startswith(("strategy=", "data.batch"))
+    ]
+    swept = [
+        "strategy=lora",
+        "strategy.target_modules=[query],[no_such_layer]",
+        "seed=1,2",
+        "data.batch_size=16",
+    ]
+    done = command_line("-m", *swept, *words, "transfer.baselines=[]", f"run_dir={tmp_path / 'sweep'}")
+    assert done.returncode == 1
+    results = sorted(path.parent.name for path in (tmp_path / "sweep").rglob("result.json"))
+    assert results == ["0", "1"]
+    assert {result_of(tmp_path / "sweep" / name)["seed"] for name in results} == {1, 2}
+    assert done.stdout.count("failed, exit code 2") == 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_130_and_says_so(tmp_path, tiny_folder, rows_folder):
+    words = [*tiny_words(tiny_folder, rows_folder), "trainer.max_epochs=5000", f"run_dir={tmp_path / 'run'}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tlplug", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "run" / "metrics.csv").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in errors and "Traceback" not in errors
+
+
+def test_wandb_writes_offline_without_a_key_and_keeps_the_run_s_scores(
+    tmp_path, tiny_folder, rows_folder, monkeypatch
+):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    words = [*tiny_words(tiny_folder, rows_folder), "logger=[csv,wandb]", "transfer.baselines=[]"]
+    for number in range(2):
+        done = command_line(*words, f"run_dir={tmp_path / str(number)}", env={"WANDB_SILENT": "true"})
+        assert done.returncode == 0, done.stderr[-2000:]
+        written = list((tmp_path / str(number) / "wandb").glob("offline-run-*/run-*.wandb"))
+        assert len(written) == 1 and written[0].stat().st_size > 1000
