@@ -74,7 +74,7 @@ def test_predictions_are_one_row_an_example_of_the_test_split(tiny_run, rows_fol
 
 
 def test_what_a_person_sees(tiny_run):
-    text = tiny_run[1]
+    text = " ".join(tiny_run[1].split())
     for words in (
         "Base model",
         "48 train, 16 validation, 24 test rows",

@@ -113,6 +113,7 @@ def test_empty_parquet() -> None:
         ("a.csv", 'text,label\nt,a\n"t,a\nt,a\n', 3, "cannot be split into fields"),
         ("a.csv", 'text,label\n"t"t,a\n', 2, "cannot be split into fields"),
         ("a.csv", b'text,label\n"t\n\xff",a\n', 2, "byte 1 is not UTF-8"),
+        ("a.csv", b'text,label\n"\xff\n",a\n', 2, "byte 2 is not UTF-8"),
         ("a.csv", b"te\xffxt,label\nt,a\n", 1, "byte 3 is not UTF-8"),
         ("a.tsv", "text\tlabel\nt,a\n", 2, "1 fields, where the header has 2"),
     ],
@@ -143,6 +144,23 @@ def test_a_column_of_two_kinds() -> None:
         '{"text": "t", "label": "a", "x": "y"}\n'
     )
     assert lines("a.jsonl") == ['"label" is a number in a.jsonl, line 2, text in a.jsonl, line 3']
+
+
+def test_kinds_mixed_within_a_value_name_the_file() -> None:
+    Path("a.jsonl").write_text('{"text": ["0"], "label": "a"}\n{"text": [1], "label": "a"}\n')
+    assert failure("a.jsonl").startswith("a.jsonl: text or label has an unusable value: Could not convert")
+
+
+def test_true_is_not_a_number() -> None:
+    Path("a.jsonl").write_text('{"text": "t", "label": true}\n{"text": "t", "label": 1}\n')
+    assert lines("a.jsonl") == ['"label" is true or false in a.jsonl, line 1, a number in a.jsonl, line 2']
+
+
+def test_blank_lines_of_a_csv_of_one_column() -> None:
+    Path("a.csv").write_text("text\n   \nx\n\n")
+    settings = DataSettings(path="a.csv", splits=SplitSettings(validation="a.csv", test="a.csv"))
+    split = read_splits(settings, {"text": "words"})["train"]
+    assert [row["text"] for row in split] == ["x"] and split.where(0) == "a.csv, line 3"
 
 
 def test_whole_and_broken_numbers_are_one_kind() -> None:

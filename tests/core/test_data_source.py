@@ -118,6 +118,13 @@ def test_nested_json_keeps_its_shape(tmp_path: Path) -> None:
     assert [row["answers"] for row in split] == [row["answers"] for row in rows]
 
 
+def test_iteration_and_index_agree(tmp_path: Path) -> None:
+    rows = [{"text": f"t{i}", "label": str(i)} for i in range(2100)]
+    split = whole(jsonl(tmp_path / "a.jsonl", rows))[50:]
+    assert list(split) == [row | {"id": i} for i, row in enumerate(rows)][50:]
+    assert split[-1] == {"text": "t2099", "label": "2099", "id": 2099}
+
+
 def test_json_file_that_is_one_list(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(' [\n  {"text": "a",\n   "label": 1},\n\n  {"text": "b", "label": 2}\n]\n')
@@ -201,10 +208,10 @@ def test_limits_draw_in_order_and_smaller_ones_are_parts_of_larger(tmp_path: Pat
         assert len(splits["test"]) == 5 and len(splits["validation"]) == 12
         return [row["id"] for row in splits["train"]]
 
-    few, more = ids(5), ids(20)
+    few, more, full = ids(5), ids(20), ids(1000)
     assert len(few) == 5 and len(more) == 20 and set(few) < set(more)
-    assert few == sorted(few) and more == sorted(more) and max(more) > 20
-    assert len(ids(1000)) == 36
+    assert few == sorted(few) and more == sorted(more) and more != full[:20]
+    assert len(full) == 36
 
 
 def test_one_source_for_two_splits_and_a_fraction(tmp_path: Path) -> None:
@@ -305,6 +312,9 @@ def test_unknown_and_doubled_keys_of_columns(tmp_path: Path) -> None:
 
 
 def test_no_progress_bar(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    import datasets
+
+    datasets.enable_progress_bars()
     path = tmp_path / "a.csv"
     path.write_text("text,label\n" + "v,0\n" * 30)
     read_splits(settings(path), WANTED)

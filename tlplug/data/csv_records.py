@@ -38,11 +38,8 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str], str | None]]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield (
-                line,
-                [],
-                f"cannot be split into fields ({error}); a quote in a field is written twice, a line ends in \\n",
-            )
+            rule = "a quote inside a field is written twice, and a line ends in a line feed"
+            yield line, [], f"cannot be split into fields ({error}); {rule}"
             continue
         problem = next((broken[at] for at in range(line, reader.line_num + 1) if at in broken), None)
         if problem or not _is_blank(fields):

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
+BATCH = 1000
+"""Rows that are decoded at a time: one by one takes ten times as long."""
+
+
 @dataclass(frozen=True, eq=False)
 class Split(Sequence[Row]):
     """Rows that know where they come from. A slice is a `Split` again."""
@@ -33,7 +37,9 @@ class Split(Sequence[Row]):
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Row]:
-        return iter(self.rows)
+        for batch in self.rows.iter(BATCH):
+            for values in zip(*batch.values(), strict=True):
+                yield dict(zip(batch, values, strict=True))
 
     @overload
     def __getitem__(self, index: int) -> Row: ...

@@ -84,7 +84,7 @@ class JsonTable(TextTable):
             for column in columns:
                 values[column].append(record.values.get(column))
         try:
-            return quiet_datasets().Dataset.from_dict(values, on_mixed_types="use_json")
+            return quiet_datasets().Dataset.from_dict(values)
         except (ValueError, TypeError, OverflowError) as error:
             raise UsageError(
                 f"{self.title}: {' or '.join(columns)} has an unusable value: {error}"

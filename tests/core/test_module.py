@@ -1,0 +1,36 @@
+"""What several processes know of each other, and that a 4-bit model's checkpoint would be told."""
+
+import pytest
+from tests.conftest import make_rows
+from tlplug.contracts import OptimizerSettings
+from tlplug.module import TransferModule
+from tlplug.processes import from_first, gather, rank, world_size
+from tlplug.registry import Registry
+
+
+def test_alone_a_process_is_the_whole_world():
+    assert (rank(), world_size(), gather([1, 2]), from_first("x")) == (0, 1, [1, 2], "x")
+
+
+class Repeats:
+    """Stands for the other process: its rows are this one's again."""
+
+    def __call__(self, items):
+        return items + items[:2]
+
+
+def test_rows_that_come_twice_count_once(monkeypatch):
+    head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
+    rows = make_rows(5)
+    module = TransferModule.__new__(TransferModule)
+    logged = {}
+    monkeypatch.setattr("tlplug.module.gather", Repeats())
+    TransferModule.__init__(module, None, None, head, OptimizerSettings(), 1, {"test": rows})
+    monkeypatch.setattr(module, "log_dict", lambda values, **options: logged.update(values))
+    right = {"negative": [0.9, 0.1], "positive": [0.1, 0.9]}
+    module._outputs = [{"id": row["id"], "probabilities": right[row["label"]]} for row in reversed(rows)]
+    module._outputs[0]["probabilities"] = [0.6, 0.4] if rows[-1]["label"] == "positive" else [0.4, 0.6]
+    module._score("test")
+    assert [p["id"] for p in module.predictions["test"]] == [0, 1, 2, 3, 4]
+    assert logged["test/accuracy"] == pytest.approx(4 / 5)
+    assert module._outputs == []
