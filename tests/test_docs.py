@@ -1,0 +1,314 @@
+"""The documents say what is so: commands compose, keys and defaults are those of the code, links lead somewhere."""
+
+import re
+import shlex
+import sys
+import tomllib
+from dataclasses import fields, is_dataclass
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.test_architecture import MAY_IMPORT
+from tlplug.config import Composer, RootConfig, build
+from tlplug.config.compose import GROUPS, ROOT_KEYS, key_paths
+from tlplug.contracts.settings import LOGGERS, MISSING
+from tlplug.registry import Registry
+from tlplug.sweep import combinations
+
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
+REFERENCE, ARCHITECTURE = TEXTS["docs/reference.md"], TEXTS["docs/architecture.md"]
+PLUGIN_PAGE = TEXTS["docs/write-a-plugin.md"]
+
+PROGRAM = "python -m tlplug"
+NOT_COMPOSED = (["--help"], ["--version"], ["plugins", "list"])
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TITLED_BLOCK = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+KEY = re.compile(rf"\+*((?:{'|'.join((*GROUPS, *ROOT_KEYS))})(?:\.[\w.]+)?)=(\S*)")
+BUILT_IN = [plugin for plugin in Registry().plugins if plugin.distribution == "tlplug"]
+
+
+def code(text):
+    """Lines of the shell blocks, continued ones joined, and the inline code."""
+    for language, block in BLOCK.findall(text):
+        if language == "bash":
+            yield from block.replace("\\\n", " ").splitlines()
+    for _, inline in INLINE.findall(BLOCK.sub("", text)):
+        yield inline
+
+
+def command_lines():
+    """The words of each `python -m tlplug`, by where it stands."""
+    for page, text in TEXTS.items():
+        for line in code(text):
+            _, found, words = line.partition(PROGRAM)
+            if found and words.strip():
+                yield page, shlex.split(words, comments=True)
+
+
+def rows(text, columns):
+    """Cells of the table rows of so many columns, rules and headers left out."""
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if line.startswith("| `") and len(cells) == columns:
+            yield cells
+
+
+def quoted(cell):
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def section(text, title):
+    """What stands under a heading, down to the next one of its level or above."""
+    level = title.split()[0]
+    _, _, rest = text.partition(f"\n{title}\n")
+    assert rest, f"there is no section {title!r}"
+    return re.split(rf"^#{{1,{len(level)}}} ", rest, flags=re.MULTILINE)[0]
+
+
+def shown(value):
+    """A default as the reference writes it."""
+    if value is None or value == MISSING:
+        return "null" if value is None else "required"
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def leaves(settings, prefix):
+    """Key and default of every field, nested ones by their dotted names."""
+    for field in fields(settings):
+        value, key = getattr(settings, field.name), f"{prefix}.{field.name}"
+        if is_dataclass(value):
+            yield from leaves(value, key)
+        else:
+            yield key, shown(value)
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """The packages of docs/write-a-plugin.md, written from its blocks and put where Python finds them as installed."""
+    folder = tmp_path_factory.mktemp("packages")
+    for name, text in TITLED_BLOCK.findall(PLUGIN_PAGE):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    (folder / "our_presets/our_presets/__init__.py").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        for pyproject in folder.glob("*/pyproject.toml"):
+            pretend_installed(pyproject)
+            patch.syspath_prepend(pyproject.parent)
+        yield folder
+    for name in ("bias_and_norm", "our_presets"):
+        sys.modules.pop(name, None)
+
+
+def pretend_installed(pyproject):
+    """What pip would leave beside the package: its name and its entry points."""
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    info = pyproject.parent / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+    groups = project["entry-points"].items()
+    lines = [f"[{group}]\n" + "".join(f"{n} = {v}\n" for n, v in points.items()) for group, points in groups]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+
+
+@pytest.fixture(scope="module")
+def composer(packages):
+    with Composer() as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    list(command_lines()),
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_every_command_line_can_be_run(composer, page, words):
+    if words in NOT_COMPOSED:
+        return
+    if words[0] == "-m":
+        jobs = combinations(composer, words[1:])
+        assert len(jobs) > 1
+    else:
+        jobs = [words[2:] if words[:2] == ["--cfg", "job"] else words]
+    for overrides in jobs:
+        assert build(composer.compose(overrides))
+
+
+def test_there_are_command_lines_in_each_page_that_should_have_them():
+    assert {
+        "README.md",
+        *(f"docs/{name}.md" for name in ("how-to", "reference", "tutorial", "write-a-plugin")),
+    } <= {page for page, _ in command_lines()}
+
+
+def test_the_reference_has_every_flag_of_the_help():
+    from tlplug.cli import HELP
+
+    flags = re.findall(r"^  (-\S+)", HELP, re.MULTILINE)
+    assert flags and all(flag in section(REFERENCE, "## Commands") for flag in flags)
+
+
+def test_every_key_that_is_mentioned_is_there(composer):
+    known = set(GROUPS)
+    for strategy in Registry().names("strategy"):
+        words = [f"strategy={strategy}", "task=sentiment", "logger=[csv,wandb]"]
+        known |= set(key_paths(composer.compose(words)))
+    for page, text in TEXTS.items():
+        for line in code(text):
+            for word in line.split():
+                found = KEY.fullmatch(word)
+                if found and not found[1].startswith("data.columns."):
+                    assert found[1] in known, f"{page}: {word}"
+
+
+def test_make_targets_are_there_and_what_ci_calls_stands_in_the_readme():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
+    for page, text in TEXTS.items():
+        for line in code(text):
+            for target in re.findall(r"^(?:PYTHON=\S+ )?make ([\w-]+)", line):
+                assert target in targets, f"{page}: make {target}"
+    calls = re.findall(r"^make .*$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert calls and all(call in TEXTS["README.md"] for call in calls)
+
+
+def test_plain_lines_beside_make_are_those_of_the_makefile():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for extra in ("quickstart", "dev"):
+        assert (
+            f"'.[{extra}]'" in makefile
+            and f"pip install -c constraints.txt -e '.[{extra}]'" in TEXTS["README.md"]
+        )
+    pins = dict(
+        line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+    )
+    assert f"torch=={pins['torch']}" in TEXTS["README.md"]
+
+
+@pytest.mark.parametrize("name", ["bias_and_norm.py", "pyproject.toml"])
+def test_the_plugin_of_the_page_is_the_one_that_is_installed_in_the_tests(name):
+    blocks = dict(TITLED_BLOCK.findall(PLUGIN_PAGE))
+    assert (
+        blocks[f"bias_and_norm/{name}"].encode()
+        == (ROOT / "tests/thirdparty/bias_and_norm" / name).read_bytes()
+    )
+
+
+def test_the_plugin_page_names_all_that_a_plugin_defines():
+    from tlplug.contracts import Strategy
+    from tlplug.registry import REQUIRED
+
+    for name in {name for name in vars(Strategy) if not name.startswith("_")}:
+        assert re.search(rf"`{name}\b", PLUGIN_PAGE) and re.search(rf"`{name}\b", ARCHITECTURE), name
+    for names in REQUIRED.values():
+        assert all(re.search(rf"`{name}\b", page) for name in names for page in (PLUGIN_PAGE, ARCHITECTURE))
+
+
+def test_the_reference_has_every_settings_key_with_its_default_and_no_other():
+    root = RootConfig()
+    expected = [("seed", shown(root.seed)), ("run_dir", shown(root.run_dir))]
+    for name in ("model", "data", "optimizer", "trainer", "transfer"):
+        expected += leaves(getattr(root, name), name)
+    for name, settings in LOGGERS.items():
+        expected += leaves(settings(), f"logger.{name}")
+    for plugin in BUILT_IN:
+        if plugin.kind != "strategy":
+            prefix = f"metric.{plugin.name}" if plugin.kind == "metric" else plugin.kind
+            expected += leaves(plugin.load().Config(), prefix)
+    keys = list(rows(section(REFERENCE, "## Keys"), 3))
+    assert sorted((quoted(key)[0], quoted(default)[0]) for key, default, _ in keys) == sorted(expected)
+    assert all(meaning.strip("| ") for *_, meaning in keys)
+
+
+def test_the_reference_has_every_strategy_s_fields_with_their_defaults_and_no_other():
+    told = {
+        (quoted(key)[0], quoted(default)[0], name)
+        for key, default, names, _ in rows(section(REFERENCE, "### `strategy`"), 4)
+        for name in names.split(", ")
+    }
+    assert told == {
+        (*leaf, plugin.name)
+        for plugin in BUILT_IN
+        if plugin.kind == "strategy"
+        for leaf in leaves(plugin.load().Config(), "strategy")
+    }
+
+
+def test_the_reference_has_every_strategy_s_rates():
+    told = {quoted(name)[0]: tuple(rest) for name, *rest in rows(section(REFERENCE, "### `optimizer`"), 5)}
+    settings = {p.name: p.load().optimizer_defaults for p in BUILT_IN if p.kind == "strategy"}
+    assert {
+        name: (float(rate), float(decay), schedule, float(warmup.strip("| ")))
+        for name, (rate, decay, schedule, warmup) in told.items()
+    } == {name: (s.learning_rate, s.weight_decay, s.schedule, s.warmup) for name, s in settings.items()}
+
+
+def test_the_output_in_the_tutorial_shows_the_rate_that_is_used():
+    settings = Registry().find("strategy", "lora").load().optimizer_defaults
+    assert f"learning rate {settings.learning_rate:g} {settings.schedule}" in TEXTS["docs/tutorial.md"]
+
+
+def test_the_reference_has_every_group_and_choice_and_no_other():
+    told = {
+        quoted(group)[0]: set(quoted(choices))
+        for group, _, choices in rows(section(REFERENCE, "## Groups"), 3)
+    }
+    shipped = {group: {file.stem for file in (ROOT / "conf" / group).glob("*.yaml")} for group in GROUPS}
+    for plugin in BUILT_IN:
+        shipped[plugin.kind].add(plugin.name)
+    assert told == {**shipped, "logger": set(LOGGERS)}
+
+
+def test_the_reference_has_every_field_of_the_result():
+    from tests.cli.test_run import RESULT
+
+    told = [name for field, _ in rows(section(REFERENCE, "## `result.json`"), 2) for name in quoted(field)]
+    assert sorted(told) == sorted(RESULT)
+
+
+def test_the_reference_has_every_exit_code():
+    from tlplug.cli import INTERRUPTED, USAGE
+
+    told = re.findall(r"^\| (\d+) \|", section(REFERENCE, "## Exit codes"), re.MULTILINE)
+    assert [int(number) for number in told] == [0, 1, USAGE, INTERRUPTED]
+
+
+def test_the_architecture_has_every_room_with_what_it_may_import():
+    told = {
+        quoted(room)[0]: set(quoted(others)) for room, _, others in rows(section(ARCHITECTURE, "## Rooms"), 3)
+    }
+    assert told == MAY_IMPORT
+
+
+def test_the_way_of_a_run_is_that_of_the_code():
+    story = section(ARCHITECTURE, "## The way of one run")
+    code = "".join((ROOT / "tlplug" / name).read_text(encoding="utf-8") for name in ("run.py", "training.py"))
+    called = re.findall(r"^ {2,}([\w.]+(?:, [\w.]+)*)", BLOCK.findall(story)[0][1], re.MULTILINE)
+    for name in (name.rpartition(".")[2] for names in called for name in names.split(", ")):
+        assert re.search(rf"\b{name}\b", code), name
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_relative_links_lead_somewhere(page):
+    for link in LINK.findall(BLOCK.sub("", TEXTS[page])):
+        path, _, anchor = link.partition("#")
+        if path.startswith(("http:", "https:")):
+            continue
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {
+                re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in headings
+            }, link
