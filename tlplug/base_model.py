@@ -86,7 +86,7 @@ def checked(folder: Path, settings: ModelSettings) -> Path:
     if settings.sha256 is not None and (found := digest(folder / WEIGHTS)) != settings.sha256:
         raise UsageError(
             f"base model {settings.source!r}: {folder / WEIGHTS} has SHA-256 {found}, "
-            f"expected {settings.sha256} (model.sha256)"
+            f"expected {settings.sha256} (model.sha256); for another base model: model=custom"
         )
     return folder
 
@@ -125,9 +125,9 @@ def unloadable(settings: ModelSettings, path: str, reason: str) -> str:
 
 def fingerprint(settings: ModelSettings, path: str, config: PretrainedConfig) -> str:
     """Changes when the weights do, without reading gigabytes: a digest, a commit, or sizes and times."""
-    if settings.sha256 is not None:
-        return settings.sha256
     folder = Path(path)
+    if folder.is_dir() and settings.sha256 is not None:
+        return settings.sha256
     if not folder.is_dir():
         return f"{path}@{getattr(config, '_commit_hash', None) or settings.revision}"
     stats = [

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback
 
 from tlplug import cache
 from tlplug.contracts import CONTRACT, OptimizerSettings, Outcome, Strategy
-from tlplug.processes import from_first
+from tlplug.processes import from_first, rank
 from tlplug.training import Prepared, adapt, best_precision, outcome
 
 KIND = "baselines"
@@ -38,7 +38,8 @@ class Baselines:
         if stored is not None:
             return Outcome(**stored)
         _, trained = adapt(self.task, strategy, OptimizerSettings(), callbacks=self.callbacks(name))
-        cache.write(KIND, key, asdict(trained))
+        if rank() == 0:
+            cache.write(KIND, key, asdict(trained))
         return trained
 
     def key(self, name: str, strategy: Strategy) -> str:

@@ -28,6 +28,8 @@ from tlplug.report.figures import percent_of
 
 EXAMPLES = 3
 
+log = logging.getLogger(__name__)
+
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
@@ -89,11 +91,10 @@ class Bar(Callback):
         moving, total = count(pl_module, trainable=True), count(pl_module)
         if not trainer.is_global_zero:
             return
-        self.console.print(
-            f"[bold]{escape(self.title)}[/bold]  moves {percent_of(moving, total)} of the weights "
-            f"({moving:,} of {total:,}), on {pl_module.device.type}, {trainer.precision}",
-            highlight=False,
-        )
+        share = f"moves {percent_of(moving, total)} of the weights ({moving:,} of {total:,})"
+        told = f"{share}, on {pl_module.device.type}, {trainer.precision}"
+        log.info("%s %s", self.title, told)
+        self.console.print(f"[bold]{escape(self.title)}[/bold]  {told}", highlight=False)
         if self.console.is_terminal:
             self.bar = Progress(
                 TextColumn("  epoch {task.fields[epoch]}"),
@@ -117,14 +118,13 @@ class Bar(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
+        seconds = time.perf_counter() - self._started
+        line = f"epoch {self._epoch(trainer)}  step {trainer.global_step}  {self._note(trainer)}  {seconds:.0f} s"
+        log.info("%s %s", self.title, line)
         if self.bar is not None:
             self._move(trainer)
         else:
-            seconds = time.perf_counter() - self._started
-            self.console.print(
-                f"  epoch {self._epoch(trainer)}  step {trainer.global_step}  {self._note(trainer)}  {seconds:.0f} s",
-                highlight=False,
-            )
+            self.console.print(f"  {line}", highlight=False)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.stop()

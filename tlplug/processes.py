@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -14,9 +15,12 @@ def in_group() -> bool:
 
 
 def rank() -> int:
+    """This process's number; before the group is there, what the launcher has set."""
     import torch.distributed as dist
 
-    return dist.get_rank() if in_group() else 0
+    if in_group():
+        return dist.get_rank()
+    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
 
 
 def world_size() -> int:

@@ -17,7 +17,7 @@ from tlplug import evidence, loggers, run_directory
 from tlplug.base_model import find_base
 from tlplug.baselines import Baselines
 from tlplug.cache import write_whole
-from tlplug.comparison import Comparison, compare_paired, judge
+from tlplug.comparison import compare_paired, judge
 from tlplug.config import Job
 from tlplug.contracts import Outcome
 from tlplug.data.check import check_rows
@@ -37,6 +37,8 @@ def run(job: Job, console: Console) -> dict[str, Any]:
     Raises:
         UsageError: the data, the base model or the settings are not usable; nothing has been written.
     """
+    if rank() > 0:
+        return follow(job)
     folder = run_directory.choose(job.run_dir, job.task, job.strategy_name)
     with screen.quiet_libraries():
         task = prepare(job)
@@ -45,13 +47,20 @@ def run(job: Job, console: Console) -> dict[str, Any]:
             write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
             model, outcome = train(job, task, folder, console)
             baselines = compare_with(job, task, console)
-            if rank() > 0:
-                return {}
             save(job, task, model, folder)
             result = judge_run(job, task, outcome, baselines, folder)
     show_result(console, result)
     where(console, folder, job.strategy.saves)
     return result
+
+
+def follow(job: Job) -> dict[str, Any]:
+    """A further process of a run on several devices: it trains along, shows nothing and leaves nothing."""
+    with screen.quiet_libraries():
+        task, silent = prepare(job), Console(quiet=True)
+        adapt(task, job.strategy, job.optimizer)
+        compare_with(job, task, silent)
+    return {}
 
 
 def prepare(job: Job) -> Prepared:
@@ -116,7 +125,10 @@ def judge_run(
     """Evidence, metrics, verdict; all of it written."""
     collected = evidence.collect(outcome, baselines)
     evidence.write(collected, folder / "evidence")
-    comparisons = {name: paired(outcome, other, job.seed) for name, other in baselines.items()}
+    comparisons = {
+        name: compare_paired(outcome.example_scores, other.example_scores)
+        for name, other in baselines.items()
+    }
     names = {
         "task": job.task,
         "strategy": job.strategy_name,
@@ -136,10 +148,6 @@ def judge_run(
     )
     run_directory.write_json(folder / "result.json", result)
     return result
-
-
-def paired(run: Outcome, baseline: Outcome, seed: int) -> Comparison:
-    return compare_paired(run.example_scores, baseline.example_scores, seed=seed)
 
 
 def where(console: Console, folder: Path, saved: str) -> None:

@@ -49,12 +49,15 @@ def logged(path: Path) -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("tlplug", "lightning", "py.warnings")]
     for logger in loggers:
         logger.addHandler(handler)
+    level = loggers[0].level
+    loggers[0].setLevel(logging.INFO)
     try:
         yield
     except BaseException:
         logging.getLogger("tlplug").exception("the run did not finish")
         raise
     finally:
+        loggers[0].setLevel(level)
         for logger in loggers:
             logger.removeHandler(handler)
         handler.close()

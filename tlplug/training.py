@@ -65,10 +65,20 @@ def adapt(
     steps = total_steps(task.trainer, task.data.steps_per_epoch(trainer.world_size))
     settled = optimizer.over(strategy.optimizer_defaults)
     module = TransferModule(model, strategy, task.head, settled, steps, task.rows).train()
-    trainer.fit(module, datamodule=task.data)
-    trainer.test(module, datamodule=task.data, verbose=False)
+    fit_and_test(trainer, module, task.data)
     predictions = module.predictions["test"]
     return module.model, outcome(task.head, predictions, task.rows["test"], meter.cost(module))
+
+
+def fit_and_test(trainer: Trainer, module: TransferModule, data: TransferData) -> None:
+    """Both, or the interrupt that ended them, which Lightning turns into an exit with code 1."""
+    try:
+        trainer.fit(module, datamodule=data)
+        trainer.test(module, datamodule=data, verbose=False)
+    except SystemExit as ended:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from ended
+        raise
 
 
 def load(task: Prepared, strategy: Strategy, device: torch.device) -> nn.Module:

@@ -185,3 +185,23 @@ def test_composing_does_not_load_torch():
         "assert not {'torch', 'transformers', 'lightning', 'peft', 'datasets', 'wandb'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("word", ["logger=null", "data=null", "task=my.own"])
+def test_a_choice_that_is_none_is_an_error(composer, word):
+    with pytest.raises(UsageError, match="there is no"):
+        composer.compose([*[w for w in BASIC if w.split("=")[0] != word.split("=")[0]], word])
+
+
+def test_a_metric_is_chosen_by_its_dotted_path(composer, tmp_path, monkeypatch):
+    (tmp_path / "my_metric.py").write_text(
+        "from tlplug import TransferMetric\n"
+        "class Mine(TransferMetric):\n"
+        "    contract = 1\n"
+        "    def measure(self, evidence):\n"
+        "        return {'rows': float(len(evidence['ids']))}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    job = build(composer.compose([*BASIC, "metric=[my_metric.Mine,cost]"]))
+    assert list(job.metrics) == ["Mine", "cost"]
+    sys.modules.pop("my_metric")

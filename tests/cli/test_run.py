@@ -84,8 +84,14 @@ def test_what_a_person_sees(tiny_run):
         "linear_probe",
     ):
         assert words in text
-    assert "transfer" in text and "result.json" in text
+    verdict = result_of(tiny_run[0])["verdict"]["text"]
+    assert " ".join(verdict.split()) in text and "result.json" in text
     assert "Warning" not in text and "LOAD REPORT" not in text
+
+
+def test_the_log_tells_the_run_again(tiny_run):
+    text = (tiny_run[0] / "log.txt").read_text()
+    assert "lora epoch 2/2" in text and "baseline scratch moves 100%" in text
 
 
 def test_the_csv_log_has_losses_and_scores(tiny_run):

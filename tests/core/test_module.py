@@ -1,6 +1,7 @@
 """What several processes know of each other, and that a 4-bit model's checkpoint would be told."""
 
 import pytest
+
 from tests.conftest import make_rows
 from tlplug.contracts import OptimizerSettings
 from tlplug.module import TransferModule

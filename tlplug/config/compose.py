@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tlplug.config.schema import OPEN, RootConfig
 from tlplug.config.source import PluginSearchPath, PluginSource
 from tlplug.contracts import PluginError, UsageError
-from tlplug.registry import Registry, unknown
+from tlplug.registry import KINDS, Registry, unknown
 
 ROOT = "config"
 GROUPS = ("strategy", "task", "head", "model", "data", "trainer", "metric", "logger")
@@ -114,8 +114,9 @@ class Composer:
         options = self.choices(group)
         for choice in values(override):
             for name in choice if isinstance(choice, list) else [choice]:
-                if name is not None and str(name) not in options and "." not in str(name):
-                    raise UsageError(unknown(group, str(name), options))
+                dotted = group in KINDS and "." in str(name)
+                if not dotted and str(name) not in options:
+                    raise UsageError(unknown(group, "null" if name is None else str(name), options))
 
     def _check_chosen(self, chosen: list[Override]) -> None:
         given = {group_of(override) for override in chosen}

@@ -28,7 +28,7 @@ class RootConfig:
     metric: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] = field(default_factory=dict)
     seed: int = 42
-    """Seeds weights, order, dropout and the bootstrap."""
+    """Seeds weights, order and dropout."""
     run_dir: Optional[str] = None  # noqa: UP045
     """Where the run is left; null: outputs/<task>/<strategy>/<time>-<id>."""
 

@@ -62,7 +62,7 @@ class PluginSource(ConfigSource):  # type: ignore[misc]
         config = OmegaConf.structured(self._config_class(kind, name))
         with open_dict(config):
             config.name = name
-        return self._result(config, f"{kind}.{name}" if kind in LISTS else None)
+        return self._result(config, f"{kind}.{name.rpartition('.')[2]}" if kind in LISTS else None)
 
     def _names(self, kind: str) -> List[str]:  # noqa: UP006
         return sorted(LOGGERS) if kind == "logger" else self.registry.names(kind)
