@@ -46,7 +46,7 @@ def logged(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in ("tlplug", "lightning", "py.warnings")]
+    loggers = [logging.getLogger(name) for name in ("tlplug", "lightning")]
     for logger in loggers:
         logger.addHandler(handler)
     level = loggers[0].level

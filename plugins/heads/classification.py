@@ -46,6 +46,9 @@ class Classification(TaskHead):
             return f"column 'label' is {row['label']!r}, which no training row has; there is: {', '.join(self.labels)}"
         return None
 
+    def _index(self) -> dict[str, int]:
+        return {label: position for position, label in enumerate(self.labels)}
+
     def load_model(self, base: BaseInfo, options: LoadOptions) -> PreTrainedModel:
         from transformers import AutoModelForSequenceClassification
 
@@ -55,14 +58,14 @@ class Classification(TaskHead):
             options,
             num_labels=len(self.labels),
             id2label=dict(enumerate(self.labels)),
-            label2id={label: index for index, label in enumerate(self.labels)},
+            label2id=self._index(),
             problem_type="single_label_classification",
         )
 
     def encode(self, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
         texts = [row["text"] for row in rows]
         encoded = base.tokenizer(texts, truncation=True, max_length=base.max_length)
-        index = {label: position for position, label in enumerate(self.labels)}
+        index = self._index()
         return [
             {
                 "id": row["id"],
@@ -111,7 +114,7 @@ class Classification(TaskHead):
         import torch
         from torchmetrics.functional import classification as tm
 
-        index = {label: position for position, label in enumerate(self.labels)}
+        index = self._index()
         target = torch.tensor([index[str(row["label"])] for row in rows])
         probabilities = torch.tensor(
             [list(p["probabilities"].values()) for p in predictions], dtype=torch.float64
