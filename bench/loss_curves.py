@@ -18,6 +18,7 @@ from bench.settings import MODEL, Settings
 from bench.trainer_arm import LABELS, arguments, load, read_rows, with_lora
 from tlplug.base_model import find_base, locate
 from tlplug.contracts import ModelSettings, OptimizerSettings, Rows, Strategy, TrainerSettings
+from tlplug.data.features import encode
 from tlplug.data.module import TransferData
 from tlplug.registry import Registry
 from tlplug.training import Prepared, adapt
@@ -76,7 +77,7 @@ def without_dropout(base: Path, folder: Path) -> Path:
 def prepare(base_folder: Path, rows: dict[str, Rows], settings: Settings) -> Prepared:
     head = Registry().find("head", "classification").load()().with_labels(LABELS)
     base = find_base(ModelSettings(source=str(base_folder)), settings.max_length)
-    features = {name: head.encode(split, base) for name, split in rows.items()}
+    features = {name: encode(head, split, base, name == "train") for name, split in rows.items()}
     data = TransferData(**features, head=head, base=base, batch_size=settings.batch_size, seed=SEED)
     trainer = TrainerSettings(
         accelerator="cpu",

@@ -8,6 +8,10 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 ROOT = Path(__file__).resolve().parent.parent
 POSITIVE = "warm tender bright lovely moving crisp joyful witty superb radiant".split()

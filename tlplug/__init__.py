@@ -26,16 +26,20 @@ from tlplug.contracts import (
 )
 
 if TYPE_CHECKING:
-    from tlplug.base_model import load_pretrained
-    from tlplug.comparison import Comparison, compare_paired
+    from tlplug.base_model import has_model, load_pretrained
+    from tlplug.comparison import Comparison, compare_paired, shared_out
+    from tlplug.inference import load
     from tlplug.layers import present_output_modules, trunk_linear_names
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "has_model": "tlplug.base_model",
+    "load": "tlplug.inference",
     "load_pretrained": "tlplug.base_model",
     "Comparison": "tlplug.comparison",
     "compare_paired": "tlplug.comparison",
+    "shared_out": "tlplug.comparison",
     "present_output_modules": "tlplug.layers",
     "trunk_linear_names": "tlplug.layers",
 }
@@ -59,8 +63,11 @@ __all__ = [
     "TransferMetric",
     "UsageError",
     "compare_paired",
+    "has_model",
+    "load",
     "load_pretrained",
     "present_output_modules",
+    "shared_out",
     "trunk_linear_names",
 ]
 

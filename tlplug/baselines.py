@@ -12,8 +12,9 @@ from lightning.pytorch import Callback
 
 from tlplug import cache
 from tlplug.contracts import CONTRACT, OptimizerSettings, Outcome, Strategy
+from tlplug.precision import best_precision
 from tlplug.processes import from_first, rank
-from tlplug.training import Prepared, adapt, best_precision, outcome
+from tlplug.training import Prepared, adapt, outcome
 
 KIND = "baselines"
 LIBRARIES = ("tlplug", "torch", "transformers", "lightning")
@@ -30,8 +31,8 @@ class Baselines:
     def run(self, name: str, strategy: Strategy | None) -> Outcome:
         """The baseline's outcome on the test split; None stands for the head's own guess."""
         if strategy is None:
-            rows = self.task.rows
-            return outcome(self.task.head, self.task.head.trivial(rows["train"], rows["test"]), rows["test"])
+            rows, head = self.task.rows, self.task.head
+            return outcome(head, head.trivial(rows["train"], rows["test"], self.task.base), rows["test"])
         key = self.key(name, strategy)
         # One process looks, all follow: the others would look after the first has written.
         stored = from_first(cache.read(KIND, key))
@@ -60,9 +61,9 @@ class Baselines:
         head = type(task.head)
         return {
             "head": [f"{head.__module__}.{head.__qualname__}", asdict(task.head.config), task.head.labels],
-            "base": [task.base.fingerprint, task.base.max_length, task.base.attention],
+            "base": [task.base.fingerprint, task.base.max_length, task.base.attention, task.base.dtype],
             "data": task.data.digest(),
-            "trainer": [asdict(task.trainer), best_precision(task.trainer.accelerator)],
+            "trainer": [asdict(task.trainer), best_precision(task.trainer.accelerator, task.base.dtype)],
             "seed": task.seed,
             "libraries": {name: version(name) for name in LIBRARIES},
         }

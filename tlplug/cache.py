@@ -6,6 +6,10 @@ import hashlib
 import json
 import logging
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +47,21 @@ def write(kind: str, key: str, value: Any) -> None:
         write_whole(path, json.dumps(value))
     except OSError as error:
         log.warning("%s cannot be written (%s); the next run makes it again", path, error)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which takes the place of `folder` once all is written; nothing is left otherwise."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=folder.parent))
+    try:
+        yield beside
+        beside.replace(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was faster
+            raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def write_whole(path: Path, text: str) -> None:

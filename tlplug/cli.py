@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -9,12 +10,16 @@ from tlplug.contracts import UsageError
 
 USAGE, INTERRUPTED = 2, 130
 SWEEP = ("-m", "--multirun")
+FINISHED = ("evaluate", "predict", "export")
 
 HELP = """\
 Adapt a pretrained model to your data, and know what you got.
 
   python -m tlplug +strategy=STRATEGY +task=TASK [key=value ...]     train, measure, report
   python -m tlplug -m +strategy=lora,full +task=TASK seed=1,2,3      every combination, one after another
+  python -m tlplug evaluate RUN [data.path=...]                      scores of a finished run on other data
+  python -m tlplug predict RUN --input FILE|- | --text "..."         JSON Lines in, JSON Lines out
+  python -m tlplug export RUN OUT [--merge] [--push owner/name]      for plain transformers and peft
   python -m tlplug plugins list                                      plugins, with where they come from
 
   --cfg job     show the composed config and stop
@@ -41,6 +46,10 @@ def main(words: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"tlplug: {error}", file=sys.stderr)
         return USAGE
+    except BrokenPipeError:
+        # Whoever read the predictions has enough of them; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("tlplug: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -48,6 +57,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def command(words: list[str]) -> Callable[[list[str]], int]:
     """What the words ask for: a flag, a command by its name, or training."""
+    if words[:1] and words[0] in FINISHED:
+        return finished
     if {"-h", "--help"} & set(words):
         return show_help
     if "--version" in words:
@@ -55,6 +66,13 @@ def command(words: list[str]) -> Callable[[list[str]], int]:
     if "--cfg" in words:
         return show_config
     return {"plugins": plugins}.get(words[0] if words else "", train)
+
+
+def finished(words: list[str]) -> int:
+    """A command on a finished run, which parses the rest of the words itself."""
+    from tlplug import finished as commands
+
+    return int(getattr(commands, words[0])(words[1:]))
 
 
 def show_help(words: list[str]) -> int:

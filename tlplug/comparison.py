@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
+from tlplug.contracts import TaskHead
 
 SCRATCH = "scratch"
 """Negative transfer means: worse than the same architecture trained from random weights (Wang et al. 2019)."""
@@ -52,6 +54,31 @@ def resampled_means(values: np.ndarray, resamples: int, rng: np.random.Generator
     return means
 
 
+def shared_out(
+    statistics: Sequence[Sequence[float]], score: Callable[[np.ndarray], np.ndarray]
+) -> list[float]:
+    """One number for each example, whose mean is a score that is itself no mean over examples.
+
+    With t the score of all n examples and t_i that of all but example i, the numbers are
+    t + (n - 1) (mean(t_j) - t_i): the empirical influence values of the jackknife (Efron 1982, "The jackknife, the
+    bootstrap and other resampling plans", ch. 6), so that their paired bootstrap has the score's standard error to
+    first order.
+
+    Args:
+        statistics: sums that the score is a function of, shape [n, S], such as an example's true positives,
+            predicted and real entities.
+        score: sums [..., S] -> scores [...], finite also where one example is left out.
+    """
+    each = np.asarray(statistics, np.float64)
+    total, count = each.sum(0), len(each)
+    whole = float(score(total))
+    if count == 1:
+        return [whole]
+    without = np.asarray(score(total - each), np.float64)
+    values: list[float] = (whole + (count - 1) * (without.mean() - without)).tolist()
+    return values
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Did knowledge transfer?"""
@@ -68,15 +95,15 @@ class Verdict:
         return asdict(self)
 
 
-def judge(comparisons: Mapping[str, Comparison], primary: str, higher_is_better: bool = True) -> Verdict:
-    """The verdict against `scratch`, or against the best baseline where scratch was not run.
+def judge(comparisons: Mapping[str, Comparison], head: TaskHead) -> Verdict:
+    """The verdict on the head's primary score against `scratch`, or against the best baseline where scratch was not run.
 
     Positive: the interval lies above zero; negative: below; else inconclusive. Signs are turned where lower
     scores are better.
     """
     if not comparisons:
         return Verdict("none", "No verdict: the run was compared with nothing (transfer.baselines is empty).")
-    sign = 1.0 if higher_is_better else -1.0
+    sign = 1.0 if head.higher_is_better else -1.0
     name = (
         SCRATCH
         if SCRATCH in comparisons
@@ -85,19 +112,23 @@ def judge(comparisons: Mapping[str, Comparison], primary: str, higher_is_better:
     found = comparisons[name]
     low, high = sorted((sign * found.low, sign * found.high))
     label = "positive" if low > 0 else "negative" if high < 0 else "inconclusive"
-    text = wording(label, name, primary, sign * found.difference, low, high)
+    text = wording(label, name, head, sign * found.difference, low, high)
     return Verdict(label, text, name, found.difference, found.low, found.high)
 
 
-def wording(label: str, against: str, primary: str, gain: float, low: float, high: float) -> str:
-    """The verdict for a person; gains in points of the primary score (hundredths)."""
+def wording(label: str, against: str, head: TaskHead, gain: float, low: float, high: float) -> str:
+    """The verdict for a person; a gain is an improvement, whichever direction of the score that is."""
+    up, down = ("above", "below") if head.higher_is_better else ("below", "above")
+    primary, scale = head.primary, head.scale
     what = {
-        "positive": f"Positive transfer: what the base model knew helped. {primary} is {points(gain)} above {{}}",
-        "negative": f"Negative transfer: the base model's knowledge did harm. {primary} is {points(-gain)} below {{}}",
+        "positive": "Positive transfer: what the base model knew helped. "
+        f"{primary} is {points(gain, scale)} {up} {{}}",
+        "negative": "Negative transfer: the base model's knowledge did harm. "
+        f"{primary} is {points(-gain, scale)} {down} {{}}",
         "inconclusive": f"Inconclusive: on this test split {primary} cannot be told from that of {{}}, "
-        f"at {points(gain, signed=True)}",
+        f"at a gain of {points(gain, scale)}",
     }[label]
-    interval = f" (95% interval {100 * low:+.1f} to {100 * high:+.1f})."
+    interval = f" (95% interval {scale * low:+.1f} to {scale * high:+.1f})."
     named = "training from scratch" if against == SCRATCH else f"{against}, the best baseline that was run"
     note = (
         ""
@@ -107,5 +138,6 @@ def wording(label: str, against: str, primary: str, gain: float, low: float, hig
     return what.format(named) + interval + note
 
 
-def points(gain: float, signed: bool = False) -> str:
-    return f"{100 * gain:+.1f} points" if signed else f"{100 * gain:.1f} points"
+def points(gain: float, scale: int) -> str:
+    """`17.5 points` of a share; `3.2` of a score that is none."""
+    return f"{scale * gain:.1f}" + (" points" if scale == 100 else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from tlplug.contracts import BaseInfo, TaskHead
+from tlplug.contracts import BaseInfo
 from tlplug.cost import count
 from tlplug.report.figures import percent_of
 
@@ -63,17 +63,25 @@ def facts(console: Console, rows: Mapping[str, str]) -> None:
     console.print(table)
 
 
-def examples(
-    console: Console, head: TaskHead, base: BaseInfo, features: Sequence[Mapping[str, Any]], rows: Any
-) -> None:
+def examples(console: Console, base: BaseInfo, features: Sequence[Mapping[str, Any]]) -> None:
     """The first training examples as the model sees them: special tokens, cuts and all."""
     console.print("As the model sees them:", style="bold")
-    by_id = {feature["id"]: feature for feature in features}
-    for row in (rows[index] for index in range(min(EXAMPLES, len(rows)))):
-        tokens = by_id[row["id"]]["input_ids"]
-        target = ", ".join(f"{name}={row[name]}" for name in list(head.columns)[1:])
-        text = f"{target}, {len(tokens)} tokens: {base.tokenizer.decode(tokens)}"
+    for feature in features[:EXAMPLES]:
+        tokens = feature["input_ids"]
+        text = f"{len(tokens)} tokens: {base.tokenizer.decode(tokens)!r}"
         console.print(f"  {text}", markup=False, highlight=False, overflow="ellipsis", no_wrap=True)
+
+
+@contextmanager
+def encoding(console: Console, rows: int) -> Iterator[Callable[[int], None]]:
+    """Progress of encoding so many rows: a bar on a terminal, nothing elsewhere."""
+    if not console.is_terminal:
+        yield lambda count: None
+        return
+    columns = (TextColumn("encoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        shown = bar.add_task("encoding", total=rows)
+        yield lambda count: bar.advance(shown, count)
 
 
 class Bar(Callback):
@@ -125,6 +133,9 @@ class Bar(Callback):
             self._move(trainer)
         else:
             self.console.print(f"  {line}", highlight=False)
+        if sample := self._sample(pl_module):
+            text = f"  for example: {sample}"
+            self.console.print(text, markup=False, highlight=False, overflow="ellipsis", no_wrap=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.stop()
@@ -145,6 +156,11 @@ class Bar(Callback):
             epoch=self._epoch(trainer),
             note=self._note(trainer),
         )
+
+    def _sample(self, pl_module: Any) -> str | None:
+        """The prediction for the first validation row, as the head shows it."""
+        predictions = pl_module.predictions.get("validation")
+        return pl_module.head.sample(predictions[0], pl_module.rows["validation"][0]) if predictions else None
 
     def _epoch(self, trainer: Trainer) -> str:
         return f"{trainer.current_epoch + 1}/{trainer.max_epochs}"

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def present_output_modules(model: nn.Module, names: Sequence[str]) -> list[str]:
-    """Those of a head's `output_modules` that this architecture has, as top-level children of the model."""
-    return [name for name, _ in model.named_children() if name in names]
+    """Those of a head's `output_modules` that this architecture has."""
+    return [name for name, _ in model.named_modules() if name in names]
 
 
 def trunk_linear_names(model: PreTrainedModel, output_modules: Sequence[str]) -> list[str]:
@@ -29,5 +29,5 @@ def trunk_linear_names(model: PreTrainedModel, output_modules: Sequence[str]) ->
         for name, module in model.named_modules()
         if isinstance(module, (nn.Linear, Conv1D))
         and module is not output_embedding
-        and name.split(".")[0] not in output_modules
+        and not any(f"{name}.".startswith(f"{output}.") for output in output_modules)
     ]

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
-from tlplug.contracts import Batch, OptimizerSettings, Rows, Strategy, TaskHead
+from tlplug.contracts import BaseInfo, Batch, OptimizerSettings, Rows, Strategy, TaskHead
 from tlplug.processes import gather
 
 
@@ -31,6 +31,7 @@ class TransferModule(LightningModule):
         settings: OptimizerSettings,
         total_steps: int,
         rows: dict[str, Rows],
+        base: BaseInfo,
     ) -> None:
         super().__init__()
         self.model = model
@@ -39,8 +40,11 @@ class TransferModule(LightningModule):
         self.settings = settings
         self.total_steps = total_steps
         self.rows = rows
+        self.base = base
         self.predictions: dict[str, list[dict[str, Any]]] = {}
         """The last predictions of each split, one a row, in the rows' order."""
+        self.outputs: dict[str, list[dict[str, Any]]] = {}
+        """What they were decoded from."""
         self._outputs: list[dict[str, Any]] = []
 
     def train(self, mode: bool = True) -> TransferModule:
@@ -71,11 +75,10 @@ class TransferModule(LightningModule):
         self._score("test")
 
     def _score(self, split: str) -> None:
-        # Processes are given equal counts by repeating rows: by id, each counts once.
-        by_id = {output["id"]: output for output in gather(self._outputs)}
+        self.outputs[split] = gather(self._outputs)
         self._outputs = []
-        rows = [row for row in self.rows[split] if row["id"] in by_id]
-        self.predictions[split] = self.head.decode([by_id[row["id"]] for row in rows], rows)
+        outputs, rows = in_order(self.outputs[split], self.rows[split])
+        self.predictions[split] = self.head.decode(outputs, rows, self.base)
         scores = self.head.scores(self.predictions[split], rows)
         self.log_dict({f"{split}/{name}": value for name, value in scores.items()}, rank_zero_only=True)
 
@@ -87,3 +90,15 @@ class TransferModule(LightningModule):
         warmup = round((self.settings.warmup or 0.0) * self.total_steps)
         schedule = get_scheduler(self.settings.schedule, optimizer, warmup, self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def in_order(outputs: list[dict[str, Any]], rows: Rows) -> tuple[list[dict[str, Any]], Rows]:
+    """The outputs of a split in the order of its rows, each part of each row once, and the rows that have any.
+
+    Processes are given equal counts by repeating examples: by id and part, each counts once.
+    """
+    parts: dict[int, dict[int, dict[str, Any]]] = {}
+    for output in outputs:
+        parts.setdefault(output["id"], {})[output.get("part") or 0] = output
+    seen = [row for row in rows if row["id"] in parts]
+    return [found for row in seen for _, found in sorted(parts[row["id"]].items())], seen

@@ -14,17 +14,19 @@ from torch import nn
 
 from tlplug import console as screen
 from tlplug import evidence, loggers, run_directory
-from tlplug.base_model import find_base
 from tlplug.baselines import Baselines
 from tlplug.cache import write_whole
 from tlplug.comparison import compare_paired, judge
 from tlplug.config import Job
-from tlplug.contracts import Outcome
+from tlplug.contracts import Outcome, UsageError
 from tlplug.data.check import check_rows
+from tlplug.data.features import encode
 from tlplug.data.module import TransferData
 from tlplug.data.source import read_splits
+from tlplug.inference.adapted import base_of
 from tlplug.processes import rank
 from tlplug.report import make_result, show_result
+from tlplug.report.figures import percent_of
 from tlplug.training import Prepared, adapt
 
 
@@ -41,7 +43,7 @@ def run(job: Job, console: Console) -> dict[str, Any]:
         return follow(job)
     folder = run_directory.choose(job.run_dir, job.task, job.strategy_name)
     with screen.quiet_libraries():
-        task = prepare(job)
+        task = prepare(job, console)
         preflight(job, task, console)
         with run_directory.logged(folder / "log.txt"):
             write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
@@ -57,19 +59,25 @@ def run(job: Job, console: Console) -> dict[str, Any]:
 def follow(job: Job) -> dict[str, Any]:
     """A further process of a run on several devices: it trains along, shows nothing and leaves nothing."""
     with screen.quiet_libraries():
-        task, silent = prepare(job), Console(quiet=True)
+        silent = Console(quiet=True)
+        task = prepare(job, silent)
         adapt(task, job.strategy, job.optimizer)
         compare_with(job, task, silent)
     return {}
 
 
-def prepare(job: Job) -> Prepared:
+def prepare(job: Job, console: Console) -> Prepared:
     """Rows, validated; labels; the base model found; everything encoded."""
-    splits = read_splits(job.data, job.head.columns)
-    head = job.head.with_labels(job.head.label_space(splits["train"]))
+    splits = read_splits(job.data, job.head.columns, job.head.optional_columns)
+    head = job.head.bound_to(splits["train"])
     check_rows(splits, head)
-    base = find_base(job.model, job.data.max_length)
-    features = {name: head.encode(split, base) for name, split in splits.items()}
+    base = base_of(job.model, job.data.max_length)
+    if reason := head.unfit(base):
+        raise UsageError(f"head {job.head_name!r} does not work on {base.source}: {reason}")
+    with screen.encoding(console, sum(map(len, splits.values()))) as progress:
+        features = {
+            name: encode(head, split, base, name == "train", progress) for name, split in splits.items()
+        }
     data = TransferData(**features, head=head, base=base, batch_size=job.data.batch_size, seed=job.seed)
     return Prepared(head, base, dict(splits), data, job.trainer, job.seed)
 
@@ -81,15 +89,16 @@ def preflight(job: Job, task: Prepared, console: Console) -> None:
     screen.facts(
         console,
         {
-            "Task": f"{job.task} ({job.head_name}; {', '.join(task.head.labels)})",
-            "Data": f"{job.data.path}: {counts} rows",
-            "Base model": f"{task.base.source} ({task.base.config.model_type}, {task.base.max_length} tokens)",
+            "Task": f"{job.task} ({'; '.join(filter(None, (job.head_name, ', '.join(task.head.labels))))})",
+            "Data": f"{job.data.path}: {counts} rows, {percent_of(task.data.padding(), 1)} padding in training",
+            "Base model": f"{task.base.source} ({task.base.config.model_type}, {task.base.kind}, "
+            f"{task.base.max_length} tokens, {task.base.dtype})",
             "Strategy": f"{job.strategy_name}, {job.trainer.max_epochs} epochs, batches of {job.data.batch_size}, "
             f"learning rate {optimizer.learning_rate:g} {optimizer.schedule}, seed {job.seed}",
             "Baselines": ", ".join(job.baselines) or "none",
         },
     )
-    screen.examples(console, task.head, task.base, task.data.features["train"], task.rows["train"])
+    screen.examples(console, task.base, task.data.features["train"])
 
 
 def train(job: Job, task: Prepared, folder: Path, console: Console) -> tuple[nn.Module, Outcome]:
@@ -137,15 +146,18 @@ def judge_run(
         "base_model": task.base.source,
         "seed": job.seed,
         "primary": task.head.primary,
+        "higher_is_better": task.head.higher_is_better,
+        "scale": task.head.scale,
         "test_rows": len(outcome.predictions),
     }
-    verdict = judge(comparisons, task.head.primary, task.head.higher_is_better)
+    verdict = judge(comparisons, task.head)
     metrics = evidence.measure(job.metrics, collected)
     result = make_result(names, outcome, baselines, comparisons, metrics, verdict, job.plugins)
     rows = {row["id"]: row for row in task.rows["test"]}
     run_directory.write_lines(
         folder / "predictions.jsonl", [{**rows[p["id"]], **p} for p in outcome.predictions]
     )
+    run_directory.write_head(folder, task.head.labels, outcome.decoding)
     run_directory.write_json(folder / "result.json", result)
     return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,8 @@ from tlplug.cache import write_whole
 from tlplug.contracts import UsageError
 
 OUTPUTS = Path("outputs")
+CONFIG, RESULT = "config.yaml", "result.json"
+HEAD, HEAD_VERSION = "head.json", 1
 
 
 def choose(run_dir: str | None, *names: str) -> Path:
@@ -24,12 +26,16 @@ def choose(run_dir: str | None, *names: str) -> Path:
         UsageError: something lies there already.
     """
     if run_dir is None:
-        stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        return OUTPUTS.joinpath(*names, f"{stamp}-{secrets.token_hex(2)}")
+        return OUTPUTS.joinpath(*names, stamp())
     path = Path(run_dir).expanduser()
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UsageError(f"run_dir={run_dir}: something lies there already; name a new folder")
     return path
+
+
+def stamp() -> str:
+    """`<time>-<id>`, a name that no other folder has."""
+    return f"{datetime.now().strftime('%Y-%m-%d_%H-%M-%S')}-{secrets.token_hex(2)}"
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -38,6 +44,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def write_head(folder: Path, labels: Sequence[str], decoding: Mapping[str, float]) -> None:
+    """What the head learnt of the data, without which its predictions cannot be read."""
+    write_json(folder / HEAD, {"version": HEAD_VERSION, "labels": list(labels), "decoding": dict(decoding)})
 
 
 @contextmanager

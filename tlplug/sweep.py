@@ -17,6 +17,7 @@ from rich.table import Table
 from tlplug import run_directory
 from tlplug.config import Composer, build
 from tlplug.config.compose import RUN_DIR
+from tlplug.report.figures import figure
 
 SWEEPS = "sweeps"
 
@@ -62,4 +63,5 @@ def show(console: Console, jobs: Sequence[Sequence[str]], codes: Sequence[int], 
 
 def read_result(folder: Path) -> tuple[str, str]:
     result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    return f"{100 * result['scores'][result['primary']]:.1f}", result["verdict"]["label"]
+    score = figure(result["scores"][result["primary"]], result["scale"])
+    return score, result["verdict"]["label"]

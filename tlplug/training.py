@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,11 +24,14 @@ from tlplug.contracts import (
 )
 from tlplug.cost import CostMeter
 from tlplug.data.module import TransferData
-from tlplug.module import TransferModule
+from tlplug.module import TransferModule, in_order
+from tlplug.precision import best_precision, hold_moving_in_float32
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,25 +64,40 @@ def adapt(
     """
     seed_everything(task.seed, workers=True, verbose=False)
     meter = CostMeter()
-    trainer = build_trainer(task.trainer, loggers, [meter, *callbacks, *strategy.callbacks()])
+    trainer = build_trainer(task.trainer, loggers, [meter, *callbacks, *strategy.callbacks()], task.base.dtype)
     model = load(task, strategy, trainer.strategy.root_device)
     steps = total_steps(task.trainer, task.data.steps_per_epoch(trainer.world_size))
     settled = optimizer.over(strategy.optimizer_defaults)
-    module = TransferModule(model, strategy, task.head, settled, steps, task.rows).train()
+    module = TransferModule(model, strategy, task.head, settled, steps, task.rows, task.base).train()
     fit_and_test(trainer, module, task.data)
-    predictions = module.predictions["test"]
-    return module.model, outcome(task.head, predictions, task.rows["test"], meter.cost(module))
+    return module.model, outcome(
+        module.head, module.predictions["test"], task.rows["test"], meter.cost(module)
+    )
 
 
 def fit_and_test(trainer: Trainer, module: TransferModule, data: TransferData) -> None:
     """Both, or the interrupt that ended them, which Lightning turns into an exit with code 1."""
     try:
-        trainer.fit(module, datamodule=data)
+        if any(parameter.requires_grad for parameter in module.parameters()):
+            trainer.fit(module, datamodule=data)
+        if module.head.tunes:
+            tune(trainer, module, data)
         trainer.test(module, datamodule=data, verbose=False)
     except SystemExit as ended:
         if trainer.interrupted:
             raise KeyboardInterrupt from ended
         raise
+
+
+def tune(trainer: Trainer, module: TransferModule, data: TransferData) -> None:
+    """Let the head find its decoding values on all validation rows, with the weights that are tested."""
+    trainer.validate(module, dataloaders=data.whole_val_dataloader(), verbose=False)
+    if "validation" not in module.outputs:
+        log.warning("trainer.limit_val_batches=0: the head's decoding is not tuned")
+        return
+    outputs, rows = in_order(module.outputs["validation"], module.rows["validation"])
+    module.head = module.head.with_decoding(module.head.tune(outputs, rows, module.base))
+    log.info("tuned on %d validation rows: %s", len(rows), dict(module.head.decoding))
 
 
 def load(task: Prepared, strategy: Strategy, device: torch.device) -> nn.Module:
@@ -88,7 +107,7 @@ def load(task: Prepared, strategy: Strategy, device: torch.device) -> nn.Module:
         options = replace(options, device=str(device))
     model = task.head.load_model(task.base, options)
     context = AdaptContext(task.head, task.base, task.seed, task.data.train_batches, device)
-    return strategy.adapt(model, context)
+    return hold_moving_in_float32(strategy.adapt(model, context))
 
 
 def outcome(
@@ -97,16 +116,17 @@ def outcome(
     """Scores of predictions, over the rows that were predicted."""
     seen = {prediction["id"] for prediction in predictions}
     rows = [row for row in rows if row["id"] in seen]
-    return Outcome(predictions, head.scores(predictions, rows), head.example_scores(predictions, rows), cost)
+    scores, example_scores = head.scores(predictions, rows), head.example_scores(predictions, rows)
+    return Outcome(predictions, scores, example_scores, cost, dict(head.decoding))
 
 
 def build_trainer(
-    settings: TrainerSettings, loggers: Sequence[Logger], callbacks: Sequence[Callback]
+    settings: TrainerSettings, loggers: Sequence[Logger], callbacks: Sequence[Callback], dtype: str
 ) -> Trainer:
     """Lightning's Trainer, with what tlplug does itself switched off: sampling, progress, checkpoints."""
     arguments = asdict(settings)
     if arguments["precision"] == "auto":
-        arguments["precision"] = best_precision(settings.accelerator)
+        arguments["precision"] = best_precision(settings.accelerator, dtype)
     return Trainer(
         **arguments,
         logger=list(loggers) or False,
@@ -118,13 +138,6 @@ def build_trainer(
         enable_checkpointing=False,
         default_root_dir=Path(loggers[0].save_dir or ".") if loggers else None,
     )
-
-
-def best_precision(accelerator: str) -> str:
-    import torch
-
-    gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return "bf16-mixed" if gpu and torch.cuda.is_bf16_supported() else "32-true"
 
 
 def total_steps(settings: TrainerSettings, batches: int) -> int:

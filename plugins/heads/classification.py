@@ -1,12 +1,24 @@
-"""One label for a text."""
+"""Labels, or a number, for a text or a pair of texts."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
-from tlplug import BaseInfo, Batch, LoadOptions, Row, Rows, StepOutput, TaskHead, load_pretrained
+from tlplug import (
+    BaseInfo,
+    Batch,
+    LoadOptions,
+    Row,
+    Rows,
+    StepOutput,
+    TaskHead,
+    UsageError,
+    has_model,
+    load_pretrained,
+)
+from tlplug_plugins.heads.problems import PROBLEMS, Problem
 
 if TYPE_CHECKING:
     import torch
@@ -14,40 +26,90 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 NOT_INPUTS = ("id", "labels")
+BALANCED = "balanced"
 
 
 class Classification(TaskHead):
-    """One label for a text, out of two or more.
+    """One label for a text or a pair of texts; several labels, or a number.
 
-    Scored by accuracy, macro F1, MCC and calibration error (Naeini et al. 2015, 15 bins). The loss is the
-    cross entropy of the logits [B, K] against the label's index [B], a mean over the B rows.
+    Logits [B, K] on the model's summary of the text: the first token's of most encoders, the last real token's of
+    decoders, where a pad token is known. `problem_type` says what they mean: `single_label` (softmax; scored by
+    accuracy), `multi_label` (a sigmoid each; micro F1) or `regression` (one number; Pearson's correlation).
+    The loss is a mean over the B rows.
     """
 
     contract = 1
     columns = {"text": "what is classified", "label": "its class, a name or an integer"}
+    optional_columns = {"text_pair": "the second text, where pairs are classified"}
+    targets = ("label",)
     output_modules = ("classifier", "score", "classification_head", "pre_classifier")
-    primary = "accuracy"
+
+    @dataclass
+    class Config:
+        problem_type: str = "single_label"
+        """`single_label`, `multi_label` or `regression`."""
+        threshold: float = 0.5
+        """A label of several is predicted from this probability on."""
+        class_weights: Any = None
+        """Weights in the loss: `balanced`, or {label: weight}; null: all the same."""
+
+        def __post_init__(self) -> None:
+            if self.problem_type not in PROBLEMS:
+                raise ValueError(f"problem_type is {self.problem_type!r}; it is one of {', '.join(PROBLEMS)}")
+            if not 0.0 < self.threshold < 1.0:
+                raise ValueError(f"threshold is {self.threshold}; it has to be between 0 and 1")
+            weights = self.class_weights
+            if weights is None:
+                return
+            if self.problem_type == "regression":
+                raise ValueError("class_weights are of no use to regression")
+            if weights != BALANCED and not (
+                isinstance(weights, dict) and all(float(weight) > 0 for weight in weights.values())
+            ):
+                raise ValueError(f"class_weights is {weights!r}; it is '{BALANCED}' or {{label: weight > 0}}")
+
+    weights: list[float] | None = None
+    """Of the labels in the loss; `bound_to` sets it on the copy that trains."""
+
+    @property
+    def problem_posed(self) -> Problem:
+        return PROBLEMS[self.config.problem_type](self.labels, self.config.threshold)
+
+    @property
+    def primary(self) -> str:  # type: ignore[override]
+        return PROBLEMS[self.config.problem_type].primary
 
     def label_space(self, rows: Rows) -> tuple[str, ...]:
-        """All labels of the rows: integers in their order, names in the alphabet's."""
-        found = {row["label"] for row in rows if row["label"] is not None}
-        if all(isinstance(label, int) for label in found):
-            return tuple(str(label) for label in sorted(found))
-        return tuple(sorted(str(label) for label in found))
+        return self.problem_posed.label_space([row["label"] for row in rows])
+
+    def bound_to(self, train: Rows) -> Self:
+        bound, asked = super().bound_to(train), self.config.class_weights
+        if asked is None:
+            return bound
+        if strange := [str(label) for label in asked if asked != BALANCED and str(label) not in bound.labels]:
+            raise UsageError(
+                f"head.class_weights names {', '.join(strange)}; the labels are: {', '.join(bound.labels)}"
+            )
+        bound.weights = bound.problem_posed.class_weights([row["label"] for row in train], asked)
+        return bound
 
     def problem(self, row: Row) -> str | None:
-        if not isinstance(row["text"], str):
-            return f"column 'text' should be text, but is {row['text']!r}"
-        if not row["text"].strip():
-            return "column 'text' is empty"
-        if row["label"] is None or str(row["label"]).strip() == "":
-            return "column 'label' is empty"
-        if str(row["label"]) not in self.labels:
-            return f"column 'label' is {row['label']!r}, which no training row has; there is: {', '.join(self.labels)}"
-        return None
+        for column in ("text", "text_pair"):
+            if column not in row:
+                continue
+            if not isinstance(row[column], str):
+                return f"column '{column}' should be text, but is {row[column]!r}"
+            if not row[column].strip():
+                return f"column '{column}' is empty"
+        fault = self.problem_posed.fault(row["label"]) if "label" in row else None
+        return f"column 'label' {fault}" if fault else None
 
-    def _index(self) -> dict[str, int]:
-        return {label: position for position, label in enumerate(self.labels)}
+    def unfit(self, base: BaseInfo) -> str | None:
+        from transformers import AutoModelForSequenceClassification
+
+        if has_model(AutoModelForSequenceClassification, base):
+            return None
+        return f"transformers has no sequence classification for {base.config.model_type}."
 
     def load_model(self, base: BaseInfo, options: LoadOptions) -> PreTrainedModel:
         from transformers import AutoModelForSequenceClassification
@@ -58,81 +120,66 @@ class Classification(TaskHead):
             options,
             num_labels=len(self.labels),
             id2label=dict(enumerate(self.labels)),
-            label2id=self._index(),
-            problem_type="single_label_classification",
+            label2id=self.problem_posed.index,
+            problem_type=self.problem_posed.name,
         )
 
-    def encode(self, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
-        texts = [row["text"] for row in rows]
-        encoded = base.tokenizer(texts, truncation=True, max_length=base.max_length)
-        index = self._index()
-        return [
-            {
-                "id": row["id"],
-                "label": index[str(row["label"])],
-                **{name: encoded[name][i] for name in encoded},
-            }
-            for i, row in enumerate(rows)
+    def encode(self, rows: Rows, base: BaseInfo, training: bool) -> list[dict[str, Any]]:
+        pairs = [row["text_pair"] for row in rows] if rows and "text_pair" in rows[0] else None
+        encoded = base.tokenizer(
+            [row["text"] for row in rows], pairs, truncation=True, max_length=base.max_length
+        )
+        posed = self.problem_posed
+        features = [
+            {"id": row["id"], **{name: encoded[name][i] for name in encoded}} for i, row in enumerate(rows)
         ]
+        if training:
+            for feature, row in zip(features, rows, strict=True):
+                feature["label"] = posed.target(row["label"])
+        return features
 
     def collate(self, features: Sequence[dict[str, Any]], base: BaseInfo) -> Batch:
         import torch
 
         inputs = [{k: v for k, v in feature.items() if k not in ("id", "label")} for feature in features]
         batch = dict(base.tokenizer.pad(inputs, padding="longest", return_tensors="pt"))
-        batch["labels"] = torch.tensor([feature["label"] for feature in features])
+        if base.tokenizer.padding_side == "left" and base.kind == "decoder":
+            # Positions count real tokens, or a row would change with what it is padded to.
+            batch["position_ids"] = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+        if "label" in features[0]:
+            batch["labels"] = torch.tensor([feature["label"] for feature in features])
         batch["id"] = torch.tensor([feature["id"] for feature in features])
         return batch
 
     def step(self, model: nn.Module, batch: Batch) -> StepOutput:
-        from torch.nn.functional import cross_entropy
-
-        return StepOutput(
-            cross_entropy(self._logits(model, batch), batch["labels"]), weight=len(batch["labels"])
-        )
+        logits = self._logits(model, batch)
+        weights = None if self.weights is None else logits.new_tensor(self.weights)
+        loss = self.problem_posed.loss(logits, batch["labels"], weights)
+        return StepOutput(loss, weight=len(batch["labels"]))
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
-        probabilities = self._logits(model, batch).softmax(dim=-1)
+        outputs = self.problem_posed.outputs(self._logits(model, batch))
         return [
-            {"id": identity, "probabilities": row}
-            for identity, row in zip(batch["id"].tolist(), probabilities.tolist(), strict=True)
+            {"id": identity, "output": output}
+            for identity, output in zip(batch["id"].tolist(), outputs, strict=True)
         ]
 
     def _logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         inputs = {name: value for name, value in batch.items() if name not in NOT_INPUTS}
         return model(**inputs).logits.float()  # type: ignore[no-any-return]
 
-    def decode(self, outputs: Sequence[dict[str, Any]], rows: Rows) -> list[dict[str, Any]]:
-        return [self._prediction(output["id"], output["probabilities"]) for output in outputs]
-
-    def _prediction(self, identity: int, probabilities: Sequence[float]) -> dict[str, Any]:
-        best = max(range(len(self.labels)), key=probabilities.__getitem__)
-        named = dict(zip(self.labels, probabilities, strict=True))
-        return {"id": identity, "prediction": self.labels[best], "probabilities": named}
+    def decode(self, outputs: Sequence[dict[str, Any]], rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
+        posed = self.problem_posed
+        return [{"id": output["id"], **posed.prediction(output["output"])} for output in outputs]
 
     def scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> dict[str, float]:
-        import torch
-        from torchmetrics.functional import classification as tm
-
-        index = self._index()
-        target = torch.tensor([index[str(row["label"])] for row in rows])
-        probabilities = torch.tensor(
-            [list(p["probabilities"].values()) for p in predictions], dtype=torch.float64
-        )
-        chosen, k = torch.tensor([index[p["prediction"]] for p in predictions]), len(self.labels)
-        found = {
-            "accuracy": tm.multiclass_accuracy(chosen, target, k, average="micro"),
-            "macro_f1": tm.multiclass_f1_score(chosen, target, k, average="macro"),
-            "mcc": tm.multiclass_matthews_corrcoef(chosen, target, k),
-            "calibration_error": tm.multiclass_calibration_error(probabilities, target, k),
-        }
-        return {name: float(value) for name, value in found.items()}
+        return self.problem_posed.scores(predictions, [row["label"] for row in rows])
 
     def example_scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> list[float]:
-        return [float(p["prediction"] == str(row["label"])) for p, row in zip(predictions, rows, strict=True)]
+        return self.problem_posed.example_scores(predictions, [row["label"] for row in rows])
 
-    def trivial(self, train: Rows, rows: Rows) -> list[dict[str, Any]]:
-        """The majority label of the training rows, with their label shares as probabilities."""
-        counts = Counter(str(row["label"]) for row in train)
-        shares = [counts[label] / len(train) for label in self.labels]
-        return [self._prediction(row["id"], shares) for row in rows]
+    def trivial(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
+        """The majority label, the labels' shares or the mean of the training rows."""
+        posed = self.problem_posed
+        output = posed.trivial([row["label"] for row in train])
+        return [{"id": row["id"], **posed.prediction(output)} for row in rows]

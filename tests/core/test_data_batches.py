@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tlplug.contracts import BaseInfo, Batch, TaskHead
-from tlplug.data.batches import EpochOrder
+from tlplug.data.batches import WINDOW, EpochOrder
+from tlplug.data.features import Features
 from tlplug.data.module import TransferData
 
 counts = st.integers(0, 60)
@@ -39,8 +40,12 @@ def base_info() -> BaseInfo:
     return BaseInfo("tiny", "tiny", None, "0", config=None, tokenizer=None, max_length=8)  # type: ignore[arg-type]
 
 
-def features(count: int) -> list[dict[str, Any]]:
-    return [{"id": i, "input_ids": [0] * (1 + i * 7 % 5)} for i in range(count)]
+def features(count: int) -> Features:
+    import datasets
+
+    rows = [{"id": i, "input_ids": [0] * (1 + i * 7 % 5)} for i in range(count)]
+    columns = datasets.Features(id=datasets.Value("int64"), input_ids=datasets.List(datasets.Value("int64")))
+    return Features(datasets.Dataset.from_list(rows, features=columns), str(count))
 
 
 def data(count: int = 10, batch_size: int = 4, seed: int = 0, test: int = 3) -> TransferData:
@@ -50,11 +55,14 @@ def data(count: int = 10, batch_size: int = 4, seed: int = 0, test: int = 3) -> 
     )  # fmt: skip
 
 
-def orders(count: int, world: int, seed: int = 0, epoch: int = 0, shuffle: bool = True) -> list[list[int]]:
-    """What each process sees."""
+def orders(
+    count: int, world: int, seed: int = 0, epoch: int = 0, shuffle: bool = True, batch: int = 4
+) -> list[list[int]]:
+    """What each process sees, where so many examples are a batch of all of them."""
     seen = []
+    lengths = [1 + i * 7 % 5 for i in range(count)]
     for rank in range(world):
-        order = EpochOrder([i * 7 % 5 for i in range(count)], seed, shuffle=shuffle, rank=rank, world=world)
+        order = EpochOrder(lengths, seed, shuffle=shuffle, batch=batch, rank=rank, world=world)
         order.set_epoch(epoch)
         seen.append(list(order))
         assert len(order) == len(seen[-1])
@@ -77,9 +85,9 @@ def test_more_processes_see_the_batches_of_one(
     count: int, world: int, batch_size: int, seed: int, epoch: int
 ) -> None:
     """Batch b of all processes together is batch b of one process with the batch size times as large."""
-    [alone] = orders(count, 1, seed, epoch)
-    together = orders(count, world, seed, epoch)
     size = batch_size * world
+    [alone] = orders(count, 1, seed, epoch, batch=size)
+    together = orders(count, world, seed, epoch, batch=size)
     for first in range(0, count, size):
         shares = [order[first // world :][:batch_size] for order in together]
         assert Counter(i for share in shares for i in share) >= Counter(alone[first : first + size])
@@ -106,7 +114,7 @@ def test_the_global_generator_is_left_alone() -> None:
 @given(counts, epochs)
 def test_evaluation_takes_the_longest_first_in_every_epoch(count: int, epoch: int) -> None:
     [order] = orders(count, 1, epoch=epoch, shuffle=False)
-    lengths = [index * 7 % 5 for index in order]
+    lengths = [1 + index * 7 % 5 for index in order]
     assert lengths == sorted(lengths, reverse=True)
     assert [order] == orders(count, 1, shuffle=False)
 
@@ -125,7 +133,6 @@ def test_loaders_collate_with_the_head() -> None:
     assert [batch["longest"] for batch in batches] == [5, 2]
     assert batches[0]["base"] == "tiny"
     assert [len(batch["id"]) for batch in loaded.test_dataloader()] == [3]
-    assert list(data(test=0).test_dataloader()) == []
     assert pickle.loads(pickle.dumps(loaded)).train_dataloader() is not None
 
 
@@ -142,7 +149,7 @@ def test_rank_is_read_when_the_loader_is_made(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     seen = [index for batch in loaded.train_dataloader() for index in batch["id"].tolist()]
-    assert seen == orders(10, 2)[1]
+    assert seen == orders(10, 2, batch=8)[1]
     assert len(list(loaded.train_batches())) == 3
 
 
@@ -185,3 +192,36 @@ def test_lightning_sets_the_epoch() -> None:
 def test_lightning_can_overfit_a_batch() -> None:
     seen = fit(max_epochs=2, overfit_batches=1).seen
     assert seen[0] == seen[1] and len(seen[0]) == 4
+
+
+def lengths_of_text(count: int) -> list[int]:
+    """Token counts as sentences have them: most are short, some are long (log-normal, mean about 27)."""
+    drawn = torch.randn(count, generator=torch.Generator().manual_seed(0))
+    return [int(length) for length in (3 + torch.exp(drawn * 0.6 + 3)).clamp(max=128)]
+
+
+@pytest.mark.parametrize(("count", "batch"), [(4000, 32), (4000, 8), (700, 16), (20_000, 64)])
+def test_less_than_a_twentieth_of_an_epoch_is_padding(count: int, batch: int) -> None:
+    lengths = lengths_of_text(count)
+    sorted_apart = EpochOrder(lengths, 1, shuffle=True, batch=batch)
+    assert sorted_apart.padding() < 0.05
+    by_hand = [sorted_apart.order()[at : at + batch] for at in range(0, count, batch)]
+    padded = sum(len(ids) * max(lengths[i] for i in ids) for ids in by_hand)
+    assert sorted_apart.padding() == pytest.approx(1 - sum(lengths) / padded)
+    plain = torch.randperm(count, generator=torch.Generator().manual_seed(0)).tolist()
+    assert sum(max(lengths[i] for i in plain[at : at + batch]) * batch for at in range(0, count, batch)) > (
+        1.5 * padded
+    )
+
+
+def test_who_shares_a_batch_changes_with_the_epoch_and_lengths_come_in_any_order() -> None:
+    lengths = lengths_of_text(640)
+    epochs_seen = []
+    for epoch in range(2):
+        order = EpochOrder(lengths, 1, shuffle=True, batch=8)
+        order.set_epoch(epoch)
+        epochs_seen.append([tuple(sorted(list(order)[at : at + 8])) for at in range(0, 640, 8)])
+    assert len(set(epochs_seen[0]) & set(epochs_seen[1])) < 20
+    means = [sum(lengths[i] for i in ids) / 8 for ids in epochs_seen[0]]
+    assert means != sorted(means) and means != sorted(means, reverse=True)
+    assert len(epochs_seen[0]) < WINDOW, "the whole epoch was one window"

@@ -146,9 +146,9 @@ def test_a_column_of_two_kinds() -> None:
     assert lines("a.jsonl") == ['"label" is a number in a.jsonl, line 2, text in a.jsonl, line 3']
 
 
-def test_kinds_mixed_within_a_value_name_the_file() -> None:
-    Path("a.jsonl").write_text('{"text": ["0"], "label": "a"}\n{"text": [1], "label": "a"}\n')
-    assert failure("a.jsonl").startswith("a.jsonl: text or label has an unusable value: Could not convert")
+def test_kinds_mixed_within_a_value_name_the_line() -> None:
+    Path("a.jsonl").write_text('{"text": ["0"], "label": "a"}\n\n{"text": [1], "label": "a"}\n')
+    assert failure("a.jsonl").startswith('a.jsonl, line 3: "text" has an unusable value: Could not convert')
 
 
 def test_true_is_not_a_number() -> None:
@@ -168,9 +168,21 @@ def test_whole_and_broken_numbers_are_one_kind() -> None:
     assert lines("a.jsonl")[1] == 'a.jsonl, line 2: "label" is 0.5; expected a or b'
 
 
-def test_a_number_beyond_all_types_names_the_file() -> None:
-    Path("a.jsonl").write_text(json.dumps({"text": "t", "label": 2**70}) + "\n")
-    assert failure("a.jsonl").startswith("a.jsonl: text or label has an unusable value")
+@pytest.mark.parametrize("value", [2**70, "\ud800"])
+def test_a_value_beyond_all_types_names_the_line(value: object) -> None:
+    Path("a.jsonl").write_text(
+        json.dumps({"text": "t", "label": "a" if isinstance(value, str) else 1})
+        + "\n"
+        + json.dumps({"text": "t", "label": value})
+    )
+    assert failure("a.jsonl").startswith('a.jsonl, line 2: "label" has an unusable value')
+
+
+def test_json_beyond_all_reason_is_one_line_each() -> None:
+    Path("a.jsonl").write_text("[" * 100_000 + "\n" + '{"text": ' + "1" * 5000 + "}\n")
+    told = lines("a.jsonl")
+    assert "a.jsonl, line 1: not valid JSON (lists or objects in one another without end)" in told[0]
+    assert "a.jsonl, line 2: not valid JSON (Exceeds the limit (4300 digits)" in told[1] and len(told) == 2
 
 
 def test_a_long_field_is_read() -> None:
@@ -178,8 +190,19 @@ def test_a_long_field_is_read() -> None:
     check("a.csv")
 
 
-def test_readers_that_disagree_are_told() -> None:
-    Path("a.csv").write_text('text\n"  "\nx\n')
+def test_quoted_blanks_are_a_row() -> None:
+    Path("a.csv").write_text('text\n"  "\n \n""\nx\n')
     settings = DataSettings(path="a.csv", splits=SplitSettings(validation="a.csv", test="a.csv"))
-    with pytest.raises(UsageError, match="1 rows by its lines and 2"):
-        read_splits(settings, {"text": "words"})
+    split = read_splits(settings, {"text": "words"})["train"]
+    assert [row["text"] for row in split] == ["  ", "", "x"] and split.where(2) == "a.csv, line 5"
+
+
+def test_a_quote_that_is_never_closed_does_not_take_the_file_into_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tlplug.data.csv_records.LONGEST", 1000)
+    Path("a.csv").write_text('text,label\nt,a\n"t,a\n' + "t,a\n" * 1000)
+    told = lines("a.csv")
+    assert told[0].startswith(
+        "a.csv, line 3: cannot be split into fields (field larger than field limit (1000))"
+    )

@@ -4,64 +4,18 @@ from __future__ import annotations
 
 import json
 import pickle
-import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tlplug.contracts import DataSettings, LimitSettings, SplitSettings, UsageError
-from tlplug.data import Split, read_splits
+from tests.core.reading import WANTED, failure, jsonl, numbered, settings, texts, whole
+from tlplug.contracts import LimitSettings
+from tlplug.data import read_splits
+from tlplug.data.formats import SUFFIXES
 
-WANTED = {"text": "what is classified", "label": "its class"}
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No network; what lands in the cache of `datasets` is seen."""
-    import datasets
-
-    def refuse(*_: object) -> None:
-        raise AssertionError("a connection was tried")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.chdir(tmp_path)
-    yield
-    assert not (tmp_path / "cache").exists()
-
-
-def settings(path: object, *, columns: dict[str, str] | None = None, **more: Any) -> DataSettings:
-    splits = SplitSettings(**{"validation": 0.2, "test": 0.2} | more.pop("splits", {}))
-    return DataSettings(path=str(path), columns=columns or {}, splits=splits, **more)
-
-
-def jsonl(path: Path, rows: list[Any]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def numbered(count: int, mark: str = "t") -> list[dict[str, str]]:
-    return [{"text": f"{mark}{i}", "label": str(i % 2)} for i in range(count)]
-
-
-def texts(split: Split) -> list[str]:
-    return [row["text"] for row in split]
-
-
-def whole(path: Path, columns: dict[str, str] | None = None, wanted: dict[str, str] = WANTED) -> Split:
-    """All rows of one file."""
-    splits = {"train": str(path), "validation": str(path), "test": str(path)}
-    return read_splits(settings(path, columns=columns, splits=splits), wanted)["train"]
-
-
-def failure(path: object, **more: Any) -> str:
-    with pytest.raises(UsageError) as caught:
-        read_splits(settings(path, **more), WANTED)
-    return str(caught.value)
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 def test_split_is_rows_with_places(tmp_path: Path) -> None:
@@ -257,8 +211,8 @@ def test_wrong_paths_name_what_is_near(tmp_path: Path) -> None:
     told = failure("review.jsonl")
     assert told.startswith("data.path=review.jsonl: there is no review.jsonl. Did you mean reviews.jsonl?")
     assert "there is no folder nowhere" in failure("nowhere/deep/x.csv").replace("nowhere/deep", "nowhere")
-    (tmp_path / "notes.txt").write_text("x")
-    assert ".csv, .tsv, .jsonl, .json, .parquet" in failure("notes.txt")
+    (tmp_path / "notes.pdf").write_text("x")
+    assert ", ".join(SUFFIXES) in failure("notes.pdf")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/pic.png").write_text("x")
     assert "It has: pic.png" in failure("empty")

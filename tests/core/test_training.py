@@ -9,7 +9,8 @@ from lightning.pytorch import Callback
 from tests.core.test_baselines import QUICK, prepare, strategy
 from tlplug.contracts import OptimizerSettings, TrainerSettings
 from tlplug.cost import CostMeter, count
-from tlplug.training import adapt, best_precision, build_trainer, total_steps
+from tlplug.precision import best_precision
+from tlplug.training import adapt, build_trainer, total_steps
 
 
 class Watch(Callback):
@@ -92,13 +93,14 @@ class Counter(Callback):
 
 
 def test_auto_precision_is_float32_without_a_gpu():
-    assert best_precision("cpu") == "32-true"
-    trainer = build_trainer(QUICK, [], [])
+    assert best_precision("cpu", "float32") == "32-true"
+    assert best_precision("cpu", "bfloat16") == "bf16-mixed"
+    trainer = build_trainer(QUICK, [], [], "float32")
     assert trainer.precision == "32-true" and not trainer.loggers
 
 
 def test_settings_go_to_the_trainer_as_they_are():
-    trainer = build_trainer(replace(QUICK, gradient_clip_val=0.5, precision="bf16-mixed"), [], [])
+    trainer = build_trainer(replace(QUICK, gradient_clip_val=0.5, precision="bf16-mixed"), [], [], "float32")
     assert (trainer.gradient_clip_val, trainer.precision) == (0.5, "bf16-mixed")
 
 

@@ -19,7 +19,7 @@ def head():
 
 @pytest.fixture(scope="session")
 def batch(head, tiny_base):
-    return head.collate(head.encode(make_rows(8), tiny_base), tiny_base)
+    return head.collate(head.encode(make_rows(8), tiny_base, True), tiny_base)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def adapted(head, tiny_base, batch):
         strategy = cls(cls.Config(**fields))
         context = AdaptContext(head, tiny_base, seed, lambda: itertools.repeat(batch), torch.device("cpu"))
         model = strategy.adapt(head.load_model(tiny_base, strategy.load_options(head)), context)
-        module = TransferModule(model, strategy, head, strategy.optimizer_defaults, 10, {}).train()
+        module = TransferModule(model, strategy, head, strategy.optimizer_defaults, 10, {}, tiny_base).train()
         return strategy, model, module
 
     return build

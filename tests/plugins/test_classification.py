@@ -16,8 +16,8 @@ def bound(labels):
 
 
 def predictions_of(head, probabilities):
-    outputs = [{"id": index, "probabilities": row} for index, row in enumerate(probabilities.tolist())]
-    return head.decode(outputs, [])
+    outputs = [{"id": index, "output": row} for index, row in enumerate(probabilities.tolist())]
+    return head.decode(outputs, [], None)
 
 
 @pytest.mark.parametrize("k", [2, 3, 5])
@@ -48,7 +48,7 @@ def calibration(probabilities, target, bins=15):
 
 def test_example_scores_average_to_the_primary_score():
     head, rows = bound(["negative", "positive"]), make_rows(31)
-    predictions = head.trivial(make_rows(9), rows)
+    predictions = head.trivial(make_rows(9), rows, None)
     assert np.mean(head.example_scores(predictions, rows)) == pytest.approx(
         head.scores(predictions, rows)[head.primary]
     )
@@ -56,7 +56,7 @@ def test_example_scores_average_to_the_primary_score():
 
 def test_the_trivial_prediction_is_the_majority_of_the_training_rows():
     train = [{"id": i, "text": "x", "label": label} for i, label in enumerate("bbbaac")]
-    found = bound(["a", "b", "c"]).trivial(train, make_rows(2))
+    found = bound(["a", "b", "c"]).trivial(train, make_rows(2), None)
     assert [p["prediction"] for p in found] == ["b", "b"]
     assert found[0]["probabilities"] == pytest.approx({"a": 2 / 6, "b": 3 / 6, "c": 1 / 6})
 
@@ -103,19 +103,19 @@ def test_a_row_alone_and_in_a_padded_batch_are_predicted_alike(head, tiny_base, 
     from tlplug.contracts import LoadOptions
 
     model = head.load_model(tiny_base, LoadOptions()).eval()
-    features = head.encode(make_rows(8), tiny_base)
+    features = head.encode(make_rows(8), tiny_base, False)
     assert len({len(feature["input_ids"]) for feature in features}) > 1
     with torch.no_grad():
         together = head.predict(model, batch)
         alone = [head.predict(model, head.collate([feature], tiny_base))[0] for feature in features]
     for one, other in zip(together, alone, strict=True):
         assert one["id"] == other["id"]
-        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
-        assert math.isclose(sum(one["probabilities"]), 1.0, abs_tol=1e-5)
+        assert one["output"] == pytest.approx(other["output"], abs=1e-5)
+        assert math.isclose(sum(one["output"]), 1.0, abs_tol=1e-5)
 
 
 def test_long_texts_are_cut_at_the_base_models_limit(head, tiny_base):
     row = {"id": 0, "text": "film " * 500, "label": "positive"}
-    feature = head.encode([row], tiny_base)[0]
+    feature = head.encode([row], tiny_base, True)[0]
     assert len(feature["input_ids"]) == tiny_base.max_length == 64
     assert feature["input_ids"][-1] == tiny_base.tokenizer.sep_token_id

@@ -2,6 +2,7 @@
 
 from tlplug.config.build import Job, build
 from tlplug.config.compose import Composer
+from tlplug.config.reopen import Finished, reopen
 from tlplug.config.schema import RootConfig
 
-__all__ = ["Composer", "Job", "RootConfig", "build"]
+__all__ = ["Composer", "Finished", "Job", "RootConfig", "build", "reopen"]

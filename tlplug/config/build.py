@@ -84,7 +84,7 @@ def build(config: DictConfig) -> Job:
         plugins=used,
     )
     for name, strategy in {job.strategy_name: job.strategy, **job.baselines}.items():
-        check_fit(name, strategy, job.head_name)
+        check_fit(name, strategy, job)
     return job
 
 
@@ -114,12 +114,16 @@ def baseline(name: str, registry: Registry, used: list[Plugin]) -> Strategy | No
     return plugin.load()()  # type: ignore[no-any-return]
 
 
-def check_fit(name: str, strategy: Strategy | None, head: str) -> None:
-    heads = strategy.capabilities.heads if strategy else None
-    if heads is not None and head not in heads:
-        raise UsageError(
-            f"strategy {name!r} does not work with head {head!r}; it works with: {', '.join(sorted(heads))}"
-        )
+def check_fit(name: str, strategy: Strategy | None, job: Job) -> None:
+    if strategy is None:
+        return
+    can = strategy.capabilities
+    told = f"strategy {name!r} does not work with head {job.head_name!r}"
+    hint = " Leave it out of transfer.baselines." if name in job.baselines else ""
+    if can.heads is not None and job.head_name not in can.heads:
+        raise UsageError(f"{told}; it works with: {', '.join(sorted(can.heads))}.{hint}")
+    if not can.trains and job.head.output_modules:
+        raise UsageError(f"{told}, which adds modules that have to be trained.{hint}")
 
 
 def settings(node: DictConfig) -> Any:

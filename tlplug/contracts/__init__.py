@@ -5,7 +5,7 @@ file can be read without torch being loaded.
 """
 
 from tlplug.contracts.errors import PluginError, UsageError
-from tlplug.contracts.head import TaskHead
+from tlplug.contracts.head import Prediction, TaskHead
 from tlplug.contracts.metric import Evidence, NotMeasured, TransferMetric
 from tlplug.contracts.records import (
     AdaptContext,
@@ -47,6 +47,7 @@ __all__ = [
     "OptimizerSettings",
     "Outcome",
     "PluginError",
+    "Prediction",
     "Row",
     "Rows",
     "SplitSettings",

@@ -14,24 +14,40 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Feature = dict[str, Any]
-"""An encoded example: `id`, `input_ids`, `attention_mask` and what else the head needs."""
+"""An encoded example in JSON types: `id`, `input_ids`, `attention_mask` and what else the head needs.
+
+Where a row gives several features (windows of a long text), each has a `part` too, counted from 0.
+"""
 Output = dict[str, Any]
-"""What the model says of one example: `id` and plain numbers or lists."""
+"""What the model says of one feature: its `id`, its `part` where it has one, and plain numbers or lists."""
 Prediction = dict[str, Any]
-"""The same for a person: `id`, `prediction` and what goes with it; JSON types only."""
+"""The same of one row for a person: `id`, `prediction` and what goes with it; JSON types only."""
 
 
 class TaskHead:
-    """What the model is asked to do. Entry-point group `tlplug.heads`."""
+    """What the model is asked to do. Entry-point group `tlplug.heads`.
+
+    A class attribute that depends on the head's Config may be a property.
+    """
 
     contract: ClassVar[int]
-    columns: ClassVar[Mapping[str, str]]
+    columns: Mapping[str, str]
     """The columns it needs -> what each means."""
-    output_modules: ClassVar[Sequence[str]]
-    """Names of the head's modules: always trained and saved, never quantized."""
-    primary: ClassVar[str]
+    optional_columns: Mapping[str, str] = {}
+    """Columns that it reads where the data has them -> what each means."""
+    targets: Sequence[str] = ()
+    """Those of its columns that hold what is to be predicted: rows to be predicted need not have them."""
+    output_modules: Sequence[str]
+    """Names of the head's modules, dotted where they lie deeper: always trained and saved, never quantized."""
+    primary: str
     """The score that runs are compared by."""
-    higher_is_better: ClassVar[bool] = True
+    higher_is_better: bool = True
+    scale: int = 100
+    """What the primary score is multiplied by for a person: 100 for a share, 1 for a perplexity."""
+    eval_examples: int | None = None
+    """At most so many rows are predicted in each validation while training; None: all. The test has no limit."""
+    tunes: bool = False
+    """Whether `tune` is to be asked, which costs a pass over the validation rows."""
 
     @dataclass
     class Config:
@@ -40,6 +56,7 @@ class TaskHead:
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
         self.labels: tuple[str, ...] = ()
+        self.decoding: Mapping[str, float] = {}
 
     def with_labels(self, labels: Sequence[str]) -> Self:
         """A copy of this head that answers with these labels."""
@@ -47,20 +64,41 @@ class TaskHead:
         bound.labels = tuple(labels)
         return bound
 
+    def with_decoding(self, values: Mapping[str, float]) -> Self:
+        """A copy of this head that decodes with these values, which `tune` found."""
+        bound = copy.copy(self)
+        bound.decoding = dict(values)
+        return bound
+
     def label_space(self, rows: Rows) -> tuple[str, ...]:
         """The labels that stand in the training rows; none where the head has no labels."""
         return ()
 
+    def bound_to(self, train: Rows) -> Self:
+        """A copy of this head that knows the training rows: their labels, and what else the loss depends on."""
+        return self.with_labels(self.label_space(train))
+
     def problem(self, row: Row) -> str | None:
-        """What is wrong with a row, with the column's name in quotes; None where nothing is."""
+        """What is wrong with a row, with the column's name in quotes; None where nothing is.
+
+        A row that is to be predicted may be without the targets.
+        """
+        return None
+
+    def unfit(self, base: BaseInfo) -> str | None:
+        """Why the head cannot work on this base model, one sentence; None where it can. No weights are loaded yet."""
         return None
 
     def load_model(self, base: BaseInfo, options: LoadOptions) -> PreTrainedModel:
         """The base model with this head on it, through the transformers Auto class (`tlplug.load_pretrained`)."""
         raise NotImplementedError
 
-    def encode(self, rows: Rows, base: BaseInfo) -> list[Feature]:
-        """One feature (or more, for windows of a long row) for each row."""
+    def encode(self, rows: Rows, base: BaseInfo, training: bool) -> list[Feature]:
+        """One feature (or more, for windows of a long row) for each row, in the order of the rows.
+
+        Args:
+            training: for `step`, with the targets; else for `predict`, where a row may have no targets.
+        """
         raise NotImplementedError
 
     def collate(self, features: Sequence[Feature], base: BaseInfo) -> Batch:
@@ -72,11 +110,15 @@ class TaskHead:
         raise NotImplementedError
 
     def predict(self, model: nn.Module, batch: Batch) -> list[Output]:
-        """One output for each row of the batch, for validation and test; may generate."""
+        """One output for each feature of the batch, for validation and test; may generate."""
         raise NotImplementedError
 
-    def decode(self, outputs: Sequence[Output], rows: Rows) -> list[Prediction]:
-        """Outputs of all rows, sorted by id, into one prediction for each row, in the order of `rows`."""
+    def tune(self, outputs: Sequence[Output], rows: Rows, base: BaseInfo) -> dict[str, float]:
+        """Values that `decode` is better with, such as a threshold, found on the validation rows after training."""
+        return {}
+
+    def decode(self, outputs: Sequence[Output], rows: Rows, base: BaseInfo) -> list[Prediction]:
+        """Outputs into one prediction for each row. Both come in the order of the rows, parts by their number."""
         raise NotImplementedError
 
     def scores(self, predictions: Sequence[Prediction], rows: Rows) -> dict[str, float]:
@@ -84,9 +126,17 @@ class TaskHead:
         raise NotImplementedError
 
     def example_scores(self, predictions: Sequence[Prediction], rows: Rows) -> list[float]:
-        """One number for each row; their mean is the primary score. Paired intervals are made of these."""
+        """One number for each row; their mean is the primary score. Paired intervals are made of these.
+
+        A primary score that is no mean over rows, such as an F1 over all entities or a perplexity, is shared out
+        over the rows by `tlplug.shared_out`.
+        """
         raise NotImplementedError
 
-    def trivial(self, train: Rows, rows: Rows) -> list[Prediction]:
+    def trivial(self, train: Rows, rows: Rows, base: BaseInfo) -> list[Prediction]:
         """Predictions for `rows` that need no model: the majority, the lead sentence, ..."""
         raise NotImplementedError
+
+    def sample(self, prediction: Prediction, row: Row) -> str | None:
+        """A prediction of the validation as one line for a person, shown while training; None shows nothing."""
+        return None

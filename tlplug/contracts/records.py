@@ -38,6 +38,21 @@ class BaseInfo:
     """Tokens, special ones included, at which an input is cut."""
     attention: str | None = None
     trust_remote_code: bool = False
+    dtype: str = "float32"
+    """Of the weights that do not move, as torch names it; what moves is held in float32."""
+    gradient_checkpointing: bool = False
+
+    @property
+    def kind(self) -> str:
+        """`encoder`, `decoder` (each token sees those before it) or `encoder-decoder`."""
+        if self.config.is_encoder_decoder:
+            return "encoder-decoder"
+        from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+
+        causal, masked = (
+            type(self.config) in auto._model_mapping for auto in (AutoModelForCausalLM, AutoModelForMaskedLM)
+        )
+        return "decoder" if causal and not masked else "encoder"
 
 
 @dataclass(frozen=True)
@@ -69,6 +84,8 @@ class Capabilities:
 
     heads: frozenset[str] | None = None
     """Names of the heads it works with; None: any."""
+    trains: bool = True
+    """False: nothing moves, which is of use only to a head that adds no modules of its own."""
 
 
 @dataclass(frozen=True)
@@ -92,3 +109,5 @@ class Outcome:
     scores: dict[str, float]
     example_scores: list[float]
     cost: dict[str, float] | None = None
+    decoding: dict[str, float] = field(default_factory=dict)
+    """What `head.tune` found; the predictions were decoded with it."""

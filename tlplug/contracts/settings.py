@@ -13,15 +13,23 @@ class ModelSettings:
     """`model.*`: which base model, and how it is loaded."""
 
     source: str = MISSING
-    """Hub id, local folder, or `pkg://package/folder` inside an installed package."""
+    """Hub id, local folder, GGUF file, or `pkg://package/folder` inside an installed package."""
     revision: Optional[str] = None
     """Commit, tag or branch of a hub id."""
     sha256: Optional[str] = None
-    """Expected digest of model.safetensors; a different file is an error."""
+    """Expected digest of model.safetensors or of the GGUF file; a different file is an error."""
     install: Optional[str] = None
     """The command that brings the source, named in the error where it is missing."""
+    license: Optional[str] = None
+    """Licence of the base model, for the model card of an export."""
     attention: Optional[str] = None
     """transformers' attention implementation; null: its own choice."""
+    dtype: str = "auto"
+    """float32, bfloat16 or float16 for the weights that do not move; auto: as published on a GPU, else float32."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: less memory, about a third more time."""
+    adapter: Optional[str] = None
+    """Run directory whose adaptation is merged into the base model first."""
     trust_remote_code: bool = False
     """Run Python code that comes with the base model."""
 
@@ -53,6 +61,9 @@ class DataSettings:
     subset: Optional[str] = None
     """Name of a hub data set's configuration."""
     revision: Optional[str] = None
+    streaming: bool = False
+    """Read a hub data set as a stream, without downloading the whole of it; needs data.limit.* for each split
+    that is read."""
     columns: dict[str, str] = field(default_factory=dict)
     """The head's column -> the data's column."""
     splits: SplitSettings = field(default_factory=SplitSettings)

@@ -88,6 +88,13 @@ class Strategy:
         moved = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
         save_file(moved, folder / TRAINED)
 
+    def merge(self, model: nn.Module) -> nn.Module:
+        """The adapted model, loaded over an unquantized base model, as one that stands alone.
+
+        The default is for methods that leave the model's structure as it was.
+        """
+        return model
+
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
         """Put what `save` wrote over `model`, a freshly loaded base model with its head.
 

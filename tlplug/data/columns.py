@@ -10,15 +10,24 @@ from tlplug.data.wording import listing, names, suggestion
 
 
 def match_columns(
-    given: Mapping[str, str], wanted: Mapping[str, str], tables: Iterable[Table]
+    given: Mapping[str, str],
+    wanted: Mapping[str, str],
+    tables: Iterable[Table],
+    optional: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The head's columns -> the tables' columns; a column that `data.columns` does not name is its own name.
+
+    Args:
+        optional: columns that are read where `data.columns` names them or every table has them.
 
     Raises:
         UsageError: a key of `data.columns` is unknown, a column is missing, or its values are of mixed kinds.
     """
-    if problems := [_unknown(key, wanted) for key in given if key not in wanted]:
+    tables, possible = list(tables), {**wanted, **(optional or {})}
+    if problems := [_unknown(key, possible) for key in given if key not in possible]:
         raise UsageError(f"data.columns has keys that the head does not use:\n{listing(problems)}")
+    found = {head for head in optional or {} if all(head in table.columns() for table in tables)}
+    wanted = {head: told for head, told in possible.items() if head in {*wanted, *given, *found}}
     columns = {head: given.get(head, head) for head in wanted}
     if twice := sorted({name for name in columns.values() if list(columns.values()).count(name) > 1}):
         raise UsageError(

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tlplug.data.csv_records import SEPARATORS, csv_records
+from tlplug.data.csv_records import csv_records
+from tlplug.data.formats import SEPARATORS, format_of
 from tlplug.data.json_records import json_records
+from tlplug.data.plain_records import plain_records
 from tlplug.data.record import Record, kind
+
+_READERS: dict[str, Callable[[Path], Iterator[Record]]] = {
+    **dict.fromkeys(SEPARATORS, csv_records),
+    ".jsonl": json_records,
+    ".json": json_records,
+    ".txt": plain_records,
+}
 
 
 @dataclass
 class Scan:
     """What one pass over a file found."""
 
-    lines: list[int] = field(default_factory=list)
-    """The line that each row begins on."""
+    lines: array[int] = field(default_factory=lambda: array("Q"))
+    """The line that each row begins on; 8 bytes each, for files of many millions of rows."""
     problems: list[tuple[int, str]] = field(default_factory=list)
     """Line and problem of each record that is not a row."""
     kinds: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -24,8 +34,8 @@ class Scan:
 
 
 def records(path: Path) -> Iterator[Record]:
-    """The rows of a .csv, .tsv, .jsonl or .json file; a broken one is told as a record with a problem."""
-    return csv_records(path) if path.suffix.lower() in SEPARATORS else json_records(path)
+    """The rows of a text file; a broken one is told as a record with a problem."""
+    return _READERS[format_of(path)](path)
 
 
 def scan(path: Path) -> Scan:

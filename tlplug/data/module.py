@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
+from tlplug.cache import key_of
 from tlplug.contracts import BaseInfo, Batch, TaskHead
 from tlplug.data.batches import EpochOrder, share
+from tlplug.data.features import Features
 from tlplug.processes import rank, world_size
-
-Features = Sequence[Mapping[str, Any]]
 
 
 class TransferData(LightningDataModule):
@@ -38,6 +37,7 @@ class TransferData(LightningDataModule):
         self.features = {"train": train, "validation": validation, "test": test}
         self.batch_size = batch_size
         self.seed = seed
+        self.eval_examples = head.eval_examples
         self.collate = partial(head.collate, base=base)
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -45,11 +45,15 @@ class TransferData(LightningDataModule):
         return self._loader("train", rank=rank(), world=world_size())
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Longest first; an example may come twice where processes have to be even."""
+        """Longest first, at most `head.eval_examples`; one may come twice where processes have to be even."""
+        return self._loader("validation", rank=rank(), world=world_size(), most=self.eval_examples)
+
+    def whole_val_dataloader(self) -> DataLoader[Any]:
+        """All of the validation split, for `head.tune`."""
         return self._loader("validation", rank=rank(), world=world_size())
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """Like `val_dataloader`."""
+        """Longest first."""
         return self._loader("test", rank=rank(), world=world_size())
 
     def train_batches(self) -> Iterator[Batch]:
@@ -60,17 +64,24 @@ class TransferData(LightningDataModule):
         """Training batches that each of `world` processes gets in an epoch."""
         return share(share(len(self.features["train"]), world), self.batch_size)
 
+    def padding(self, world: int = 1) -> float:
+        """The share of the first epoch's tokens that is padding."""
+        lengths = self.features["train"].lengths
+        return EpochOrder(lengths, self.seed, shuffle=True, batch=self.batch_size * world).padding()
+
     def digest(self) -> str:
         """SHA-256 of all features, of how they are batched and in which order."""
-        found = hashlib.sha256(repr((self.batch_size, self.seed)).encode())
-        for split, features in self.features.items():
-            found.update(split.encode())
-            for feature in features:
-                found.update(repr(sorted(feature.items())).encode())
-        return found.hexdigest()
+        keys = {split: features.key for split, features in self.features.items()}
+        return key_of({**keys, "batch_size": self.batch_size, "seed": self.seed})
 
-    def _loader(self, split: str, rank: int, world: int) -> DataLoader[Any]:
-        features = self.features[split]
-        lengths = [len(feature["input_ids"]) for feature in features]
-        order = EpochOrder(lengths, self.seed, shuffle=split == "train", rank=rank, world=world)
+    def _loader(self, split: str, rank: int, world: int, most: int | None = None) -> DataLoader[Any]:
+        features = self.features[split] if most is None else self.features[split].of_rows(most)
+        order = EpochOrder(
+            features.lengths,
+            self.seed,
+            shuffle=split == "train",
+            batch=self.batch_size * world,
+            rank=rank,
+            world=world,
+        )
         return DataLoader(features, self.batch_size, sampler=order, collate_fn=self.collate)  # type: ignore[arg-type]

@@ -9,26 +9,31 @@ from typing import Any
 from tlplug.contracts import DataSettings, UsageError
 from tlplug.data.columns import match_columns
 from tlplug.data.draw import divided, limited
+from tlplug.data.formats import SUFFIXES
+from tlplug.data.hub import StreamTable, heads
 from tlplug.data.rows import read_table
-from tlplug.data.sources import SUFFIXES, Source, open_file, open_source
+from tlplug.data.sources import Source, open_source, open_table
 from tlplug.data.split import Split
 from tlplug.data.table import Table
 from tlplug.data.wording import listing, names, suggestion
 
 
-def read_splits(settings: DataSettings, wanted: Mapping[str, str]) -> dict[str, Split]:
+def read_splits(
+    settings: DataSettings, wanted: Mapping[str, str], optional: Mapping[str, str] | None = None
+) -> dict[str, Split]:
     """The splits train, validation and test, with the head's columns `wanted` (name -> meaning) and `id`.
 
-    Fractions and limits are drawn by `data.seed`; rows keep the order of their source.
+    Columns in `optional` are there where the data has them. Fractions and limits are drawn by `data.seed`; rows
+    keep the order of their source.
 
     Raises:
         UsageError: something is not there, or not readable; all broken lines or missing columns at once.
     """
     fractions = _fractions(settings)
     limits = _limits(settings)
-    tables = _tables(settings, fractions)
+    tables = heads(_tables(settings, fractions), fractions, limits)
     _refuse_broken(tables.values())
-    columns = match_columns(settings.columns, wanted, dict.fromkeys(tables.values()))
+    columns = match_columns(settings.columns, wanted, dict.fromkeys(tables.values()), optional)
     rows = {table: read_table(table, columns) for table in dict.fromkeys(tables.values())}
     parts = divided(len(rows[tables["train"]]), fractions, settings.seed)
     splits = {}
@@ -92,15 +97,24 @@ def _table(source: Source, asked: str, name: str) -> Table:
     key = f"data.splits.{name}={asked}"
     if asked in source.tables:
         return source.tables[asked]
-    if "/" in asked or asked.lower().endswith(SUFFIXES):
-        return open_file((source.folder / Path(asked).expanduser()).resolve(), key)
-    remedy = (
-        f"data.splits.{name}=0.1 (drawn out of train) or a file" if name != "train" else "a split or a file"
-    )
+    path = source.folder / Path(asked).expanduser()
+    if _is_path(asked):
+        return open_table(path.resolve(), key)
     raise UsageError(
         f"{key}: {source.title} has no such split; it has {names(source.tables)}. "
-        f"Set {remedy}.{suggestion(asked, source.tables)}"
+        f"Set {_remedy(source, name)}.{suggestion(asked, source.tables)}"
+        + (f" {asked} is a folder: a file in it is {asked}/..." if path.is_dir() else "")
     )
+
+
+def _is_path(asked: str) -> bool:
+    return "/" in asked or "*" in asked or "?" in asked or asked.lower().endswith(SUFFIXES)
+
+
+def _remedy(source: Source, name: str) -> str:
+    if name == "train" or any(isinstance(table, StreamTable) for table in source.tables.values()):
+        return f"data.splits.{name} to a split or a file"
+    return f"data.splits.{name}=0.1 (drawn out of train) or a file"
 
 
 def _refuse_broken(tables: Iterable[Table]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 from tlplug.contracts import Row
@@ -39,7 +41,7 @@ class Split(Sequence[Row]):
     def __iter__(self) -> Iterator[Row]:
         for batch in self.rows.iter(BATCH):
             for values in zip(*batch.values(), strict=True):
-                yield dict(zip(batch, values, strict=True))
+                yield self._read(dict(zip(batch, values, strict=True)))
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -50,5 +52,18 @@ class Split(Sequence[Row]):
     def __getitem__(self, index: int | slice) -> Row | Split:
         if isinstance(index, slice):
             return replace(self, rows=self.rows.select(range(*index.indices(len(self)))))
-        row: dict[str, Any] = self.rows[index]
+        return self._read(self.rows[index])
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        """The columns whose values are still JSON text (`features_of` says why)."""
+        from datasets import Json
+
+        features = self.rows.features.items()
+        return [column for column, feature in features if isinstance(feature, Json) and not feature.decode]
+
+    def _read(self, row: dict[str, Any]) -> Row:
+        for column in self._texts:
+            if row[column] is not None:
+                row[column] = json.loads(row[column])
         return row

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tlplug.data.arrow_store import hold
 from tlplug.data.wording import shown_path
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+ROWS = 5000
+"""Rows of a piece."""
+SIZE = 2**23
+"""Characters or bytes of a piece, about: long rows come in smaller pieces."""
 
 
 class Table:
@@ -43,7 +50,7 @@ class Table:
 
 @dataclass(frozen=True)
 class FileTable(Table):
-    """A file on this machine. Its rows are held in memory and leave nothing in the cache of `datasets`."""
+    """A file on this machine. It leaves nothing in the cache of `datasets`."""
 
     path: Path
 
@@ -51,3 +58,19 @@ class FileTable(Table):
     def title(self) -> str:
         """The path, as short as the working directory allows."""
         return shown_path(self.path)
+
+    def count(self) -> int:
+        """How many rows there are."""
+        raise NotImplementedError
+
+    def pieces(self, columns: list[str]) -> Iterator[Any]:
+        """The rows, some thousand at a time: `pyarrow.Table`s with these columns in this order."""
+        raise NotImplementedError
+
+    def classes(self) -> dict[str, list[str]]:
+        """Column -> the names of its classes, where the file numbers them."""
+        return {}
+
+    def load(self, columns: list[str]) -> Dataset:
+        """These columns; of a large table they are in a temporary file, not in memory."""
+        return hold(self.pieces(columns), self.title, self.place, self.path.stat().st_size)

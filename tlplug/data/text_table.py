@@ -1,24 +1,26 @@
-"""Tables in CSV, TSV, JSON Lines and JSON files."""
+"""Tables in CSV, TSV, JSON Lines, JSON and plain text files."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterator
 from functools import cached_property
-from glob import escape
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tlplug.contracts import UsageError
-from tlplug.data.csv_records import SEPARATORS
+from tlplug.data.arrow_types import column_of
 from tlplug.data.lines import Scan, records, scan
-from tlplug.data.rows import quiet_datasets
-from tlplug.data.table import FileTable
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from tlplug.data.record import Record
+from tlplug.data.table import ROWS, SIZE, FileTable
 
 
 class TextTable(FileTable):
-    """A file with lines, read once beforehand to find what is broken."""
+    """A file with lines, read once beforehand to find what is broken.
+
+    Values are what stands there: a cell of a CSV is text (`NA`, `1` and the empty one too), one of JSON is what
+    its JSON says, and a key that an object does not have is null. The builders of `datasets` make timestamps of
+    text such as "2020-01-01", and fail at blank lines beside mixed columns and at keys that come late.
+    """
 
     @cached_property
     def _scan(self) -> Scan:
@@ -27,6 +29,10 @@ class TextTable(FileTable):
     def columns(self) -> list[str]:
         """The header, or all keys that rows have."""
         return list(self._scan.kinds)
+
+    def count(self) -> int:
+        """How many rows there are, which are fewer than lines."""
+        return len(self._scan.lines)
 
     def broken(self) -> list[str]:
         """Each broken record with its line."""
@@ -40,52 +46,45 @@ class TextTable(FileTable):
         """The line that the row begins on."""
         return self._line(self._scan.lines[row])
 
+    def pieces(self, columns: list[str]) -> Iterator[Any]:
+        """The rows, read from the file a second time.
+
+        Raises:
+            UsageError: a value has no type, such as a list of numbers and text.
+        """
+        import pyarrow as pa  # type: ignore[import-untyped]
+
+        for chunk in _chunks(records(self.path)):
+            yield pa.table({column: self._column(column, chunk) for column in columns})
+
+    def _column(self, column: str, chunk: list[Record]) -> Any:
+        values = [record.values.get(column) for record in chunk]
+        try:
+            return column_of(values)
+        except ValueError as error:
+            row = bisect_left(range(1, len(values)), True, key=lambda count: not _has_type(values[:count]))
+            where = self._line(chunk[row].line)
+            raise UsageError(f'{where}: "{column}" has an unusable value: {error}') from error
+
     def _line(self, line: int) -> str:
         return f"{self.title}, line {line}"
 
 
-class CsvTable(TextTable):
-    """Every cell is text: `NA`, `1` and the empty one too."""
-
-    def load(self, columns: list[str]) -> Dataset:
-        """The cells of these columns, through the `csv` builder of `datasets`."""
-        datasets = quiet_datasets()
-        with TemporaryDirectory() as cache:
-            dataset = datasets.Dataset.from_csv(
-                escape(str(self.path)),
-                features=datasets.Features({column: datasets.Value("string") for column in columns}),
-                cache_dir=cache,
-                keep_in_memory=True,
-                sep=SEPARATORS[self.path.suffix.lower()],
-                keep_default_na=False,
-            )
-        self._expect_as_many_rows_as_lines(len(dataset))
-        return dataset
-
-    def _expect_as_many_rows_as_lines(self, rows: int) -> None:
-        if rows != (lines := len(self._scan.lines)):
-            raise UsageError(
-                f"{self.title} has {lines} rows by its lines and {rows} as `datasets` reads it. "
-                "Look for stray quotes and for lines that hold nothing but blanks."
-            )
+def _has_type(values: list[Any]) -> bool:
+    try:
+        return bool(len(column_of(values)))
+    except ValueError:
+        return False
 
 
-class JsonTable(TextTable):
-    """JSON Lines or a list of objects. A key that a row does not have is null.
-
-    The `json` builder of `datasets` is not used: it makes timestamps of text such as "2020-01-01", and fails
-    at blank lines beside mixed columns and at keys that first come late in a large file.
-    """
-
-    def load(self, columns: list[str]) -> Dataset:
-        """The values of these columns, as they stand in the file."""
-        values: dict[str, list[Any]] = {column: [] for column in columns}
-        for record in records(self.path):
-            for column in columns:
-                values[column].append(record.values.get(column))
-        try:
-            return quiet_datasets().Dataset.from_dict(values)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise UsageError(
-                f"{self.title}: {' or '.join(columns)} has an unusable value: {error}"
-            ) from error
+def _chunks(found: Iterator[Record]) -> Iterator[list[Record]]:
+    chunk: list[Record] = []
+    size = 0
+    for record in found:
+        chunk.append(record)
+        size += record.size
+        if len(chunk) == ROWS or size >= SIZE:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

@@ -1,53 +1,121 @@
-"""Tables whose columns have types of their own: Parquet files and hub data sets."""
+"""Tables whose columns have types of their own: Parquet and Arrow files, and what `datasets` holds."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from glob import escape
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tlplug.contracts import UsageError
-from tlplug.data.rows import quiet_datasets
-from tlplug.data.table import FileTable, Table
+from tlplug.data.arrow_store import as_dataset
+from tlplug.data.arrow_types import class_names
+from tlplug.data.table import ROWS, SIZE, FileTable, Table
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+_IPC_FILE = b"ARROW1"
 
-class ParquetTable(FileTable):
-    """A Parquet file."""
+
+class TypedTable(FileTable):
+    """A file with a schema and a number of rows."""
 
     @cached_property
-    def _metadata(self) -> Any:
-        from pyarrow import ArrowException  # type: ignore[import-untyped]
-        from pyarrow.parquet import read_metadata  # type: ignore[import-untyped]
-
-        try:
-            return read_metadata(self.path)
-        except (ArrowException, OSError) as error:
-            raise UsageError(f"{self.title} cannot be read as Parquet: {error}") from error
+    def _head(self) -> tuple[Any, int]:
+        """Schema and number of rows."""
+        raise NotImplementedError
 
     def columns(self) -> list[str]:
         """The columns of the file's schema."""
-        return list(self._metadata.schema.to_arrow_schema().names)
+        return list(self._head[0].names)
+
+    def count(self) -> int:
+        """How many rows the file says that it has."""
+        return self._head[1]
+
+    def classes(self) -> dict[str, list[str]]:
+        """The names that `datasets` wrote into the file."""
+        return class_names(self._head[0])
 
     def broken(self) -> list[str]:
-        """That the file has no rows; one that is not Parquet is a `UsageError`."""
-        return [] if self._metadata.num_rows else [f"{self.title}: the file has no rows"]
+        """That the file has no rows; one that is not of its format is a `UsageError`."""
+        return [] if self.count() else [f"{self.title}: the file has no rows"]
+
+    @contextmanager
+    def _readable(self, format: str) -> Iterator[None]:
+        from pyarrow import ArrowException  # type: ignore[import-untyped]
+
+        try:
+            yield
+        except (ArrowException, OSError) as error:
+            raise UsageError(f"{self.title} cannot be read as {format}: {error}") from error
+
+
+class ParquetTable(TypedTable):
+    """A Parquet file."""
+
+    @cached_property
+    def _head(self) -> tuple[Any, int]:
+        from pyarrow.parquet import read_metadata  # type: ignore[import-untyped]
+
+        with self._readable("Parquet"):
+            found = read_metadata(self.path)
+            return found.schema.to_arrow_schema(), found.num_rows
+
+    def pieces(self, columns: list[str]) -> Iterator[Any]:
+        """The rows, of which no more than a piece is in memory."""
+        from pyarrow.parquet import ParquetFile
+
+        with (
+            self._readable("Parquet"),
+            ParquetFile(self.path, buffer_size=SIZE, pre_buffer=False) as file,
+        ):
+            for batch in file.iter_batches(_rows_of_a_piece(file.metadata), columns=columns):
+                yield _without_dictionaries(batch, columns)
+
+
+class ArrowTable(TypedTable):
+    """An Arrow file: the stream that `datasets` writes, or the file format (Feather 2)."""
+
+    @cached_property
+    def _head(self) -> tuple[Any, int]:
+        table = self._mapped()
+        return table.schema, table.num_rows
 
     def load(self, columns: list[str]) -> Dataset:
-        """These columns, through the `parquet` builder of `datasets`."""
-        with TemporaryDirectory() as cache:
-            return quiet_datasets().Dataset.from_parquet(
-                escape(str(self.path)), columns=columns, cache_dir=cache, keep_in_memory=True
-            )
+        """The rows, mapped from the file; nothing is copied."""
+        if self._is_stream():
+            return as_dataset(self.title, self._head[0].empty_table(), self.path)
+        # `datasets` would hash the whole table to tell it from others.
+        state = self.path.stat()
+        name = f"{self.path.resolve()}-{state.st_size}-{state.st_mtime_ns}"
+        fingerprint = hashlib.sha256(name.encode()).hexdigest()[:16]
+        return as_dataset(self.title, self._mapped().select(columns), fingerprint=fingerprint)
+
+    def pieces(self, columns: list[str]) -> Iterator[Any]:
+        """The rows, a part of the file at a time."""
+        for batch in self._mapped().select(columns).to_batches(ROWS):
+            yield _without_dictionaries(batch, columns)
+
+    def _is_stream(self) -> bool:
+        with self._readable("Arrow"), self.path.open("rb") as file:
+            return file.read(len(_IPC_FILE)) != _IPC_FILE
+
+    def _mapped(self) -> Any:
+        import pyarrow as pa
+
+        with self._readable("Arrow"):
+            source = pa.memory_map(str(self.path))
+            reader = pa.ipc.open_stream if self._is_stream() else pa.ipc.open_file
+            return reader(source).read_all()
 
 
 @dataclass(frozen=True, eq=False)
-class HubTable(Table):
-    """A split of a hub data set, in the cache of `datasets`."""
+class DatasetTable(Table):
+    """A split of a hub data set or of one that was saved to disk, mapped from the files of `datasets`."""
 
     source: str
     split: str
@@ -55,7 +123,7 @@ class HubTable(Table):
 
     @property
     def title(self) -> str:
-        """The split and the data set's id."""
+        """The split, and the data set's id or folder."""
         return f"split '{self.split}' of {self.source}"
 
     def columns(self) -> list[str]:
@@ -65,3 +133,20 @@ class HubTable(Table):
     def load(self, columns: list[str]) -> Dataset:
         """The whole split; nothing is copied."""
         return self.dataset
+
+
+def _rows_of_a_piece(metadata: Any) -> int:
+    size = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+    return int(max(1, min(ROWS, SIZE * metadata.num_rows // max(size, 1))))
+
+
+def _without_dictionaries(batch: Any, columns: list[str]) -> Any:
+    """The batch as a table with these columns, in which a categorical column is what its categories are."""
+    import pyarrow as pa
+
+    table = pa.Table.from_batches([batch]).select(columns)
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields, table.schema.metadata))

@@ -9,11 +9,16 @@ def percent_of(part: float, whole: float) -> str:
     return f"{share:.0f}%" if share >= 10 else f"{float(f'{share:.2g}')}%"
 
 
-def percent(score: float) -> str:
-    """A score in [0, 1] as percent with one decimal."""
-    return f"{100 * score:.1f}"
+def figure(score: float, scale: int) -> str:
+    """A score times its scale with one decimal: a share as percent, a perplexity as it is."""
+    return f"{scale * score:,.1f}"
 
 
-def interval(low: float, high: float) -> str:
-    """Differences of scores in points: `-1.5 to +4.0`."""
-    return f"{100 * low:+.1f} to {100 * high:+.1f}"
+def signed(difference: float, scale: int) -> str:
+    """The same of a difference: `+4.0`."""
+    return f"{scale * difference:+,.1f}"
+
+
+def interval(low: float, high: float, scale: int) -> str:
+    """Differences of scores: `-1.5 to +4.0`."""
+    return f"{signed(low, scale)} to {signed(high, scale)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -9,29 +10,30 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tlplug.report.figures import interval, percent, percent_of
+from tlplug.report.figures import figure, interval, percent_of, signed
 
 COLOURS = {"positive": "green", "negative": "red"}
 
 
 def show_result(console: Console, result: dict[str, Any]) -> None:
-    """Scores in percent of the primary score, differences in points with their 95% interval."""
+    """The primary score and the gains over the baselines with their 95% interval, in percent where it is a share."""
     title = f"\n{result['task']}: {result['test_rows']} test rows"
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
     for name in (result["primary"], "gain", "95% interval", "moves", "MB", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
+    scale = result["scale"]
     for name, scores in result["baselines"].items():
-        gap = compared(result["comparisons"][name])
-        table.add_row(name, percent(scores[result["primary"]]), *gap, *spent(result["baseline_cost"][name]))
+        gap = compared(result["comparisons"][name], scale, 1 if result["higher_is_better"] else -1)
+        shown = figure(scores[result["primary"]], scale)
+        table.add_row(name, shown, *gap, *spent(result["baseline_cost"][name]))
     table.add_section()
-    own = (result["strategy"], percent(result["scores"][result["primary"]]), "", "", *spent(result["cost"]))
-    table.add_row(*own, style="bold")
+    own = figure(result["scores"][result["primary"]], scale)
+    table.add_row(result["strategy"], own, "", "", *spent(result["cost"]), style="bold")
     console.print(table)
-    others = {name: value for name, value in result["scores"].items() if name != result["primary"]}
-    console.print(
-        "also: " + ", ".join(f"{name} {value:.3f}" for name, value in others.items()), highlight=False
-    )
+    others = [f"{name} {value:.3f}" for name, value in result["scores"].items() if name != result["primary"]]
+    if others:
+        console.print(f"also: {', '.join(others)}", highlight=False)
     for metric, values in result["metrics"].items():
         if "not_measured" in values:
             console.print(f"{metric}: not measured, {values['not_measured']}", highlight=False)
@@ -39,12 +41,38 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
     console.print(Text(verdict["text"], style=f"bold {COLOURS.get(verdict['label'], '')}".strip()))
 
 
-def compared(comparison: dict[str, float]) -> tuple[str, str]:
-    return f"{100 * comparison['difference']:+.1f}", interval(comparison["low"], comparison["high"])
+def compared(comparison: dict[str, float], scale: int, sign: int) -> tuple[str, str]:
+    """The gain, which is an improvement whichever direction of the score that is, and its interval."""
+    low, high = sorted((sign * comparison["low"], sign * comparison["high"]))
+    return signed(sign * comparison["difference"], scale), interval(low, high, scale)
 
 
 def spent(cost: dict[str, float] | None) -> tuple[str, str, str]:
     if cost is None:
         return "", "", ""
+    if not cost["trainable_parameters"]:
+        return "nothing", "", ""
     share = percent_of(cost["trainable_parameters"], cost["total_parameters"])
     return share, f"{cost['peak_memory_mb']:,.0f}", f"{cost['seconds']:.1f}"
+
+
+def show_scores(console: Console, figures: dict[str, Any], folder: Path) -> None:
+    """The scores of an evaluation, the primary one first with its interval."""
+    scale, primary = figures["scale"], figures["primary"]
+    low, high = (figure(figures[name], scale) for name in ("low", "high"))
+    console.print(f"{figures['data']}: {figures['rows']:,} rows", style="bold", highlight=False)
+    first = f"{primary} {figure(figures['scores'][primary], scale)} (95% interval {low} to {high})"
+    others = [f"{name} {value:.3f}" for name, value in figures["scores"].items() if name != primary]
+    console.print(", ".join([first, *others]), highlight=False)
+    console.print(f"Scores and predictions  {folder}/", highlight=False, markup=False)
+
+
+def show_export(console: Console, out: Path, drift: dict[str, Any]) -> None:
+    """Where it lies, and what merging did to the predictions."""
+    console.print(f"Exported  {out}/", highlight=False, markup=False)
+    if drift:
+        console.print(
+            f"Merged into {drift['dtype']}: {100 * drift['same']:.1f}% of {drift['rows']} predictions are the same, "
+            f"primary score {drift['before']:.4f} before and {drift['after']:.4f} after",
+            highlight=False,
+        )

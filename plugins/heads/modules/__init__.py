@@ -1,0 +1,1 @@
+"""What the heads for generation share; imported where it is used."""

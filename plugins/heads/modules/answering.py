@@ -1,0 +1,90 @@
+"""Rows -> the sequences that a decoder learns answers from, or that its answers are measured by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+from tlplug import BaseInfo, Row, UsageError
+from tlplug_plugins.heads.modules.examples import Example, text_examples
+from tlplug_plugins.heads.modules.formats import Format, Text
+from tlplug_plugins.heads.modules.messages import ends_with_answer, message
+from tlplug_plugins.heads.modules.writer import Writer
+
+
+class Answering:
+    """What a base model is given of rows of one format.
+
+    Args:
+        answers: all that are allowed, where there are only a few.
+        max_new_tokens: room that is left for an answer that is to be written.
+    """
+
+    def __init__(self, base: BaseInfo, form: Format, answers: tuple[str, ...], max_new_tokens: int) -> None:
+        self.base = base
+        self.form = form
+        self.answers = answers
+        self.max_new_tokens = max_new_tokens
+        self.cut = 0
+        """Sequences that were too long so far."""
+
+    @cached_property
+    def writer(self) -> Writer:
+        return Writer(self.base.tokenizer)
+
+    def learnt(self, row: Row) -> list[Example]:
+        """All that the assistant says is to be predicted; several parts of a long text.
+
+        Raises:
+            UsageError: the assistant says nothing.
+        """
+        if isinstance(self.form, Text):
+            return self._parts(row)
+        messages = self.form.messages(row)
+        if not any(each["role"] == "assistant" for each in messages):
+            raise UsageError(
+                f"training row {row['id']} (counted from 0): column '{self.form.answering}' has nothing that the "
+                "assistant says, so that there is nothing to learn from it"
+            )
+        return [self._fitted(self.writer.example(messages))]
+
+    def measured(self, row: Row) -> list[Example]:
+        """One sequence for each allowed answer; else the row with its answers; else what is to be answered."""
+        if isinstance(self.form, Text):
+            return self._parts(row)
+        messages = self.form.messages(row)
+        if self.answers:
+            asked = messages[:-1] if ends_with_answer(messages) else messages
+            return [
+                self._fitted(self.writer.example([*asked, message("assistant", answer)], last_only=True))
+                for answer in self.answers
+            ]
+        if ends_with_answer(messages):
+            return [self._fitted(self.writer.example(messages))]
+        return [self._fitted(self.writer.prompt(messages), self._room_to_write())]
+
+    def targets(self, rows: Iterable[Row]) -> list[int]:
+        """The tokens that are to be predicted of these rows' own answers."""
+        return [token for row in rows for example in self._own(row) for token in example.targets]
+
+    def _own(self, row: Row) -> list[Example]:
+        if self.answers:
+            return [self._fitted(self.writer.example(self.form.messages(row), last_only=True))]
+        return self.learnt(row)
+
+    def _parts(self, row: Row) -> list[Example]:
+        return next(iter(text_examples([row["text"]], self.base.tokenizer, self.base.max_length)))
+
+    def _fitted(self, example: Example, length: int | None = None) -> Example:
+        fitted = example.cut(length or self.base.max_length, self.base.tokenizer.bos_token_id)
+        self.cut += fitted is not example
+        return fitted
+
+    def _room_to_write(self) -> int:
+        room = self.base.max_length - self.max_new_tokens
+        if room < 2:
+            raise UsageError(
+                f"head.max_new_tokens={self.max_new_tokens} leaves no room for what is to be answered in "
+                f"data.max_length={self.base.max_length}"
+            )
+        return room

@@ -1,0 +1,76 @@
+"""The forms that rows to learn answers from come in; a class each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tlplug import Row
+from tlplug_plugins.heads.modules.messages import (
+    chat_fault,
+    column_fault,
+    ends_with_answer,
+    message,
+    plain_messages,
+)
+
+
+class Format:
+    """One form of rows."""
+
+    columns: Mapping[str, str]
+    targets: Sequence[str] = ()
+    answering: str
+    """The column that holds the answer."""
+
+    def fault(self, row: Row) -> str | None:
+        """What is wrong with a row, with the column's name in quotes; None where nothing is."""
+        return column_fault(row, self.columns)
+
+    def messages(self, row: Row) -> list[dict[str, str]]:
+        """The row as a chat."""
+        raise NotImplementedError
+
+    def answer(self, row: Row) -> str | None:
+        """What the assistant says last; None where the user has the last word."""
+        messages = self.messages(row)
+        return messages[-1]["content"] if ends_with_answer(messages) else None
+
+    def asked(self, row: Row) -> str:
+        """What the user says last."""
+        return [each["content"] for each in self.messages(row) if each["role"] == "user"][-1]
+
+
+class Messages(Format):
+    columns = {"messages": "a chat: a list of {role: system, user or assistant; content: text}"}
+    answering = "messages"
+
+    def fault(self, row: Row) -> str | None:
+        fault = chat_fault(row["messages"])
+        return f"column 'messages' {fault}" if fault else None
+
+    def messages(self, row: Row) -> list[dict[str, str]]:
+        return plain_messages(row["messages"])
+
+
+class Prompt(Format):
+    columns = {"prompt": "what is asked", "completion": "its answer"}
+    targets = ("completion",)
+    answering = "completion"
+
+    def messages(self, row: Row) -> list[dict[str, str]]:
+        said = [message("assistant", row["completion"])] if row.get("completion") is not None else []
+        return [message("user", row["prompt"]), *said]
+
+
+class Text(Format):
+    """No chat: all of the text is to be learnt."""
+
+    columns = {"text": "a text, all of which is learnt"}
+    answering = "text"
+
+    def answer(self, row: Row) -> str | None:
+        text: str = row["text"]
+        return text
+
+
+FORMATS: dict[str, Format] = {"messages": Messages(), "prompt": Prompt(), "text": Text()}

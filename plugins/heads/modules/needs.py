@@ -1,0 +1,18 @@
+"""What the heads for generation need of a base model's tokenizer."""
+
+from __future__ import annotations
+
+from tlplug import BaseInfo
+
+
+def tokenizer_fault(base: BaseInfo, ending: bool = True) -> str | None:
+    """What the tokenizer lacks, one sentence; None where it has all.
+
+    Args:
+        ending: texts that are written have to end.
+    """
+    if not base.tokenizer.is_fast:
+        return "its tokenizer does not tell which characters a token stands for (it is not a fast one)."
+    if ending and base.tokenizer.eos_token_id is None:
+        return "its tokenizer has no end-of-sequence token, so that no text would ever end."
+    return None

@@ -1,0 +1,62 @@
+"""A prompt and its answer as a decoder reads them: through the chat template, or one after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlplug_plugins.heads.modules.chat import Chat, Messages
+from tlplug_plugins.heads.modules.examples import IGNORED, Example, bos_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Writer:
+    """Messages -> `Example`.
+
+    With a chat template whole chats are written by it. Without one there is one user's message, the prompt, and one
+    answer, which is followed by the end-of-sequence token. The two are made into tokens each for itself, so that
+    the prompt is of the same tokens whether its answer follows or is to be generated.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        self.chat = Chat(tokenizer) if tokenizer.chat_template else None
+
+    @property
+    def stops(self) -> list[int]:
+        """Tokens that end an answer."""
+        found = {self.tokenizer.eos_token_id} - {None}
+        if self.chat is not None:
+            found.update(self._ids(self.chat.stop)[:1])
+        return sorted(found)
+
+    def prompt(self, messages: Messages) -> Example:
+        """What the model is given to answer; nothing of it is to be predicted."""
+        if self.chat is not None:
+            return Example.of((self._ids(self.chat.written(messages, prompt=True)), False))
+        return Example.of((bos_of(self.tokenizer), False), (self._ids(messages[0]["content"]), False))
+
+    def example(self, messages: Messages, last_only: bool = False) -> Example:
+        """The whole; what the assistant says is to be predicted, or only the last that it says."""
+        if self.chat is not None:
+            return self._chat_example(self.chat, messages, last_only)
+        ids = [*self._ids(messages[1]["content"]), self.tokenizer.eos_token_id]
+        return Example.of((self.prompt(messages).input_ids, False), (ids, True))
+
+    def _chat_example(self, chat: Chat, messages: Messages, last_only: bool) -> Example:
+        text, turns = chat.turns(messages)
+        if last_only:
+            turns = turns[-1:]
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        said = [
+            any(start <= first < end for start, end in turns) and first < last
+            for first, last in encoded["offset_mapping"]
+        ]
+        ids: list[int] = encoded["input_ids"]
+        labels = [token if spoken else IGNORED for token, spoken in zip(ids, said, strict=True)]
+        return Example(ids, [IGNORED, *labels[1:]])
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids

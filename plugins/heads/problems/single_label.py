@@ -1,0 +1,84 @@
+"""One label out of two or more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tlplug_plugins.heads.problems.problem import Prediction, Problem
+
+if TYPE_CHECKING:
+    import torch
+
+
+class SingleLabel(Problem):
+    """The loss is the cross entropy of the softmax.
+
+    Scores: accuracy, macro F1, Matthews' correlation, calibration error (Naeini et al. 2015, 15 bins).
+    """
+
+    name = "single_label_classification"
+    primary = "accuracy"
+
+    def label_space(self, values: Sequence[Any]) -> tuple[str, ...]:
+        """Integers in their order, names in the alphabet's."""
+        found = {value for value in values if value is not None}
+        if all(isinstance(value, int) for value in found):
+            return tuple(str(value) for value in sorted(found))
+        return tuple(sorted(str(value) for value in found))
+
+    def fault(self, value: Any) -> str | None:
+        if isinstance(value, (list, dict)):
+            return f"is {value!r}; one label is expected (head.problem_type=multi_label takes several)"
+        if value is None or str(value).strip() == "":
+            return "is empty"
+        if str(value) not in self.index:
+            return f"is {value!r}, which no training row has; there is: {', '.join(self.labels)}"
+        return None
+
+    def target(self, value: Any) -> int:
+        return self.index[str(value)]
+
+    def loss(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(logits, targets, weight=weights)
+
+    def outputs(self, logits: torch.Tensor) -> list[Any]:
+        return logits.softmax(dim=-1).tolist()  # type: ignore[no-any-return]
+
+    def prediction(self, output: Sequence[float]) -> dict[str, Any]:
+        best = max(range(len(self.labels)), key=output.__getitem__)
+        return {
+            "prediction": self.labels[best],
+            "probabilities": dict(zip(self.labels, output, strict=True)),
+        }
+
+    def scores(self, predictions: Sequence[Prediction], values: Sequence[Any]) -> dict[str, float]:
+        import torch
+        from torchmetrics.functional import classification as tm
+
+        target = torch.tensor([self.target(value) for value in values])
+        probabilities = torch.tensor(
+            [list(p["probabilities"].values()) for p in predictions], dtype=torch.float64
+        )
+        chosen, k = torch.tensor([self.index[p["prediction"]] for p in predictions]), len(self.labels)
+        found = {
+            "accuracy": tm.multiclass_accuracy(chosen, target, k, average="micro"),
+            "macro_f1": tm.multiclass_f1_score(chosen, target, k, average="macro"),
+            "mcc": tm.multiclass_matthews_corrcoef(chosen, target, k),
+            "calibration_error": tm.multiclass_calibration_error(probabilities, target, k),
+        }
+        return {name: float(value) for name, value in found.items()}
+
+    def example_scores(self, predictions: Sequence[Prediction], values: Sequence[Any]) -> list[float]:
+        return [float(p["prediction"] == str(value)) for p, value in zip(predictions, values, strict=True)]
+
+    def counts(self, values: Sequence[Any]) -> Counter[str]:
+        return Counter(str(value) for value in values)
+
+    def trivial(self, values: Sequence[Any]) -> list[float]:
+        """The labels' shares, of which the majority is predicted."""
+        counts = self.counts(values)
+        return [counts[label] / len(values) for label in self.labels]

@@ -1,0 +1,197 @@
+"""A label for each word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from tlplug import (
+    BaseInfo,
+    Batch,
+    LoadOptions,
+    Row,
+    Rows,
+    StepOutput,
+    TaskHead,
+    UsageError,
+    has_model,
+    load_pretrained,
+    shared_out,
+)
+from tlplug_plugins.heads.entities import entity_counts, entity_f1, entity_scores, named_entities
+from tlplug_plugins.heads.padding import padded_right
+from tlplug_plugins.heads.word_windows import NO_WORD, windows_of
+from tlplug_plugins.heads.words import commonest_labels, ordered_labels, tags_fault, words_fault, words_of
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import PreTrainedModel
+
+IGNORED = -100
+NOT_INPUTS = ("id", "part", "labels", "words")
+
+
+class TokenClassification(TaskHead):
+    """A label for each word: named entities, parts of speech.
+
+    Logits [B, T, K], read at each word's first token. The loss is their cross entropy, a mean over the words of the
+    batch. A long row is read in windows that overlap, and each word in the one where it lies farthest from a cut.
+    Scored by F1, precision and recall over whole entities, as seqeval (Nakayama 2018) reads them off the labels
+    (Tjong Kim Sang & De Meulder 2003), and by accuracy over words, which is what counts where labels are no entities.
+    """
+
+    contract = 1
+    columns = {
+        "tokens": "the words, a list; a text is split into words and punctuation",
+        "tags": "the label of each word, a list: names such as B-PER, I-PER and O, or integers",
+    }
+    targets = ("tags",)
+    output_modules = ("classifier", "score", "head")
+    primary = "entity_f1"
+
+    @dataclass
+    class Config:
+        stride: int = 64
+        """Tokens that two neighbouring windows of a long row share; at most half of what a window holds."""
+
+        def __post_init__(self) -> None:
+            if self.stride < 0:
+                raise ValueError(f"stride is {self.stride}; it has to be at least 0")
+
+    def label_space(self, rows: Rows) -> tuple[str, ...]:
+        """O first, then integers in their order, names in the alphabet's."""
+        return ordered_labels(row["tags"] for row in rows)
+
+    def problem(self, row: Row) -> str | None:
+        if fault := words_fault(row["tokens"]):
+            return f"column 'tokens' {fault}"
+        if "tags" not in row:
+            return None
+        fault = tags_fault(row["tags"], len(words_of(row["tokens"])), self.labels)
+        return f"column 'tags' {fault}" if fault else None
+
+    def unfit(self, base: BaseInfo) -> str | None:
+        from transformers import AutoModelForTokenClassification
+
+        if find_spec("seqeval") is None:
+            raise UsageError(
+                "the scores of token_classification need a package: pip install --use-pep517 'tlplug[ner]'"
+            )
+        if not has_model(AutoModelForTokenClassification, base):
+            return f"transformers has no token classification for {base.config.model_type}."
+        if not base.tokenizer.is_fast:
+            return "its tokenizer is a slow one, which does not tell which word a token is of."
+        if base.max_length <= base.tokenizer.num_special_tokens_to_add():
+            return f"data.max_length={base.max_length} leaves no room for words."
+        return None
+
+    def load_model(self, base: BaseInfo, options: LoadOptions) -> PreTrainedModel:
+        from transformers import AutoModelForTokenClassification
+
+        return load_pretrained(
+            AutoModelForTokenClassification,
+            base,
+            options,
+            num_labels=len(self.labels),
+            id2label=dict(enumerate(self.labels)),
+            label2id=self._index(),
+        )
+
+    def _index(self) -> dict[str, int]:
+        return {label: position for position, label in enumerate(self.labels)}
+
+    def encode(self, rows: Rows, base: BaseInfo, training: bool) -> list[dict[str, Any]]:
+        found = windows_of([words_of(row["tokens"]) for row in rows], base, self.config.stride)
+        features = [
+            {"id": row["id"], "part": part, **window}
+            for row, windows in zip(rows, found, strict=True)
+            for part, window in enumerate(windows)
+        ]
+        return self._labelled(features, rows) if training else features
+
+    def _labelled(self, features: list[dict[str, Any]], rows: Rows) -> list[dict[str, Any]]:
+        """With `labels` [T] in place of `words`; a window without a word has nothing to teach and is left out."""
+        index, tags = self._index(), {row["id"]: row["tags"] for row in rows}
+        for feature in features:
+            feature["labels"] = [
+                IGNORED if word == NO_WORD else index[str(tags[feature["id"]][word])]
+                for word in feature.pop("words")
+            ]
+        return [feature for feature in features if any(label != IGNORED for label in feature["labels"])]
+
+    def collate(self, features: Sequence[Mapping[str, Any]], base: BaseInfo) -> Batch:
+        return padded_right(features, base, {"labels": IGNORED, "words": NO_WORD})
+
+    def step(self, model: nn.Module, batch: Batch) -> StepOutput:
+        from torch.nn.functional import cross_entropy
+
+        words = batch["labels"] != IGNORED
+        loss = cross_entropy(self._logits(model, batch)[words], batch["labels"][words])
+        return StepOutput(loss, weight=int(words.sum()))
+
+    def _logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        inputs = {name: value for name, value in batch.items() if name not in NOT_INPUTS}
+        return model(**inputs).logits.float()  # type: ignore[no-any-return]
+
+    def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
+        """For each window its `words`, and the index of the label of each."""
+        labels = self._logits(model, batch).argmax(-1)
+        return [
+            {"id": identity, "part": part, "words": words[here].tolist(), "labels": found[here].tolist()}
+            for identity, part, words, found, here in zip(
+                batch["id"].tolist(),
+                batch["part"].tolist(),
+                batch["words"],
+                labels,
+                batch["words"] != NO_WORD,
+                strict=True,
+            )
+        ]
+
+    def decode(self, outputs: Sequence[dict[str, Any]], rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
+        """A word that the tokenizer makes no token of has the first label, which is O where there is one."""
+        tags = {row["id"]: [self.labels[0]] * len(words_of(row["tokens"])) for row in rows}
+        for output in outputs:
+            for word, label in zip(output["words"], output["labels"], strict=True):
+                tags[output["id"]][word] = self.labels[label]
+        return [prediction_of(row, tags[row["id"]]) for row in rows]
+
+    def scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> dict[str, float]:
+        pairs = [
+            (tag, str(gold))
+            for prediction, row in zip(predictions, rows, strict=True)
+            for tag, gold in zip(prediction["prediction"], row["tags"], strict=True)
+        ]
+        accuracy = sum(tag == gold for tag, gold in pairs) / len(pairs)
+        return entity_scores(counts_of(predictions, rows)) | {"accuracy": accuracy}
+
+    def example_scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> list[float]:
+        return shared_out(counts_of(predictions, rows), entity_f1)
+
+    def trivial(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
+        """Each word's commonest label in the training rows; O for other words, or the commonest of all without an O."""
+        known, other = commonest_labels(train)
+        return [
+            prediction_of(row, [known.get(word, other) for word in words_of(row["tokens"])]) for row in rows
+        ]
+
+    def sample(self, prediction: dict[str, Any], row: Row) -> str:
+        words = list(words_of(row["tokens"]))
+        for entity in prediction["entities"]:
+            words[entity["end"] - 1] += f" [{entity['type']}]"
+        return " ".join(words)
+
+
+def prediction_of(row: Row, tags: list[str]) -> dict[str, Any]:
+    return {"id": row["id"], "prediction": tags, "entities": named_entities(words_of(row["tokens"]), tags)}
+
+
+def counts_of(predictions: Sequence[dict[str, Any]], rows: Rows) -> list[tuple[int, int, int]]:
+    """`entity_counts` of each row."""
+    return [
+        entity_counts(prediction["prediction"], [str(tag) for tag in row["tags"]])
+        for prediction, row in zip(predictions, rows, strict=True)
+    ]

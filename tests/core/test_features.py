@@ -1,0 +1,111 @@
+"""Encoded once for a content; the same on disk as the head gave them."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.conftest import make_rows
+from tlplug import UsageError, cache
+from tlplug.data.features import KIND, encode, key_of
+from tlplug.registry import Registry
+
+Classification = Registry().find("head", "classification").load()
+
+
+@pytest.fixture
+def head():
+    return Classification().with_labels(["negative", "positive"])
+
+
+class Counting(Classification):
+    """Counts the rows that it is asked to encode."""
+
+    def __init__(self, config=None):
+        super().__init__(config)
+        self.seen = []
+
+    def encode(self, rows, base, training):
+        self.seen.append(len(rows))
+        return super().encode(rows, base, training)
+
+
+def test_the_features_are_the_head_s(head, tiny_base):
+    rows = make_rows(23)
+    found = encode(head, rows, tiny_base, True)
+    assert list(found) == head.encode(rows, tiny_base, True)
+    assert found.lengths.tolist() == [len(feature["input_ids"]) for feature in found]
+    assert found[2:4][0] == found[2] and found.__getitems__([3, 1]) == [found[3], found[1]]
+
+
+def test_the_second_time_nothing_is_encoded(tiny_base):
+    rows, told = make_rows(2300), []
+    counting = Counting().with_labels(["negative", "positive"])
+    first = encode(counting, rows, tiny_base, True, told.append)
+    assert counting.seen == told == [1000, 1000, 300]
+    again = encode(counting, rows, tiny_base, True, told.append)
+    assert counting.seen == [1000, 1000, 300] and list(again) == list(first) and again.key == first.key
+
+
+def test_the_key_changes_with_all_that_the_features_depend_on(head, tiny_base, monkeypatch):
+    rows = make_rows(6)
+    other_rows = [{**row, "text": row["text"] + " film"} if row["id"] == 5 else row for row in rows]
+    tokenizer = tiny_base.tokenizer
+    keys = [
+        key_of(head, rows, tiny_base, True),
+        key_of(head, rows, tiny_base, False),
+        key_of(head, other_rows, tiny_base, True),
+        key_of(head.with_labels(["positive", "negative"]), rows, tiny_base, True),
+        key_of(Classification(Classification.Config(threshold=0.4)), rows, tiny_base, True),
+        key_of(Counting().with_labels(head.labels), rows, tiny_base, True),
+        key_of(head, rows, replace(tiny_base, max_length=8), True),
+    ]
+    monkeypatch.setattr(tokenizer, "chat_template", "other", raising=False)
+    keys.append(key_of(head, rows, tiny_base, True))
+    assert len(set(keys)) == len(keys)
+
+
+def test_added_tokens_change_the_key(head, tiny_base):
+    import copy
+
+    more = copy.deepcopy(tiny_base.tokenizer)
+    more.add_tokens(["[NEW]"])
+    rows = make_rows(3)
+    assert key_of(head, rows, tiny_base, True) != key_of(head, rows, replace(tiny_base, tokenizer=more), True)
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(head, tiny_base, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TLPLUG_CACHE", str(tmp_path / "file"))
+    found = encode(head, make_rows(5), tiny_base, True)
+    assert len(found) == 5 and "cannot be written" in caplog.text
+
+
+def test_nothing_half_written_is_left(head, tiny_base):
+    class Failing(Classification):
+        def encode(self, rows, base, training):
+            if rows[0]["id"] >= 1000:
+                raise RuntimeError("out of paper")
+            return super().encode(rows, base, training)
+
+    with pytest.raises(RuntimeError, match="out of paper"):
+        encode(Failing().with_labels(head.labels), make_rows(1500), tiny_base, True)
+    assert list((cache.cache_folder() / KIND).iterdir()) == []
+
+
+def test_features_of_no_json_type_are_said(head, tiny_base):
+    class Strange(Classification):
+        def encode(self, rows, base, training):
+            return [{"id": row["id"], "input_ids": [1] if row["id"] else ["a"]} for row in rows]
+
+    with pytest.raises(UsageError, match="cannot be stored"):
+        encode(Strange().with_labels(head.labels), make_rows(3), tiny_base, True)
+
+
+def test_the_first_rows_take_all_their_windows(tiny_base):
+    class Windows(Classification):
+        def encode(self, rows, base, training):
+            return [{"id": r["id"], "part": p, "input_ids": [p] * 3} for r in rows for p in range(r["id"] + 1)]
+
+    found = encode(Windows().with_labels(["a"]), make_rows(5), tiny_base, False)
+    assert [(f["id"], f["part"]) for f in found.of_rows(2)] == [(0, 0), (1, 0), (1, 1)]
+    assert len(found.of_rows(99)) == len(found) == 15

@@ -1,0 +1,58 @@
+"""A GGUF file as a folder that everything else can load.
+
+transformers reads GGUF into float32, but quantizes, saves and changes the head of a model only where it came from
+safetensors. So the file is unpacked once, into the cache, and is an ordinary base model from there on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from importlib.util import find_spec
+from pathlib import Path
+
+from tlplug import cache
+from tlplug.contracts import UsageError
+
+SUFFIX = ".gguf"
+KIND = "gguf"
+
+log = logging.getLogger(__name__)
+
+
+def unpacked(file: Path) -> Path:
+    """The folder of the file's model and tokenizer, in float32; made where the cache has none.
+
+    Raises:
+        UsageError: there is no such file, it cannot be read, or the package `gguf` is missing.
+    """
+    if not file.is_file():
+        raise UsageError(f"base model {file}: there is no such file")
+    with file.open("rb") as opened:
+        key = hashlib.file_digest(opened, "sha256").hexdigest()
+    folder = cache.cache_folder() / KIND / key
+    if not folder.is_dir():
+        if find_spec("gguf") is None:
+            raise UsageError(f"base model {file}: reading it needs a package: pip install 'tlplug[gguf]'")
+        log.info("unpacking %s into %s, once", file, folder)
+        with cache.whole_folder(folder) as beside:
+            save(file, beside)
+    return folder
+
+
+def save(file: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    except Exception as error:  # a damaged file fails in as many ways as it has bytes
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UsageError(f"base model {file} cannot be read as GGUF: {reason}") from error
+    # A model that was read from GGUF does not let itself be saved; one of the same config does.
+    model = AutoModelForCausalLM.from_config(read.config, dtype=torch.float32)
+    model.load_state_dict(read.state_dict())
+    model.generation_config = read.generation_config
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,84 @@
+"""The weights of a base model, with a head on them."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from tlplug.contracts import BaseInfo, LoadOptions
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+
+def has_model(auto: Any, base: BaseInfo) -> bool:
+    """Whether transformers has a model of this Auto class for the base model's architecture."""
+    return type(base.config) in auto._model_mapping or base.trust_remote_code
+
+
+def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: Any) -> PreTrainedModel:
+    """The base model through a transformers Auto class, in training mode, in `base.dtype` where it is not quantized.
+
+    Args:
+        auto: the Auto class, which decides the head.
+        changes: values for the model's config, such as `num_labels`.
+    """
+    config = copy.deepcopy(base.config)
+    config.update({"pad_token_id": base.tokenizer.pad_token_id, **changes})
+    common: dict[str, Any] = {"trust_remote_code": base.trust_remote_code, "dtype": base.dtype}
+    if base.attention is not None:
+        common["attn_implementation"] = base.attention
+    if options.random_weights:
+        model = auto.from_config(config, **common)
+    else:
+        model = auto.from_pretrained(
+            base.path,
+            config=config,
+            revision=base.revision,
+            use_safetensors=True,
+            **common,
+            **quantized(auto, config, options),
+        )
+    make_room_for_tokens(model, len(base.tokenizer))
+    if base.gradient_checkpointing:
+        model.config.use_cache = False
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    # from_pretrained leaves eval mode on, and Lightning keeps it: dropout would silently be off.
+    return model.train()  # type: ignore[no-any-return]
+
+
+def quantized(auto: Any, config: PretrainedConfig, options: LoadOptions) -> dict[str, Any]:
+    """The quantization, with the layers left out that transformers leaves out by itself where none is named.
+
+    It is one or the other there: with a head's modules named, an output embedding that is tied to the input's would
+    be quantized.
+    """
+    if options.quantization is None:
+        return {}
+    import torch
+    from transformers.quantizers.base import get_keys_to_not_convert
+
+    quantization = copy.deepcopy(options.quantization)
+    with torch.device("meta"):
+        usual = get_keys_to_not_convert(auto.from_config(config))
+    named = quantization.llm_int8_skip_modules or []
+    quantization.llm_int8_skip_modules = list(dict.fromkeys([*named, *usual]))
+    return {"quantization_config": quantization, "device_map": {"": options.device or "cpu"}}
+
+
+def make_room_for_tokens(model: PreTrainedModel, tokens: int) -> None:
+    """An embedding for each token of the tokenizer, where tokens were added to it.
+
+    A new row is the mean of those that were there (Hewitt 2021, "Initializing new word embeddings for pretrained
+    language models"), the same each time: a strategy that does not train it need not save it.
+    """
+    import torch
+
+    present = model.get_input_embeddings().weight.shape[0]
+    if tokens <= present:
+        return
+    model.resize_token_embeddings(tokens, mean_resizing=False)
+    layers = {id(layer): layer for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
+    with torch.no_grad():
+        for layer in filter(None, layers.values()):
+            layer.weight[present:] = layer.weight[:present].mean(dim=0)

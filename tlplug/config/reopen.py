@@ -1,0 +1,107 @@
+"""A finished run's config.yaml -> the objects that use what it trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tlplug.config.build import instance, plain, settings
+from tlplug.config.compose import key_paths, parse
+from tlplug.config.schema import OPEN, RootConfig
+from tlplug.contracts import DataSettings, ModelSettings, Strategy, TaskHead, TrainerSettings, UsageError
+from tlplug.registry import Registry, unknown
+
+CONFIG = "config.yaml"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What is needed of a run's config once it is finished; baselines, metrics and loggers are not."""
+
+    folder: Path
+    config: dict[str, Any]
+    task: str
+    strategy_name: str
+    strategy: Strategy
+    head_name: str
+    head: TaskHead
+    """Not yet bound to its labels."""
+    model: ModelSettings
+    data: DataSettings
+    trainer: TrainerSettings
+    seed: int
+
+
+def reopen(folder: Path, overrides: Sequence[str] = (), trust: bool = False) -> Finished:
+    """Read the config of the run in `folder`.
+
+    Args:
+        overrides: `data.key=value` over what the run had.
+        trust: whether a class that the config names by its dotted path may be imported.
+
+    Raises:
+        UsageError: there is no run, its config is not usable, or a plugin of it is not there.
+    """
+    config = read(folder)
+    override(config, overrides)
+    return Finished(
+        folder=folder,
+        config=plain(config),
+        task=config.task,
+        strategy_name=config.strategy.preset,
+        strategy=_plugin("strategy", config.strategy, trust),
+        head_name=config.head.name,
+        head=_plugin("head", config.head, trust),
+        model=settings(config.model),
+        data=settings(config.data),
+        trainer=settings(config.trainer),
+        seed=config.seed,
+    )
+
+
+def read(folder: Path) -> DictConfig:
+    """The run's config, on the types of the root config."""
+    path = folder / CONFIG
+    if not folder.is_dir():
+        raise UsageError(f"there is no run directory {folder}")
+    if not path.is_file():
+        raise UsageError(f"{folder} is no run directory: it holds no {CONFIG}")
+    try:
+        found = OmegaConf.merge(OmegaConf.structured(RootConfig), OmegaConf.load(path))
+        if not all(
+            OmegaConf.select(found, key) for key in ("task", "strategy.preset", "strategy.name", "head.name")
+        ):
+            raise UsageError(f"{path} does not say the task, the strategy or the head")
+    except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise UsageError(f"{path} is not a run's config: {str(error).splitlines()[0]}") from error
+    return found  # type: ignore[return-value]
+
+
+def override(config: DictConfig, words: Sequence[str]) -> None:
+    """Only the data of a finished run can be another."""
+    for found in parse(list(words)):
+        key = found.key_or_group
+        if not key.startswith("data."):
+            raise UsageError(f"'{found.input_line}': of a finished run only data.* can be changed")
+        known = [f"data.{name}" for name in key_paths(config.data)]
+        if key not in known and not key.startswith(OPEN):
+            raise UsageError(f"'{found.input_line}': {unknown('key', key, known)}")
+        try:
+            OmegaConf.update(config, key, found.value(), force_add=key.startswith(OPEN))
+        except OmegaConfBaseException as error:
+            raise UsageError(f"'{found.input_line}': {str(error).splitlines()[0]}") from error
+
+
+def _plugin(kind: str, node: DictConfig, trust: bool) -> Any:
+    if "." in node.name and not trust:
+        raise UsageError(
+            f"this run's {kind} is the class {node.name}, by its dotted path. Loading it runs whatever code is "
+            "found under that name: say --trust if you know where the run is from"
+        )
+    return instance(Registry().find(kind, node.name), node)

@@ -1,0 +1,161 @@
+"""Encoded examples on disk: encoded once for a content, memory-mapped after that."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from tlplug import cache
+from tlplug.contracts import BaseInfo, Row, Rows, TaskHead, UsageError
+from tlplug.data.rows import quiet_datasets
+
+if TYPE_CHECKING:
+    import numpy as np
+    from datasets import Dataset
+
+KIND = "features"
+CHUNK = 1000
+"""Rows that are encoded at a time."""
+
+log = logging.getLogger(__name__)
+
+
+class Features(Sequence[Mapping[str, Any]]):
+    """The features of one split, in the order of its rows."""
+
+    def __init__(self, stored: Dataset, key: str) -> None:
+        self.stored = stored
+        self.key = key
+        """Changes with anything that the features depend on."""
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Features: ...
+
+    def __getitem__(self, index: int | slice) -> Mapping[str, Any] | Features:
+        if isinstance(index, slice):
+            return Features(self.stored.select(range(*index.indices(len(self)))), f"{self.key}{index}")
+        found: dict[str, Any] = self.stored[index]
+        return found
+
+    def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
+        """A batch at once, which the loader asks for where it can."""
+        return self.stored.__getitems__(indices)  # type: ignore[no-any-return]
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each feature, [n]."""
+        from pyarrow.compute import list_value_length  # type: ignore[import-untyped]
+
+        table = self.stored.with_format("arrow").select_columns("input_ids")
+        return list_value_length(table[:]["input_ids"]).to_numpy()  # type: ignore[no-any-return]
+
+    def of_rows(self, count: int) -> Features:
+        """The features of the first `count` rows."""
+        ids: list[int] = self.stored["id"][:]
+        first = set(dict.fromkeys(ids)) if count >= len(ids) else set(list(dict.fromkeys(ids))[:count])
+        return self[: sum(identity in first for identity in ids)]
+
+
+def encode(
+    head: TaskHead,
+    rows: Rows,
+    base: BaseInfo,
+    training: bool,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Features:
+    """The rows as the head encodes them, from the cache where the same were encoded before.
+
+    Args:
+        progress: told how many rows have been done since it was last told.
+
+    Raises:
+        UsageError: the head gives features that are no JSON types, or of other types than the first ones.
+    """
+    key = key_of(head, rows, base, training)
+    path = cache.cache_folder() / KIND / f"{key}.arrow"
+    if not path.is_file():
+        path = stored(path, _chunks(head, rows, base, training, progress))
+    return Features(quiet_datasets().Dataset.from_file(str(path)), key)
+
+
+def key_of(head: TaskHead, rows: Rows, base: BaseInfo, training: bool) -> str:
+    """A hash of all that determines the features: the rows, the head and its code, the tokenizer."""
+    tokenizer = base.tokenizer
+    parts = {
+        "head": [f"{type(head).__module__}.{type(head).__qualname__}", asdict(head.config), head.labels],
+        "code": hashlib.sha256(Path(inspect.getfile(type(head))).read_bytes()).hexdigest(),
+        "tokenizer": tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else base.fingerprint,
+        "template": tokenizer.chat_template,
+        "base": [base.config.model_type, base.kind, base.max_length],
+        "training": training,
+        "rows": digest(rows),
+    }
+    return cache.key_of(parts)
+
+
+def digest(rows: Rows) -> str:
+    """SHA-256 of the rows' content."""
+    found = hashlib.sha256()
+    for row in rows:
+        found.update(json.dumps(row, sort_keys=True, default=str).encode())
+    return found.hexdigest()
+
+
+def _chunks(
+    head: TaskHead, rows: Rows, base: BaseInfo, training: bool, progress: Callable[[int], None]
+) -> Iterator[list[dict[str, Any]]]:
+    remaining: Iterator[Row] = iter(rows)
+    while chunk := list(islice(remaining, CHUNK)):
+        yield head.encode(chunk, base, training)
+        progress(len(chunk))
+
+
+def stored(path: Path, chunks: Iterator[list[dict[str, Any]]]) -> Path:
+    """Where the chunks lie now: `path`, or a temporary file where the cache cannot be written to."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside.touch()
+    except OSError as error:
+        log.warning("%s cannot be written (%s); the next run encodes again", path, error)
+        handle, name = tempfile.mkstemp(suffix=".arrow")
+        os.close(handle)
+        write(Path(name), chunks)
+        return Path(name)
+    try:
+        write(beside, chunks)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+def write(path: Path, chunks: Iterator[list[dict[str, Any]]]) -> None:
+    """The chunks as an Arrow stream; its types are those of the first one."""
+    import pyarrow as pa  # type: ignore[import-untyped]
+
+    first = next(chunks, [])
+    try:
+        table = pa.Table.from_pylist(first)
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table)
+            for chunk in chunks:
+                writer.write_table(pa.Table.from_pylist(chunk, schema=table.schema))
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise UsageError(f"the head's features cannot be stored: {error}") from error

@@ -1,0 +1,38 @@
+"""Folders that `Dataset.save_to_disk` and `DatasetDict.save_to_disk` write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tlplug.contracts import UsageError
+from tlplug.data.rows import quiet_datasets
+from tlplug.data.table import Table
+from tlplug.data.typed_table import DatasetTable
+from tlplug.data.wording import shown_path
+
+_OF_DATASET = ("dataset_info.json", "state.json")
+_OF_DICT = "dataset_dict.json"
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether `datasets` saved a data set there."""
+    return (folder / _OF_DICT).is_file() or all((folder / name).is_file() for name in _OF_DATASET)
+
+
+def open_saved(folder: Path) -> dict[str, Table]:
+    """Its splits, mapped from their files; a data set without splits is `train`.
+
+    Raises:
+        UsageError: it cannot be loaded.
+    """
+    title = shown_path(folder)
+    try:
+        loaded = quiet_datasets().load_from_disk(str(folder), keep_in_memory=False)
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UsageError(
+            f"data.path: the data set that was saved in {title} cannot be loaded: {reason}. "
+            "Save it again with save_to_disk."
+        ) from error
+    splits = loaded if isinstance(loaded, dict) else {"train": loaded}
+    return {split: DatasetTable(title, split, rows) for split, rows in splits.items()}

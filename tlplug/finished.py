@@ -1,0 +1,139 @@
+"""The commands on a finished run: `evaluate`, `predict`, `export`."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NoReturn
+
+from tlplug.contracts import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose errors are told like every other one."""
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """Like `parse_args`, which would tell of a missing flag before a misspelt one."""
+        known = [flag for action in self._actions for flag in action.option_strings]
+        flags = [word.partition("=")[0] for word in words if word.startswith("--")]
+        if strange := [flag for flag in flags if flag not in known]:
+            near = difflib.get_close_matches(strange[0], known, n=1)
+            self.error(f"there is no flag {strange[0]}." + (f" Did you mean {near[0]}?" if near else ""))
+        return self.parse_args(words)
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog.split()[-1]}: {message}\n\n{self.format_usage().strip()}")
+
+
+def parser(command: str, about: str) -> Parser:
+    found = Parser(prog=f"python -m tlplug {command}", description=about, allow_abbrev=False)
+    found.add_argument("run", metavar="RUN", type=Path, help="run directory")
+    found.add_argument(
+        "--trust", action="store_true", help="import classes that the run names by their dotted path"
+    )
+    return found
+
+
+def evaluate(words: Sequence[str]) -> int:
+    """`evaluate RUN [data.key=value ...] [--output FOLDER]`."""
+    options = parser(
+        "evaluate", "Scores and predictions of a finished run, on its test split or on other data."
+    )
+    options.add_argument(
+        "data", metavar="data.key=value", nargs="*", help="other data, such as data.path=..."
+    )
+    options.add_argument("--output", type=Path, metavar="FOLDER", help="default: RUN/evaluations/<time>-<id>")
+    given = options.parse(words)
+    from rich.console import Console
+
+    from tlplug import run_directory
+    from tlplug.console import quiet_libraries
+    from tlplug.inference import load
+    from tlplug.inference.evaluate import evaluate as score
+    from tlplug.inference.evaluate import write
+    from tlplug.report.table import show_scores
+
+    folder = given.output or given.run / "evaluations" / run_directory.stamp()
+    folder = run_directory.choose(str(folder))
+    with quiet_libraries():
+        figures, rows = score(load(given.run, given.data, given.trust), given.data)
+    write(folder, figures, rows)
+    show_scores(Console(), figures, folder)
+    return 0
+
+
+def predict(words: Sequence[str]) -> int:
+    """`predict RUN --input FILE|- [--output FILE]` or `--text "..."`."""
+    options = parser("predict", "Predictions of a finished run: JSON Lines in, JSON Lines out.")
+    source = options.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--input", metavar="FILE", help="JSON Lines with the head's columns; - is standard input"
+    )
+    source.add_argument(
+        "--text", action="append", help="a text for the head's first column; may be given again"
+    )
+    options.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    options.add_argument(
+        "--batch-size", type=positive, default=32, metavar="N", help="rows at a time (default: 32)"
+    )
+    given = options.parse(words)
+    if given.input not in (None, "-") and not Path(given.input).is_file():
+        raise UsageError(f"--input {given.input}: there is no such file")
+    if given.output is not None and given.output.exists():
+        raise UsageError(f"--output {given.output}: something lies there already; name a new file")
+    from tlplug.console import quiet_libraries
+    from tlplug.inference import load
+    from tlplug.inference.lines import Lines, write_lines
+
+    with ExitStack() as stack:
+        stack.enter_context(quiet_libraries())
+        adapted = load(given.run, trust=given.trust)
+        out = sys.stdout
+        if given.output is not None:
+            out = stack.enter_context(given.output.open("w", encoding="utf-8"))
+        if given.text:
+            predictions = adapted.stream(given.text, given.batch_size)
+        else:
+            lines = Lines(sys.stdin.buffer, "standard input")
+            if given.input != "-":
+                lines = Lines(stack.enter_context(Path(given.input).open("rb")), given.input)
+            predictions = adapted.stream(lines, given.batch_size, lines.place)
+        write_lines(predictions, out)
+    return 0
+
+
+def positive(word: str) -> int:
+    if not word.isdigit() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is no number from 1 on")
+    return int(word)
+
+
+def export(words: Sequence[str]) -> int:
+    """`export RUN OUT [--merge] [--dtype ...] [--push owner/name]`."""
+    options = parser(
+        "export", "What the run trained, as plain transformers and peft load it, with a model card."
+    )
+    options.add_argument("out", metavar="OUT", type=Path, help="a folder that is not there yet")
+    options.add_argument("--merge", action="store_true", help="one model that stands alone")
+    options.add_argument("--dtype", help="of a merged model: float32, bfloat16 or float16")
+    options.add_argument("--push", metavar="OWNER/NAME", help="upload it to the Hugging Face hub as well")
+    options.add_argument("--private", action="store_true", help="as a private repository")
+    given = options.parse(words)
+    from rich.console import Console
+
+    from tlplug.console import quiet_libraries
+    from tlplug.inference import load
+    from tlplug.inference.export import export as write
+    from tlplug.inference.export import push
+    from tlplug.report.table import show_export
+
+    with quiet_libraries():
+        drift = write(load(given.run, trust=given.trust), given.out, given.merge, given.dtype)
+    show_export(Console(), given.out, drift)
+    if given.push:
+        Console().print(f"Uploaded  {push(given.out, given.push, given.private)}", highlight=False)
+    return 0

@@ -1,0 +1,101 @@
+"""`evaluate RUN`: scores and predictions of a finished run on other data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tlplug import run_directory
+from tlplug.comparison import compare_paired
+from tlplug.contracts import DataSettings, LimitSettings, Prediction, Rows, SplitSettings, UsageError
+from tlplug.data import Split, check_rows, read_splits
+from tlplug.data.sources import open_source
+from tlplug.inference.adapted import BATCH_SIZE, CHUNK, Adapted
+
+TEST = "test"
+
+
+def evaluate(adapted: Adapted, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Score the run's model on a split.
+
+    Args:
+        overrides: those that the run was opened with; a `data.path` among them names other data.
+
+    Returns:
+        The figures (`scores`, `primary`, its 95% interval `low` and `high` by the bootstrap over rows, `rows`, `data`)
+        and the rows with their predictions.
+
+    Raises:
+        UsageError: the data is not usable.
+    """
+    settings = other_data(adapted.run.data, overrides)
+    rows = test_rows(adapted, settings)
+    predictions = predict_all(adapted, rows)
+    head = adapted.head
+    interval = compare_paired(head.example_scores(predictions, rows), [0.0] * len(rows))
+    figures = {
+        "data": settings.path,
+        "rows": len(rows),
+        "primary": head.primary,
+        "scale": head.scale,
+        "scores": head.scores(predictions, rows),
+        "low": interval.low,
+        "high": interval.high,
+    }
+    return figures, [{**row, **found} for row, found in zip(rows, predictions, strict=True)]
+
+
+def other_data(settings: DataSettings, overrides: Sequence[str]) -> DataSettings:
+    """Of other data: its test split, or all of it where it has one split only, and no limits but those just given."""
+    given = {word.lstrip("+").partition("=")[0] for word in overrides}
+    if "data.path" not in given:
+        return settings
+    limit = settings.limit.test if "data.limit.test" in given else None
+    settings = replace(settings, limit=LimitSettings(test=limit))
+    chosen = settings.splits.test if "data.splits.test" in given else only_split(settings)
+    return replace(settings, splits=SplitSettings(train=chosen, validation=chosen, test=chosen))
+
+
+def only_split(settings: DataSettings) -> str:
+    tables = open_source(settings).tables
+    if TEST in tables:
+        return TEST
+    if len(tables) != 1:
+        raise UsageError(
+            f"data.path={settings.path} has no split '{TEST}'; it has {', '.join(tables)}. Set data.splits.test=..."
+        )
+    return next(iter(tables))
+
+
+def test_rows(adapted: Adapted, settings: DataSettings) -> Split:
+    head = adapted.head
+    split = read_splits(settings, head.columns, head.optional_columns)[TEST]
+    check_rows({TEST: split}, head)
+    return split
+
+
+def predict_all(adapted: Adapted, rows: Rows) -> list[Prediction]:
+    """Predictions of all rows, some batches at a time."""
+    remaining, predictions = iter(rows), []
+    while chunk := list(islice(remaining, BATCH_SIZE * CHUNK)):
+        predictions += adapted.of_rows(chunk)
+    return predictions
+
+
+def stored_rows(adapted: Adapted) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The run's own test rows and the predictions that it made of them then, from predictions.jsonl."""
+    path = adapted.run.folder / "predictions.jsonl"
+    columns = {*adapted.head.columns, *adapted.head.optional_columns, "id"}
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [{name: value for name, value in line.items() if name in columns} for line in lines]
+    return rows, lines
+
+
+def write(folder: Path, figures: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
+    """`scores.json` and `predictions.jsonl` into a folder that holds nothing yet."""
+    run_directory.write_lines(folder / "predictions.jsonl", list(rows))
+    run_directory.write_json(folder / "scores.json", figures)

@@ -1,0 +1,113 @@
+"""`export RUN OUT`: what plain transformers and peft load, with tokenizer and model card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from tlplug.base_model.find import DTYPES
+from tlplug.cache import write_whole
+from tlplug.contracts import LoadOptions, UsageError
+from tlplug.inference.adapted import Adapted, load_model
+from tlplug.inference.card import model_card
+from tlplug.inference.evaluate import predict_all, stored_rows
+from tlplug.run_directory import HEAD, RESULT
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+CARD = "README.md"
+
+
+def export(adapted: Adapted, out: Path, merge: bool = False, dtype: str | None = None) -> dict[str, Any]:
+    """Write what the run trained into `out`.
+
+    Args:
+        merge: one model that stands alone; else what the strategy saved, an adapter or a model.
+        dtype: number format of a merged model; None: that of the base model, and bfloat16 where that was quantized.
+
+    Returns:
+        The drift of a merged model from the run's own on its test rows: `rows`, `same` (share of equal predictions),
+        `before` and `after` (the primary score), `dtype`; empty where nothing was merged.
+
+    Raises:
+        UsageError: something lies in `out`, or the strategy's model cannot be merged.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UsageError(f"{out}: something lies there already; name a new folder")
+    if dtype is not None and (not merge or dtype not in DTYPES[1:]):
+        raise UsageError(f"--dtype goes with --merge and is one of {', '.join(DTYPES[1:])}")
+    drift = save_merged(adapted, out, dtype) if merge else save_as_it_is(adapted, out)
+    shutil.copy(adapted.run.folder / HEAD, out / HEAD)
+    result = json.loads((adapted.run.folder / RESULT).read_text(encoding="utf-8"))
+    write_whole(out / CARD, model_card(adapted, out, result, drift))
+    return drift
+
+
+def save_as_it_is(adapted: Adapted, out: Path) -> dict[str, Any]:
+    shutil.copytree(adapted.run.folder / adapted.run.strategy.saves, out, dirs_exist_ok=True)
+    return {}
+
+
+def save_merged(adapted: Adapted, out: Path, dtype: str | None) -> dict[str, Any]:
+    """Merge in float32 into the unquantized base model, round once, and see what that did to the predictions."""
+    import torch
+
+    quantized = adapted.run.strategy.load_options(adapted.head).quantization is not None
+    dtype = dtype or ("bfloat16" if quantized else adapted.base.dtype)
+    base = replace(adapted.base, dtype="float32", gradient_checkpointing=False)
+    model = load_model(adapted.run, adapted.head, base, LoadOptions(), torch.device("cpu"))
+    merged = adapted.run.strategy.merge(model)
+    if not hasattr(merged, "save_pretrained"):
+        raise UsageError(
+            f"strategy {adapted.run.strategy_name!r} makes a model that is not one of transformers' own, "
+            "so there is nothing to merge; export without --merge"
+        )
+    merged = cast("PreTrainedModel", merged).to(getattr(torch, dtype))
+    merged.save_pretrained(out)
+    adapted.base.tokenizer.save_pretrained(out)
+    return measured_drift(adapted, merged, dtype)
+
+
+def measured_drift(adapted: Adapted, merged: PreTrainedModel, dtype: str) -> dict[str, Any]:
+    """Predictions of the merged model beside those that the run made of the same rows."""
+    head, (rows, before) = adapted.head, stored_rows(adapted)
+    after = predict_all(replace(adapted, model=merged.to(adapted.device).eval()), rows)
+    same = [alike(old["prediction"], new["prediction"]) for old, new in zip(before, after, strict=True)]
+    return {
+        "dtype": dtype,
+        "rows": len(rows),
+        "same": sum(same) / len(same),
+        "before": head.scores(before, rows)[head.primary],
+        "after": head.scores(after, rows)[head.primary],
+    }
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two predictions are the same; numbers are where they differ by less than a hundredth."""
+    return abs(one - other) <= 0.01 * abs(one) if isinstance(one, float) else one == other
+
+
+def push(folder: Path, repository: str, private: bool = False) -> str:
+    """Upload an exported folder to the hub as `owner/name`; the address it is at.
+
+    Raises:
+        UsageError: the hub refuses or cannot be reached; what was exported stays where it is.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    api = HfApi()
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Export by tlplug")
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UsageError(
+            f"{folder} was exported, but could not be uploaded to {repository}: {reason} "
+            f"Try again with: hf upload {repository} {folder}"
+        ) from error
+    return f"{api.endpoint}/{repository}"
