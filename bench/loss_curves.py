@@ -11,18 +11,24 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch import Trainer as LightningTrainer
+from peft import TaskType
 from torch import nn
-from transformers import DataCollatorWithPadding, Trainer
+from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer
 
-from bench.settings import MODEL, Settings
-from bench.trainer_arm import LABELS, arguments, load, read_rows, with_lora
+from bench.measurements import MEASUREMENTS
+from bench.settings import Settings
+from bench.trainer_arm import arguments, with_lora
 from tlplug.base_model import find_base, locate
 from tlplug.contracts import ModelSettings, OptimizerSettings, Rows, Strategy, TrainerSettings
+from tlplug.data import read_splits
 from tlplug.data.features import encode
 from tlplug.data.module import TransferData
 from tlplug.registry import Registry
 from tlplug.training import Prepared, adapt
 
+MEASUREMENT = MEASUREMENTS["sst2"]
+"""Of which data and base model the curves are."""
+LABELS = ("negative", "positive")
 STEPS, SEED = 40, 0
 TOLERANCE = 1e-4
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -59,8 +65,9 @@ def compare() -> dict[str, Any]:
     """The curves of every strategy on the packaged base model."""
     settings = Settings(rows=STEPS * Settings.batch_size)
     with TemporaryDirectory() as folder:
-        base = without_dropout(Path(locate(ModelSettings(source=MODEL))), Path(folder) / "base")
-        rows = read_rows(settings)
+        base = without_dropout(Path(locate(ModelSettings(source=MEASUREMENT.model))), Path(folder) / "base")
+        source = MEASUREMENT.data_settings(settings)
+        rows = dict(read_splits(source, dict.fromkeys(MEASUREMENT.columns, "a column")))
         return {name: compare_one(name, prepare(base, rows, settings), settings) for name in FIELDS}
 
 
@@ -115,9 +122,11 @@ def trainer_losses(
     weights: dict[str, torch.Tensor],
 ) -> list[float]:
     """The Trainer's loss of every step, from the same weights over the same order."""
-    model: nn.Module = load(task.base.path)
+    model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
+        task.base.path, num_labels=len(LABELS), dtype="float32"
+    )
     if name == "lora":
-        model = with_lora(model, **FIELDS["lora"])
+        model = with_lora(model, TaskType.SEQ_CLS, **FIELDS["lora"])
     model.load_state_dict(weights)
     with TemporaryDirectory() as folder:
         trainer = RecordingTrainer(

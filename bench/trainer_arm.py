@@ -1,7 +1,9 @@
-"""The same adaptation as users of transformers' Trainer and peft write it: `python -m bench.trainer_arm 0 out.json`.
+"""The same adaptation as users of transformers' Trainer and peft write it.
 
-Of tlplug it uses the finding of the base model's folder and the draw of the training rows, so that both arms
-have the same ones. Lightning is not imported: its memory is not this arm's.
+    python -m bench.trainer_arm MEASUREMENT STRATEGY SEED OUT [SETTING=VALUE ...]
+
+The figures go to the file OUT. Of tlplug it uses the finding of the base model's folder and the draw of the rows,
+so that both arms have the same ones. Lightning is not imported: its memory is not this arm's.
 """
 
 from __future__ import annotations
@@ -16,81 +18,75 @@ from typing import Any
 
 from peft import LoraConfig, TaskType, get_peft_model
 from torch import nn
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    DataCollatorWithPadding,
-    PreTrainedTokenizerBase,
-    Trainer,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import AutoTokenizer, Trainer, TrainingArguments, set_seed
 
-from bench.settings import DATA, MODEL, Settings
+from bench.measurements import MEASUREMENTS, ZERO_SHOT, Measurement
+from bench.settings import Settings, changed
+from bench.trainer_tasks import TASKS, Task
 from tlplug.base_model import locate
-from tlplug.contracts import DataSettings, LimitSettings, ModelSettings, SplitSettings
+from tlplug.contracts import ModelSettings
 from tlplug.data import read_splits
 
-LABELS = ("negative", "positive")
+QA_HEAD = "qa_outputs"
+"""peft trains the heads of its kinds of task, but takes this one for a linear layer of the trunk."""
 
 
 def main(words: Sequence[str]) -> None:
-    """Train with the seed `words[0]`, test, and write the figures to the file `words[1]`."""
-    seed, out = int(words[0]), Path(words[1])
-    settings, folder = Settings(), locate(ModelSettings(source=MODEL))
-    rows = read_rows(settings)
+    name, strategy, seed, out, *changes = words
+    measurement = MEASUREMENTS[name]
+    settings = measurement.settings_of(strategy, changed(changes))
+    figures = adapt(measurement, strategy, settings, int(seed))
+    Path(out).write_text(json.dumps(figures), encoding="utf-8")
+
+
+def adapt(measurement: Measurement, strategy: str, settings: Settings, seed: int) -> dict[str, float]:
+    """Load, train unless nothing is to be trained, and test."""
+    folder = locate(ModelSettings(source=measurement.model))
+    rows = read_splits(measurement.data_settings(settings), dict.fromkeys(measurement.columns, "a column"))
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    encoded = {name: encode(rows[name], tokenizer, settings.max_length) for name in ("train", "test")}
+    task = TASKS[measurement.task](rows, tokenizer, settings, measurement.head)
     set_seed(seed)
-    model = with_lora(load(folder), settings.rank, settings.alpha, settings.dropout)
+    model = wrapped(task.load(folder), strategy, task.kind, settings)
     with TemporaryDirectory() as scratch:
-        trainer = Trainer(
-            model=model,
-            args=arguments(settings, scratch, seed),
-            train_dataset=encoded["train"],
-            data_collator=DataCollatorWithPadding(tokenizer),
-        )
-        out.write_text(json.dumps(train_and_test(trainer, encoded["test"])))
+        trainer = build_trainer(task, model, settings, scratch, seed)
+        seconds = 0.0 if strategy == ZERO_SHOT else train(trainer)
+        return {
+            **task.scores(trainer),
+            "train_seconds": seconds,
+            "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        }
 
 
-def read_rows(settings: Settings) -> dict[str, Any]:
-    """The rows that tlplug draws for the same limit."""
-    source = DataSettings(
-        path=DATA,
-        columns={"text": "text", "label": "label"},
-        splits=SplitSettings(validation="validation", test="validation"),
-        limit=LimitSettings(train=settings.rows),
-    )
-    return read_splits(source, {"text": "the sentence", "label": "its class"})
+def wrapped(model: nn.Module, strategy: str, kind: TaskType, settings: Settings) -> nn.Module:
+    """The model with the weights that move by this strategy."""
+    if strategy == "lora":
+        return with_lora(model, kind, settings.rank, settings.alpha, settings.dropout)
+    return model.requires_grad_(strategy != ZERO_SHOT)
 
 
-def encode(rows: Any, tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[dict[str, Any]]:
-    """Token ids and labels, not padded: the collator pads each batch to its longest."""
-    tokens = tokenizer([row["text"] for row in rows], truncation=True, max_length=max_length)
-    return [
-        {**{key: tokens[key][i] for key in tokens}, "label": LABELS.index(row["label"])}
-        for i, row in enumerate(rows)
-    ]
-
-
-def load(folder: str) -> nn.Module:
-    model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=len(LABELS), dtype="float32"
-    )
-    return model
-
-
-def with_lora(model: nn.Module, rank: int, alpha: float, dropout: float) -> nn.Module:
-    """Every linear layer of the trunk; peft itself trains the classifier of this kind of task."""
+def with_lora(model: nn.Module, kind: TaskType, rank: int, alpha: float, dropout: float) -> nn.Module:
+    """Every linear layer of the trunk; peft itself trains the head of the kind of task."""
     config = LoraConfig(
-        task_type=TaskType.SEQ_CLS,
+        task_type=kind,
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
         target_modules="all-linear",
+        exclude_modules=[QA_HEAD] if kind == TaskType.QUESTION_ANS else None,
     )
-    wrapped: nn.Module = get_peft_model(model, config)
-    return wrapped
+    found: nn.Module = get_peft_model(model, config)
+    return found
+
+
+def build_trainer(task: Task, model: nn.Module, settings: Settings, folder: str, seed: int) -> Trainer:
+    features = task.features()
+    warmup = round(settings.warmup * settings.steps(len(features)))
+    return Trainer(
+        model=model,
+        args=arguments(settings, folder, seed, warmup_steps=warmup),
+        train_dataset=features,
+        data_collator=task.collator,
+    )
 
 
 def arguments(settings: Settings, folder: str | Path, seed: int, **changes: Any) -> TrainingArguments:
@@ -104,6 +100,7 @@ def arguments(settings: Settings, folder: str | Path, seed: int, **changes: Any)
         "warmup_steps": round(settings.warmup * settings.steps()),
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.clip,
+        "bf16": settings.autocast,
         "seed": seed,
         "use_cpu": True,
         "report_to": "none",
@@ -112,16 +109,11 @@ def arguments(settings: Settings, folder: str | Path, seed: int, **changes: Any)
     return TrainingArguments(**{**given, **changes})
 
 
-def train_and_test(trainer: Trainer, test: list[dict[str, Any]]) -> dict[str, float]:
+def train(trainer: Trainer) -> float:
+    """The seconds that it took."""
     started = time.perf_counter()
     trainer.train()
-    seconds = time.perf_counter() - started
-    found = trainer.predict(test)
-    return {
-        "accuracy": float((found.predictions.argmax(-1) == found.label_ids).mean()),
-        "train_seconds": seconds,
-        "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-    }
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ MAY_IMPORT = {
     "layers": {"contracts"},
     "registry": {"contracts"},
     "config": {"contracts", "registry"},
-    "base_model": {"contracts"},
-    "data": {"contracts", "processes"},
+    "precision": set(),
+    "base_model": {"contracts", "cache"},
+    "data": {"contracts", "processes", "cache"},
     "module": {"contracts", "processes"},
     "evidence": {"contracts"},
     "cost": {"contracts"},
@@ -30,11 +31,15 @@ MAY_IMPORT = {
     "run_directory": {"contracts", "cache"},
     "console": {"contracts", "cost", "report"},
     "plugin_list": {"contracts", "registry"},
-    "training": {"contracts", "base_model", "cost", "data", "module", "evidence"},
-    "baselines": {"contracts", "cache", "processes", "training"},
+    "inference": {
+        *("contracts", "cache", "comparison", "precision", "config", "base_model", "data", "module"),
+        *("report", "run_directory"),
+    },
+    "training": {"contracts", "precision", "cost", "data", "module"},
+    "baselines": {"contracts", "cache", "processes", "precision", "training"},
     "run": LEAVES
     | {
-        "base_model",
+        "inference",
         "data",
         "evidence",
         "loggers",
@@ -45,11 +50,12 @@ MAY_IMPORT = {
         "run_directory",
     }
     | {"config"},
-    "sweep": {"contracts", "config", "run_directory"},
-    "cli": {"contracts", "config", "run", "sweep", "plugin_list", "registry"},
+    "sweep": {"contracts", "config", "run_directory", "report"},
+    "finished": {"contracts", "run_directory", "console", "inference", "report"},
+    "cli": {"contracts", "config", "run", "sweep", "finished", "plugin_list", "registry"},
     "__main__": {"cli"},
 }
-LIGHT = ["contracts", "registry", "config", "cli", "plugin_list"]
+LIGHT = ["contracts", "registry", "config", "cli", "finished", "plugin_list"]
 
 
 def files(folder):

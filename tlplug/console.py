@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -124,7 +125,7 @@ class Bar(Callback):
             self._move(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or trainer.state.fn != TrainerFn.FITTING:
             return
         seconds = time.perf_counter() - self._started
         line = f"epoch {self._epoch(trainer)}  step {trainer.global_step}  {self._note(trainer)}  {seconds:.0f} s"

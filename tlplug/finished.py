@@ -112,6 +112,20 @@ def positive(word: str) -> int:
     return int(word)
 
 
+def repository(word: str) -> str:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(word)
+    except HFValidationError as error:
+        raise argparse.ArgumentTypeError(
+            f"'{word}' cannot be a repository's name: owner/name, in letters, digits, '-', '_' and '.', "
+            "without '--' or '..'"
+        ) from error
+    return word
+
+
 def export(words: Sequence[str]) -> int:
     """`export RUN OUT [--merge] [--dtype ...] [--push owner/name]`."""
     options = parser(
@@ -120,9 +134,13 @@ def export(words: Sequence[str]) -> int:
     options.add_argument("out", metavar="OUT", type=Path, help="a folder that is not there yet")
     options.add_argument("--merge", action="store_true", help="one model that stands alone")
     options.add_argument("--dtype", help="of a merged model: float32, bfloat16 or float16")
-    options.add_argument("--push", metavar="OWNER/NAME", help="upload it to the Hugging Face hub as well")
+    options.add_argument(
+        "--push", metavar="OWNER/NAME", type=repository, help="upload it to the Hugging Face hub as well"
+    )
     options.add_argument("--private", action="store_true", help="as a private repository")
     given = options.parse(words)
+    if given.private and not given.push:
+        raise UsageError("--private goes with --push")
     from rich.console import Console
 
     from tlplug.console import quiet_libraries
@@ -135,5 +153,6 @@ def export(words: Sequence[str]) -> int:
         drift = write(load(given.run, trust=given.trust), given.out, given.merge, given.dtype)
     show_export(Console(), given.out, drift)
     if given.push:
-        Console().print(f"Uploaded  {push(given.out, given.push, given.private)}", highlight=False)
+        address = push(given.out, given.push, given.private)
+        Console().print(f"Uploaded  {address}", highlight=False, markup=False, soft_wrap=True)
     return 0

@@ -53,22 +53,24 @@ def write_head(folder: Path, labels: Sequence[str], decoding: Mapping[str, float
 
 @contextmanager
 def logged(path: Path) -> Iterator[None]:
-    """Everything that tlplug and Lightning log, in `path` too, with the traceback where the run fails."""
+    """Everything that tlplug, plugins and Lightning log, in `path` too, with the traceback where the run fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    loggers = [logging.getLogger(name) for name in ("tlplug", "lightning")]
+    # Plugins log under the names of their own packages, so the root is heard; Lightning keeps its own from it.
+    loggers = [logging.getLogger(), logging.getLogger("lightning.pytorch")]
     for logger in loggers:
         logger.addHandler(handler)
-    level = loggers[0].level
-    loggers[0].setLevel(logging.INFO)
+    own = logging.getLogger("tlplug")
+    level = own.level
+    own.setLevel(logging.INFO)
     try:
         yield
     except BaseException:
         logging.getLogger("tlplug").exception("the run did not finish")
         raise
     finally:
-        loggers[0].setLevel(level)
+        own.setLevel(level)
         for logger in loggers:
             logger.removeHandler(handler)
         handler.close()

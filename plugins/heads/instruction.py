@@ -16,19 +16,12 @@ from tlplug import (
     Rows,
     StepOutput,
     TaskHead,
-    has_model,
     load_pretrained,
 )
 from tlplug_plugins.heads.modules.answering import Answering
 from tlplug_plugins.heads.modules.formats import FORMATS, Format
 from tlplug_plugins.heads.modules.needs import tokenizer_fault
-from tlplug_plugins.heads.modules.perplexity import (
-    Unigram,
-    by_row,
-    likelihood_prediction,
-    shares,
-    whole_perplexity,
-)
+from tlplug_plugins.heads.modules.perplexity import by_row, shares, whole_perplexity
 from tlplug_plugins.heads.modules.shortening import line
 
 if TYPE_CHECKING:
@@ -105,9 +98,7 @@ class Instruction(TaskHead):
         return f"column '{self.form.answering}' has the answer {answer!r}; head.answers has: {allowed}"
 
     def unfit(self, base: BaseInfo) -> str | None:
-        from transformers import AutoModelForCausalLM
-
-        if base.kind != "decoder" or not has_model(AutoModelForCausalLM, base):
+        if base.kind != "decoder":
             return f"it is an {base.kind}; answers are written by a decoder."
         if self.config.format == "messages" and not base.tokenizer.chat_template:
             return "its tokenizer has no chat template; use head.format=prompt, or a base model that was made for chats."
@@ -120,7 +111,7 @@ class Instruction(TaskHead):
         from tlplug_plugins.heads.modules.packing import require_separate_rows
 
         model = load_pretrained(AutoModelForCausalLM, base, options)
-        set_generation(model, self._answering(base).writer.stops, max_new_tokens=self.config.max_new_tokens)
+        set_generation(model, self._answering(base).stops, max_new_tokens=self.config.max_new_tokens)
         if self.config.packing:
             require_separate_rows(model, base)
         return model
@@ -172,20 +163,8 @@ class Instruction(TaskHead):
         return outputs
 
     def decode(self, outputs: Sequence[dict[str, Any]], rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
-        found = by_row(outputs)
-        return [self._prediction(row, found[row["id"]], base) for row in rows]
-
-    def _prediction(self, row: Row, parts: Sequence[Mapping[str, Any]], base: BaseInfo) -> dict[str, Any]:
-        if "written" in parts[0]:
-            text = base.tokenizer.decode(parts[0]["written"], skip_special_tokens=True)
-            return {"id": row["id"], "prediction": text.strip()}
-        if not self.config.answers:
-            return likelihood_prediction(row["id"], parts)
-        best = min(parts, key=lambda part: part["nll"])
-        told, answer = {"id": row["id"]}, self.form.answer(row)
-        if answer is not None:
-            told = likelihood_prediction(row["id"], [parts[self.config.answers.index(answer)]])
-        return {**told, "prediction": self.config.answers[best["part"]]}
+        found, answering = by_row(outputs), self._answering(base)
+        return [answering.prediction(row, found[row["id"]]) for row in rows]
 
     def scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> dict[str, float]:
         scores = {"perplexity": whole_perplexity(predictions)}
@@ -203,15 +182,11 @@ class Instruction(TaskHead):
 
     def trivial(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
         """Tokens by their share of the training answers' tokens; with `answers`, the commonest answer."""
-        answering = self._answering(base)
-        unigram = Unigram(answering.targets(train), len(base.tokenizer))
-        found = [
-            likelihood_prediction(row["id"], [unigram.likelihood(answering.targets([row]))]) for row in rows
-        ]
+        found = self._answering(base).unigram_predictions(train, rows)
         if not self.config.answers:
             return found
-        commonest = Counter(self.form.answer(row) for row in train).most_common(1)[0][0]
-        return [{**each, "prediction": commonest} for each in found]
+        counts = Counter(answer for row in train if (answer := self.form.answer(row)) is not None)
+        return [{**each, "prediction": counts.most_common(1)[0][0]} for each in found]
 
     def sample(self, prediction: dict[str, Any], row: Row) -> str | None:
         if not isinstance(prediction["prediction"], str):

@@ -64,6 +64,12 @@ def test_the_key_changes_with_all_that_the_features_depend_on(head, tiny_base, m
     assert len(set(keys)) == len(keys)
 
 
+def test_a_call_of_the_tokenizer_leaves_the_key_as_it_was(head, tiny_base):
+    before = key_of(head, make_rows(3), tiny_base, True)
+    tiny_base.tokenizer(["the film was flat"], truncation=True, padding=True, max_length=3)
+    assert key_of(head, make_rows(3), tiny_base, True) == before
+
+
 def test_added_tokens_change_the_key(head, tiny_base):
     import copy
 

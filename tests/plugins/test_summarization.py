@@ -219,7 +219,7 @@ def test_greedy_writing_takes_the_likeliest_token_until_the_end(name, template):
 
 
 def test_what_a_pretrained_model_says_of_generation_does_not_count():
-    head, base, model = build("llama", TEMPLATE, beams=2, length_penalty=0.5, no_repeat_ngram=3)
+    _, base, model = build("llama", TEMPLATE, beams=2, length_penalty=0.5, no_repeat_ngram=3)
     settings = model.generation_config
     assert (settings.do_sample, settings.num_beams, settings.max_new_tokens) == (False, 2, 8)
     assert (settings.length_penalty, settings.no_repeat_ngram_size) == (0.5, 3)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import redirect_stderr
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 
 from tlplug import cache
@@ -45,8 +47,10 @@ def save(file: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-        read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        # transformers shows a progress bar of every tensor, and has no switch for it.
+        with redirect_stderr(StringIO()):
+            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+            read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     except Exception as error:  # a damaged file fails in as many ways as it has bytes
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UsageError(f"base model {file} cannot be read as GGUF: {reason}") from error

@@ -52,7 +52,9 @@ class BaseInfo:
         causal, masked = (
             type(self.config) in auto._model_mapping for auto in (AutoModelForCausalLM, AutoModelForMaskedLM)
         )
-        return "decoder" if causal and not masked else "encoder"
+        # An architecture of its own, with code that is not transformers', is in no mapping.
+        named = any("CausalLM" in name for name in self.config.architectures or ())
+        return "decoder" if (causal or named) and not masked else "encoder"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from tlplug.data.rows import quiet_datasets
 if TYPE_CHECKING:
     import numpy as np
     from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
 
 KIND = "features"
 CHUNK = 1000
@@ -99,14 +100,30 @@ def key_of(head: TaskHead, rows: Rows, base: BaseInfo, training: bool) -> str:
     tokenizer = base.tokenizer
     parts = {
         "head": [f"{type(head).__module__}.{type(head).__qualname__}", asdict(head.config), head.labels],
-        "code": hashlib.sha256(Path(inspect.getfile(type(head))).read_bytes()).hexdigest(),
-        "tokenizer": tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else base.fingerprint,
+        "code": code_digest(type(head)),
+        "tokenizer": rules(tokenizer) if tokenizer.is_fast else base.fingerprint,
         "template": tokenizer.chat_template,
         "base": [base.config.model_type, base.kind, base.max_length],
         "training": training,
         "rows": digest(rows),
     }
     return cache.key_of(parts)
+
+
+def rules(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """A fast tokenizer's vocabulary and rules, without the truncation and padding that its last call has left."""
+    known: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    return {name: value for name, value in known.items() if name not in ("truncation", "padding")}
+
+
+def code_digest(head: type[TaskHead]) -> str:
+    """SHA-256 of the head's file and of all that lies beside it in its package: a head may be several files."""
+    file = Path(inspect.getfile(head))
+    files = sorted(file.parent.rglob("*.py")) if "." in head.__module__ else [file]
+    found = hashlib.sha256()
+    for each in files:
+        found.update(each.read_bytes())
+    return found.hexdigest()
 
 
 def digest(rows: Rows) -> str:

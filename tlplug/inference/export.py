@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -88,26 +90,45 @@ def measured_drift(adapted: Adapted, merged: PreTrainedModel, dtype: str) -> dic
 
 def alike(one: Any, other: Any) -> bool:
     """Whether two predictions are the same; numbers are where they differ by less than a hundredth."""
-    return abs(one - other) <= 0.01 * abs(one) if isinstance(one, float) else one == other
+    if isinstance(one, float):
+        return bool(abs(one - other) <= 0.01 * abs(one))
+    return bool(one == other)
 
 
 def push(folder: Path, repository: str, private: bool = False) -> str:
     """Upload an exported folder to the hub as `owner/name`; the address it is at.
 
+    Args:
+        private: only into a private repository; without it a new one is what is usual for its owner.
+
     Raises:
         UsageError: the hub refuses or cannot be reached; what was exported stays where it is.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError
 
     api = HfApi()
     try:
-        api.create_repo(repository, private=private, exist_ok=True)
+        # `private=False` would make it public in an organization whose repositories are private by default.
+        repository = api.create_repo(repository, private=private or None, exist_ok=True).repo_id
+        if private and not api.model_info(repository).private:
+            raise ValueError(
+                "it is there already and public; before trying again make it private, or name another"
+            )
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Export by tlplug")
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    except Exception as error:  # the hub's client, its HTTP client and its transfer each raise their own
+        # That of a large file only names it; why it was refused is the cause.
+        cause = error.__cause__ or error if isinstance(error, RuntimeError) else error
+        reason = str(cause)
+        if isinstance(cause, HfHubHTTPError):
+            answer = cause.response
+            reason = f"{answer.status_code} {answer.reason_phrase}. {cause.server_message or ''}"
+            if answer.status_code in (401, 403, 404):
+                reason += "\nLog in with `hf auth login`, or set HF_TOKEN, to a token that may write there."
+        reason = re.sub(r"Bearer [^'\"]+", "Bearer ...", reason.strip()) or type(cause).__name__
+        again = ["hf", "upload", *(["--private"] if private else []), repository, str(folder)]
         raise UsageError(
-            f"{folder} was exported, but could not be uploaded to {repository}: {reason} "
-            f"Try again with: hf upload {repository} {folder}"
+            f"{folder} was exported, but could not be uploaded to {api.endpoint}/{repository}: {reason}\n"
+            f"Try again with: {shlex.join(again)}"
         ) from error
     return f"{api.endpoint}/{repository}"

@@ -1,14 +1,16 @@
-"""Rows -> the sequences that a decoder learns answers from, or that its answers are measured by."""
+"""Rows -> the sequences that a decoder learns answers from or is measured by -> predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
-from tlplug import BaseInfo, Row, UsageError
+from tlplug import BaseInfo, Row, Rows, UsageError
 from tlplug_plugins.heads.modules.examples import Example, text_examples
 from tlplug_plugins.heads.modules.formats import Format, Text
 from tlplug_plugins.heads.modules.messages import ends_with_answer, message
+from tlplug_plugins.heads.modules.perplexity import Unigram, likelihood_prediction
 from tlplug_plugins.heads.modules.writer import Writer
 
 
@@ -31,6 +33,11 @@ class Answering:
     @cached_property
     def writer(self) -> Writer:
         return Writer(self.base.tokenizer)
+
+    @property
+    def stops(self) -> list[int]:
+        """Tokens that end an answer."""
+        return [self.base.tokenizer.eos_token_id] if isinstance(self.form, Text) else self.writer.stops
 
     def learnt(self, row: Row) -> list[Example]:
         """All that the assistant says is to be predicted; several parts of a long text.
@@ -63,7 +70,25 @@ class Answering:
             return [self._fitted(self.writer.example(messages))]
         return [self._fitted(self.writer.prompt(messages), self._room_to_write())]
 
-    def targets(self, rows: Iterable[Row]) -> list[int]:
+    def prediction(self, row: Row, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What is said of the sequences that `measured` gave: one row for a person."""
+        if "written" in parts[0]:
+            text = self.base.tokenizer.decode(parts[0]["written"], skip_special_tokens=True)
+            return {"id": row["id"], "prediction": text.strip()}
+        if not self.answers:
+            return likelihood_prediction(row["id"], parts)
+        best = min(parts, key=lambda part: part["nll"])
+        told, answer = {"id": row["id"]}, self.form.answer(row)
+        if answer is not None:
+            told = likelihood_prediction(row["id"], [parts[self.answers.index(answer)]])
+        return {**told, "prediction": self.answers[best["part"]]}
+
+    def unigram_predictions(self, train: Rows, rows: Rows) -> list[dict[str, Any]]:
+        """What the rows' own answers are worth to a unigram model of the training answers."""
+        unigram = Unigram(self._targets(train), len(self.base.tokenizer))
+        return [likelihood_prediction(row["id"], [unigram.likelihood(self._targets([row]))]) for row in rows]
+
+    def _targets(self, rows: Iterable[Row]) -> list[int]:
         """The tokens that are to be predicted of these rows' own answers."""
         return [token for row in rows for example in self._own(row) for token in example.targets]
 

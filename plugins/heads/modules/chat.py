@@ -65,6 +65,7 @@ class Chat:
     def _stop(self) -> str:
         behind = self.written(SAMPLE).rpartition(SAMPLE[-1]["content"])[2].lstrip()
         encoded = self.tokenizer(behind, add_special_tokens=False, return_offsets_mapping=True)
-        if not encoded["input_ids"]:
+        ends = [end for start, end in encoded["offset_mapping"] if end > start]
+        if not ends:
             raise UsageError("the tokenizer's chat template puts no token behind what the assistant says")
-        return behind[: encoded["offset_mapping"][0][1]]
+        return behind[: ends[0]]

@@ -28,7 +28,7 @@ class Writer:
         """Tokens that end an answer."""
         found = {self.tokenizer.eos_token_id} - {None}
         if self.chat is not None:
-            found.update(self._ids(self.chat.stop)[:1])
+            found.add(self._ids(self.chat.stop)[-1])
         return sorted(found)
 
     def prompt(self, messages: Messages) -> Example:
