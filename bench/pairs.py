@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.measurements import MEASUREMENTS
+from bench.measurements import MEASUREMENTS, ZERO_SHOT
 from bench.settings import ROOT, changed
 from tlplug.cache import cache_folder
 
@@ -34,13 +34,17 @@ def compare(name: str, seeds: Sequence[int], changes: Words) -> dict[str, Any]:
     Args:
         changes: settings as `name=value`, in place of the measurement's own.
     """
-    measurement = MEASUREMENTS[name]
+    measurement, typed = MEASUREMENTS[name], changed(changes)
     strategies = {}
     for strategy, own in measurement.strategies.items():
-        arms = both_arms(name, strategy, seeds, changes)
-        strategies[strategy] = {"own": own, **arms, "summary": summary(arms, measurement.scores)}
-    settings = vars(measurement.settings) | changed(changes)
-    return {"settings": settings, "strategies": strategies}
+        # Nothing is drawn where nothing is trained.
+        arms = both_arms(name, strategy, seeds[:1] if strategy == ZERO_SHOT else seeds, changes)
+        strategies[strategy] = {
+            "own": {setting: value for setting, value in own.items() if setting not in typed},
+            **arms,
+            "summary": summary(arms, measurement.scores),
+        }
+    return {"settings": vars(measurement.settings) | typed, "strategies": strategies}
 
 
 def both_arms(name: str, strategy: str, seeds: Sequence[int], changes: Words) -> dict[str, list[Figures]]:

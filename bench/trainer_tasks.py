@@ -1,18 +1,20 @@
-"""What the Trainer arm does with the rows of each task, as transformers' own examples do it."""
+"""What the Trainer arm does with the rows of each task, as transformers' own examples do it.
+
+What scores a task is imported where it is used, so that no arm pays for another's.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, ClassVar
 
 import torch
 from peft import TaskType
-from rouge_score.rouge_scorer import RougeScorer
-from sklearn.metrics import accuracy_score, f1_score
-from torchmetrics.functional.text import squad
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
@@ -31,31 +33,28 @@ Features = list[dict[str, Any]]
 Rows = Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
 class Task:
     """Rows of the splits `train` and `test`, as one kind of model reads and answers them."""
 
     auto: ClassVar[Any]
     kind: ClassVar[TaskType]
-
-    def __init__(
-        self,
-        rows: Mapping[str, Rows],
-        tokenizer: PreTrainedTokenizerBase,
-        settings: Settings,
-        head: dict[str, Any],
-    ) -> None:
-        self.rows = rows
-        self.tokenizer = tokenizer
-        self.settings = settings
-        self.head = head
+    rows: Mapping[str, Rows]
+    tokenizer: PreTrainedTokenizerBase
+    settings: Settings
+    head: Mapping[str, Any]
 
     @property
     def collator(self) -> Any:
         """Pads each batch to its longest."""
         return DataCollatorWithPadding(self.tokenizer)
 
-    def load(self, folder: str, **config: Any) -> Any:
-        return self.auto.from_pretrained(folder, dtype=self.settings.dtype, **config)
+    def load(self, folder: str, **values: Any) -> Any:
+        """The base model with these values in its config."""
+        config = AutoConfig.from_pretrained(folder, **values)
+        # What was unpacked from a GGUF file is in float32, but still says that it is quantized: no Trainer takes it.
+        config.__dict__.pop("quantization_config", None)
+        return self.auto.from_pretrained(folder, config=config, dtype=self.settings.dtype)
 
     def features(self) -> Features:
         """Of the training rows, not padded."""
@@ -74,13 +73,15 @@ class Classification(Task):
     def labels(self) -> list[str]:
         return sorted({row["label"] for row in self.rows["train"]})
 
-    def load(self, folder: str, **config: Any) -> Any:
-        return super().load(folder, num_labels=len(self.labels), **config)
+    def load(self, folder: str, **values: Any) -> Any:
+        return super().load(folder, num_labels=len(self.labels), **values)
 
     def features(self) -> Features:
         return self._encoded(self.rows["train"])
 
     def scores(self, trainer: Trainer) -> dict[str, float]:
+        from sklearn.metrics import accuracy_score, f1_score
+
         found = trainer.predict(self._encoded(self.rows["test"]))
         predicted, real = found.predictions.argmax(-1), found.label_ids
         return {
@@ -109,6 +110,8 @@ class QuestionAnswering(Task):
         ]
 
     def scores(self, trainer: Trainer) -> dict[str, float]:
+        from torchmetrics.functional.text import squad
+
         rows, encoded = self.rows["test"], self._windows(self.rows["test"])
         owners = encoded["overflow_to_sample_mapping"]
         starts, ends = trainer.predict([self._inputs(encoded, i) for i in range(len(owners))]).predictions
@@ -148,6 +151,8 @@ class Summarization(Task):
         return [self._learnt(row) for row in self.rows["train"]]
 
     def scores(self, trainer: Trainer) -> dict[str, float]:
+        from rouge_score.rouge_scorer import RougeScorer
+
         rows, size, texts = self.rows["test"], self.settings.batch_size, []
         asked = [self._asked(row["document"]) for row in rows]
         for start in range(0, len(asked), size):
@@ -176,9 +181,7 @@ class Summarization(Task):
 
     def _prompt(self, document: str) -> list[int]:
         said = [{"role": "user", "content": PROMPT.format(document=document)}]
-        return self._ids(
-            self.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
-        )
+        return self._ids(self.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]

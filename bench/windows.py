@@ -30,9 +30,7 @@ def answer_tokens(answers: Mapping[str, Any], context: Context) -> dict[str, int
     return {"start_positions": found[0], "end_positions": found[1]}
 
 
-def spans_of(
-    start: np.ndarray, end: np.ndarray, context: Context
-) -> list[Span]:
+def spans_of(start: np.ndarray, end: np.ndarray, context: Context) -> list[Span]:
     """The likeliest spans of a window."""
     begins, stops = (np.argsort(-logits)[:CANDIDATES].tolist() for logits in (start, end))
     return [

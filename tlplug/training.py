@@ -21,6 +21,7 @@ from tlplug.contracts import (
     Strategy,
     TaskHead,
     TrainerSettings,
+    UsageError,
 )
 from tlplug.cost import CostMeter
 from tlplug.data.module import TransferData
@@ -106,8 +107,31 @@ def load(task: Prepared, strategy: Strategy, device: torch.device) -> nn.Module:
     if options.quantization is not None:
         options = replace(options, device=str(device))
     model = task.head.load_model(task.base, options)
+    new = new_outside_of_head(model, task.head)
     context = AdaptContext(task.head, task.base, task.seed, task.data.train_batches, device)
-    return hold_moving_in_float32(strategy.adapt(model, context))
+    adapted = strategy.adapt(model, context)
+    if random := [name for name, parameter in new.items() if not parameter.requires_grad]:
+        raise UsageError(
+            f"base model {task.base.source}: its files have no {random[0]}"
+            + (f" and {len(random) - 1} more" if len(random) > 1 else "")
+            + ", which would be random and stay so with this strategy. Take a base model that was saved with it, or "
+            "strategy=full"
+        )
+    return hold_moving_in_float32(adapted)
+
+
+def new_outside_of_head(model: nn.Module, head: TaskHead) -> dict[str, nn.Parameter]:
+    """Random parameters that are no part of the head's own modules: those that the base model's files do not have.
+
+    A bias of zeros is not random, and left as it is by a strategy it does no harm.
+    """
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if getattr(parameter, "is_new", False)
+        and not (parameter == parameter.flatten()[0]).all()
+        and not any(name.startswith(f"{module}.") for module in head.output_modules)
+    }
 
 
 def outcome(

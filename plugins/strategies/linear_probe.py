@@ -38,8 +38,7 @@ class LinearProbe(Strategy):
 
         pretrained = cast("PreTrainedModel", model)
         config = pretrained.config
-        trunk = pretrained.base_model.requires_grad_(False)
-        return Probe(trunk, config.get_text_config().hidden_size, config.num_labels)
+        return Probe(trunk(pretrained), config.get_text_config().hidden_size, config.num_labels)
 
     def frozen_prefix(self, model: nn.Module) -> nn.Module:
         return cast("Probe", model).prefix
@@ -76,6 +75,12 @@ class LinearProbe(Strategy):
             )
         weights = load_file(folder / WEIGHTS)
         labels, features = weights["weight"].shape
-        probe = Probe(cast("PreTrainedModel", model).base_model.requires_grad_(False), features, labels)
+        probe = Probe(trunk(cast("PreTrainedModel", model)), features, labels)
         probe.classifier.load_state_dict(weights)
         return probe
+
+
+def trunk(model: PreTrainedModel) -> nn.Module:
+    """What gives the features, frozen: all but the head, and of an encoder-decoder the encoder."""
+    found = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
+    return found.requires_grad_(False)  # type: ignore[no-any-return]

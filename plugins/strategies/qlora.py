@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug import AdaptContext, BaseInfo, LoadOptions, OptimizerSettings, TaskHead
+from tlplug import LoadOptions, OptimizerSettings, TaskHead
 from tlplug_plugins.strategies.lora import Lora
 
 if TYPE_CHECKING:
@@ -54,12 +54,6 @@ class QLora(Lora):
         )
         return LoadOptions(quantization=quantization)
 
-    def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        return super().adapt(one_path(model), context)
-
-    def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
-        return super().load(one_path(model), folder, base)
-
     def save(self, model: nn.Module, folder: Path) -> None:
         """As `lora`, with the quantization in a file of its own.
 
@@ -78,14 +72,3 @@ class QLora(Lora):
         from bitsandbytes.optim import PagedAdamW8bit
 
         return PagedAdamW8bit(groups, lr=settings.learning_rate)  # type: ignore[no-any-return]
-
-
-def one_path(model: nn.Module) -> nn.Module:
-    """Keep bitsandbytes from packing 4-bit weights anew at the first evaluation, on a CPU that has AVX-512 bfloat16.
-
-    Packed weights have no gradient and are not unpacked when training goes on after a validation.
-    """
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
-    return model

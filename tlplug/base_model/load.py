@@ -19,6 +19,8 @@ def has_model(auto: Any, base: BaseInfo) -> bool:
 def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: Any) -> PreTrainedModel:
     """The base model through a transformers Auto class, in training mode, in `base.dtype` where it is not quantized.
 
+    Parameters that the base model's files do not have, such as a new head's, get the attribute `is_new`.
+
     Args:
         auto: the Auto class, which decides the head.
         changes: values for the model's config, such as `num_labels`.
@@ -31,14 +33,18 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
     if options.random_weights:
         model = auto.from_config(config, **common)
     else:
-        model = auto.from_pretrained(
+        model, told = auto.from_pretrained(
             base.path,
             config=config,
             revision=base.revision,
             use_safetensors=True,
+            output_loading_info=True,
             **common,
             **quantized(auto, config, options),
         )
+        for name, parameter in model.named_parameters():
+            parameter.is_new = name in told["missing_keys"]
+    keep_trainable(model)
     make_room_for_tokens(model, len(base.tokenizer))
     if base.gradient_checkpointing:
         model.config.use_cache = False
@@ -64,6 +70,16 @@ def quantized(auto: Any, config: PretrainedConfig, options: LoadOptions) -> dict
     named = quantization.llm_int8_skip_modules or []
     quantization.llm_int8_skip_modules = list(dict.fromkeys([*named, *usual]))
     return {"quantization_config": quantization, "device_map": {"": options.device or "cpu"}}
+
+
+def keep_trainable(model: PreTrainedModel) -> None:
+    """Keep bitsandbytes from packing 4-bit weights anew at the first evaluation, on a CPU that has AVX-512 bfloat16.
+
+    Packed weights pass no gradient on, and are not unpacked when training goes on after a validation.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def make_room_for_tokens(model: PreTrainedModel, tokens: int) -> None:

@@ -10,13 +10,17 @@ def percent_of(part: float, whole: float) -> str:
 
 
 def figure(score: float, scale: int) -> str:
-    """A score times its scale with one decimal: a share as percent, a perplexity as it is."""
-    return f"{scale * score:,.1f}"
+    """A score times its scale: a share as percent, a perplexity as it is; one decimal below 1000."""
+    return f"{scale * score:,.{digits(scale * score)}f}"
 
 
 def signed(difference: float, scale: int) -> str:
     """The same of a difference: `+4.0`."""
-    return f"{scale * difference:+,.1f}"
+    return f"{scale * difference:+,.{digits(scale * difference)}f}"
+
+
+def digits(value: float) -> int:
+    return 0 if abs(value) >= 1000 else 1
 
 
 def interval(low: float, high: float, scale: int) -> str:

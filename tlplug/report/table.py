@@ -51,7 +51,7 @@ def spent(cost: dict[str, float] | None) -> tuple[str, str, str]:
     if cost is None:
         return "", "", ""
     if not cost["trainable_parameters"]:
-        return "nothing", "", ""
+        return "0%", "", ""
     share = percent_of(cost["trainable_parameters"], cost["total_parameters"])
     return share, f"{cost['peak_memory_mb']:,.0f}", f"{cost['seconds']:.1f}"
 
