@@ -23,7 +23,7 @@ from tlplug.data.check import check_rows
 from tlplug.data.features import encode
 from tlplug.data.module import TransferData
 from tlplug.data.source import read_splits
-from tlplug.inference.adapted import base_of
+from tlplug.inference.open_run import base_of
 from tlplug.processes import rank
 from tlplug.report import make_result, show_result
 from tlplug.report.figures import percent_of

@@ -65,7 +65,9 @@ def adapt(
     """
     seed_everything(task.seed, workers=True, verbose=False)
     meter = CostMeter()
-    trainer = build_trainer(task.trainer, loggers, [meter, *callbacks, *strategy.callbacks()], task.base.dtype)
+    trainer = build_trainer(
+        task.trainer, loggers, [meter, *callbacks, *strategy.callbacks()], task.base.dtype
+    )
     model = load(task, strategy, trainer.strategy.root_device)
     steps = total_steps(task.trainer, task.data.steps_per_epoch(trainer.world_size))
     settled = optimizer.over(strategy.optimizer_defaults)

@@ -18,7 +18,9 @@ class ZeroShot(Strategy):
     """
 
     contract = 1
-    optimizer_defaults = OptimizerSettings(learning_rate=0.0, weight_decay=0.0, schedule="constant", warmup=0.0)
+    optimizer_defaults = OptimizerSettings(
+        learning_rate=0.0, weight_decay=0.0, schedule="constant", warmup=0.0
+    )
     capabilities = Capabilities(trains=False)
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:

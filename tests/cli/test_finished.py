@@ -53,7 +53,9 @@ def test_a_new_process_predicts_what_the_run_predicted(runs, strategy):
 
 
 def test_three_lines_of_python(runs):
-    predictions = tlplug.load(runs / "lora").predict(["warm bright joyful witty", {"text": "leaden grim stale flat"}])
+    predictions = tlplug.load(runs / "lora").predict(
+        ["warm bright joyful witty", {"text": "leaden grim stale flat"}]
+    )
     assert [p["prediction"] for p in predictions] == ["positive", "negative"]
     assert [p["id"] for p in predictions] == [0, 1]
 
@@ -91,7 +93,9 @@ def test_evaluating_the_run_s_own_test_split_gives_the_run_s_scores(runs, capsys
 
 def test_evaluating_other_data(runs, tmp_path):
     path = tmp_path / "other.csv"
-    path.write_text("text,label\nwarm and bright,positive\na grim and stale film,negative\nlimp scene,positive\n")
+    path.write_text(
+        "text,label\nwarm and bright,positive\na grim and stale film,negative\nlimp scene,positive\n"
+    )
     words = ["data.columns.text=text", "data.columns.label=label", "--output", str(tmp_path / "out")]
     assert main(["evaluate", str(runs / "lora"), f"data.path={path}", *words]) == 0
     figures = json.loads((tmp_path / "out" / "scores.json").read_text())
@@ -116,7 +120,7 @@ def test_evaluating_other_data(runs, tmp_path):
         (["export", "{runs}/lora", "{runs}/full"], "something lies there already"),
         (["export", "{runs}/lora", "{runs}/new", "--dtype", "float16"], "--dtype goes with --merge"),
         (["export", "{runs}/lora", "{runs}/new", "--merge", "--dtype", "int8"], "one of float32, bfloat16"),
-        (["export", "{runs}/linear_probe", "{runs}/new", "--merge"], "nothing to merge; export without"),
+        (["export", "{runs}/linear_probe", "{runs}/new", "--merge"], "so there is nothing to merge in"),
     ],
 )
 def test_wrong_words_get_one_clear_error(runs, rows_folder, words, says, capsys):
@@ -211,7 +215,9 @@ print(json.dumps([labels[int(i)] for i in logits.argmax(-1)]))
         ("full", ["--merge", "--dtype", "bfloat16"], "transformers"),
     ],
 )
-def test_plain_transformers_and_peft_load_an_export(runs, tmp_path, tiny_folder, strategy, words, kind, capsys):
+def test_plain_transformers_and_peft_load_an_export(
+    runs, tmp_path, tiny_folder, strategy, words, kind, capsys
+):
     out = tmp_path / "out"
     assert main(["export", str(runs / strategy), str(out), *words]) == 0
     shown, rows = capsys.readouterr().out, stored(runs / strategy)
@@ -222,7 +228,9 @@ def test_plain_transformers_and_peft_load_an_export(runs, tmp_path, tiny_folder,
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [row["prediction"] for row in rows]
-    assert {"README.md", "tokenizer.json", "config.json", "head.json"} <= {path.name for path in out.iterdir()}
+    assert {"README.md", "tokenizer.json", "config.json", "head.json"} <= {
+        path.name for path in out.iterdir()
+    }
 
 
 def test_a_merged_model_is_in_the_format_asked_for(runs, tmp_path):
@@ -240,7 +248,10 @@ def test_the_model_card_tells_what_was_done(runs, tmp_path):
     card, result = (tmp_path / "out" / "README.md").read_text(), result_of(runs / "lora")
     assert card.startswith("---\nlibrary_name: peft\n") and "## Licence" in card
     assert f"{result['scores']['accuracy']:.4f}" in card and result["verdict"]["text"] in card
-    assert "BertForSequenceClassification.from_pretrained" in card and 'PeftModel.from_pretrained(base, "THIS")' in card
+    assert (
+        "BertForSequenceClassification.from_pretrained" in card
+        and 'PeftModel.from_pretrained(base, "THIS")' in card
+    )
     assert result["base_model"] in card and f"{result['cost']['trainable_parameters']:,}" in card
 
 

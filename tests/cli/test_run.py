@@ -13,6 +13,7 @@ from tests.cli.runs import command_line, main, result_of, run_in_process, tiny_w
 
 RESULT = {
     *("version", "task", "strategy", "strategy_config", "head", "base_model", "seed", "primary", "test_rows"),
+    *("higher_is_better", "scale"),
     *(
         "scores",
         "baselines",
@@ -44,7 +45,8 @@ def test_the_run_directory_holds_what_is_promised(tiny_run):
     folder, _ = tiny_run
     found = {path.relative_to(folder).parts[0] for path in folder.rglob("*")}
     assert found == {
-        *("config.yaml", "adapter", "evidence", "predictions.jsonl", "result.json", "metrics.csv", "log.txt")
+        *("config.yaml", "adapter", "evidence", "predictions.jsonl", "result.json", "metrics.csv", "log.txt"),
+        "head.json",
     }
     assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= {
         path.name for path in (folder / "adapter").iterdir()

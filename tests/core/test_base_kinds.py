@@ -31,7 +31,9 @@ def saved(name, folder, tokenizer=None, auto="AutoModel", **changes):
     if tokenizer is None:
         tokenizer = word_piece_tokenizer() if name == "bert" else byte_tokenizer(FRAMES[name])
     torch.manual_seed(0)
-    auto.from_config(CONFIGS[name](changes.pop("vocabulary", len(tokenizer)), **changes)).save_pretrained(folder)
+    auto.from_config(CONFIGS[name](changes.pop("vocabulary", len(tokenizer)), **changes)).save_pretrained(
+        folder
+    )
     tokenizer.save_pretrained(folder)
     return ModelSettings(source=str(folder))
 
@@ -90,7 +92,11 @@ def test_a_tokenizer_with_nothing_to_pad_with_is_an_error(tmp_path):
     for file in ("tokenizer_config.json", "special_tokens_map.json"):
         if (path := tmp_path / file).is_file():
             known = json.loads(path.read_text())
-            path.write_text(json.dumps({k: v for k, v in known.items() if k not in ("pad_token", "eos_token", "unk_token")}))
+            path.write_text(
+                json.dumps(
+                    {k: v for k, v in known.items() if k not in ("pad_token", "eos_token", "unk_token")}
+                )
+            )
     with pytest.raises(UsageError, match="no pad, end or unknown token to pad with"):
         find_base(settings)
 
@@ -186,8 +192,18 @@ def test_a_head_of_the_base_model_that_is_not_in_its_files_does_not_stay_random(
     for split in ("train", "validation", "test"):
         (tmp_path / f"{split}.txt").write_text("a warm film\na flat plot\n")
     words = [
-        *(f"strategy={strategy}", "task=domain_pretraining", "model=custom", f"model.source={tmp_path / 'base'}"),
-        *("data=files", f"data.path={tmp_path}", "data.splits.validation=validation", "data.splits.test=test"),
+        *(
+            f"strategy={strategy}",
+            "task=domain_pretraining",
+            "model=custom",
+            f"model.source={tmp_path / 'base'}",
+        ),
+        *(
+            "data=files",
+            f"data.path={tmp_path}",
+            "data.splits.validation=validation",
+            "data.splits.test=test",
+        ),
         *("trainer.accelerator=cpu", "transfer.baselines=[]", "logger=[]", f"run_dir={tmp_path / 'run'}"),
     ]
     with Composer() as composer:

@@ -110,7 +110,9 @@ def test_features_of_no_json_type_are_said(head, tiny_base):
 def test_the_first_rows_take_all_their_windows(tiny_base):
     class Windows(Classification):
         def encode(self, rows, base, training):
-            return [{"id": r["id"], "part": p, "input_ids": [p] * 3} for r in rows for p in range(r["id"] + 1)]
+            return [
+                {"id": r["id"], "part": p, "input_ids": [p] * 3} for r in rows for p in range(r["id"] + 1)
+            ]
 
     found = encode(Windows().with_labels(["a"]), make_rows(5), tiny_base, False)
     assert [(f["id"], f["part"]) for f in found.of_rows(2)] == [(0, 0), (1, 0), (1, 1)]

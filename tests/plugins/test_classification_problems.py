@@ -47,7 +47,7 @@ def test_several_labels_agree_with_scikit_learn(threshold):
     scores = found.scores(predictions, rows)
     assert scores["micro_f1"] == pytest.approx(sk.f1_score(target, chosen, average="micro"), abs=1e-6)
     assert scores["macro_f1"] == pytest.approx(
-        np.mean(sk.f1_score(target[:, :3], chosen[:, :3], average=None).tolist() + [0.0]), abs=1e-6
+        np.mean([*sk.f1_score(target[:, :3], chosen[:, :3], average=None).tolist(), 0.0]), abs=1e-6
     )
     precision = sk.average_precision_score(target[:, :3], probabilities[:, :3], average="macro")
     assert scores["mean_average_precision"] == pytest.approx(precision, abs=1e-6)
@@ -96,7 +96,9 @@ def test_a_number_s_scores_agree_with_scipy(pairs):
 def test_large_means_do_not_hide_a_correlation():
     number = head(["value"], problem_type="regression")
     rows = [{"id": i, "text": "x", "label": 1e9 + i % 3} for i in range(30)]
-    assert number.scores(decoded(number, [2.0 * (i % 3) for i in range(30)]), rows)["pearson"] == pytest.approx(1.0)
+    assert number.scores(decoded(number, [2.0 * (i % 3) for i in range(30)]), rows)[
+        "pearson"
+    ] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

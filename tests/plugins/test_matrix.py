@@ -33,14 +33,19 @@ ZERO = "modules that have to be trained"
 def refusal(head, strategy, kind):
     if strategy == "linear_probe" and head != "classification":
         return PROBE
-    if strategy == "zero_shot" and (head not in GENERATES or (head, kind) == ("language_modeling", "encoder")):
+    if strategy == "zero_shot" and (
+        head not in GENERATES or (head, kind) == ("language_modeling", "encoder")
+    ):
         return ZERO
     return REFUSED.get((head, kind))
 
 
 def tagged(row):
     words = row["text"].split()
-    return {"tokens": words, "tags": ["B-GOOD" if w in POSITIVE else "B-BAD" if w in NEGATIVE else "O" for w in words]}
+    return {
+        "tokens": words,
+        "tags": ["B-GOOD" if w in POSITIVE else "B-BAD" if w in NEGATIVE else "O" for w in words],
+    }
 
 
 def asked(row):
@@ -83,7 +88,13 @@ class Cell:
         settled = "masked" if self.kind == "encoder" else "causal"
         objective = [f"head.objective={settled}"] if self.head == "language_modeling" else []
         return [
-            *(f"strategy={self.strategy}", "task=sentiment", f"head={self.head}", "model=custom", "data=files"),
+            *(
+                f"strategy={self.strategy}",
+                "task=sentiment",
+                f"head={self.head}",
+                "model=custom",
+                "data=files",
+            ),
             *(f"model.source={root / self.kind}", f"data.path={root / self.head}", "data.max_length=128"),
             *("data.splits.validation=validation", "data.splits.test=test", "data.batch_size=4"),
             *("trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.devices=1", "logger=[]"),
@@ -118,7 +129,9 @@ def job_of(cell, root, **more):
     from tlplug.config import Composer, build
 
     with Composer() as composer:
-        return build(composer.compose([*cell.words(root), *(f"{key}={value}" for key, value in more.items())]))
+        return build(
+            composer.compose([*cell.words(root), *(f"{key}={value}" for key, value in more.items())])
+        )
 
 
 PREDICT = """

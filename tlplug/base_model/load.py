@@ -50,7 +50,7 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
         model.config.use_cache = False
         model.gradient_checkpointing_enable({"use_reentrant": False})
     # from_pretrained leaves eval mode on, and Lightning keeps it: dropout would silently be off.
-    return model.train()  # type: ignore[no-any-return]
+    return model.train()
 
 
 def quantized(auto: Any, config: PretrainedConfig, options: LoadOptions) -> dict[str, Any]:

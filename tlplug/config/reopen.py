@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from tlplug.config.build import instance, plain, settings
 from tlplug.config.compose import key_paths, parse
@@ -78,7 +78,7 @@ def read(folder: Path) -> DictConfig:
             OmegaConf.select(found, key) for key in ("task", "strategy.preset", "strategy.name", "head.name")
         ):
             raise UsageError(f"{path} does not say the task, the strategy or the head")
-    except (OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError, ValueError) as error:
         raise UsageError(f"{path} is not a run's config: {str(error).splitlines()[0]}") from error
     return found  # type: ignore[return-value]
 
@@ -102,6 +102,6 @@ def _plugin(kind: str, node: DictConfig, trust: bool) -> Any:
     if "." in node.name and not trust:
         raise UsageError(
             f"this run's {kind} is the class {node.name}, by its dotted path. Loading it runs whatever code is "
-            "found under that name: say --trust if you know where the run is from"
+            "found under that name. If you know where the run is from: --trust with evaluate, predict or export"
         )
     return instance(Registry().find(kind, node.name), node)

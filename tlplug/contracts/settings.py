@@ -36,7 +36,7 @@ class ModelSettings:
 
 @dataclass
 class SplitSettings:
-    """`data.splits.*`: a split's name, a file, or a fraction of the training split."""
+    """`data.splits.*`: a split's name, a file, a pattern of files, or a fraction of the training split."""
 
     train: Any = "train"
     validation: Any = "validation"
@@ -57,7 +57,7 @@ class DataSettings:
     """`data.*`: the rows of a task and how they become batches."""
 
     path: str = MISSING
-    """Hub data set id, a file, a folder of split files, or `pkg://package/folder`."""
+    """Hub data set id, a file, a pattern of files, a folder of split files, or `pkg://package/folder`."""
     subset: Optional[str] = None
     """Name of a hub data set's configuration."""
     revision: Optional[str] = None
@@ -105,7 +105,7 @@ class TrainerSettings:
     devices: Any = "auto"
     num_nodes: int = 1
     precision: str = "auto"
-    """`auto` is ours: bf16-mixed on a GPU that has bfloat16, else 32-true."""
+    """`auto` is ours: bf16-mixed on a GPU that has bfloat16 and over weights in 16 bits, else 32-true."""
     max_epochs: int = 3
     min_epochs: Optional[int] = None
     max_steps: int = -1

@@ -30,9 +30,8 @@ def front_matter(adapted: Adapted, out: Path) -> str:
     """Hub metadata; a base model that is no hub id is not named as one."""
     library = "peft" if (out / ADAPTER).is_file() else "transformers"
     lines = [f"library_name: {library}", "tags: [tlplug, transfer-learning]"]
-    source = adapted.run.model.source
-    if "://" not in source and source.count("/") == 1 and not source.startswith((".", "/", "~")):
-        lines.append(f"base_model: {source}")
+    if on_hub(adapted):
+        lines.append(f"base_model: {adapted.base.source}")
     if adapted.run.model.license:
         lines.append(f"license: {adapted.run.model.license.lower()}")
     return "\n".join(["---", *lines, "---"])
@@ -75,7 +74,7 @@ def how_to_load(adapted: Adapted, out: Path) -> str:
             f"from transformers import AutoConfig, AutoTokenizer, {model}",
             "",
             'config = AutoConfig.from_pretrained("THIS")',
-            f'base = {model}.from_pretrained("{adapted.base.source}", config=config)',
+            f'base = {model}.from_pretrained("{adapted.base.source if on_hub(adapted) else "BASE"}", config=config)',
             'model = PeftModel.from_pretrained(base, "THIS")',
         ]
     elif (out / "config.json").is_file():
@@ -87,7 +86,16 @@ def how_to_load(adapted: Adapted, out: Path) -> str:
     else:
         return f"What was trained goes over `{adapted.base.source}`; its files say what they hold."
     lines.append('tokenizer = AutoTokenizer.from_pretrained("THIS")')
-    return "```python\n" + "\n".join(lines) + "\n```"
+    code = "```python\n" + "\n".join(lines) + "\n```"
+    if '"BASE"' not in code:
+        return code
+    return f"{code}\n\n`BASE` is a folder with the base model `{adapted.base.source}`, which is on no hub by that name."
+
+
+def on_hub(adapted: Adapted) -> bool:
+    """Whether the base model's name is one that the hub knows: no folder, file, package or merged run."""
+    settings = adapted.run.model
+    return settings.adapter is None and not Path(adapted.base.path).exists()
 
 
 def transformers_class(model: nn.Module) -> str:

@@ -8,14 +8,15 @@ import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from tlplug.base_model.find import DTYPES
 from tlplug.cache import write_whole
-from tlplug.contracts import LoadOptions, UsageError
-from tlplug.inference.adapted import Adapted, load_model
+from tlplug.contracts import UsageError
+from tlplug.inference.adapted import Adapted
 from tlplug.inference.card import model_card
 from tlplug.inference.evaluate import predict_all, stored_rows
+from tlplug.inference.open_run import merged_model
 from tlplug.run_directory import HEAD, RESULT
 
 if TYPE_CHECKING:
@@ -55,20 +56,12 @@ def save_as_it_is(adapted: Adapted, out: Path) -> dict[str, Any]:
 
 
 def save_merged(adapted: Adapted, out: Path, dtype: str | None) -> dict[str, Any]:
-    """Merge in float32 into the unquantized base model, round once, and see what that did to the predictions."""
+    """Merge, round once, and see what that did to the predictions."""
     import torch
 
     quantized = adapted.run.strategy.load_options(adapted.head).quantization is not None
     dtype = dtype or ("bfloat16" if quantized else adapted.base.dtype)
-    base = replace(adapted.base, dtype="float32", gradient_checkpointing=False)
-    model = load_model(adapted.run, adapted.head, base, LoadOptions(), torch.device("cpu"))
-    merged = adapted.run.strategy.merge(model)
-    if not hasattr(merged, "save_pretrained"):
-        raise UsageError(
-            f"strategy {adapted.run.strategy_name!r} makes a model that is not one of transformers' own, "
-            "so there is nothing to merge; export without --merge"
-        )
-    merged = cast("PreTrainedModel", merged).to(getattr(torch, dtype))
+    merged = merged_model(adapted.run, adapted.head, adapted.base).to(getattr(torch, dtype))
     merged.save_pretrained(out)
     adapted.base.tokenizer.save_pretrained(out)
     return measured_drift(adapted, merged, dtype)
