@@ -23,11 +23,11 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from tlplug.contracts import BaseInfo
+from tlplug.contracts import BaseInfo, Rows, TaskHead
 from tlplug.cost import count
 from tlplug.report.figures import percent_of
 
-EXAMPLES = 3
+EXAMPLES, SHORT = 3, 30
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +64,17 @@ def facts(console: Console, rows: Mapping[str, str]) -> None:
     console.print(table)
 
 
-def examples(console: Console, base: BaseInfo, features: Sequence[Mapping[str, Any]]) -> None:
-    """The first training examples as the model sees them: special tokens, cuts and all."""
+def examples(
+    console: Console, head: TaskHead, base: BaseInfo, features: Sequence[Mapping[str, Any]], rows: Rows
+) -> None:
+    """The first training examples as the model sees them: special tokens, cuts and all; and their short targets."""
     console.print("As the model sees them:", style="bold")
+    by_id = {row["id"]: row for row in rows[:EXAMPLES]}
     for feature in features[:EXAMPLES]:
-        tokens = feature["input_ids"]
-        text = f"{len(tokens)} tokens: {base.tokenizer.decode(tokens)!r}"
+        row, tokens = by_id.get(feature["id"], {}), feature["input_ids"]
+        targets = [f"{name}={row[name]}" for name in head.targets if name in row]
+        told = [target for target in targets if len(target) <= SHORT] + [f"{len(tokens)} tokens"]
+        text = f"{', '.join(told)}: {base.tokenizer.decode(tokens)!r}"
         console.print(f"  {text}", markup=False, highlight=False, overflow="ellipsis", no_wrap=True)
 
 

@@ -98,7 +98,7 @@ def preflight(job: Job, task: Prepared, console: Console) -> None:
             "Baselines": ", ".join(job.baselines) or "none",
         },
     )
-    screen.examples(console, task.base, task.data.features["train"])
+    screen.examples(console, task.head, task.base, task.data.features["train"], task.rows["train"])
 
 
 def train(job: Job, task: Prepared, folder: Path, console: Console) -> tuple[nn.Module, Outcome]:
@@ -169,5 +169,6 @@ def where(console: Console, folder: Path, saved: str) -> None:
             "Result": str(folder / "result.json"),
             "Trained": f"{folder / saved}/",
             "Predictions": str(folder / "predictions.jsonl"),
+            "Use it": f"python -m tlplug predict {folder} --input FILE",
         },
     )
