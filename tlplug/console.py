@@ -79,14 +79,14 @@ def examples(
 
 
 @contextmanager
-def encoding(console: Console, rows: int) -> Iterator[Callable[[int], None]]:
-    """Progress of encoding so many rows: a bar on a terminal, nothing elsewhere."""
+def counting(console: Console, what: str, rows: int) -> Iterator[Callable[[int], None]]:
+    """Progress of what is done to so many rows: a bar on a terminal, nothing elsewhere."""
     if not console.is_terminal:
         yield lambda count: None
         return
-    columns = (TextColumn("encoding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        shown = bar.add_task("encoding", total=rows)
+        shown = bar.add_task(what, total=rows)
         yield lambda count: bar.advance(shown, count)
 
 

@@ -51,18 +51,22 @@ def evaluate(words: Sequence[str]) -> int:
     from rich.console import Console
 
     from tlplug import run_directory
-    from tlplug.console import quiet_libraries
+    from tlplug.console import counting, quiet_libraries
     from tlplug.inference import load
     from tlplug.inference.evaluate import evaluate as score
-    from tlplug.inference.evaluate import write
+    from tlplug.inference.evaluate import rows_of, write
     from tlplug.report.table import show_scores
 
     folder = given.output or given.run / "evaluations" / run_directory.stamp()
     folder = run_directory.choose(str(folder))
+    console = Console()
     with quiet_libraries():
-        figures, rows = score(load(given.run, given.data, given.trust), given.data)
-    write(folder, figures, rows)
-    show_scores(Console(), figures, folder)
+        adapted = load(given.run, given.data, given.trust)
+        rows = rows_of(adapted, given.data)
+        with counting(console, "predicting", len(rows)) as progress:
+            figures, predicted = score(adapted, rows, progress)
+    write(folder, figures, predicted)
+    show_scores(console, figures, folder)
     return 0
 
 

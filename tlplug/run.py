@@ -74,7 +74,7 @@ def prepare(job: Job, console: Console) -> Prepared:
     base = base_of(job.model, job.data.max_length)
     if reason := head.unfit(base):
         raise UsageError(f"head {job.head_name!r} does not work on {base.source}: {reason}")
-    with screen.encoding(console, sum(map(len, splits.values()))) as progress:
+    with screen.counting(console, "encoding", sum(map(len, splits.values()))) as progress:
         features = {
             name: encode(head, split, base, name == "train", progress) for name, split in splits.items()
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -19,26 +19,26 @@ from tlplug.inference.adapted import BATCH_SIZE, CHUNK, Adapted
 TEST = "test"
 
 
-def evaluate(adapted: Adapted, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Score the run's model on a split.
+Progress = Callable[[int], None]
+
+
+def evaluate(
+    adapted: Adapted, rows: Split, progress: Progress = lambda count: None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Score the run's model on rows that `rows_of` gave.
 
     Args:
-        overrides: those that the run was opened with; a `data.path` among them names other data.
+        progress: told how many rows have been predicted since it was last told.
 
     Returns:
         The figures (`scores`, `primary`, its 95% interval `low` and `high` by the bootstrap over rows, `rows`, `data`)
         and the rows with their predictions.
-
-    Raises:
-        UsageError: the data is not usable.
     """
-    settings = other_data(adapted.run.data, overrides)
-    rows = test_rows(adapted, settings)
-    predictions = predict_all(adapted, rows)
+    predictions = predict_all(adapted, rows, progress)
     head = adapted.head
     interval = compare_paired(head.example_scores(predictions, rows), [0.0] * len(rows))
     figures = {
-        "data": settings.path,
+        "data": rows.title,
         "rows": len(rows),
         "primary": head.primary,
         "scale": head.scale,
@@ -71,18 +71,27 @@ def only_split(settings: DataSettings) -> str:
     return next(iter(tables))
 
 
-def test_rows(adapted: Adapted, settings: DataSettings) -> Split:
-    head = adapted.head
+def rows_of(adapted: Adapted, overrides: Sequence[str] = ()) -> Split:
+    """The rows to evaluate: the run's own test split, or other data.
+
+    Args:
+        overrides: those that the run was opened with; a `data.path` among them names other data.
+
+    Raises:
+        UsageError: the data is not usable.
+    """
+    head, settings = adapted.head, other_data(adapted.run.data, overrides)
     split = read_splits(settings, head.columns, head.optional_columns)[TEST]
     check_rows({TEST: split}, head)
     return split
 
 
-def predict_all(adapted: Adapted, rows: Rows) -> list[Prediction]:
+def predict_all(adapted: Adapted, rows: Rows, progress: Progress = lambda count: None) -> list[Prediction]:
     """Predictions of all rows, some batches at a time."""
     remaining, predictions = iter(rows), []
     while chunk := list(islice(remaining, BATCH_SIZE * CHUNK)):
         predictions += adapted.of_rows(chunk)
+        progress(len(chunk))
     return predictions
 
 
