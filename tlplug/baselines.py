@@ -13,7 +13,7 @@ from lightning.pytorch import Callback
 from tlplug import cache
 from tlplug.contracts import CONTRACT, OptimizerSettings, Outcome, Strategy
 from tlplug.precision import best_precision
-from tlplug.processes import from_first, rank
+from tlplug.processes import from_first, rank, world_size
 from tlplug.training import Prepared, adapt, outcome
 
 KIND = "baselines"
@@ -65,5 +65,6 @@ class Baselines:
             "data": task.data.digest(),
             "trainer": [asdict(task.trainer), best_precision(task.trainer.accelerator, task.base.dtype)],
             "seed": task.seed,
+            "processes": world_size(),
             "libraries": {name: version(name) for name in LIBRARIES},
         }

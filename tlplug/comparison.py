@@ -120,6 +120,8 @@ def wording(label: str, against: str, head: TaskHead, gain: float, low: float, h
     """The verdict for a person; a gain is an improvement, whichever direction of the score that is."""
     up, down = ("above", "below") if head.higher_is_better else ("below", "above")
     primary, scale = head.primary, head.scale
+    if against != SCRATCH:
+        return compared_with(label, against, head, gain, low, high)
     what = {
         "positive": "Positive transfer: what the base model knew helped. "
         f"{primary} is {points(gain, scale)} {up} {{}}",
@@ -129,13 +131,17 @@ def wording(label: str, against: str, head: TaskHead, gain: float, low: float, h
         f"at a gain of {points(gain, scale)}",
     }[label]
     interval = f" (95% interval {scale * low:+.1f} to {scale * high:+.1f})."
-    named = "training from scratch" if against == SCRATCH else f"{against}, the best baseline that was run"
-    note = (
-        ""
-        if against == SCRATCH
-        else " Training from scratch was not run, and that alone would show negative transfer."
+    return what.format("training from scratch") + interval
+
+
+def compared_with(label: str, against: str, head: TaskHead, gain: float, low: float, high: float) -> str:
+    """Words for another baseline than scratch, against which nothing can be said of transfer."""
+    told = {"positive": "Better than", "negative": "Worse than", "inconclusive": "Not to be told from"}[label]
+    return (
+        f"{told} {against}, the best baseline that was run: {head.primary} has a gain of "
+        f"{points(gain, head.scale)} (95% interval {head.scale * low:+.1f} to {head.scale * high:+.1f}). Whether "
+        "knowledge transferred would take training from scratch (transfer.baselines=[...,scratch])."
     )
-    return what.format(named) + interval + note
 
 
 def points(gain: float, scale: int) -> str:

@@ -164,9 +164,11 @@ class Bar(Callback):
         )
 
     def _sample(self, pl_module: Any) -> str | None:
-        """The prediction for the first validation row, as the head shows it."""
-        predictions = pl_module.predictions.get("validation")
-        return pl_module.head.sample(predictions[0], pl_module.rows["validation"][0]) if predictions else None
+        """The first prediction of the validation, as the head shows it."""
+        for prediction in pl_module.predictions.get("validation", [])[:1]:
+            row = next(row for row in pl_module.rows["validation"] if row["id"] == prediction["id"])
+            return cast("str | None", pl_module.head.sample(prediction, row))
+        return None
 
     def _epoch(self, trainer: Trainer) -> str:
         return f"{trainer.current_epoch + 1}/{trainer.max_epochs}"

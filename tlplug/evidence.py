@@ -19,17 +19,19 @@ INDEX, ARRAYS = "index.json", "arrays.safetensors"
 log = logging.getLogger(__name__)
 
 
-def collect(run: Outcome, baselines: Mapping[str, Outcome]) -> dict[str, Any]:
+def collect(run: Outcome, baselines: Mapping[str, Outcome], higher_is_better: bool = True) -> dict[str, Any]:
     """Evidence by name.
 
     `example_scores/after` and `example_scores/baseline/<name>`: float64 [n], one a test example, by `ids` [n];
-    `predictions/after`, `predictions/baseline/<name>`: what the head decoded; `cost`: the cost record.
+    `predictions/after`, `predictions/baseline/<name>`: what the head decoded; `cost`: the cost record;
+    `higher_is_better`: the direction of the primary score.
     """
     evidence: dict[str, Any] = {
         "ids": np.array([prediction["id"] for prediction in run.predictions], np.int64),
         "example_scores/after": np.array(run.example_scores, np.float64),
         "predictions/after": run.predictions,
         "cost": run.cost,
+        "higher_is_better": higher_is_better,
     }
     for name, outcome in baselines.items():
         evidence[f"example_scores/baseline/{name}"] = np.array(outcome.example_scores, np.float64)

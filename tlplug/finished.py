@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
         if strange := [flag for flag in flags if flag not in known]:
             near = difflib.get_close_matches(strange[0], known, n=1)
             self.error(f"there is no flag {strange[0]}." + (f" Did you mean {near[0]}?" if near else ""))
-        return self.parse_args(words)
+        return self.parse_intermixed_args(words)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog.split()[-1]}: {message}\n\n{self.format_usage().strip()}")
@@ -58,7 +58,7 @@ def evaluate(words: Sequence[str]) -> int:
     from tlplug.report.table import show_scores
 
     folder = given.output or given.run / "evaluations" / run_directory.stamp()
-    folder = run_directory.choose(str(folder))
+    run_directory.expect_empty(folder, f"--output {folder}")
     console = Console()
     with quiet_libraries():
         adapted = load(given.run, given.data, given.trust)
@@ -149,10 +149,11 @@ def export(words: Sequence[str]) -> int:
 
     from tlplug.console import quiet_libraries
     from tlplug.inference import load
+    from tlplug.inference.export import check, push
     from tlplug.inference.export import export as write
-    from tlplug.inference.export import push
     from tlplug.report.table import show_export
 
+    check(given.out, given.merge, given.dtype)
     with quiet_libraries():
         drift = write(load(given.run, trust=given.trust), given.out, given.merge, given.dtype)
     show_export(Console(), given.out, drift)

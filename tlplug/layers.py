@@ -11,8 +11,27 @@ if TYPE_CHECKING:
 
 
 def present_output_modules(model: nn.Module, names: Sequence[str]) -> list[str]:
-    """Those of a head's `output_modules` that this architecture has."""
-    return [name for name, _ in model.named_modules() if name in names]
+    """What has to be trained whole: a head's `output_modules` that this architecture has, and what is as new as they.
+
+    A base model that was saved without its pooler, say, gets a random one.
+    """
+    found = [name for name, _ in model.named_modules() if name in names]
+    new = [name.rpartition(".")[0] for name in new_parameters(model) if not within(name, found)]
+    return list(dict.fromkeys([*found, *new]))
+
+
+def new_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Random parameters, which the base model's files do not have; a bias of zeros is not random."""
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if getattr(parameter, "is_new", False) and not (parameter == parameter.flatten()[0]).all()
+    }
+
+
+def within(name: str, modules: Sequence[str]) -> bool:
+    """Whether a module or parameter is one of the modules or lies in one."""
+    return any(f"{name}.".startswith(f"{module}.") for module in modules)
 
 
 def trunk_linear_names(model: PreTrainedModel, output_modules: Sequence[str]) -> list[str]:
@@ -29,5 +48,5 @@ def trunk_linear_names(model: PreTrainedModel, output_modules: Sequence[str]) ->
         for name, module in model.named_modules()
         if isinstance(module, (nn.Linear, Conv1D))
         and module is not output_embedding
-        and not any(f"{name}.".startswith(f"{output}.") for output in output_modules)
+        and not within(name, output_modules)
     ]

@@ -48,8 +48,8 @@ def run(job: Job, console: Console) -> dict[str, Any]:
         with run_directory.logged(folder / "log.txt"):
             write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
             model, outcome = train(job, task, folder, console)
-            baselines = compare_with(job, task, console)
             save(job, task, model, folder)
+            baselines = compare_with(job, task, console)
             result = judge_run(job, task, outcome, baselines, folder)
     show_result(console, result)
     where(console, folder, job.strategy.saves)
@@ -132,7 +132,7 @@ def judge_run(
     job: Job, task: Prepared, outcome: Outcome, baselines: dict[str, Outcome], folder: Path
 ) -> dict[str, Any]:
     """Evidence, metrics, verdict; all of it written."""
-    collected = evidence.collect(outcome, baselines)
+    collected = evidence.collect(outcome, baselines, task.head.higher_is_better)
     evidence.write(collected, folder / "evidence")
     comparisons = {
         name: compare_paired(outcome.example_scores, other.example_scores)

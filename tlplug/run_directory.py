@@ -28,9 +28,14 @@ def choose(run_dir: str | None, *names: str) -> Path:
     if run_dir is None:
         return OUTPUTS.joinpath(*names, stamp())
     path = Path(run_dir).expanduser()
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UsageError(f"run_dir={run_dir}: something lies there already; name a new folder")
+    expect_empty(path, f"run_dir={run_dir}")
     return path
+
+
+def expect_empty(path: Path, named: str) -> None:
+    """Nothing is ever written over: `named` says how the user asked for the folder."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError(f"{named}: something lies there already; name a new folder")
 
 
 def stamp() -> str:

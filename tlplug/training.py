@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from tlplug.contracts import (
 )
 from tlplug.cost import CostMeter
 from tlplug.data.module import TransferData
+from tlplug.layers import new_parameters
 from tlplug.module import TransferModule, in_order
 from tlplug.precision import best_precision, hold_moving_in_float32
 
@@ -109,31 +110,23 @@ def load(task: Prepared, strategy: Strategy, device: torch.device) -> nn.Module:
     if options.quantization is not None:
         options = replace(options, device=str(device))
     model = task.head.load_model(task.base, options)
-    new = new_outside_of_head(model, task.head)
+    new = new_parameters(model)
     context = AdaptContext(task.head, task.base, task.seed, task.data.train_batches, device)
     adapted = strategy.adapt(model, context)
-    if random := [name for name, parameter in new.items() if not parameter.requires_grad]:
-        raise UsageError(
-            f"base model {task.base.source}: its files have no {random[0]}"
-            + (f" and {len(random) - 1} more" if len(random) > 1 else "")
-            + ", which would be random and stay so with this strategy. Take a base model that was saved with it, or "
-            "strategy=full"
-        )
+    refuse_random(new, adapted, task)
     return hold_moving_in_float32(adapted)
 
 
-def new_outside_of_head(model: nn.Module, head: TaskHead) -> dict[str, nn.Parameter]:
-    """Random parameters that are no part of the head's own modules: those that the base model's files do not have.
-
-    A bias of zeros is not random, and left as it is by a strategy it does no harm.
-    """
-    return {
-        name: parameter
-        for name, parameter in model.named_parameters()
-        if getattr(parameter, "is_new", False)
-        and not (parameter == parameter.flatten()[0]).all()
-        and not any(name.startswith(f"{module}.") for module in head.output_modules)
-    }
+def refuse_random(new: Mapping[str, nn.Parameter], adapted: nn.Module, task: Prepared) -> None:
+    """No part of a model stays random: what the base model's files lack has to move, or a copy of it."""
+    left = {id(parameter) for name, parameter in adapted.named_parameters() if "original_module" not in name}
+    random = [name for name, value in new.items() if id(value) in left and not value.requires_grad]
+    if random:
+        more = f" and {len(random) - 1} more" if len(random) > 1 else ""
+        raise UsageError(
+            f"base model {task.base.source}: its files have no {random[0]}{more}, which would be random and stay so "
+            "with this strategy. Take a base model that was saved with it, or a strategy that moves it"
+        )
 
 
 def outcome(

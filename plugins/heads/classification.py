@@ -84,9 +84,13 @@ class Classification(TaskHead):
 
     def bound_to(self, train: Rows) -> Self:
         bound, asked = super().bound_to(train), self.config.class_weights
+        if len(bound.labels) < 2 and self.config.problem_type != "regression":
+            known = ", ".join(bound.labels) or "none"
+            raise UsageError(f"the training rows have fewer than two labels in column 'label': {known}")
         if asked is None:
             return bound
-        if strange := [str(label) for label in asked if asked != BALANCED and str(label) not in bound.labels]:
+        asked = asked if asked == BALANCED else {str(label): weight for label, weight in asked.items()}
+        if strange := [label for label in asked if asked != BALANCED and label not in bound.labels]:
             raise UsageError(
                 f"head.class_weights names {', '.join(strange)}; the labels are: {', '.join(bound.labels)}"
             )
@@ -101,7 +105,10 @@ class Classification(TaskHead):
                 return f"column '{column}' should be text, but is {row[column]!r}"
             if not row[column].strip():
                 return f"column '{column}' is empty"
-        fault = self.problem_posed.fault(row["label"]) if "label" in row else None
+        return None
+
+    def target_problem(self, row: Row) -> str | None:
+        fault = self.problem_posed.fault(row["label"])
         return f"column 'label' {fault}" if fault else None
 
     def unfit(self, base: BaseInfo) -> str | None:
@@ -125,7 +132,11 @@ class Classification(TaskHead):
         )
 
     def encode(self, rows: Rows, base: BaseInfo, training: bool) -> list[dict[str, Any]]:
-        pairs = [row["text_pair"] for row in rows] if rows and "text_pair" in rows[0] else None
+        pairs = [row["text_pair"] for row in rows if "text_pair" in row] or None
+        if pairs is not None and len(pairs) < len(rows):
+            raise UsageError(
+                "some rows have a column 'text_pair' and some have none; all or no rows are pairs"
+            )
         encoded = base.tokenizer(
             [row["text"] for row in rows], pairs, truncation=True, max_length=base.max_length
         )

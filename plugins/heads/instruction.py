@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 
 
 class Instruction(TaskHead):
-    """Answers to instructions: supervised fine-tuning of a decoder on chats, on prompts with answers, or on texts.
+    """Answers to instructions, as a decoder gives them.
 
-    The loss is the mean cross entropy of what the assistant says, its end of turn included: logits [B, T, V] against
+    Supervised fine-tuning on chats, on prompts with their completions, or on texts. The loss is the mean cross entropy of what the assistant says, its end of turn included: logits [B, T, V] against
     the next tokens [B, T], all others left out (Ouyang et al. 2022). Scored by perplexity, exp(nll / tokens) over all
     answers' tokens, and with `answers` by the accuracy of the one of smallest nll. Where a row has no answer, one is
     written. In training short rows are packed together (Krell et al. 2021), with no attention across their borders.
@@ -96,6 +96,13 @@ class Instruction(TaskHead):
             return None
         allowed = ", ".join(map(repr, self.config.answers))
         return f"column '{self.form.answering}' has the answer {answer!r}; head.answers has: {allowed}"
+
+    def target_problem(self, row: Row) -> str | None:
+        if self.form.answer(row) is None:
+            return (
+                f"column '{self.form.answering}' has no answer at its end, which is what is learnt and scored"
+            )
+        return None
 
     def unfit(self, base: BaseInfo) -> str | None:
         if base.kind != "decoder":

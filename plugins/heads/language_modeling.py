@@ -48,7 +48,9 @@ ModernBERT, DeBERTa and their relatives. Many encoders come without, and theirs 
 
 
 class LanguageModeling(TaskHead):
-    """The texts themselves: pretraining goes on, on texts of one's own (Gururangan et al. 2020).
+    """The texts themselves: pretraining goes on, on texts of one's own.
+
+    Gururangan et al. 2020.
 
     `causal` (decoders): each token from those before it; logits [B, T, V] against the next tokens [B, T], short rows
     packed together. `masked` (encoders): hidden words from all others (Devlin et al. 2019), others in each epoch, the

@@ -22,7 +22,9 @@ NOT_INPUTS = ("id", "part", "start_positions", "end_positions", "offsets")
 
 
 class QuestionAnswering(TaskHead):
-    """The span of a context that answers a question (SQuAD; Rajpurkar et al. 2016, 2018).
+    """The span of a context that answers a question.
+
+    SQuAD (Rajpurkar et al. 2016, 2018).
 
     Start and end logits s, e [B, T]. The loss is the mean of their two cross entropies over a window's tokens; a window
     without the answer has it at token 0. A span i..j of at most `max_answer_tokens` in the context scores s_i + e_j,

@@ -13,9 +13,10 @@ class TransferGain(TransferMetric):
     """Gain over each baseline, with an interval.
 
     For each baseline b, with s(.) the primary score as the mean of per-example scores over the same n
-    test examples: `<b>` = s(run) - s(b) and `<b>/low`, `<b>/high` its 95% percentile interval over
-    resampled examples (Efron & Tibshirani 1993; Koehn 2004 for pairing); `<b>/error_reduction` =
-    (s(run) - s(b)) / (1 - s(b)), left out where the baseline makes no error or scores are not in [0, 1].
+    test examples: `<b>` = s(run) - s(b), or s(b) - s(run) where lower scores are better, and `<b>/low`, `<b>/high`
+    its 95% percentile interval over resampled examples (Efron & Tibshirani 1993; Koehn 2004 for pairing);
+    `<b>/error_reduction` = (s(run) - s(b)) / (1 - s(b)), left out where the baseline makes no error, where scores
+    are not in [0, 1] and where lower ones are better.
     """
 
     contract = 1
@@ -35,15 +36,17 @@ class TransferGain(TransferMetric):
         baselines = sorted(name.removeprefix(PREFIX) for name in evidence if name.startswith(PREFIX))
         if not baselines:
             raise NotMeasured("no baseline was run: transfer.baselines is empty")
+        higher = bool(evidence.get("higher_is_better", True))
         values: dict[str, float] = {}
         for name in baselines:
-            values |= self._against(name, evidence["example_scores/after"], evidence[PREFIX + name])
+            values |= self._against(name, evidence["example_scores/after"], evidence[PREFIX + name], higher)
         return values
 
-    def _against(self, name, run, baseline) -> dict[str, float]:  # type: ignore[no-untyped-def]
-        found = compare_paired(run, baseline, resamples=self.config.resamples, seed=self.config.seed)
+    def _against(self, name, run, baseline, higher) -> dict[str, float]:  # type: ignore[no-untyped-def]
+        first, second = (run, baseline) if higher else (baseline, run)
+        found = compare_paired(first, second, resamples=self.config.resamples, seed=self.config.seed)
         values = {name: found.difference, f"{name}/low": found.low, f"{name}/high": found.high}
         error = 1.0 - found.against
-        if 0.0 < error <= 1.0:
+        if higher and 0.0 < error <= 1.0:
             values[f"{name}/error_reduction"] = found.difference / error
         return values

@@ -83,4 +83,6 @@ class LinearProbe(Strategy):
 def trunk(model: PreTrainedModel) -> nn.Module:
     """What gives the features, frozen: all but the head, and of an encoder-decoder the encoder."""
     found = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
+    if getattr(found, "pooler", None) is not None:
+        found.pooler = None  # not read, and random where the base model was saved without
     return found.requires_grad_(False)  # type: ignore[no-any-return]

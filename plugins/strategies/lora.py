@@ -19,7 +19,7 @@ from tlplug import (
 if TYPE_CHECKING:
     from torch import nn
 
-AUTO = "auto"
+AUTO, WEIGHTS = "auto", "adapter_model.safetensors"
 
 
 class Lora(Strategy):
@@ -89,4 +89,6 @@ class Lora(Strategy):
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
         from peft import PeftModel
 
+        if not (folder / WEIGHTS).is_file():
+            raise UsageError(f"{folder} holds no {WEIGHTS}; nothing else is loaded")
         return PeftModel.from_pretrained(model, folder)  # type: ignore[no-any-return]

@@ -22,6 +22,10 @@ GOOD = {
 }
 
 
+OTHER = {**GOOD, "classification": {"text": "the plot", "label": "bad"}}
+"""Good rows too; a classification has two labels at least."""
+
+
 def line(row):
     return row if isinstance(row, bytes) else (json.dumps(row) + "\n").encode()
 
@@ -57,7 +61,7 @@ def told(head, folder, tiny_folder, capsys, *words):
 
 def write(folder, head, **splits):
     for split in ("train", "validation", "test"):
-        rows = splits.get(split, [GOOD[head], GOOD[head]])
+        rows = splits.get(split, [GOOD[head], OTHER[head]])
         (folder / f"{split}.jsonl").write_bytes(b"".join(map(line, rows)))
 
 
@@ -90,7 +94,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("head", "values", "says"), WRONG)
 def test_a_wrong_row_is_named_by_file_and_line(head, values, says, tmp_path, tiny_folder, capsys):
-    write(tmp_path, head, train=[GOOD[head], b"\n", changed(head, **values), GOOD[head]])
+    write(tmp_path, head, train=[GOOD[head], b"\n", changed(head, **values), OTHER[head]])
     error = told(head, tmp_path, tiny_folder, capsys)
     assert says in error and "train.jsonl, line 3" in error
 
@@ -138,7 +142,11 @@ def test_a_folder_in_place_of_a_file(tmp_path, tiny_folder, capsys):
 
 def test_a_line_of_a_megabyte_is_read_or_told(tmp_path, tiny_folder, capsys):
     long = changed("classification", text="film " * 200_000)
-    write(tmp_path, "classification", train=[GOOD["classification"], long, {"text": "x", "label": ["a"]}])
+    write(
+        tmp_path,
+        "classification",
+        train=[GOOD["classification"], long, {"text": "x", "label": ["a"]}, OTHER["classification"]],
+    )
     error = told("classification", tmp_path, tiny_folder, capsys)
     assert "line 3" in error and "line 2" not in error and len(error) < 1000
 

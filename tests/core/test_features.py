@@ -117,3 +117,33 @@ def test_the_first_rows_take_all_their_windows(tiny_base):
     found = encode(Windows().with_labels(["a"]), make_rows(5), tiny_base, False)
     assert [(f["id"], f["part"]) for f in found.of_rows(2)] == [(0, 0), (1, 0), (1, 1)]
     assert len(found.of_rows(99)) == len(found) == 15
+
+
+def test_features_of_other_keys_than_the_first_are_said(head, tiny_base):
+    class Uneven(Classification):
+        def encode(self, rows, base, training):
+            return [{"id": r["id"], "input_ids": [1], **({"part": 0} if r["id"] else {})} for r in rows]
+
+    with pytest.raises(UsageError, match="features of different keys"):
+        encode(Uneven().with_labels(head.labels), make_rows(3), tiny_base, True)
+
+
+def test_a_damaged_file_is_made_again_and_said(head, tiny_base, caplog):
+    first = encode(head, make_rows(5), tiny_base, True)
+    path = cache.cache_folder() / KIND / f"{first.key}.arrow"
+    path.write_bytes(path.read_bytes()[:100])
+    assert list(encode(head, make_rows(5), tiny_base, True)) == list(
+        head.encode(make_rows(5), tiny_base, True)
+    )
+    assert "is damaged" in caplog.text
+
+
+def test_another_end_token_changes_the_key(head, tiny_base, monkeypatch):
+    import copy
+
+    other = copy.deepcopy(tiny_base.tokenizer)
+    other.eos_token = "[SEP]"
+    rows = make_rows(3)
+    assert key_of(head, rows, tiny_base, True) != key_of(
+        head, rows, replace(tiny_base, tokenizer=other), True
+    )

@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import make_rows
 from tlplug.contracts import OptimizerSettings
-from tlplug.module import TransferModule
+from tlplug.module import TransferModule, in_order
 from tlplug.processes import from_first, gather, rank, world_size
 from tlplug.registry import Registry
 
@@ -26,12 +26,19 @@ def test_rows_that_come_twice_count_once(monkeypatch):
     module = TransferModule.__new__(TransferModule)
     logged = {}
     monkeypatch.setattr("tlplug.module.gather", Repeats())
-    TransferModule.__init__(module, None, None, head, OptimizerSettings(), 1, {"test": rows})
+    TransferModule.__init__(module, None, None, head, OptimizerSettings(), 1, {"test": rows}, None)
     monkeypatch.setattr(module, "log_dict", lambda values, **options: logged.update(values))
     right = {"negative": [0.9, 0.1], "positive": [0.1, 0.9]}
-    module._outputs = [{"id": row["id"], "probabilities": right[row["label"]]} for row in reversed(rows)]
-    module._outputs[0]["probabilities"] = [0.6, 0.4] if rows[-1]["label"] == "positive" else [0.4, 0.6]
+    module._outputs = [{"id": row["id"], "output": right[row["label"]]} for row in reversed(rows)]
+    module._outputs[0]["output"] = [0.6, 0.4] if rows[-1]["label"] == "positive" else [0.4, 0.6]
     module._score("test")
     assert [p["id"] for p in module.predictions["test"]] == [0, 1, 2, 3, 4]
     assert logged["test/accuracy"] == pytest.approx(4 / 5)
     assert module._outputs == []
+
+
+def test_parts_of_a_row_come_together_in_their_order():
+    outputs = [{"id": 2, "part": 1}, {"id": 0, "part": 0}, {"id": 2, "part": 0}, {"id": 2, "part": 1}]
+    found, rows = in_order(outputs, [{"id": 0}, {"id": 1}, {"id": 2}])
+    assert found == [{"id": 0, "part": 0}, {"id": 2, "part": 0}, {"id": 2, "part": 1}]
+    assert rows == [{"id": 0}, {"id": 2}]

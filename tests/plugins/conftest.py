@@ -8,7 +8,12 @@ from tlplug.contracts import AdaptContext
 from tlplug.module import TransferModule
 from tlplug.registry import Registry
 
-STRATEGIES = Registry().names("strategy")
+STRATEGIES = [
+    name
+    for name in Registry().names("strategy")
+    if Registry().find("strategy", name).load().capabilities.trains
+]
+"""Those under which something moves."""
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,8 @@ def test_label_space_orders_integers_by_value_and_names_by_the_alphabet(labels, 
     ],
 )
 def test_what_is_wrong_with_a_row_is_said(row, says):
-    problem = bound(["negative", "positive"]).problem(row)
+    head = bound(["negative", "positive"])
+    problem = head.problem(row) or head.target_problem(row)
     assert problem is None if says is None else says in problem
 
 

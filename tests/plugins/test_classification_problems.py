@@ -69,7 +69,7 @@ def test_the_loss_of_several_labels_is_the_mean_binary_cross_entropy():
 )
 def test_several_labels_come_as_a_list_or_with_commas(value, names):
     found = head(["a", "b"], problem_type="multi_label")
-    assert found.problem({"text": "x", "label": value}) is None
+    assert found.target_problem({"text": "x", "label": value}) is None
     assert found.problem_posed.target(value) == [float("a" in names), float("b" in names)]
     assert found.label_space([{"label": value}, {"label": ["c"]}]) == tuple(sorted({*names, "c"}))
 
@@ -113,7 +113,7 @@ def test_large_means_do_not_hide_a_correlation():
     ],
 )
 def test_what_is_wrong_with_a_label_is_said(problem, label, says):
-    told = head(problem_type=problem).problem({"text": "x", "label": label})
+    told = head(problem_type=problem).target_problem({"text": "x", "label": label})
     assert told.startswith("column 'label'") and says in told
 
 
@@ -152,6 +152,11 @@ def test_weights_by_label_and_the_label_that_is_not_there():
     rows = [{"id": 0, "text": "x", "label": "a"}, {"id": 1, "text": "x", "label": "b"}]
     asked = Classification(Classification.Config(class_weights={"b": 3}))
     assert asked.bound_to(rows).weights == [1.0, 3.0]
+    numbers = [{**row, "label": at} for at, row in enumerate(rows)]
+    assert Classification(Classification.Config(class_weights={0: 5.0})).bound_to(numbers).weights == [
+        5.0,
+        1.0,
+    ]
     with pytest.raises(UsageError, match="class_weights names c; the labels are: a, b"):
         Classification(Classification.Config(class_weights={"c": 3})).bound_to(rows)
 
@@ -192,3 +197,19 @@ def test_trivial_predictions():
     many = head(["a", "b"], problem_type="multi_label")
     train = [{"id": 0, "label": ["a"]}, {"id": 1, "label": ["a", "b"]}, {"id": 2, "label": []}]
     assert many.trivial(train, train[:1], None)[0]["prediction"] == ["a"]
+
+
+def test_a_row_to_be_predicted_may_have_a_label_of_no_use():
+    assert head().problem({"text": "x", "label": -1}) is None
+
+
+@pytest.mark.parametrize("labels", [["a", "a"], [["a"], ["b"]]])
+def test_fewer_than_two_labels_are_told_before_anything_is_trained(labels):
+    with pytest.raises(UsageError, match="fewer than two labels"):
+        Classification().bound_to([{"id": i, "text": "x", "label": label} for i, label in enumerate(labels)])
+
+
+def test_some_pairs_and_some_texts_are_refused(tiny_base):
+    rows = [{"id": 0, "text": "film"}, {"id": 1, "text": "film", "text_pair": "plot"}]
+    with pytest.raises(UsageError, match="all or no rows are pairs"):
+        head().encode(rows, tiny_base, False)

@@ -167,3 +167,18 @@ def test_decay_is_on_matrices_only(adapted):
     decayed, plain = strategy.parameter_groups(model, module.settings)
     assert {p.ndim for p in decayed["params"]} == {2} and {p.ndim for p in plain["params"]} == {1}
     assert decayed["weight_decay"] == 0.01 and plain["weight_decay"] == 0.0
+
+
+def test_zero_shot_moves_nothing(adapted):
+    _, model, _ = adapted("zero_shot")
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_an_adapter_in_another_format_than_safetensors_is_refused(adapted, head, tiny_base, tmp_path):
+    from tlplug import UsageError
+
+    strategy, model, _ = adapted("lora")
+    strategy.save(model, tmp_path)
+    (tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
+    with pytest.raises(UsageError, match="holds no adapter_model.safetensors; nothing else is loaded"):
+        strategy.load(head.load_model(tiny_base, strategy.load_options(head)), tmp_path, tiny_base)

@@ -50,6 +50,11 @@ def reopen(folder: Path, overrides: Sequence[str] = (), trust: bool = False) -> 
     """
     config = read(folder)
     override(config, overrides)
+    if config.model.trust_remote_code and not trust:
+        raise UsageError(
+            f"{folder / CONFIG} has model.trust_remote_code=true, which runs Python code that comes with its base "
+            "model. If you know where the run is from: --trust with evaluate, predict or export"
+        )
     return Finished(
         folder=folder,
         config=plain(config),
@@ -73,6 +78,9 @@ def read(folder: Path) -> DictConfig:
     if not path.is_file():
         raise UsageError(f"{folder} is no run directory: it holds no {CONFIG}")
     try:
+        # A run's config is resolved; what a `${...}` in it would read of this machine is nobody's to ask for.
+        if "${" in path.read_text(encoding="utf-8"):
+            raise UsageError(f"{path} is not a run's config: it holds an interpolation, ${{...}}")
         found = OmegaConf.merge(OmegaConf.structured(RootConfig), OmegaConf.load(path))
         if not all(
             OmegaConf.select(found, key) for key in ("task", "strategy.preset", "strategy.name", "head.name")

@@ -85,6 +85,10 @@ class TaskHead:
         """
         return None
 
+    def target_problem(self, row: Row) -> str | None:
+        """What is wrong with a row's targets; asked of rows that are trained on or scored, after `problem`."""
+        return None
+
     def unfit(self, base: BaseInfo) -> str | None:
         """Why the head cannot work on this base model, one sentence; None where it can. No weights are loaded yet."""
         return None

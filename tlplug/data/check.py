@@ -24,5 +24,5 @@ def _problems(split: Split, head: TaskHead) -> Iterator[str]:
     if not len(split):
         yield f"{split.title}: no rows for data.splits.{split.name}"
     for index, row in enumerate(split):
-        if problem := head.problem(row):
+        if problem := head.problem(row) or head.target_problem(row):
             yield f"{split.where(index)}: {problem}"

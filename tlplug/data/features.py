@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -90,9 +91,22 @@ def encode(
     """
     key = key_of(head, rows, base, training)
     path = cache.cache_folder() / KIND / f"{key}.arrow"
-    if not path.is_file():
-        path = stored(path, _chunks(head, rows, base, training, progress))
-    return Features(quiet_datasets().Dataset.from_file(str(path)), key)
+    known = opened(path) if path.is_file() else None
+    if known is None:
+        known = opened(stored(path, _chunks(head, rows, base, training, progress)))
+    assert known is not None
+    return Features(known, key)
+
+
+def opened(path: Path) -> Dataset | None:
+    """The stored features, memory-mapped; a damaged file is reported and made again."""
+    from pyarrow import ArrowInvalid  # type: ignore[import-untyped]
+
+    try:
+        return quiet_datasets().Dataset.from_file(str(path))
+    except (ArrowInvalid, OSError) as error:
+        log.warning("%s is damaged (%s); it is made again", path, error)
+        return None
 
 
 def key_of(head: TaskHead, rows: Rows, base: BaseInfo, training: bool) -> str:
@@ -102,7 +116,10 @@ def key_of(head: TaskHead, rows: Rows, base: BaseInfo, training: bool) -> str:
         "head": [f"{type(head).__module__}.{type(head).__qualname__}", asdict(head.config), head.labels],
         "code": code_digest(type(head)),
         "tokenizer": rules(tokenizer) if tokenizer.is_fast else base.fingerprint,
+        "specials": tokenizer.special_tokens_map,
+        "sides": [tokenizer.truncation_side, tokenizer.padding_side, tokenizer.model_input_names],
         "template": tokenizer.chat_template,
+        "transformers": version("transformers"),
         "base": [base.config.model_type, base.kind, base.max_length],
         "training": training,
         "rows": digest(rows),
@@ -138,8 +155,13 @@ def _chunks(
     head: TaskHead, rows: Rows, base: BaseInfo, training: bool, progress: Callable[[int], None]
 ) -> Iterator[list[dict[str, Any]]]:
     remaining: Iterator[Row] = iter(rows)
+    keys: set[str] = set()
     while chunk := list(islice(remaining, CHUNK)):
-        yield head.encode(chunk, base, training)
+        features = head.encode(chunk, base, training)
+        keys = keys or set(features[0])
+        if other := next((feature for feature in features if set(feature) != keys), None):
+            raise UsageError(f"the head gives features of different keys: {sorted(keys)} and {sorted(other)}")
+        yield features
         progress(len(chunk))
 
 
@@ -165,7 +187,7 @@ def stored(path: Path, chunks: Iterator[list[dict[str, Any]]]) -> Path:
 
 def write(path: Path, chunks: Iterator[list[dict[str, Any]]]) -> None:
     """The chunks as an Arrow stream; its types are those of the first one."""
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
     first = next(chunks, [])
     try:

@@ -85,7 +85,11 @@ class Adapted:
                 f"{place(position)} is {given!r}; expected a text or an object with {', '.join(wanted)}"
             )
         found = {
-            name: given[key] for name in names for key in (columns.get(name, name), name) if key in given
+            # The data's own name for a column goes before the head's, as it did in training.
+            name: given[key]
+            for name in names
+            for key in (name, columns.get(name, name))
+            if key in given
         }
         if missing := [name for name in wanted if name not in found]:
             raise UsageError(

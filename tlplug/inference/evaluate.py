@@ -55,7 +55,7 @@ def other_data(settings: DataSettings, overrides: Sequence[str]) -> DataSettings
     if "data.path" not in given:
         return settings
     limit = settings.limit.test if "data.limit.test" in given else None
-    settings = replace(settings, limit=LimitSettings(test=limit))
+    settings = replace(settings, limit=LimitSettings(train=limit, validation=limit, test=limit))
     chosen = settings.splits.test if "data.splits.test" in given else only_split(settings)
     return replace(settings, splits=SplitSettings(train=chosen, validation=chosen, test=chosen))
 
@@ -90,7 +90,7 @@ def predict_all(adapted: Adapted, rows: Rows, progress: Progress = lambda count:
     """Predictions of all rows, some batches at a time."""
     remaining, predictions = iter(rows), []
     while chunk := list(islice(remaining, BATCH_SIZE * CHUNK)):
-        predictions += adapted.of_rows(chunk)
+        predictions += adapted.of_rows(chunk, adapted.run.data.batch_size)
         progress(len(chunk))
     return predictions
 
@@ -99,7 +99,9 @@ def stored_rows(adapted: Adapted) -> tuple[list[dict[str, Any]], list[dict[str, 
     """The run's own test rows and the predictions that it made of them then, from predictions.jsonl."""
     path = adapted.run.folder / "predictions.jsonl"
     columns = {*adapted.head.columns, *adapted.head.optional_columns, "id"}
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    # Not splitlines, for which a text may hold line ends of its own (U+2028).
+    with path.open(encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
     rows = [{name: value for name, value in line.items() if name in columns} for line in lines]
     return rows, lines
 

@@ -14,10 +14,10 @@ from tlplug.base_model.find import DTYPES
 from tlplug.cache import write_whole
 from tlplug.contracts import UsageError
 from tlplug.inference.adapted import Adapted
-from tlplug.inference.card import model_card
+from tlplug.inference.card import ADAPTER, model_card
 from tlplug.inference.evaluate import predict_all, stored_rows
 from tlplug.inference.open_run import merged_model
-from tlplug.run_directory import HEAD, RESULT
+from tlplug.run_directory import HEAD, RESULT, expect_empty
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,10 +39,7 @@ def export(adapted: Adapted, out: Path, merge: bool = False, dtype: str | None =
     Raises:
         UsageError: something lies in `out`, or the strategy's model cannot be merged.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UsageError(f"{out}: something lies there already; name a new folder")
-    if dtype is not None and (not merge or dtype not in DTYPES[1:]):
-        raise UsageError(f"--dtype goes with --merge and is one of {', '.join(DTYPES[1:])}")
+    check(out, merge, dtype)
     drift = save_merged(adapted, out, dtype) if merge else save_as_it_is(adapted, out)
     shutil.copy(adapted.run.folder / HEAD, out / HEAD)
     result = json.loads((adapted.run.folder / RESULT).read_text(encoding="utf-8"))
@@ -50,8 +47,21 @@ def export(adapted: Adapted, out: Path, merge: bool = False, dtype: str | None =
     return drift
 
 
+def check(out: Path, merge: bool, dtype: str | None) -> None:
+    """What can be known to be wrong before anything is loaded."""
+    expect_empty(out, str(out))
+    if dtype is not None and (not merge or dtype not in DTYPES[1:]):
+        raise UsageError(f"--dtype goes with --merge and is one of {', '.join(DTYPES[1:])}")
+
+
 def save_as_it_is(adapted: Adapted, out: Path) -> dict[str, Any]:
     shutil.copytree(adapted.run.folder / adapted.run.strategy.saves, out, dirs_exist_ok=True)
+    config = out / ADAPTER
+    if config.is_file():
+        # What peft wrote is where the base model lay on this machine.
+        known = json.loads(config.read_text(encoding="utf-8"))
+        known["base_model_name_or_path"] = adapted.base.source
+        write_whole(config, json.dumps(known, indent=2) + "\n")
     return {}
 
 

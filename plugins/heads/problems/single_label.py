@@ -23,7 +23,7 @@ class SingleLabel(Problem):
 
     def label_space(self, values: Sequence[Any]) -> tuple[str, ...]:
         """Integers in their order, names in the alphabet's."""
-        found = {value for value in values if value is not None}
+        found = {value for value in values if value is not None and not isinstance(value, (list, dict))}
         if all(isinstance(value, int) for value in found):
             return tuple(str(value) for value in sorted(found))
         return tuple(sorted(str(value) for value in found))
