@@ -34,10 +34,11 @@ log = logging.getLogger(__name__)
 class Instruction(TaskHead):
     """Answers to instructions, as a decoder gives them.
 
-    Supervised fine-tuning on chats, on prompts with their completions, or on texts. The loss is the mean cross entropy of what the assistant says, its end of turn included: logits [B, T, V] against
-    the next tokens [B, T], all others left out (Ouyang et al. 2022). Scored by perplexity, exp(nll / tokens) over all
-    answers' tokens, and with `answers` by the accuracy of the one of smallest nll. Where a row has no answer, one is
-    written. In training short rows are packed together (Krell et al. 2021), with no attention across their borders.
+    Supervised fine-tuning on chats, on prompts with their completions, or on texts. The loss is the mean cross entropy
+    of what the assistant says, its end of turn included: logits [B, T, V] against the next tokens [B, T], all others
+    left out (Ouyang et al. 2022). Scored by perplexity, exp(nll / tokens) over all answers' tokens, and with `answers`
+    by the accuracy of the one of smallest nll. Where a row has no answer, one is written. In training short rows are
+    packed together (Krell et al. 2021), with no attention across their borders.
     """
 
     contract = 1

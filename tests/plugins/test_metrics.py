@@ -20,6 +20,18 @@ def test_gain_and_error_reduction_by_hand():
     assert found["trivial/low"] == 0.0 and found["trivial/high"] == 0.75
 
 
+def test_where_lower_scores_are_better_a_gain_is_a_fall():
+    evidence = {
+        "example_scores/after": np.array([20.0, 22.0, 21.0]),
+        "example_scores/baseline/zero_shot": np.array([30.0, 31.0, 35.0]),
+        "higher_is_better": False,
+    }
+    found = TransferGain().measure(evidence)
+    assert set(found) == {"zero_shot", "zero_shot/low", "zero_shot/high"}
+    assert found["zero_shot"] == pytest.approx(11.0)
+    assert 9.0 <= found["zero_shot/low"] <= found["zero_shot"] <= found["zero_shot/high"] <= 14.0
+
+
 def test_a_baseline_without_errors_has_no_error_reduction():
     perfect = {"example_scores/after": np.ones(3), "example_scores/baseline/scratch": np.ones(3)}
     assert set(TransferGain().measure(perfect)) == {"scratch", "scratch/low", "scratch/high"}
