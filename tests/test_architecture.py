@@ -35,7 +35,7 @@ MAY_IMPORT = {
         *("contracts", "cache", "comparison", "precision", "config", "base_model", "data", "module"),
         *("report", "run_directory"),
     },
-    "training": {"contracts", "precision", "cost", "data", "module"},
+    "training": {"contracts", "layers", "precision", "cost", "data", "module"},
     "baselines": {"contracts", "cache", "processes", "precision", "training"},
     "run": LEAVES
     | {

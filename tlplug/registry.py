@@ -139,6 +139,6 @@ class Registry:
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """The sentence for a name that is not there: the nearest one, then all."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"there is no {what} {name!r}.{hint} There is: {', '.join(known) or 'nothing'}."

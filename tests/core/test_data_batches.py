@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tlplug.contracts import BaseInfo, Batch, TaskHead
-from tlplug.data.batches import WINDOW, EpochOrder
+from tlplug.data.batches import WINDOWS, EpochOrder
 from tlplug.data.features import Features
 from tlplug.data.module import TransferData
 
@@ -224,4 +224,13 @@ def test_who_shares_a_batch_changes_with_the_epoch_and_lengths_come_in_any_order
     assert len(set(epochs_seen[0]) & set(epochs_seen[1])) < 20
     means = [sum(lengths[i] for i in ids) / 8 for ids in epochs_seen[0]]
     assert means != sorted(means) and means != sorted(means, reverse=True)
-    assert len(epochs_seen[0]) < WINDOW, "the whole epoch was one window"
+    assert order.window in WINDOWS
+
+
+def test_no_more_is_sorted_than_padding_asks_for() -> None:
+    same, mixed = [40] * 400, lengths_of_text(4000)
+    assert EpochOrder(same, 1, shuffle=True, batch=8).window == WINDOWS[0]
+    order = EpochOrder(mixed, 1, shuffle=True, batch=8)
+    smaller = WINDOWS[WINDOWS.index(order.window) - 1]
+    order.__dict__["window"] = smaller
+    assert smaller < 100 and order.padding() > 0.045

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-WINDOW = 100
-"""Batches whose examples are sorted by length together: so many that a batch is of nearly one length, and so few
-that who shares a batch with whom still changes from epoch to epoch."""
+WINDOWS = (5, 10, 20, 50, 100)
+"""Batches whose examples are sorted by length together. The smallest of these is taken that keeps padding low enough:
+the less is sorted, the more it is left to chance who shares a batch with whom, and the less alike they are."""
+PADDING = 0.045
+"""The share of an epoch's tokens that may be padding."""
 
 
 class EpochOrder(Sampler[int]):
@@ -38,7 +41,7 @@ class EpochOrder(Sampler[int]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.lengths = lengths
+        self.lengths = np.asarray(lengths, np.int64)
         self.seed = seed
         self.shuffle = shuffle
         self.batch = batch
@@ -60,33 +63,48 @@ class EpochOrder(Sampler[int]):
 
     def order(self) -> list[int]:
         """All examples of the epoch, those of all processes."""
-        return self._shuffled() if self.shuffle else self._longest_first(range(len(self.lengths)))
+        if not self.shuffle:
+            return self._longest_first(np.arange(len(self.lengths))).tolist()  # type: ignore[no-any-return]
+        return self._shuffled(self.epoch, self.window).tolist()  # type: ignore[no-any-return]
 
-    def _shuffled(self) -> list[int]:
-        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch))
-        order: list[int] = torch.randperm(len(self.lengths), generator=generator).tolist()
-        size, batches, rest = self.batch * WINDOW, [], []
-        for start in range(0, len(order), size):
-            window = self._longest_first(order[start : start + size])
-            if left := len(window) % self.batch:
+    @cached_property
+    def window(self) -> int:
+        """Batches that are sorted together, the same in every epoch."""
+        enough = (w for w in WINDOWS if self._padding(self._shuffled(0, w)) <= PADDING)
+        return next(enough, WINDOWS[-1])
+
+    def _shuffled(self, epoch: int, window: int) -> np.ndarray:
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
+        order = torch.randperm(len(self.lengths), generator=generator).numpy()
+        batches, rest = [], order[:0]
+        for start in range(0, len(order), self.batch * window):
+            part = self._longest_first(order[start : start + self.batch * window])
+            if left := len(part) % self.batch:
                 # Of one length as well: cut out of the window at some batch's beginning.
-                at = int(torch.randint(len(window) // self.batch + 1, (), generator=generator)) * self.batch
-                rest, window = window[at : at + left], window[:at] + window[at + left :]
-            batches += [window[at : at + self.batch] for at in range(0, len(window), self.batch)]
-        again = torch.randperm(len(batches), generator=generator).tolist()
+                at = int(torch.randint(len(part) // self.batch + 1, (), generator=generator)) * self.batch
+                rest, part = part[at : at + left], np.delete(part, np.s_[at : at + left])
+            batches.append(part.reshape(-1, self.batch))
+        if not batches:
+            return rest
+        whole = np.concatenate(batches)
+        again = torch.randperm(len(whole), generator=generator).numpy()
         # The batch that is not full comes last, or the cut into batches would be another.
-        return [index for number in again for index in batches[number]] + rest
+        return np.concatenate([whole[again].ravel(), rest])
 
-    def _longest_first(self, indices: Sequence[int]) -> list[int]:
-        return sorted(indices, key=lambda index: -self.lengths[index])
+    def _longest_first(self, indices: np.ndarray) -> np.ndarray:
+        return indices[np.argsort(-self.lengths[indices], kind="stable")]
 
     def padding(self) -> float:
         """The share of an epoch's tokens that is padding, where each batch is as long as its longest example."""
-        real, padded, order = 0, 0, self.order()
-        for start in range(0, len(order), self.batch):
-            lengths = [int(self.lengths[index]) for index in order[start : start + self.batch]]
-            real, padded = real + sum(lengths), padded + len(lengths) * max(lengths)
-        return 1 - real / padded if padded else 0.0
+        return self._padding(np.array(self.order()))
+
+    def _padding(self, order: np.ndarray) -> float:
+        lengths = self.lengths[order]
+        starts = np.arange(0, len(lengths), self.batch)
+        if not len(starts):
+            return 0.0
+        sizes = np.diff(np.append(starts, len(lengths)))
+        return float(1 - lengths.sum() / (np.maximum.reduceat(lengths, starts) * sizes).sum())
 
 
 def share(count: int, parts: int) -> int:
