@@ -28,6 +28,12 @@ def key_of(parts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, which may be larger than memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read(kind: str, key: str) -> Any | None:
     """The stored JSON value; None where there is none. A damaged entry is reported and made again."""
     path = cache_folder() / kind / f"{key}.json"

@@ -46,7 +46,7 @@ def run(job: Job, console: Console) -> dict[str, Any]:
         task = prepare(job, console)
         preflight(job, task, console)
         with run_directory.logged(folder / "log.txt"):
-            write_whole(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(job.config)))
+            write_whole(folder / run_directory.CONFIG, OmegaConf.to_yaml(OmegaConf.create(job.config)))
             model, outcome = train(job, task, folder, console)
             save(job, task, model, folder)
             baselines = compare_with(job, task, console)
@@ -158,7 +158,7 @@ def judge_run(
         folder / "predictions.jsonl", [{**rows[p["id"]], **p} for p in outcome.predictions]
     )
     run_directory.write_head(folder, task.head.labels, outcome.decoding)
-    run_directory.write_json(folder / "result.json", result)
+    run_directory.write_json(folder / run_directory.RESULT, result)
     return result
 
 

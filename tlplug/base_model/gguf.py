@@ -6,7 +6,6 @@ safetensors. So the file is unpacked once, into the cache, and is an ordinary ba
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from contextlib import redirect_stderr
 from importlib.util import find_spec
@@ -30,9 +29,7 @@ def unpacked(file: Path) -> Path:
     """
     if not file.is_file():
         raise UsageError(f"base model {file}: there is no such file")
-    with file.open("rb") as opened:
-        key = hashlib.file_digest(opened, "sha256").hexdigest()
-    folder = cache.cache_folder() / KIND / key
+    folder = cache.cache_folder() / KIND / cache.file_digest(file)
     if not folder.is_dir():
         if find_spec("gguf") is None:
             raise UsageError(f"base model {file}: reading it needs a package: pip install 'tlplug[gguf]'")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
 from tlplug.base_model.gguf import SUFFIX, unpacked
+from tlplug.cache import file_digest
 from tlplug.contracts import ModelSettings, UsageError
 
 PACKAGED = "pkg://"
@@ -72,5 +72,4 @@ def expect_digest(file: Path, settings: ModelSettings) -> None:
 def digest(path: Path) -> str:
     if not path.is_file():
         raise UsageError(f"{path} is not there, but model.sha256 is set")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path)

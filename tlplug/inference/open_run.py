@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -69,11 +68,8 @@ def base_of(settings: ModelSettings, max_length: int | None = None) -> BaseInfo:
 def merged_folder(run: Finished) -> Path:
     """The run's model, merged in float32, in the cache; made where it is not there."""
     head, base = bound_head(run), base_of(run.model, run.data.max_length)
-    saved = {
-        file.name: file.read_bytes()
-        for file in sorted((run.folder / run.strategy.saves).glob("*.safetensors"))
-    }
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in saved.items()}
+    saved = sorted((run.folder / run.strategy.saves).glob("*.safetensors"))
+    digests = {file.name: cache.file_digest(file) for file in saved}
     folder = cache.cache_folder() / MERGED / cache.key_of({"base": base.fingerprint, "adapter": digests})
     if not folder.is_dir():
         merged = merged_model(run, head, base)
