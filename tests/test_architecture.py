@@ -35,8 +35,9 @@ MAY_IMPORT = {
         *("contracts", "cache", "comparison", "precision", "config", "base_model", "data", "module"),
         *("report", "run_directory"),
     },
-    "training": {"contracts", "layers", "precision", "cost", "data", "module"},
-    "baselines": {"contracts", "cache", "processes", "precision", "training"},
+    "frozen": {"contracts", "cache", "data", "module", "precision", "processes"},
+    "training": {"contracts", "layers", "precision", "cost", "data", "module", "frozen"},
+    "baselines": {"contracts", "cache", "processes", "precision", "data", "frozen", "training"},
     "run": LEAVES
     | {
         "inference",

@@ -12,6 +12,7 @@ from tlplug.contracts import (
     Batch,
     Capabilities,
     Evidence,
+    FrozenPrefix,
     LoadOptions,
     NotMeasured,
     OptimizerSettings,
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     from tlplug.base_model import has_model, load_pretrained
     from tlplug.comparison import Comparison, compare_paired, shared_out
     from tlplug.inference import load
-    from tlplug.layers import present_output_modules, trunk_linear_names
+    from tlplug.layers import blocks, depths, present_output_modules, trunk_linear_names
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "blocks": "tlplug.layers",
+    "depths": "tlplug.layers",
     "has_model": "tlplug.base_model",
     "load": "tlplug.inference",
     "load_pretrained": "tlplug.base_model",
@@ -51,6 +54,7 @@ __all__ = [
     "Capabilities",
     "Comparison",
     "Evidence",
+    "FrozenPrefix",
     "LoadOptions",
     "NotMeasured",
     "OptimizerSettings",
@@ -62,7 +66,9 @@ __all__ = [
     "TaskHead",
     "TransferMetric",
     "UsageError",
+    "blocks",
     "compare_paired",
+    "depths",
     "has_model",
     "load",
     "load_pretrained",

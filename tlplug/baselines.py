@@ -12,6 +12,8 @@ from lightning.pytorch import Callback
 
 from tlplug import cache
 from tlplug.contracts import CONTRACT, OptimizerSettings, Outcome, Strategy
+from tlplug.data.features import code_digest
+from tlplug.frozen import Counting, silent
 from tlplug.precision import best_precision
 from tlplug.processes import from_first, rank, world_size
 from tlplug.training import Prepared, adapt, outcome
@@ -27,6 +29,7 @@ class Baselines:
     task: Prepared
     callbacks: Callable[[str], Sequence[Callback]]
     """Given a baseline's name, what shows its progress."""
+    counting: Counting = silent
 
     def run(self, name: str, strategy: Strategy | None) -> Outcome:
         """The baseline's outcome on the test split; None stands for the head's own guess."""
@@ -38,7 +41,8 @@ class Baselines:
         stored = from_first(cache.read(KIND, key))
         if stored is not None:
             return Outcome(**stored)
-        _, trained = adapt(self.task, strategy, OptimizerSettings(), callbacks=self.callbacks(name))
+        shown = self.callbacks(name)
+        _, trained = adapt(self.task, strategy, OptimizerSettings(), callbacks=shown, counting=self.counting)
         if rank() == 0:
             cache.write(KIND, key, asdict(trained))
         return trained
@@ -46,10 +50,16 @@ class Baselines:
     def key(self, name: str, strategy: Strategy) -> str:
         """A hash of what determines the baseline's predictions."""
         cls = type(strategy)
+        data = self.task.data.with_streams((*strategy.streams, *strategy.optional_streams))
         return cache.key_of(
             {
                 "contract": CONTRACT,
-                "strategy": [name, f"{cls.__module__}.{cls.__qualname__}", asdict(strategy.config)],
+                "strategy": [
+                    f"{cls.__module__}.{cls.__qualname__}",
+                    asdict(strategy.config),
+                    code_digest(cls),
+                ],
+                "streams": {stream: features.key for stream, features in data.streams.items()},
                 "optimizer": asdict(strategy.optimizer_defaults),
                 **self.task_parts,
             }

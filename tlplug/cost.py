@@ -32,7 +32,8 @@ class CostMeter(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         # Summed where the batch is: asking for the number at every step would make a GPU wait.
-        self.tokens = self.tokens + batch["attention_mask"].sum()
+        streams = [batch] if "attention_mask" in batch else batch.values()
+        self.tokens = self.tokens + sum(each["attention_mask"].sum() for each in streams)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.seconds = time.perf_counter() - self._started

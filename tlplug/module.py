@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -11,6 +13,18 @@ from torch import nn
 
 from tlplug.contracts import BaseInfo, Batch, OptimizerSettings, Rows, Strategy, TaskHead
 from tlplug.processes import gather
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Recall(Protocol):
+        """`frozen.Recall`."""
+
+        def of(self, split: str, batch: Batch) -> AbstractContextManager[None]: ...
+
+
+MAIN = "main"
+"""The task's own batches among those of a strategy's streams."""
 
 
 class TransferModule(LightningModule):
@@ -45,28 +59,42 @@ class TransferModule(LightningModule):
         """The last predictions of each split, one a row, in the rows' order."""
         self.outputs: dict[str, list[dict[str, Any]]] = {}
         """What they were decoded from."""
+        self.scores: dict[str, dict[str, float]] = {}
+        """The last scores of each split."""
+        self.recall: Recall | None = None
+        """What is kept of the strategy's frozen prefix."""
         self._outputs: list[dict[str, Any]] = []
 
     def train(self, mode: bool = True) -> TransferModule:
         """Training mode for everything but what runs before the first weight that moves."""
         super().train(mode)
         prefix = self.strategy.frozen_prefix(self.model)
-        if prefix is not None:
-            prefix.eval()
+        for module in prefix.modules if prefix is not None else ():
+            module.eval()
         return self
 
+    def recalling(self, split: str, batch: Batch) -> AbstractContextManager[None]:
+        """While it lasts, what is known of the frozen prefix is not computed again."""
+        return nullcontext() if self.recall is None else self.recall.of(split, batch)
+
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        output = self.strategy.training_step(self.model, self.head, {"main": batch})
+        batches = by_stream(batch)
+        with self.recalling("train", batches[MAIN]):
+            output = self.strategy.training_step(self.model, self.head, batches)
         self.log("train/loss", output.loss.detach(), batch_size=output.weight)
         for name, value in output.parts.items():
             self.log(f"train/{name}", value, batch_size=output.weight)
         return output.loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._outputs += self.head.predict(self.model, batch)
+        self._predict("validation", batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._outputs += self.head.predict(self.model, batch)
+        self._predict("test", batch)
+
+    def _predict(self, split: str, batch: Batch) -> None:
+        with self.recalling(split, batch):
+            self._outputs += self.head.predict(self.model, batch)
 
     def on_validation_epoch_end(self) -> None:
         self._score("validation")
@@ -79,8 +107,9 @@ class TransferModule(LightningModule):
         self._outputs = []
         outputs, rows = in_order(self.outputs[split], self.rows[split])
         self.predictions[split] = self.head.decode(outputs, rows, self.base)
-        scores = self.head.scores(self.predictions[split], rows)
-        self.log_dict({f"{split}/{name}": value for name, value in scores.items()}, rank_zero_only=True)
+        self.scores[split] = self.head.scores(self.predictions[split], rows)
+        logged = {f"{split}/{name}": value for name, value in self.scores[split].items()}
+        self.log_dict(logged, rank_zero_only=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         from transformers import get_scheduler
@@ -90,6 +119,11 @@ class TransferModule(LightningModule):
         warmup = round((self.settings.warmup or 0.0) * self.total_steps)
         schedule = get_scheduler(self.settings.schedule, optimizer, warmup, self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def by_stream(batch: Batch) -> Mapping[str, Batch]:
+    """Batches by the streams' names; where there are no further streams, the loader gives the task's batch alone."""
+    return batch if MAIN in batch else {MAIN: batch}
 
 
 def in_order(outputs: list[dict[str, Any]], rows: Rows) -> tuple[list[dict[str, Any]], Rows]:

@@ -49,3 +49,11 @@ def from_first(value: T) -> T:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def barrier() -> None:
+    """Wait until all processes are here."""
+    import torch.distributed as dist
+
+    if in_group():
+        dist.barrier()

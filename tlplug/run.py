@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ from tlplug import evidence, loggers, run_directory
 from tlplug.baselines import Baselines
 from tlplug.cache import write_whole
 from tlplug.comparison import compare_paired, judge
-from tlplug.config import Job
-from tlplug.contracts import Outcome, UsageError
+from tlplug.config import STREAMS, Job, domain_of
+from tlplug.contracts import BaseInfo, Outcome, TaskHead, UsageError
 from tlplug.data.check import check_rows
+from tlplug.data.domain import labelled, unlabelled
 from tlplug.data.features import encode
 from tlplug.data.module import TransferData
-from tlplug.data.source import read_splits
+from tlplug.data.source import SPLITS, read_splits
+from tlplug.data.split import Split
 from tlplug.inference.open_run import base_of
 from tlplug.processes import rank
 from tlplug.report import make_result, show_result
@@ -68,18 +71,62 @@ def follow(job: Job) -> dict[str, Any]:
 
 def prepare(job: Job, console: Console) -> Prepared:
     """Rows, validated; labels; the base model found; everything encoded."""
-    splits = read_splits(job.data, job.head.columns, job.head.optional_columns)
+    target = job.data.target.path is not None
+    splits = read_splits(job.data, job.head.columns, job.head.optional_columns, SPLITS[: 2 if target else 3])
+    if target:
+        splits["test"] = labelled(job.data.target, job.head, job.data.seed, STREAMS["target"])
     head = job.head.bound_to(splits["train"])
+    streams = read_streams(job, head)
     check_rows(splits, head)
+    check_rows(streams, head, with_targets=False)
     base = base_of(job.model, job.data.max_length)
+    check_base(job, head, base)
+    data = encoded(job, splits, streams, head, base, console)
+    return Prepared(head, base, dict(splits), data, job.trainer, job.seed)
+
+
+def read_streams(job: Job, head: TaskHead) -> dict[str, Split]:
+    """Unlabelled rows of other domains, those that the strategies of this run learn from."""
+    strategies = [job.strategy, *filter(None, job.baselines.values())]
+    wanted = {name for strategy in strategies for name in (*strategy.streams, *strategy.optional_streams)}
+    return {
+        name: unlabelled(domain_of(name, job), head, job.data.seed, STREAMS[name])
+        for name in sorted(wanted)
+        if domain_of(name, job).path is not None
+    }
+
+
+def check_base(job: Job, head: TaskHead, base: BaseInfo) -> None:
+    """Whether the head and each strategy can work on this base model; no weights are loaded yet."""
     if reason := head.unfit(base):
         raise UsageError(f"head {job.head_name!r} does not work on {base.source}: {reason}")
-    with screen.counting(console, "encoding", sum(map(len, splits.values()))) as progress:
+    for name, strategy in {job.strategy_name: job.strategy, **job.baselines}.items():
+        if strategy is not None and (reason := strategy.unfit(base, head)):
+            hint = " Leave it out of transfer.baselines." if name in job.baselines else ""
+            raise UsageError(
+                f"strategy {name!r} does not work with head {job.head_name!r} on {base.source}: {reason}{hint}"
+            )
+
+
+def encoded(
+    job: Job,
+    splits: Mapping[str, Split],
+    streams: Mapping[str, Split],
+    head: TaskHead,
+    base: BaseInfo,
+    console: Console,
+) -> TransferData:
+    """All rows encoded, from the cache where they were encoded before."""
+    with screen.counting(
+        console, "encoding", sum(map(len, [*splits.values(), *streams.values()]))
+    ) as progress:
         features = {
             name: encode(head, split, base, name == "train", progress) for name, split in splits.items()
         }
-    data = TransferData(**features, head=head, base=base, batch_size=job.data.batch_size, seed=job.seed)
-    return Prepared(head, base, dict(splits), data, job.trainer, job.seed)
+        others = {name: encode(head, split, base, False, progress) for name, split in streams.items()}
+    return TransferData(
+        **features, head=head, base=base, batch_size=job.data.batch_size, seed=job.seed, streams=others
+    )
 
 
 def preflight(job: Job, task: Prepared, console: Console) -> None:
@@ -110,6 +157,7 @@ def train(job: Job, task: Prepared, folder: Path, console: Console) -> tuple[nn.
             job.optimizer,
             opened,
             [screen.Bar(console, job.strategy_name, task.head.primary)],
+            partial(screen.counting, console),
         )
 
 
@@ -117,7 +165,7 @@ def compare_with(job: Job, task: Prepared, console: Console) -> dict[str, Outcom
     def shown(name: str) -> Sequence[Callback]:
         return [screen.Bar(console, f"baseline {name}", task.head.primary)]
 
-    baselines = Baselines(task, shown)
+    baselines = Baselines(task, shown, partial(screen.counting, console))
     return {name: baselines.run(name, strategy) for name, strategy in job.baselines.items()}
 
 

@@ -25,6 +25,7 @@ from tlplug.contracts import (
 )
 from tlplug.cost import CostMeter
 from tlplug.data.module import TransferData
+from tlplug.frozen import ComputeOnce, Counting, silent
 from tlplug.layers import new_parameters
 from tlplug.module import TransferModule, in_order
 from tlplug.precision import best_precision, hold_moving_in_float32
@@ -55,28 +56,39 @@ def adapt(
     optimizer: OptimizerSettings,
     loggers: Sequence[Logger] = (),
     callbacks: Sequence[Callback] = (),
+    counting: Counting = silent,
 ) -> tuple[nn.Module, Outcome]:
     """Adapt the base model by one strategy and test it.
 
     Args:
         optimizer: what the user set; the rest is the strategy's own.
+        counting: shows the progress of what is done to every row once.
 
     Returns:
         The adapted model and what it scored.
     """
     seed_everything(task.seed, workers=True, verbose=False)
-    meter = CostMeter()
+    meter, data = CostMeter(), task.data.with_streams((*strategy.streams, *strategy.optional_streams))
     trainer = build_trainer(
-        task.trainer, loggers, [meter, *callbacks, *strategy.callbacks()], task.base.dtype
+        settings_for(strategy, task.trainer),
+        loggers,
+        [meter, ComputeOnce(strategy, data, counting), *callbacks, *strategy.callbacks()],
+        task.base.dtype,
     )
     model = load(task, strategy, trainer.strategy.root_device)
     steps = total_steps(task.trainer, task.data.steps_per_epoch(trainer.world_size))
     settled = optimizer.over(strategy.optimizer_defaults)
     module = TransferModule(model, strategy, task.head, settled, steps, task.rows, task.base).train()
-    fit_and_test(trainer, module, task.data)
-    return module.model, outcome(
-        module.head, module.predictions["test"], task.rows["test"], meter.cost(module)
-    )
+    fit_and_test(trainer, module, data)
+    found = outcome(module.head, module.predictions["test"], task.rows["test"], meter.cost(module))
+    return module.model, replace(found, validation=module.scores.get("validation", {}))
+
+
+def settings_for(strategy: Strategy, settings: TrainerSettings) -> TrainerSettings:
+    """The trainer's settings; where what moves changes, processes must not wait for gradients that do not come."""
+    if strategy.capabilities.staged and settings.strategy == "ddp":
+        return replace(settings, strategy="ddp_find_unused_parameters_true")
+    return settings
 
 
 def fit_and_test(trainer: Trainer, module: TransferModule, data: TransferData) -> None:

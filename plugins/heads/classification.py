@@ -42,6 +42,7 @@ class Classification(TaskHead):
     columns = {"text": "what is classified", "label": "its class, a name or an integer"}
     optional_columns = {"text_pair": "the second text, where pairs are classified"}
     targets = ("label",)
+    one_pass = True
     output_modules = ("classifier", "score", "classification_head", "pre_classifier", "head")
 
     @dataclass

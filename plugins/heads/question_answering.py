@@ -39,6 +39,7 @@ class QuestionAnswering(TaskHead):
         "answers": 'its answers, {"text": [...], "answer_start": [...]}; starts count characters of the context from 0',
     }
     targets = ("answers",)
+    one_pass = True
     output_modules = ("qa_outputs", "qa_classifier", "splinter_qass", "head", "classifier")
     primary = "f1"
 

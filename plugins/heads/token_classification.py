@@ -49,6 +49,7 @@ class TokenClassification(TaskHead):
         "tags": "the label of each word, a list: names such as B-PER, I-PER and O, or integers",
     }
     targets = ("tags",)
+    one_pass = True
     output_modules = ("classifier", "score", "head")
     primary = "entity_f1"
 

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tlplug import AdaptContext, BaseInfo, Capabilities, OptimizerSettings, Strategy, UsageError
+from tlplug import (
+    AdaptContext,
+    BaseInfo,
+    Capabilities,
+    FrozenPrefix,
+    OptimizerSettings,
+    Strategy,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,34 +23,50 @@ if TYPE_CHECKING:
 
     from tlplug_plugins.strategies.modules.probe import Probe
 
+POOLINGS = ("mean", "cls", "last", "layer_mean")
 WEIGHTS, FORMAT = "probe.safetensors", "probe.json"
 
 
 class LinearProbe(Strategy):
     """A linear classifier on the features of the untouched base model.
 
-    logits = W mean_t(h_t) + b over the frozen trunk's last hidden states h [T, D] (Alain & Bengio 2017):
-    what can be read off the base model as it is. Take it as a baseline, where the base model must stay
-    untouched, or where there is hardly any data. Features are the mean over real tokens: the pooler of a
-    BERT-like model was trained for something else.
+    logits = W pool(h) + b over the frozen trunk's hidden states h [T, D] (Alain & Bengio 2017): what can be read off
+    the base model as it is. The trunk runs once over each example, whatever the number of epochs. Take it first, as a
+    baseline, where the base model must stay untouched, or where there is hardly any data; not where the task needs
+    something else than what the base model already tells apart.
     """
 
     contract = 1
     optimizer_defaults = OptimizerSettings(
         learning_rate=1e-2, weight_decay=0.01, schedule="linear", warmup=0.1
     )
-    capabilities = Capabilities(heads=frozenset({"classification"}))
+    capabilities = Capabilities(heads=frozenset({"classification"}), merges=False)
     saves = "probe"
+
+    @dataclass
+    class Config:
+        pooling: str = "mean"
+        """`mean` over real tokens, `cls` (the first token), `last` (the last real one, of a decoder the only one that
+        has seen all), `layer_mean` (the mean over tokens and layers). The pooler of a BERT-like model is not read: it
+        was trained for something else."""
+        cache: bool = True
+        """Keep the trunk's output on disk, so that it is computed once."""
+
+        def __post_init__(self) -> None:
+            if self.pooling not in POOLINGS:
+                raise ValueError(f"pooling is {self.pooling!r}; it is one of {', '.join(POOLINGS)}")
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         from tlplug_plugins.strategies.modules.probe import Probe
 
         pretrained = cast("PreTrainedModel", model)
         config = pretrained.config
-        return Probe(trunk(pretrained), config.get_text_config().hidden_size, config.num_labels)
+        features = config.get_text_config().hidden_size
+        return Probe(trunk(pretrained), self.config.pooling, features, config.num_labels)
 
-    def frozen_prefix(self, model: nn.Module) -> nn.Module:
-        return cast("Probe", model).prefix
+    def frozen_prefix(self, model: nn.Module) -> FrozenPrefix:
+        prefix = cast("Probe", model).prefix
+        return FrozenPrefix([prefix], [prefix] if self.config.cache else [])
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """`probe.safetensors` (weight [K, D], bias [K]) and `probe.json` (what it reads)."""
@@ -56,8 +81,7 @@ class LinearProbe(Strategy):
         config = probe.prefix.trunk.config
         form = {
             "version": 1,
-            "pooling": "mean",
-            "layer": "last",
+            "pooling": probe.prefix.pooling,
             "id2label": config.id2label,
             "base": config.name_or_path,
         }
@@ -75,7 +99,7 @@ class LinearProbe(Strategy):
             )
         weights = load_file(folder / WEIGHTS)
         labels, features = weights["weight"].shape
-        probe = Probe(trunk(cast("PreTrainedModel", model)), features, labels)
+        probe = Probe(trunk(cast("PreTrainedModel", model)), form["pooling"], features, labels)
         probe.classifier.load_state_dict(weights)
         return probe
 

@@ -37,7 +37,7 @@ def test_the_intended_parameters_move_within_two_steps_and_no_other(adapted, two
 def test_only_a_frozen_prefix_is_in_eval_mode_while_training(adapted, name):
     strategy, model, module = adapted(name)
     prefix = strategy.frozen_prefix(model)
-    frozen = set(prefix.modules()) if prefix is not None else set()
+    frozen = {inner for part in prefix.modules for inner in part.modules()} if prefix is not None else set()
     assert {inner.training for inner in frozen} <= {False}
     assert all(inner.training for inner in model.modules() if inner not in frozen)
     assert bool(frozen) == (name == "linear_probe")

@@ -1,8 +1,8 @@
 """From the words of a command line to a typed, checked job."""
 
-from tlplug.config.build import Job, build
+from tlplug.config.build import STREAMS, Job, build, domain_of
 from tlplug.config.compose import Composer
 from tlplug.config.reopen import Finished, reopen
 from tlplug.config.schema import RootConfig
 
-__all__ = ["Composer", "Finished", "Job", "RootConfig", "build", "reopen"]
+__all__ = ["STREAMS", "Composer", "Finished", "Job", "RootConfig", "build", "domain_of", "reopen"]

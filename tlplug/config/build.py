@@ -10,12 +10,14 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from tlplug.contracts import (
     DataSettings,
+    DomainSettings,
     ModelSettings,
     OptimizerSettings,
     Strategy,
     TaskHead,
     TrainerSettings,
     TransferMetric,
+    TransferSettings,
     UsageError,
 )
 from tlplug.contracts.settings import LOGGERS
@@ -23,6 +25,8 @@ from tlplug.registry import Plugin, Registry
 
 TRIVIAL = "trivial"
 """The baseline that is no strategy: the head's own guess."""
+STREAMS = {"target": "data.target", "source": "transfer.source"}
+"""What a strategy can have batches of beside the task's -> the key that names the rows."""
 OURS = ("name", "preset")
 """Keys of a plugin's node that are not fields of its Config."""
 
@@ -44,6 +48,7 @@ class Job:
     data: DataSettings
     optimizer: OptimizerSettings
     trainer: TrainerSettings
+    transfer: TransferSettings
     loggers: list[Any]
     """CsvSettings, WandbSettings."""
     seed: int
@@ -78,6 +83,7 @@ def build(config: DictConfig) -> Job:
         data=settings(config.data),
         optimizer=settings(config.optimizer),
         trainer=settings(config.trainer),
+        transfer=settings(config.transfer),
         loggers=[settings(typed(LOGGERS[name], node)) for name, node in config.logger.items()],
         seed=config.seed,
         run_dir=config.run_dir,
@@ -122,8 +128,23 @@ def check_fit(name: str, strategy: Strategy | None, job: Job) -> None:
     hint = " Leave it out of transfer.baselines." if name in job.baselines else ""
     if can.heads is not None and job.head_name not in can.heads:
         raise UsageError(f"{told}; it works with: {', '.join(sorted(can.heads))}.{hint}")
+    for stream in strategy.streams:
+        if stream not in STREAMS:
+            raise UsageError(
+                f"strategy {name!r} asks for a stream {stream!r}; there is: {', '.join(STREAMS)}"
+            )
+        if domain_of(stream, job).path is None:
+            raise UsageError(
+                f"strategy {name!r} learns from unlabelled rows of another domain: set {STREAMS[stream]}=... to a file, "
+                f"a folder or a data set with the columns that head {job.head_name!r} reads.{hint}"
+            )
     if not can.trains and job.head.output_modules:
         raise UsageError(f"{told}, which adds modules that have to be trained.{hint}")
+
+
+def domain_of(stream: str, job: Job) -> DomainSettings:
+    """Where the rows of a stream are."""
+    return {"target": job.data.target, "source": job.transfer.source}[stream]
 
 
 def settings(node: DictConfig) -> Any:

@@ -32,6 +32,8 @@ ROOT_KEYS = tuple(field.name for field in fields(RootConfig))
 NAMES = (".name", ".preset")
 """Keys that a choice sets; they are not typed by themselves."""
 RUN_DIR = "run_dir"
+SHORT = {"data.target": "data.target.path", "transfer.source": "transfer.source.path"}
+"""Nodes that can be given by their path alone."""
 CHOSEN = ("strategy", "task")
 """Groups that have no default."""
 
@@ -175,6 +177,9 @@ def group_of(override: Override) -> str:
 def normalised(word: str) -> str:
     """`+key=`, `++key=` and `key=` mean the same here: keys are checked, so nothing needs to be forced."""
     bare = word.lstrip("+")
+    key, sign, value = bare.partition("=")
+    if key in SHORT:
+        bare = f"{SHORT[key]}{sign}{value}"
     return f"++{bare}" if bare.startswith(OPEN) else bare
 
 

@@ -33,5 +33,5 @@ class RootConfig:
     """Where the run is left; null: outputs/<task>/<strategy>/<time>-<id>."""
 
 
-OPEN = ("data.columns.",)
+OPEN = ("data.columns.", "data.target.columns.", "transfer.source.columns.")
 """Keys that a user may add below: the head checks them, not the schema."""

@@ -12,6 +12,7 @@ from tlplug.contracts.records import (
     BaseInfo,
     Batch,
     Capabilities,
+    FrozenPrefix,
     LoadOptions,
     Outcome,
     Row,
@@ -20,6 +21,7 @@ from tlplug.contracts.records import (
 )
 from tlplug.contracts.settings import (
     DataSettings,
+    DomainSettings,
     LimitSettings,
     ModelSettings,
     OptimizerSettings,
@@ -39,7 +41,9 @@ __all__ = [
     "Batch",
     "Capabilities",
     "DataSettings",
+    "DomainSettings",
     "Evidence",
+    "FrozenPrefix",
     "LimitSettings",
     "LoadOptions",
     "ModelSettings",

@@ -46,6 +46,9 @@ class TaskHead:
     """What the primary score is multiplied by for a person: 100 for a share, 1 for a perplexity."""
     eval_examples: int | None = None
     """At most so many rows are predicted in each validation while training; None: all. The test has no limit."""
+    one_pass: bool = False
+    """Whether `step` and `predict` call the model once for a batch, with inputs that are the same each time: what is
+    frozen can be computed once then. Not so where a model generates, or where inputs are drawn at random."""
     tunes: bool = False
     """Whether `tune` is to be asked, which costs a pass over the validation rows."""
 

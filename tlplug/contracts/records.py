@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from tlplug.contracts.head import TaskHead
@@ -88,6 +89,22 @@ class Capabilities:
     """Names of the heads it works with; None: any."""
     trains: bool = True
     """False: nothing moves, which is of use only to a head that adds no modules of its own."""
+    merges: bool = True
+    """Whether `merge` gives a transformers model that stands alone."""
+    staged: bool = False
+    """What moves changes in the course of a training; several processes have to be told."""
+
+
+@dataclass(frozen=True)
+class FrozenPrefix:
+    """What runs before anything that moves."""
+
+    modules: Sequence[nn.Module]
+    """All of it: kept in eval mode while training."""
+    chain: Sequence[nn.Module] = ()
+    """Modules of it that are called once and one after another, each with the output of the one before as its first
+    argument. Where the head calls the model in one pass, the last one's output (a tensor [B, T, D] or [B, D]) is
+    computed once for each example and kept on disk, and none of them runs again. Empty: nothing is kept."""
 
 
 @dataclass(frozen=True)
@@ -113,3 +130,5 @@ class Outcome:
     cost: dict[str, float] | None = None
     decoding: dict[str, float] = field(default_factory=dict)
     """What `head.tune` found; the predictions were decoded with it."""
+    validation: dict[str, float] = field(default_factory=dict)
+    """The scores of the last validation."""

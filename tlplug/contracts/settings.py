@@ -53,6 +53,24 @@ class LimitSettings:
 
 
 @dataclass
+class DomainSettings:
+    """`data.target.*`, `transfer.source.*`: rows of another domain, read as `data.path` is."""
+
+    path: Optional[str] = None
+    """`data.target=PATH` is short for `data.target.path=PATH`, and so is `transfer.source=PATH`."""
+    subset: Optional[str] = None
+    """Name of a hub data set's configuration."""
+    revision: Optional[str] = None
+    columns: dict[str, str] = field(default_factory=dict)
+    """The head's column -> this data's column; one that is not named here has the head's own name."""
+    train: str = "train"
+    """The split, or file, whose rows are read without what is to be predicted."""
+    test: Any = "test"
+    """The split, file or fraction of `train` that is scored."""
+    limit: LimitSettings = field(default_factory=LimitSettings)
+
+
+@dataclass
 class DataSettings:
     """`data.*`: the rows of a task and how they become batches."""
 
@@ -74,6 +92,8 @@ class DataSettings:
     """Rows of a training batch in each process."""
     max_length: Optional[int] = None
     """Tokens at which an input is cut; null: what the base model takes."""
+    target: DomainSettings = field(default_factory=DomainSettings)
+    """Another domain: strategies for it see its training rows unlabelled, and the run is tested on its test rows."""
 
 
 @dataclass
@@ -134,6 +154,8 @@ class TransferSettings:
 
     baselines: list[str] = field(default_factory=lambda: ["trivial", "linear_probe", "scratch"])
     """Strategies by name, trained like the run itself; `trivial` needs no model."""
+    source: DomainSettings = field(default_factory=DomainSettings)
+    """Unlabelled rows of what the base model came from, or of what else it must not forget."""
 
 
 @dataclass

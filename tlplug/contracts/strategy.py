@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tlplug.contracts.records import AdaptContext, BaseInfo, Batch, Capabilities, LoadOptions, StepOutput
+from tlplug.contracts.records import (
+    AdaptContext,
+    BaseInfo,
+    Batch,
+    Capabilities,
+    FrozenPrefix,
+    LoadOptions,
+    StepOutput,
+)
 from tlplug.contracts.settings import OptimizerSettings
 
 if TYPE_CHECKING:
@@ -31,6 +39,10 @@ class Strategy:
     optimizer_defaults: ClassVar[OptimizerSettings]
     """Every field set: the rate and schedule that suit the method."""
     capabilities: ClassVar[Capabilities] = Capabilities()
+    streams: ClassVar[Sequence[str]] = ()
+    """Further unlabelled batches that it needs in every step: `target` (data.target), `source` (transfer.source)."""
+    optional_streams: ClassVar[Sequence[str]] = ()
+    """The same, where the user names the data."""
     saves: ClassVar[str] = "adapter"
     """Name of the folder that `save` writes: `adapter` (goes over the base model) or `model` (stands alone)."""
 
@@ -41,6 +53,10 @@ class Strategy:
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
 
+    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+        """Why it cannot adapt this base model to this head, one sentence; None where it can. No weights are loaded yet."""
+        return None
+
     def load_options(self, head: TaskHead) -> LoadOptions:
         """How the base model's weights are loaded for this method."""
         return LoadOptions()
@@ -49,12 +65,16 @@ class Strategy:
         """Freeze, wrap or inject; what has `requires_grad` afterwards is what moves."""
         raise NotImplementedError
 
-    def frozen_prefix(self, model: nn.Module) -> nn.Module | None:
-        """The part that runs before anything that moves; it is kept in eval mode while training."""
+    def frozen_prefix(self, model: nn.Module) -> FrozenPrefix | None:
+        """The part that runs before anything that moves: in eval mode while training, and computed once where it can."""
         return None
 
     def training_step(self, model: nn.Module, head: TaskHead, batches: Mapping[str, Batch]) -> StepOutput:
-        """The loss of one step; penalties go here. `batches["main"]` is the task's batch."""
+        """The loss of one step; penalties go here.
+
+        Args:
+            batches: `main`, the task's batch, and one without targets for each of the strategy's streams.
+        """
         return head.step(model, batches["main"])
 
     def parameter_groups(self, model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
@@ -91,7 +111,8 @@ class Strategy:
     def merge(self, model: nn.Module) -> nn.Module:
         """The adapted model, loaded over an unquantized base model, as one that stands alone.
 
-        The default is for methods that leave the model's structure as it was.
+        The default is for methods that leave the model's structure as it was; those that cannot say so in
+        `capabilities.merges`.
         """
         return model
 

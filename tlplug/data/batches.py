@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -105,6 +106,31 @@ class EpochOrder(Sampler[int]):
             return 0.0
         sizes = np.diff(np.append(starts, len(lengths)))
         return float(1 - lengths.sum() / (np.maximum.reduceat(lengths, starts) * sizes).sum())
+
+
+class Repeated(Sampler[int]):
+    """`count` examples of an order in each epoch, one pass after another: a stream beside the task's own examples."""
+
+    def __init__(self, order: EpochOrder, count: int) -> None:
+        self.order = order
+        self.count = count
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch of the next iteration; Lightning calls it."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        passes = share(self.count, len(self.order))
+        given = 0
+        for turn in range(passes):
+            self.order.set_epoch(self.epoch * passes + turn)
+            for example in itertools.islice(self.order, self.count - given):
+                given += 1
+                yield example
 
 
 def share(count: int, parts: int) -> int:

@@ -16,12 +16,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
+
 from tlplug import cache
 from tlplug.contracts import BaseInfo, Row, Rows, TaskHead, UsageError
 from tlplug.data.rows import quiet_datasets
 
 if TYPE_CHECKING:
-    import numpy as np
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
@@ -66,6 +67,12 @@ class Features(Sequence[Mapping[str, Any]]):
 
         table = self.stored.with_format("arrow").select_columns("input_ids")
         return list_value_length(table[:]["input_ids"]).to_numpy()  # type: ignore[no-any-return]
+
+    def identities(self) -> tuple[np.ndarray, np.ndarray]:
+        """Each feature's id and its part, which is 0 where it has none, [n] both."""
+        names = [name for name in ("id", "part") if name in self.stored.column_names]
+        columns = self.stored.select_columns(names).with_format("numpy")[:]
+        return columns["id"], columns.get("part", np.zeros_like(columns["id"]))
 
     def of_rows(self, count: int) -> Features:
         """The features of the first `count` rows."""
@@ -133,10 +140,10 @@ def rules(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     return {name: value for name, value in known.items() if name not in ("truncation", "padding")}
 
 
-def code_digest(head: type[TaskHead]) -> str:
-    """SHA-256 of the head's file and of all that lies beside it in its package: a head may be several files."""
-    file = Path(inspect.getfile(head))
-    files = sorted(file.parent.rglob("*.py")) if "." in head.__module__ else [file]
+def code_digest(plugin: type) -> str:
+    """SHA-256 of the class's file and of all that lies beside it in its package: a plugin may be several files."""
+    file = Path(inspect.getfile(plugin))
+    files = sorted(file.parent.rglob("*.py")) if "." in plugin.__module__ else [file]
     found = hashlib.sha256()
     for each in files:
         found.update(each.read_bytes())

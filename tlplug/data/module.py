@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
+from lightning.pytorch.utilities import CombinedLoader
+from torch.utils.data import DataLoader, Sampler
 
 from tlplug.cache import key_of
 from tlplug.contracts import BaseInfo, Batch, TaskHead
-from tlplug.data.batches import EpochOrder, share
+from tlplug.data.batches import EpochOrder, Repeated, share
 from tlplug.data.features import Features
 from tlplug.processes import rank, world_size
 
@@ -32,17 +34,30 @@ class TransferData(LightningDataModule):
         base: BaseInfo,
         batch_size: int,
         seed: int,
+        streams: Mapping[str, Features] | None = None,
     ) -> None:
         super().__init__()
         self.features = {"train": train, "validation": validation, "test": test}
+        self.streams = dict(streams or {})
+        """Unlabelled examples of other domains, which come along with the training batches."""
         self.batch_size = batch_size
         self.seed = seed
         self.eval_examples = head.eval_examples
         self.collate = partial(head.collate, base=base)
 
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled anew in every epoch."""
-        return self._loader("train", rank=rank(), world=world_size())
+    def with_streams(self, names: Iterable[str]) -> TransferData:
+        """The same data with these streams alone."""
+        chosen = copy.copy(self)
+        chosen.streams = {name: self.streams[name] for name in names if name in self.streams}
+        return chosen
+
+    def train_dataloader(self) -> DataLoader[Any] | CombinedLoader:
+        """Shuffled anew in every epoch; with streams, batches by name, `main` the task's own."""
+        main = self._loader("train", rank=rank(), world=world_size())
+        if not self.streams:
+            return main
+        streams = {name: self._stream(features, len(main)) for name, features in self.streams.items()}
+        return CombinedLoader({"main": main, **streams}, "min_size")
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Longest first, at most `head.eval_examples`; one may come twice where processes have to be even."""
@@ -59,6 +74,12 @@ class TransferData(LightningDataModule):
     def train_batches(self) -> Iterator[Batch]:
         """The batches of epoch 0, as a single process sees them."""
         return iter(self._loader("train", rank=0, world=1))
+
+    def once(self, split: str) -> DataLoader[Any]:
+        """Every feature of a split once, in one process, longest first."""
+        features = self.features[split]
+        order = EpochOrder(features.lengths, self.seed, shuffle=False, batch=self.batch_size)
+        return self._batched(features, order)
 
     def steps_per_epoch(self, world: int) -> int:
         """Training batches that each of `world` processes gets in an epoch."""
@@ -84,4 +105,20 @@ class TransferData(LightningDataModule):
             rank=rank,
             world=world,
         )
+        return self._batched(features, order)
+
+    def _stream(self, features: Features, batches: int) -> DataLoader[Any]:
+        """So many batches of a stream, begun anew where it ends."""
+        world = world_size()
+        order = EpochOrder(
+            features.lengths,
+            self.seed,
+            shuffle=True,
+            batch=self.batch_size * world,
+            rank=rank(),
+            world=world,
+        )
+        return self._batched(features, Repeated(order, batches * self.batch_size))
+
+    def _batched(self, features: Features, order: Sampler[int]) -> DataLoader[Any]:
         return DataLoader(features, self.batch_size, sampler=order, collate_fn=self.collate)  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,16 @@ from tlplug.data.split import Split
 from tlplug.data.table import Table
 from tlplug.data.wording import listing, names, suggestion
 
+SPLITS = ("train", "validation", "test")
+
 
 def read_splits(
-    settings: DataSettings, wanted: Mapping[str, str], optional: Mapping[str, str] | None = None
+    settings: DataSettings,
+    wanted: Mapping[str, str],
+    optional: Mapping[str, str] | None = None,
+    asked: Sequence[str] = SPLITS,
 ) -> dict[str, Split]:
-    """The splits train, validation and test, with the head's columns `wanted` (name -> meaning) and `id`.
+    """The splits that are asked for, with the head's columns `wanted` (name -> meaning) and `id`.
 
     Columns in `optional` are there where the data has them. Fractions and limits are drawn by `data.seed`; rows
     keep the order of their source.
@@ -31,13 +36,14 @@ def read_splits(
     """
     fractions = _fractions(settings)
     limits = _limits(settings)
-    tables = heads(_tables(settings, fractions), fractions, limits)
+    tables = heads(_tables(settings, fractions, asked), fractions, limits)
     _refuse_broken(tables.values())
     columns = match_columns(settings.columns, wanted, dict.fromkeys(tables.values()), optional)
     rows = {table: read_table(table, columns) for table in dict.fromkeys(tables.values())}
-    parts = divided(len(rows[tables["train"]]), fractions, settings.seed)
+    parts = divided(len(rows[tables["train"]]), fractions, settings.seed) if "train" in tables else {}
     splits = {}
-    for name, table in tables.items():
+    for name in asked:
+        table = tables[name]
         positions = parts.get(name, range(len(rows[table])))
         chosen = rows[table].select(limited(positions, limits[name], settings.seed))
         splits[name] = Split(name, chosen, table.title, table.place)
@@ -76,13 +82,15 @@ def _limits(settings: DataSettings) -> dict[str, int | None]:
     return limits
 
 
-def _tables(settings: DataSettings, fractions: Mapping[str, float]) -> dict[str, Table]:
-    """The table that each split is read from, the same object for the same file."""
+def _tables(settings: DataSettings, fractions: Mapping[str, float], asked: Sequence[str]) -> dict[str, Table]:
+    """The table that each split is read from, the same object for the same file; `train` too where one is drawn of it."""
     source = open_source(settings)
-    asked = {name: "train" if name in fractions else name for name in ("train", "validation", "test")}
+    origins = {name: "train" if name in fractions else name for name in asked}
+    if "train" in origins.values():
+        origins["train"] = "train"
     found: dict[str, Table] = {}
     problems = []
-    for name in dict.fromkeys(asked.values()):
+    for name in dict.fromkeys(origins.values()):
         try:
             table = _table(source, str(getattr(settings.splits, name)), name)
             found[name] = next((same for same in found.values() if same == table), table)
@@ -90,7 +98,7 @@ def _tables(settings: DataSettings, fractions: Mapping[str, float]) -> dict[str,
             problems.append(str(error))
     if problems:
         raise UsageError("\n".join(problems))
-    return {name: found[origin] for name, origin in asked.items()}
+    return {name: found[origin] for name, origin in origins.items()}
 
 
 def _table(source: Source, asked: str, name: str) -> Table:

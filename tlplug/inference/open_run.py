@@ -87,13 +87,13 @@ def merged_model(run: Finished, head: TaskHead, base: BaseInfo) -> PreTrainedMod
     """
     import torch
 
-    whole = replace(base, dtype="float32", gradient_checkpointing=False)
-    merged = run.strategy.merge(load_model(run, head, whole, LoadOptions(), torch.device("cpu")))
-    if not hasattr(merged, "save_pretrained"):
+    if not run.strategy.capabilities.merges:
         raise UsageError(
             f"strategy {run.strategy_name!r} makes a model that is not one of transformers' own, so there is nothing "
             f"to merge in {run.folder}"
         )
+    whole = replace(base, dtype="float32", gradient_checkpointing=False)
+    merged = run.strategy.merge(load_model(run, head, whole, LoadOptions(), torch.device("cpu")))
     return cast("PreTrainedModel", merged)
 
 

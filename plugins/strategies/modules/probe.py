@@ -1,4 +1,4 @@
-"""A linear classifier over the mean-pooled features of a frozen trunk."""
+"""A linear classifier over the pooled features of a frozen trunk."""
 
 from __future__ import annotations
 
@@ -9,26 +9,52 @@ import torch
 from torch import nn
 
 
-class MeanPooledTrunk(nn.Module):
-    """Hidden states [B, T, D] of the last layer -> their mean over real tokens [B, D]."""
+def mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """[B, T, D] -> the mean over real tokens [B, D]."""
+    real = mask.unsqueeze(-1).to(states.dtype)
+    return (states * real).sum(1) / real.sum(1).clamp(min=1)
 
-    def __init__(self, trunk: nn.Module) -> None:
+
+def first(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """[B, T, D] -> the first real token's state [B, D]."""
+    return states[torch.arange(len(states), device=states.device), mask.int().argmax(1)]
+
+
+def last(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """[B, T, D] -> the last real token's state [B, D]."""
+    places = torch.arange(mask.shape[1], device=mask.device)
+    return states[torch.arange(len(states), device=states.device), (places * mask).argmax(1)]
+
+
+POOLINGS = {"mean": mean, "cls": first, "last": last, "layer_mean": mean}
+
+
+class PooledTrunk(nn.Module):
+    """Hidden states [B, T, D] of the last layer, or the mean of all layers' -> one vector a text [B, D].
+
+    Args:
+        pooling: a key of `POOLINGS`.
+    """
+
+    def __init__(self, trunk: nn.Module, pooling: str) -> None:
         super().__init__()
         self.trunk = trunk
+        self.pooling = pooling
 
     @torch.no_grad()
     def forward(self, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
-        states = self.trunk(attention_mask=attention_mask, **inputs).last_hidden_state
-        mask = attention_mask.unsqueeze(-1).to(states.dtype)
-        return (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+        every = self.pooling == "layer_mean"
+        found = self.trunk(attention_mask=attention_mask, output_hidden_states=every, **inputs)
+        states = torch.stack(found.hidden_states).mean(0) if every else found.last_hidden_state
+        return POOLINGS[self.pooling](states, attention_mask)
 
 
 class Probe(nn.Module):
     """Features [B, D] -> logits [B, K] by one linear layer."""
 
-    def __init__(self, trunk: nn.Module, features: int, labels: int) -> None:
+    def __init__(self, trunk: nn.Module, pooling: str, features: int, labels: int) -> None:
         super().__init__()
-        self.prefix = MeanPooledTrunk(trunk)
+        self.prefix = PooledTrunk(trunk, pooling)
         self.classifier = nn.Linear(features, labels)
 
     def forward(self, **inputs: Any) -> SimpleNamespace:
