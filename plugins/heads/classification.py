@@ -18,6 +18,7 @@ from tlplug import (
     has_model,
     load_pretrained,
 )
+from tlplug_plugins.heads.padding import padded
 from tlplug_plugins.heads.problems import PROBLEMS, Problem
 
 if TYPE_CHECKING:
@@ -147,20 +148,15 @@ class Classification(TaskHead):
         ]
         if training:
             for feature, row in zip(features, rows, strict=True):
-                feature["label"] = posed.target(row["label"])
+                feature["labels"] = posed.target(row["label"])
         return features
 
     def collate(self, features: Sequence[dict[str, Any]], base: BaseInfo) -> Batch:
-        import torch
-
-        inputs = [{k: v for k, v in feature.items() if k not in ("id", "label")} for feature in features]
-        batch = dict(base.tokenizer.pad(inputs, padding="longest", return_tensors="pt"))
-        if base.tokenizer.padding_side == "left" and base.kind == "decoder":
+        side = base.tokenizer.padding_side
+        batch = padded(features, base, side=side)
+        if side == "left" and base.kind == "decoder":
             # Positions count real tokens, or a row would change with what it is padded to.
             batch["position_ids"] = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-        if "label" in features[0]:
-            batch["labels"] = torch.tensor([feature["label"] for feature in features])
-        batch["id"] = torch.tensor([feature["id"] for feature in features])
         return batch
 
     def step(self, model: nn.Module, batch: Batch) -> StepOutput:

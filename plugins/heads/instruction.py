@@ -143,10 +143,10 @@ class Instruction(TaskHead):
         return features
 
     def collate(self, features: Sequence[dict[str, Any]], base: BaseInfo) -> Batch:
-        from tlplug_plugins.heads.modules.packing import packed, padded
+        from tlplug_plugins.heads.modules.packing import packed, unpacked
 
         together = self.config.packing and features[0]["training"]
-        return packed(features, base) if together else padded(features, base)
+        return packed(features, base) if together else unpacked(features, base)
 
     def step(self, model: nn.Module, batch: Batch) -> StepOutput:
         from tlplug_plugins.heads.modules.likelihood import mean_loss, token_logits

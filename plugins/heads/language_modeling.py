@@ -148,7 +148,7 @@ class LanguageModeling(TaskHead):
         return Masking(self.config.mask_share, base.tokenizer.mask_token_id, len(base.tokenizer))
 
     def collate(self, features: Sequence[dict[str, Any]], base: BaseInfo) -> Batch:
-        from tlplug_plugins.heads.modules.packing import packed, padded
+        from tlplug_plugins.heads.modules.packing import packed, unpacked
 
         if "words" in features[0]:
             masking = self._masking(base)
@@ -158,7 +158,7 @@ class LanguageModeling(TaskHead):
                 for feature, each in zip(features, hidden, strict=True)
             ]
         together = self.config.packing and features[0].get("training", False)
-        return packed(features, base) if together else padded(features, base)
+        return packed(features, base) if together else unpacked(features, base)
 
     def step(self, model: nn.Module, batch: Batch) -> StepOutput:
         from tlplug_plugins.heads.modules.likelihood import mean_loss, token_logits

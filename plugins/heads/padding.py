@@ -8,25 +8,39 @@ from typing import Any
 from tlplug import BaseInfo, Batch
 
 
-def padded_right(features: Sequence[Mapping[str, Any]], base: BaseInfo, fill: Mapping[str, Any]) -> Batch:
+def padded(
+    features: Sequence[Mapping[str, Any]],
+    base: BaseInfo,
+    fill: Mapping[str, Any] | None = None,
+    side: str = "right",
+) -> Batch:
     """The tokenizer's inputs and the lists that `fill` names padded to the longest, [B, T, ...]; numbers stacked, [B].
 
-    On the right with decoders too: what stands at a token is then found by counting from the first.
+    The tokenizer's own `pad` gives the same and takes five times as long, which counts where the model is frozen.
 
     Args:
         fill: name of a list with something for each token -> what stands at padding.
+        side: on the right with decoders too, what stands at a token is found by counting from the first.
     """
     import torch
+    from torch.nn.utils.rnn import pad_sequence
 
-    names = base.tokenizer.model_input_names
-    inputs = [{name: feature[name] for name in names if name in feature} for feature in features]
-    batch = dict(base.tokenizer.pad(inputs, padding="longest", padding_side="right", return_tensors="pt"))
-    length = batch["input_ids"].shape[1]
+    tokenizer = base.tokenizer
+    inputs = {
+        "input_ids": tokenizer.pad_token_id,
+        "attention_mask": 0,
+        "token_type_ids": tokenizer.pad_token_type_id,
+    }
+    at_padding = {**inputs, **(fill or {})}
+    length = max(len(feature["input_ids"]) for feature in features)
+    batch: Batch = {}
     for name in features[0]:
-        if name in fill:
-            batch[name] = torch.tensor(
-                [feature[name] + [fill[name]] * (length - len(feature[name])) for feature in features]
-            )
-        elif name not in names:
-            batch[name] = torch.tensor([feature[name] for feature in features])
+        values = [feature[name] for feature in features]
+        if name not in at_padding:
+            batch[name] = torch.tensor(values)
+        elif isinstance(at_padding[name], int):
+            rows = [torch.tensor(value) for value in values]
+            batch[name] = pad_sequence(rows, True, at_padding[name], padding_side=side)
+        else:
+            batch[name] = torch.tensor([row + [at_padding[name]] * (length - len(row)) for row in values])
     return batch

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlplug import BaseInfo, Batch, LoadOptions, Row, Rows, StepOutput, TaskHead, has_model, load_pretrained
 from tlplug_plugins.heads.context_windows import OUTSIDE, SHORTEST, windows_of
-from tlplug_plugins.heads.padding import padded_right
+from tlplug_plugins.heads.padding import padded
 from tlplug_plugins.heads.spans import best_spans, candidates, nearest_sentence
 from tlplug_plugins.heads.squad import answers_fault, best_of, best_threshold, exact_match, golds, token_f1
 
@@ -97,7 +97,7 @@ class QuestionAnswering(TaskHead):
         return windows_of(rows, base, self.config.stride, training)
 
     def collate(self, features: Sequence[Mapping[str, Any]], base: BaseInfo) -> Batch:
-        return padded_right(features, base, {"offsets": OUTSIDE})
+        return padded(features, base, {"offsets": OUTSIDE})
 
     def step(self, model: nn.Module, batch: Batch) -> StepOutput:
         from torch.nn.functional import cross_entropy

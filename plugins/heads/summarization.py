@@ -129,9 +129,9 @@ class Summarization(TaskHead):
         return features
 
     def collate(self, features: Sequence[dict[str, Any]], base: BaseInfo) -> Batch:
-        from tlplug_plugins.heads.modules.packing import padded
+        from tlplug_plugins.heads.modules.packing import unpacked
 
-        return padded(features, base)
+        return unpacked(features, base)
 
     def step(self, model: nn.Module, batch: Batch) -> StepOutput:
         from tlplug_plugins.heads.modules.likelihood import mean_loss, target_logits, token_logits

@@ -21,7 +21,7 @@ from tlplug import (
     shared_out,
 )
 from tlplug_plugins.heads.entities import entity_counts, entity_f1, entity_scores, named_entities
-from tlplug_plugins.heads.padding import padded_right
+from tlplug_plugins.heads.padding import padded
 from tlplug_plugins.heads.word_windows import NO_WORD, windows_of
 from tlplug_plugins.heads.words import commonest_labels, ordered_labels, tags_fault, words_fault, words_of
 
@@ -124,7 +124,7 @@ class TokenClassification(TaskHead):
         return [feature for feature in features if any(label != IGNORED for label in feature["labels"])]
 
     def collate(self, features: Sequence[Mapping[str, Any]], base: BaseInfo) -> Batch:
-        return padded_right(features, base, {"labels": IGNORED, "words": NO_WORD})
+        return padded(features, base, {"labels": IGNORED, "words": NO_WORD})
 
     def step(self, model: nn.Module, batch: Batch) -> StepOutput:
         from torch.nn.functional import cross_entropy

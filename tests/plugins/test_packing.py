@@ -16,7 +16,7 @@ from tests.plugins.tiny_generators import (
 from tlplug.contracts import LoadOptions, UsageError
 from tlplug.registry import Registry
 from tlplug_plugins.heads.modules.likelihood import token_logits
-from tlplug_plugins.heads.modules.packing import first_fit_decreasing, packed, padded, require_separate_rows
+from tlplug_plugins.heads.modules.packing import first_fit_decreasing, packed, unpacked, require_separate_rows
 
 Instruction = Registry().find("head", "instruction").load()
 LanguageModeling = Registry().find("head", "language_modeling").load()
@@ -48,7 +48,7 @@ def test_bins_hold_every_row_once_and_are_never_too_full(lengths):
 def test_packed_rows_have_the_loss_and_gradients_of_padded_ones(name, attention):
     head, base, model = build(name, attention)
     features = head.encode(ROWS, base, True)
-    together, apart = head.collate(features, base), padded(features, base)
+    together, apart = head.collate(features, base), unpacked(features, base)
     assert len(together["input_ids"]) < len(apart["input_ids"]) == len(ROWS)
     found = []
     for batch in (together, apart):
@@ -129,7 +129,7 @@ def test_only_training_rows_are_packed_and_only_where_asked(fields):
 def test_the_loss_of_a_packed_batch_is_transformers_own_over_the_padded_one():
     head, base, model = build("llama")
     features = head.encode(ROWS, base, True)
-    batch = padded(features, base)
+    batch = unpacked(features, base)
     own = model(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],

@@ -11,22 +11,17 @@ from torch.nn.utils.rnn import pad_sequence
 from tlplug import BaseInfo, Batch, UsageError
 from tlplug_plugins.heads.modules.examples import IGNORED
 from tlplug_plugins.heads.modules.likelihood import token_logits
+from tlplug_plugins.heads.padding import padded
 
+NAMES = ("id", "part", "input_ids", "attention_mask", "labels")
+"""Of a feature, what the model or the core reads."""
 Features = Sequence[Mapping[str, Any]]
 
 
-def padded(features: Features, base: BaseInfo) -> Batch:
-    """Padded on the right: `input_ids`, `attention_mask` and `labels`, each to its own longest; `id` [B], `part` [B]."""
-    batch = {
-        "input_ids": _stacked([f["input_ids"] for f in features], base.tokenizer.pad_token_id),
-        "attention_mask": _stacked([[1] * len(f["input_ids"]) for f in features], 0),
-        "id": torch.tensor([f["id"] for f in features]),
-    }
-    if "part" in features[0]:
-        batch["part"] = torch.tensor([f["part"] for f in features])
-    if "labels" in features[0]:
-        batch["labels"] = _stacked([f["labels"] for f in features], IGNORED)
-    return batch
+def unpacked(features: Features, base: BaseInfo) -> Batch:
+    """A row for each feature: `id` [B], `part` [B], and `input_ids`, `attention_mask`, `labels`, each to its own longest."""
+    wanted = [{name: feature[name] for name in NAMES if name in feature} for feature in features]
+    return padded(wanted, base, {"labels": IGNORED})
 
 
 def packed(features: Features, base: BaseInfo) -> Batch:
