@@ -21,6 +21,7 @@ from tlplug.contracts import (
     UsageError,
 )
 from tlplug.contracts.settings import LOGGERS
+from tlplug.fit import with_head
 from tlplug.registry import Plugin, Registry
 
 TRIVIAL = "trivial"
@@ -121,13 +122,12 @@ def baseline(name: str, registry: Registry, used: list[Plugin]) -> Strategy | No
 
 
 def check_fit(name: str, strategy: Strategy | None, job: Job) -> None:
+    """Whether the strategy goes with the head, and whether the rows that it needs beside the task's are named."""
     if strategy is None:
         return
-    can = strategy.capabilities
-    told = f"strategy {name!r} does not work with head {job.head_name!r}"
     hint = " Leave it out of transfer.baselines." if name in job.baselines else ""
-    if can.heads is not None and job.head_name not in can.heads:
-        raise UsageError(f"{told}; it works with: {', '.join(sorted(can.heads))}.{hint}")
+    if reason := with_head(strategy, job.head_name, job.head):
+        raise UsageError(f"strategy {name!r} does not work with head {job.head_name!r}{reason}{hint}")
     for stream in strategy.streams:
         if stream not in STREAMS:
             raise UsageError(
@@ -138,8 +138,6 @@ def check_fit(name: str, strategy: Strategy | None, job: Job) -> None:
                 f"strategy {name!r} learns from unlabelled rows of another domain: set {STREAMS[stream]}=... to a file, "
                 f"a folder or a data set with the columns that head {job.head_name!r} reads.{hint}"
             )
-    if not can.trains and job.head.output_modules:
-        raise UsageError(f"{told}, which adds modules that have to be trained.{hint}")
 
 
 def domain_of(stream: str, job: Job) -> DomainSettings:
