@@ -32,13 +32,23 @@ MAY_IMPORT = {
     "run_directory": {"contracts", "cache"},
     "console": {"contracts", "cost", "report"},
     "plugin_list": {"contracts", "registry"},
+    "scaffold": {"contracts", "registry"},
+    "plugin_commands": {
+        *("contracts", "registry", "finished", "plugin_list", "scaffold", "testing", "matrix"),
+    },
+    "testing": {
+        *("contracts", "layers", "precision", "registry", "fit", "config", "base_model", "data", "module"),
+        *("evidence", "console", "frozen", "training"),
+    },
     "inference": {
         *("contracts", "cache", "comparison", "precision", "config", "base_model", "data", "module"),
         *("report", "run_directory"),
     },
+    "matrix": {"contracts", "registry", "fit", "testing"},
     "frozen": {"contracts", "cache", "data", "module", "precision", "processes"},
     "training": {"contracts", "layers", "precision", "cost", "data", "module", "frozen"},
-    "baselines": {"contracts", "cache", "processes", "precision", "data", "frozen", "training"},
+    "outcomes": {"contracts", "cache", "processes", "precision", "data", "frozen", "training"},
+    "baselines": {"contracts", "frozen", "training", "outcomes"},
     "run": LEAVES
     | {
         "inference",
@@ -52,12 +62,16 @@ MAY_IMPORT = {
         "run_directory",
     }
     | {"config"},
+    "compare": {
+        *("contracts", "cache", "comparison", "processes", "precision", "config", "data", "module", "cost"),
+        *("report", "run_directory", "console", "frozen", "training", "outcomes", "run"),
+    },
     "sweep": {"contracts", "config", "run_directory", "report"},
     "finished": {"contracts", "run_directory", "console", "inference", "report"},
-    "cli": {"contracts", "config", "run", "sweep", "finished", "plugin_list", "registry"},
+    "cli": {"contracts", "config", "run", "compare", "sweep", "finished", "plugin_commands"},
     "__main__": {"cli"},
 }
-LIGHT = ["contracts", "registry", "config", "cli", "finished", "plugin_list"]
+LIGHT = ["contracts", "registry", "config", "cli", "finished", "plugin_list", "plugin_commands", "scaffold"]
 
 
 def files(folder):

@@ -11,17 +11,22 @@ from tlplug.contracts import UsageError
 USAGE, INTERRUPTED = 2, 130
 SWEEP = ("-m", "--multirun")
 FINISHED = ("evaluate", "predict", "export")
+DRY_RUN = "--dry-run"
 
 HELP = """\
 Adapt a pretrained model to your data, and know what you got.
 
   python -m tlplug +strategy=STRATEGY +task=TASK [key=value ...]     train, measure, report
   python -m tlplug -m +strategy=lora,full +task=TASK seed=1,2,3      every combination, one after another
+  python -m tlplug compare +task=TASK [strategies=[...]]             the lightest strategy that is good enough
   python -m tlplug evaluate RUN [data.path=...]                      scores of a finished run on other data
   python -m tlplug predict RUN --input FILE|- | --text "..."         JSON Lines in, JSON Lines out
   python -m tlplug export RUN OUT [--merge] [--push owner/name]      for plain transformers and peft
   python -m tlplug plugins list                                      plugins, with where they come from
+  python -m tlplug plugins check NAME                                whether a plugin is sound
+  python -m tlplug plugins new NAME --kind strategy|head|metric      a package to write one in
 
+  --dry-run     of compare: memory and time of each strategy, and stop
   --cfg job     show the composed config and stop
   -m            several values for a key: run them all
   --version     show the version
@@ -30,7 +35,8 @@ Adapt a pretrained model to your data, and know what you got.
 {groups}
 
 Often set: seed= run_dir= model.source= data.path= data.columns.text= data.limit.train= trainer.max_epochs=
-optimizer.learning_rate= trainer.devices= transfer.baselines=[...] and strategy.<field>. All: --cfg job."""
+optimizer.learning_rate= trainer.devices= transfer.baselines=[...] and strategy.<field>. All: --cfg job.
+Of compare: strategies=[...] seeds= tune= factors=[...] until= stop= and fields.<strategy>.<field>."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -50,8 +56,8 @@ def main(words: Sequence[str] | None = None) -> int:
         # Whoever read the predictions has enough of them; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        print("tlplug: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(f"tlplug: {str(stopped) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -59,13 +65,17 @@ def command(words: list[str]) -> Callable[[list[str]], int]:
     """What the words ask for: a flag, a command by its name, or training."""
     if words[:1] and words[0] in FINISHED:
         return finished
+    if words[:1] == ["plugins"]:
+        return plugins
     if {"-h", "--help"} & set(words):
         return show_help
     if "--version" in words:
         return show_version
+    if words[:1] == ["compare"]:
+        return compare
     if "--cfg" in words:
         return show_config
-    return {"plugins": plugins}.get(words[0] if words else "", train)
+    return train
 
 
 def finished(words: list[str]) -> int:
@@ -104,15 +114,10 @@ def show_config(words: list[str]) -> int:
 
 
 def plugins(words: list[str]) -> int:
-    if words[1:] != ["list"]:
-        raise UsageError("plugins has one command: python -m tlplug plugins list")
-    from rich.console import Console
+    """`plugins list`, `check` or `new`, which parse the rest of the words themselves."""
+    from tlplug import plugin_commands
 
-    from tlplug.plugin_list import show_plugins
-    from tlplug.registry import Registry
-
-    show_plugins(Registry(), Console())
-    return 0
+    return plugin_commands.plugins(words[1:])
 
 
 def train(words: list[str]) -> int:
@@ -137,3 +142,20 @@ def train(words: list[str]) -> int:
 
     run(job, Console())
     return 0
+
+
+def compare(words: list[str]) -> int:
+    """Strategies from the least invasive to the most; with `--dry-run`, what that is going to take."""
+    from rich.console import Console
+
+    from tlplug.config import Composer
+    from tlplug.config.plan import plan
+
+    flags = [word for word in words if word.startswith("-")]
+    if unknown := [flag for flag in flags if flag != DRY_RUN]:
+        raise UsageError(f"compare has no flag {unknown[0]}, only {DRY_RUN}")
+    with Composer() as composer:
+        planned = plan(composer, [word for word in words[1:] if word not in flags])
+    from tlplug.compare import compare as run
+
+    return run(planned, Console(), dry_run=bool(flags))

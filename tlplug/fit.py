@@ -6,15 +6,15 @@ from tlplug.contracts import BaseInfo, Strategy, TaskHead
 
 
 def with_head(strategy: Strategy, head_name: str, head: TaskHead) -> str | None:
-    """Why the strategy does not work with the head, whatever the base model; the end of a sentence, None where it does."""
+    """Why the strategy does not work with the head, whatever the base model; one sentence, None where it does."""
     can = strategy.capabilities
     if can.heads is not None and head_name not in can.heads:
-        return f"; it works with: {', '.join(sorted(can.heads))}."
+        return f"it works with: {', '.join(sorted(can.heads))}."
     if not can.trains and head.output_modules:
-        return ", which adds modules that have to be trained."
+        return "the head adds modules that have to be trained."
     return None
 
 
 def on_base(strategy: Strategy, head_name: str, head: TaskHead, base: BaseInfo) -> str | None:
-    """Why the three do not go together; one sentence without its beginning, None where they do."""
+    """Why the three do not go together; one sentence, None where they do."""
     return head.unfit(base) or with_head(strategy, head_name, head) or strategy.unfit(base, head)

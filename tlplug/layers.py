@@ -55,16 +55,13 @@ def trunk_linear_names(model: PreTrainedModel, output_modules: Sequence[str]) ->
 def blocks(model: nn.Module) -> dict[str, nn.Module]:
     """The transformer blocks by their full names, bottom first; of an encoder-decoder the encoder's and then the decoder's.
 
+    Layers that share their weights are one block.
+
     Raises:
-        ValueError: the model has no list of layers.
+        ValueError: the model has no list of blocks, or keeps the parts of its blocks in several lists.
     """
-    stacks = [stack for stack in _stacks(model) if stack is not None]
-    longest = [max(_block_lists(stack), key=len, default=None) for stack in stacks]
     names = {id(module): name for name, module in model.named_modules()}
-    found = {names[id(block)]: block for blocks in longest if blocks is not None for block in blocks}
-    if not found:
-        raise ValueError(f"{type(model).__name__} has no list of blocks")
-    return found
+    return {names[id(block)]: block for stack in _stacks(model) for block in _block_list(stack)}
 
 
 def depths(model: nn.Module) -> dict[str, int]:
@@ -73,27 +70,62 @@ def depths(model: nn.Module) -> dict[str, int]:
 
     What stands between two blocks, such as the norm at an encoder's end, has the depth of the block before it.
     """
-    order = {name: depth for depth, name in enumerate(blocks(model), start=1)}
-    top, before, found = len(order), 0, {}
+    order = {block: depth for depth, block in enumerate(blocks(model), start=1)}
+    below = _encoder_names(model, list(order))
+    embeddings = _embedding_names(model)
+    found = {}
     for name, _ in model.named_parameters():
         inside = next((depth for block, depth in order.items() if within(name, [block])), None)
-        before = before if inside is None else max(before, inside)
-        found[name] = before if inside is None else inside
-    return {
-        name: depth if depth < top or within(name, list(order)) else top + 1 for name, depth in found.items()
-    }
+        above = order[below[-1]] if within(name, below[:1]) else len(order) + 1
+        found[name] = inside or (0 if within(name, embeddings) else above)
+    return found
+
+
+def _encoder_names(model: nn.Module, order: Sequence[str]) -> list[str]:
+    """Of an encoder-decoder the encoder's name and its last block's; else nothing."""
+    first, *others = _stacks(model)
+    if not others:
+        return []
+    name = next(name for name, module in model.named_modules() if module is first)
+    return [name, max((block for block in order if within(block, [name])), key=order.index)]
+
+
+def _embedding_names(model: nn.Module) -> list[str]:
+    """What makes vectors of tokens and positions, with its norms and projections; no architecture calls them otherwise."""
+    from torch import nn
+
+    ask = getattr(model, "get_output_embeddings", None)
+    output = ask() if callable(ask) else None
+    return [
+        name
+        for name, module in model.named_modules()
+        if module is not output and (isinstance(module, nn.Embedding) or "emb" in name.rpartition(".")[2])
+    ]
 
 
 def _stacks(model: nn.Module) -> list[nn.Module]:
-    config = getattr(model, "config", None)
-    if not getattr(config, "is_encoder_decoder", False):
+    if not getattr(getattr(model, "config", None), "is_encoder_decoder", False):
         return [model]
     return [model.get_encoder(), model.get_decoder()]  # type: ignore[operator]
 
 
-def _block_lists(stack: nn.Module) -> list[nn.ModuleList]:
-    """Lists of modules of one class; a list inside another, such as the parts of a block, is shorter or no longer."""
+def _block_list(stack: nn.Module) -> nn.ModuleList:
+    """The longest list of modules that lies in no other list: parts of a block may be lists too."""
     from torch import nn
 
-    lists = [module for module in stack.modules() if isinstance(module, nn.ModuleList) and len(module)]
-    return [found for found in lists if len({type(module) for module in found}) == 1]
+    lists = {
+        name: module
+        for name, module in stack.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module)
+    }
+    outer = {
+        name: found
+        for name, found in lists.items()
+        if not within(name, [other for other in lists if other != name])
+    }
+    longest = max(map(len, outer.values()), default=0)
+    chosen = [found for found in outer.values() if len(found) == longest]
+    if len(chosen) != 1:
+        many = "keeps the parts of its blocks in several lists" if chosen else "has no list of blocks"
+        raise ValueError(f"{type(stack).__name__} {many}")
+    return chosen[0]

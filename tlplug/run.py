@@ -74,9 +74,11 @@ def prepare(job: Job, console: Console) -> Prepared:
     target = job.data.target.path is not None
     splits = read_splits(job.data, job.head.columns, job.head.optional_columns, SPLITS[: 2 if target else 3])
     if target:
-        splits["test"] = labelled(job.data.target, job.head, job.data.seed, STREAMS["target"])
+        splits["test"] = labelled(
+            job.data.target, job.head, job.data.seed, STREAMS["target"], splits["train"]
+        )
     head = job.head.bound_to(splits["train"])
-    streams = read_streams(job, head)
+    streams = read_streams(job, head, splits["train"])
     check_rows(splits, head)
     check_rows(streams, head, with_targets=False)
     base = base_of(job.model, job.data.max_length)
@@ -85,14 +87,17 @@ def prepare(job: Job, console: Console) -> Prepared:
     return Prepared(head, base, dict(splits), data, job.trainer, job.seed)
 
 
-def read_streams(job: Job, head: TaskHead) -> dict[str, Split]:
+def read_streams(job: Job, head: TaskHead, train: Split) -> dict[str, Split]:
     """Unlabelled rows of other domains, those that the strategies of this run learn from."""
     strategies = [job.strategy, *filter(None, job.baselines.values())]
     wanted = {name for strategy in strategies for name in (*strategy.streams, *strategy.optional_streams)}
     return {
-        name: unlabelled(domain_of(name, job), head, job.data.seed, STREAMS[name])
-        for name in sorted(wanted)
-        if domain_of(name, job).path is not None
+        # The target's rows are read as the task's are; what must not be forgotten may be of another form.
+        name: unlabelled(
+            domain_of(name, job), head, job.data.seed, key, like=train if name == "target" else None
+        )
+        for name, key in STREAMS.items()
+        if name in wanted and domain_of(name, job).path is not None
     }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tlplug import AdaptContext, BaseInfo, OptimizerSettings, Strategy
+from tlplug import AdaptContext, BaseInfo, OptimizerSettings, Strategy, TaskHead, depths
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,10 +16,12 @@ if TYPE_CHECKING:
 class Full(Strategy):
     """Full fine-tuning: every weight moves.
 
-    Howard & Ruder 2018; Devlin et al. 2019.
+    Howard & Ruder 2018; Devlin et al. 2019. With `layer_decay` below 1, what lies deeper moves less: depth d (0 for the
+    embeddings, n + 1 for what lies above the n blocks) has the rate learning_rate * layer_decay ** (n + 1 - d)
+    (Howard & Ruder 2018, "discriminative fine-tuning"; Clark et al. 2020 take 0.8 for 12 and 0.9 for 24 blocks).
 
     Take it where there are many rows or the task is far from the base model, and there is memory for the
-    gradients and AdamW's two moments of every weight. With few rows it forgets most.
+    gradients and AdamW's two moments of every weight. With few rows it forgets most; `layer_decay` lessens that.
     """
 
     contract = 1
@@ -26,8 +30,39 @@ class Full(Strategy):
     )
     saves = "model"
 
+    @dataclass
+    class Config:
+        layer_decay: float = 1.0
+        """The rate of a block over that of the one above it; 1: all have the same."""
+
+        def __post_init__(self) -> None:
+            if not 0.0 < self.layer_decay <= 1.0:
+                raise ValueError(f"layer_decay is {self.layer_decay}; it has to be above 0 and at most 1")
+
+    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+        return None if self.config.layer_decay == 1.0 else without_blocks(base, head)
+
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         return model.requires_grad_(True)
+
+    def parameter_groups(self, model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
+        groups = super().parameter_groups(model, settings)
+        return groups if self.config.layer_decay == 1.0 else self._by_depth(model, groups, settings)
+
+    def _by_depth(
+        self, model: nn.Module, groups: list[dict[str, Any]], settings: OptimizerSettings
+    ) -> list[dict[str, Any]]:
+        """Each group as one for each depth, from the top down, at that depth's rate."""
+        depth_of = {id(model.get_parameter(name)): depth for name, depth in depths(model).items()}
+        top, found = max(depth_of.values()), []
+        for group in groups:
+            members = defaultdict(list)
+            for parameter in group["params"]:
+                members[depth_of[id(parameter)]].append(parameter)
+            for depth in sorted(members, reverse=True):
+                rate = (settings.learning_rate or 0.0) * self.config.layer_decay ** (top - depth)
+                found.append({**group, "params": members[depth], "lr": rate})
+        return found
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """What `AutoModelFor...from_pretrained(folder)` loads."""
@@ -35,3 +70,14 @@ class Full(Strategy):
 
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
         return type(model).from_pretrained(folder, use_safetensors=True)  # type: ignore[attr-defined, no-any-return]
+
+
+def without_blocks(base: BaseInfo, head: TaskHead) -> str | None:
+    """Why a method that goes by depth cannot work on this base model; None where it can."""
+    from tlplug_plugins.strategies.modules.outline import outline
+
+    try:
+        depths(outline(base, head))
+    except ValueError as error:
+        return f"it goes by depth, and {error}."
+    return None

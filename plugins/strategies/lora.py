@@ -6,28 +6,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug import (
-    AdaptContext,
-    BaseInfo,
-    OptimizerSettings,
-    Strategy,
-    UsageError,
-    present_output_modules,
-    trunk_linear_names,
-)
+from tlplug import AdaptContext, OptimizerSettings, trunk_linear_names
+from tlplug_plugins.strategies.peft_method import AUTO, PeftMethod, check_names
 
 if TYPE_CHECKING:
     from torch import nn
+    from transformers import PreTrainedModel
 
-AUTO, WEIGHTS = "auto", "adapter_model.safetensors"
+INITIALIZATIONS = {
+    "default": True,
+    "gaussian": "gaussian",
+    "pissa": "pissa",
+    "olora": "olora",
+    "eva": "eva",
+}
+"""The word -> peft's."""
+RESIDUAL = ("pissa", "olora")
+"""Those that take a part out of the base weights and train it."""
 
 
-class Lora(Strategy):
+class Lora(PeftMethod):
     """LoRA: small low-rank updates beside frozen weights.
 
-    W + (alpha / rank) B A with W frozen, A [rank, in] random and B [out, rank] zero (Hu et al. 2022).
+    W + s B A with W [out, in] frozen, A [rank, in] random, B [out, rank] zero and s = alpha / rank (Hu et al. 2022).
     Take it first: it moves a few percent of the weights, keeps the base model as it was, and comes close to
-    full fine-tuning on most tasks. The head is trained whole. B is zero, so A has no gradient at the first step.
+    full fine-tuning on most tasks. Not where there is so much new to learn that a low rank cannot hold it (another
+    language, millions of rows). The head is trained whole. B is zero, so A has no gradient at the first step.
+
+    `rank_stabilized`: s = alpha / sqrt(rank), so that the updates do not shrink with the rank (Kalajdzievski 2023); from
+    a rank of 32 on. `dora`: m (W + s B A) / |W + s B A|, each output's norm m [out] trained apart (Liu et al. 2024);
+    a little better at low ranks, and slower. `rate_ratio`: B learns so many times as fast as A (LoRA+, Hayou et al.
+    2024). `initialization`: `pissa` trains W's own first singular vectors (Meng et al. 2024), `olora` the first columns
+    of its QR decomposition (Büyükakyüz 2024), `eva` starts A from the first singular vectors of each layer's inputs and
+    gives a layer the more rank the more of them it needs (Paischer et al. 2024), `gaussian` draws A from a normal
+    distribution.
     """
 
     contract = 1
@@ -41,31 +53,34 @@ class Lora(Strategy):
         rank: int = 8
         alpha: float = 16.0
         dropout: float = 0.05
+        """Share of a layer's inputs that the update does not see in a training step."""
         target_modules: Any = AUTO
         """`auto`: every linear layer of the trunk; else names of layers, as peft takes them."""
+        rank_stabilized: bool = False
+        """Scale by alpha / sqrt(rank)."""
+        dora: bool = False
+        """Train the norms of the weights' rows apart from their directions."""
+        rate_ratio: float = 1.0
+        """How many times as fast as A B learns; LoRA+ takes about 16."""
+        initialization: str = "default"
+        """`default`, `gaussian`, `pissa`, `olora` or `eva`."""
 
         def __post_init__(self) -> None:
             if self.rank < 1:
                 raise ValueError(f"rank is {self.rank}; it has to be at least 1")
+            if self.alpha <= 0:
+                raise ValueError(f"alpha is {self.alpha}; it has to be above 0")
             if not 0.0 <= self.dropout < 1.0:
                 raise ValueError(f"dropout is {self.dropout}; it has to be in [0, 1)")
-            names = self.target_modules
-            if names != AUTO and not (
-                isinstance(names, list) and names and all(isinstance(n, str) for n in names)
-            ):
-                raise ValueError(f"target_modules is {names!r}; it is '{AUTO}' or a list of layer names")
+            if self.rate_ratio <= 0:
+                raise ValueError(f"rate_ratio is {self.rate_ratio}; it has to be above 0 (1: no difference)")
+            if self.initialization not in INITIALIZATIONS:
+                raise ValueError(
+                    f"initialization is {self.initialization!r}; it is one of {', '.join(INITIALIZATIONS)}"
+                )
+            check_names("target_modules", self.target_modules)
 
-    def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        from peft import get_peft_model
-
-        head = present_output_modules(model, context.head.output_modules)
-        try:
-            # peft freezes what it wraps, and leaves the modules to save trainable.
-            return get_peft_model(model, self._peft_config(model, head))  # type: ignore[no-any-return]
-        except ValueError as error:
-            raise UsageError(f"strategy.target_modules={self.config.target_modules}: {error}") from error
-
-    def _peft_config(self, model: nn.Module, head: list[str]) -> Any:
+    def peft_config(self, model: PreTrainedModel, head: list[str]) -> Any:
         from peft import LoraConfig
 
         targets = self.config.target_modules
@@ -75,20 +90,38 @@ class Lora(Strategy):
             lora_dropout=self.config.dropout,
             target_modules=trunk_linear_names(model, head) if targets == AUTO else list(targets),
             modules_to_save=head or None,
+            use_rslora=self.config.rank_stabilized,
+            use_dora=self.config.dora,
+            init_lora_weights=INITIALIZATIONS[self.config.initialization],
         )
 
+    def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
+        from tlplug_plugins.strategies.modules import low_rank
+
+        adapted = super().adapt(model, context)
+        if self.config.initialization == "eva":
+            low_rank.start_from_inputs(adapted, context)
+        if self.config.initialization in RESIDUAL:
+            low_rank.remember_start(adapted)
+        return adapted
+
+    def parameter_groups(self, model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
+        groups = super().parameter_groups(model, settings)
+        if self.config.rate_ratio == 1.0:
+            return groups
+        rate = self.config.rate_ratio * (settings.learning_rate or 0.0)
+        fast = {id(value) for name, value in model.named_parameters() if ".lora_B." in name}
+        parted = [
+            {**group, **more, "params": [p for p in group["params"] if (id(p) in fast) == bool(more)]}
+            for group in groups
+            for more in ({}, {"lr": rate})
+        ]
+        return [group for group in parted if group["params"]]
+
     def save(self, model: nn.Module, folder: Path) -> None:
-        """What `peft.PeftModel.from_pretrained(base, folder)` loads; config.json says what `base` has to be."""
-        model.save_pretrained(folder)
-        model.config.save_pretrained(folder)
+        """As every method of peft's; an adapter that began as a part of the weights is written as one over all of W."""
+        super().save(model, folder)
+        if self.config.initialization in RESIDUAL:
+            from tlplug_plugins.strategies.modules import low_rank
 
-    def merge(self, model: nn.Module) -> nn.Module:
-        """W + (alpha / rank) B A in the place of W."""
-        return model.merge_and_unload()  # type: ignore[operator,no-any-return]
-
-    def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
-        from peft import PeftModel
-
-        if not (folder / WEIGHTS).is_file():
-            raise UsageError(f"{folder} holds no {WEIGHTS}; nothing else is loaded")
-        return PeftModel.from_pretrained(model, folder)  # type: ignore[no-any-return]
+            low_rank.write_over_whole_weights(model, folder)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlplug import LoadOptions, OptimizerSettings, TaskHead
-from tlplug_plugins.strategies.lora import Lora
+from tlplug_plugins.strategies.lora import RESIDUAL, Lora
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 QUANT_TYPES = ("nf4", "fp4")
+COMPUTE_DTYPES = ("auto", "float32", "bfloat16", "float16")
 QUANTIZATION = "quantization_config.json"
 
 
@@ -24,13 +25,19 @@ class QLora(Lora):
     Dettmers et al. 2023, through bitsandbytes. Take it on a GPU when the base model in 16 bits does not fit:
     4-bit NormalFloat blocks of 64 with doubly quantized scales take about 0.52 bytes a weight. Each forward
     pass dequantizes, so it is slower than `lora`. On a CPU it trains the same way and gives the same class of
-    result; memory there is not its gain.
+    result; memory there is not its gain. All fields of `lora` are there but `pissa` and `olora`, whose update is
+    one over weights that are not rounded.
     """
 
     @dataclass
     class Config(Lora.Config):
         quant_type: str = "nf4"
+        """`nf4`: levels at the quantiles of a normal distribution, as weights mostly are; `fp4`: a 4-bit float."""
         double_quantization: bool = True
+        """Quantize the blocks' scales too: 0.4 bits less a weight."""
+        compute_dtype: str = "auto"
+        """What 4-bit weights are multiplied in: `float32`, `bfloat16` or `float16`; `auto`: bfloat16 on a GPU, float32
+        on a CPU."""
         paged_optimizer: bool = True
         """8-bit AdamW whose state can leave a full GPU; on a CPU plain AdamW is used."""
 
@@ -38,17 +45,27 @@ class QLora(Lora):
             super().__post_init__()
             if self.quant_type not in QUANT_TYPES:
                 raise ValueError(f"quant_type is {self.quant_type!r}; it is one of {', '.join(QUANT_TYPES)}")
+            if self.compute_dtype not in COMPUTE_DTYPES:
+                raise ValueError(
+                    f"compute_dtype is {self.compute_dtype!r}; it is one of {', '.join(COMPUTE_DTYPES)}"
+                )
+            if self.initialization in RESIDUAL:
+                raise ValueError(
+                    f"initialization is {self.initialization!r}, which takes a part out of the weights; what is left "
+                    "would be rounded to 4 bits anew, and the adapter would not fit the base model any more"
+                )
 
     def load_options(self, head: TaskHead) -> LoadOptions:
         import torch
         from transformers import BitsAndBytesConfig
 
-        compute = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+        usual = "bfloat16" if torch.cuda.is_available() else "float32"
+        compute = usual if self.config.compute_dtype == "auto" else self.config.compute_dtype
         quantization = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type=self.config.quant_type,
             bnb_4bit_use_double_quant=self.config.double_quantization,
-            bnb_4bit_compute_dtype=compute,
+            bnb_4bit_compute_dtype=getattr(torch, compute),
             # bitsandbytes cannot train a quantized head.
             llm_int8_skip_modules=list(head.output_modules),
         )

@@ -6,10 +6,11 @@ import pytest
 
 from tests.conftest import make_rows
 from tlplug import cache
-from tlplug.baselines import KIND, Baselines
+from tlplug.baselines import Baselines
 from tlplug.contracts import OptimizerSettings, TrainerSettings
 from tlplug.data.features import encode
 from tlplug.data.module import TransferData
+from tlplug.outcomes import KIND, Outcomes
 from tlplug.registry import Registry
 from tlplug.training import Prepared, adapt
 
@@ -35,7 +36,7 @@ def baselines(task):
 
 def test_the_second_run_takes_the_first_one_s_result(tiny_base, monkeypatch):
     first = baselines(prepare(tiny_base)).run("scratch", strategy("scratch"))
-    monkeypatch.setattr("tlplug.baselines.adapt", lambda *args, **kwargs: pytest.fail("it was trained again"))
+    monkeypatch.setattr("tlplug.outcomes.adapt", lambda *args, **kwargs: pytest.fail("it was trained again"))
     assert baselines(prepare(tiny_base)).run("scratch", strategy("scratch")) == first
 
 
@@ -56,24 +57,30 @@ def test_the_key_changes_with_each_thing_that_determines_the_result(tiny_base):
         "batch size": key(prepare(tiny_base, batch_size=4)),
         "epochs": key(prepare(tiny_base, trainer=replace(QUICK, max_epochs=2))),
         "weights": key(replace(prepare(tiny_base), base=replace(tiny_base, fingerprint="others"))),
-        "strategy": baselines(prepare(tiny_base)).key("linear_probe", strategy("linear_probe")),
-        "field": baselines(prepare(tiny_base)).key("lora", strategy("lora")),
-        "other field": baselines(prepare(tiny_base)).key("lora", strategy("lora", rank=2)),
+        "strategy": key(prepare(tiny_base), "linear_probe"),
+        "field": key(prepare(tiny_base), "lora"),
+        "other field": key(prepare(tiny_base), "lora", rank=2),
+        "learning rate": key(prepare(tiny_base), optimizer=OptimizerSettings(learning_rate=1e-4)),
+        "processes": key(prepare(tiny_base, trainer=replace(QUICK, devices=2))),
     }
     assert len(set(keys.values())) == len(keys)
     assert key(prepare(tiny_base)) == keys["as it is"]
 
 
-def key(task):
-    return baselines(task).key("scratch", strategy("scratch"))
+def test_a_rate_that_is_the_strategy_s_own_is_no_other_training(tiny_base):
+    task = prepare(tiny_base)
+    own = OptimizerSettings(learning_rate=strategy("scratch").optimizer_defaults.learning_rate)
+    assert key(task, optimizer=own) == key(task)
+
+
+def key(task, name="scratch", optimizer=OptimizerSettings(), **fields):  # noqa: B008
+    return Outcomes(task).key(strategy(name, **fields), optimizer)
 
 
 def test_a_damaged_entry_is_made_again_and_said(tiny_base, caplog):
     task = prepare(tiny_base)
     first = baselines(task).run("linear_probe", strategy("linear_probe"))
-    path = (
-        cache.cache_folder() / KIND / f"{baselines(task).key('linear_probe', strategy('linear_probe'))}.json"
-    )
+    path = cache.cache_folder() / KIND / f"{key(task, 'linear_probe')}.json"
     path.write_text(path.read_text()[:40])
     again = baselines(task).run("linear_probe", strategy("linear_probe"))
     assert again.scores == first.scores and "is damaged" in caplog.text

@@ -127,7 +127,7 @@ def check_fit(name: str, strategy: Strategy | None, job: Job) -> None:
         return
     hint = " Leave it out of transfer.baselines." if name in job.baselines else ""
     if reason := with_head(strategy, job.head_name, job.head):
-        raise UsageError(f"strategy {name!r} does not work with head {job.head_name!r}{reason}{hint}")
+        raise UsageError(f"strategy {name!r} does not work with head {job.head_name!r}: {reason}{hint}")
     for stream in strategy.streams:
         if stream not in STREAMS:
             raise UsageError(

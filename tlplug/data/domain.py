@@ -2,52 +2,103 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
-from tlplug.contracts import DataSettings, DomainSettings, SplitSettings, TaskHead, UsageError
+from tlplug.contracts import (
+    DataSettings,
+    DomainSettings,
+    LimitSettings,
+    SplitSettings,
+    TaskHead,
+    UsageError,
+)
 from tlplug.data.source import read_splits
+from tlplug.data.sources import open_source
 from tlplug.data.split import Split
 
+KEYS = re.compile(r"(?<![\w./-])data\.(?:splits\.|(?=(?:path|subset|revision|columns|limit)\b))")
+"""The beginning of a key below `data`; not that of a file's name, such as data.jsonl."""
 
-def unlabelled(settings: DomainSettings, head: TaskHead, seed: int, key: str) -> Split:
+log = logging.getLogger(__name__)
+
+
+def unlabelled(
+    settings: DomainSettings, head: TaskHead, seed: int, key: str, like: Split | None = None
+) -> Split:
     """The domain's training rows, without the head's targets: one split named `train`.
+
+    Where there are no training rows but test rows, it is these, and a warning says so.
 
     Args:
         key: of the settings, for errors.
+        like: rows that go into the model beside these, which need the same columns; None: any that the head reads.
 
     Raises:
         UsageError: something is not there or not readable.
     """
-    return _read(settings, head, seed, key, "train", head.targets)
+    try:
+        return _read(settings, head, seed, key, "train", head.targets, like)
+    except UsageError:
+        if not _has_test_rows_alone(settings):
+            raise
+    log.warning(
+        "%s=%s has no training rows: the texts of its test rows are learnt from, without what is to be predicted. "
+        "%s.train names others",
+        *(key, settings.path, key),
+    )
+    return _read(replace(settings, train=settings.test), head, seed, key, "train", head.targets, like)
 
 
-def labelled(settings: DomainSettings, head: TaskHead, seed: int, key: str) -> Split:
-    """The domain's test rows, with targets to be scored by: one split named `test`."""
-    return _read(settings, head, seed, key, "test", ())
+def labelled(settings: DomainSettings, head: TaskHead, seed: int, key: str, like: Split) -> Split:
+    """The domain's test rows, with targets to be scored by: one split named `test`. Otherwise as `unlabelled`."""
+    return _read(settings, head, seed, key, "test", (), like)
 
 
 def _read(
-    settings: DomainSettings, head: TaskHead, seed: int, key: str, name: str, without: Sequence[str]
+    settings: DomainSettings,
+    head: TaskHead,
+    seed: int,
+    key: str,
+    name: str,
+    without: Sequence[str],
+    like: Split | None,
 ) -> Split:
-    wanted = {column: meaning for column, meaning in head.columns.items() if column not in without}
-    optional = {column: meaning for column, meaning in head.optional_columns.items() if column not in without}
-    asked = DataSettings(
-        path=settings.path or "",
-        subset=settings.subset,
-        revision=settings.revision,
-        columns={column: given for column, given in settings.columns.items() if column not in without},
-        splits=SplitSettings(train=settings.train, test=settings.test),
-        limit=settings.limit,
-        seed=seed,
-    )
+    optional = {column: told for column, told in head.optional_columns.items() if column not in without}
+    wanted = {column: told for column, told in head.columns.items() if column not in without}
+    if like is not None:
+        # A model that has learnt from pairs is given pairs, and one that has not is not.
+        wanted |= {column: told for column, told in optional.items() if column in like.rows.column_names}
+        optional = {}
+    columns = {column: given for column, given in settings.columns.items() if column not in without}
     try:
-        return read_splits(asked, wanted, optional, [name])[name]
+        return read_splits(replace(_as_data(settings, seed), columns=columns), wanted, optional, [name])[name]
     except UsageError as error:
         raise UsageError(in_terms_of(key, str(error))) from error
 
 
+def _as_data(settings: DomainSettings, seed: int) -> DataSettings:
+    return DataSettings(
+        path=settings.path or "",
+        subset=settings.subset,
+        revision=settings.revision,
+        splits=SplitSettings(train=settings.train, test=settings.test),
+        limit=LimitSettings(train=settings.limit.train, test=settings.limit.test),
+        seed=seed,
+    )
+
+
+def _has_test_rows_alone(settings: DomainSettings) -> bool:
+    """Whether no training rows are named, and there are none, but test rows are."""
+    try:
+        tables = open_source(_as_data(settings, 0)).tables
+    except UsageError:
+        return False  # reading the rows says why
+    return settings.train == DomainSettings().train not in tables and settings.test in tables
+
+
 def in_terms_of(key: str, told: str) -> str:
     """An error that speaks of `data.path` and its neighbours, as one of the keys below `key`."""
-    for own, other in (("data.splits.", f"{key}."), ("data.", f"{key}.")):
-        told = told.replace(own, other)
-    return told
+    return KEYS.sub(lambda _: f"{key}.", told)

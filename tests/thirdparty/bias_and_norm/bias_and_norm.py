@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from tlplug import AdaptContext, OptimizerSettings, Strategy
+from tlplug import AdaptContext, OptimizerSettings, Strategy, present_output_modules
 
 
 class BiasAndNorm(Strategy):
@@ -16,10 +16,11 @@ class BiasAndNorm(Strategy):
         norms: bool = True
 
     def adapt(self, model, context: AdaptContext):
+        head = present_output_modules(model, context.head.output_modules)
         for name, parameter in model.named_parameters():
-            parameter.requires_grad = self.moves(name, context.head.output_modules)
+            parameter.requires_grad = self.moves(name, head)
         return model
 
     def moves(self, name: str, head) -> bool:
         norm = self.config.norms and "norm" in name.lower()
-        return name.endswith("bias") or norm or name.split(".")[0] in head
+        return name.endswith("bias") or norm or any(name.startswith(f"{module}.") for module in head)

@@ -1,0 +1,63 @@
+"""Only biases move."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tlplug import (
+    AdaptContext,
+    BaseInfo,
+    OptimizerSettings,
+    Strategy,
+    TaskHead,
+    UsageError,
+    present_output_modules,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class BitFit(Strategy):
+    """BitFit: only the biases and the head move.
+
+    y = W x + b with W frozen and b [out] trained, and likewise the shifts of layer norms (Ben Zaken et al. 2022): about
+    0.1% of the weights. The head is trained whole.
+
+    Take it where many tasks share one base model and each may add only kilobytes, or where rows are few; at the
+    same speed as full fine-tuning it saves the memory of the optimizer, and hardly any of the backward pass. Not
+    for base models without biases (Llama, T5), where nothing but the head would be left, and not where the task is
+    far from what the base model knows: there `lora` comes further.
+    """
+
+    contract = 1
+    optimizer_defaults = OptimizerSettings(
+        learning_rate=2e-3, weight_decay=0.0, schedule="linear", warmup=0.1
+    )
+
+    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+        from tlplug_plugins.strategies.modules.outline import outline
+
+        model = outline(base, head)
+        if biases(model, present_output_modules(model, head.output_modules)):
+            return None
+        return f"{base.config.model_type} has no biases, so nothing but the head would move. `lora` and `ia3` need none."
+
+    def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
+        head = present_output_modules(model, context.head.output_modules)
+        moving = biases(model, head)
+        if not moving:
+            raise UsageError(f"{type(model).__name__} has no biases, so nothing but the head would move")
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad = name in moving or inside(name, head)
+        return model
+
+
+def biases(model: nn.Module, head: list[str]) -> set[str]:
+    """The trunk's parameters that are added: `bias`, and what architectures call `q_bias` and the like."""
+    names = (name for name, parameter in model.named_parameters() if parameter.ndim == 1)
+    return {name for name in names if name.endswith("bias") and not inside(name, head)}
+
+
+def inside(name: str, modules: list[str]) -> bool:
+    return any(name.startswith(f"{module}.") for module in modules)

@@ -1,0 +1,77 @@
+"""What strategies share that adapt to another domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tlplug import AdaptContext, Batch, Capabilities, StepOutput, TaskHead, present_output_modules
+from tlplug_plugins.strategies.features import INPUTS
+from tlplug_plugins.strategies.full import Full
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class DomainAdaptation(Full):
+    """Full fine-tuning with a further loss of the features of two domains.
+
+    Features [B, D] are what the head is given to classify a text by: of encoders mostly the pooled first token, of
+    decoders the state of the last real one.
+    """
+
+    capabilities = Capabilities(heads=frozenset({"classification"}))
+    streams = ("target",)
+
+    @dataclass
+    class Config(Full.Config):
+        weight: float = 1.0
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.weight < 0.0:
+                raise ValueError(f"weight is {self.weight}; it has to be at least 0")
+
+    summary: str
+    """Which of a text's states the head reads where it is given all of them: a key of `POOLINGS`."""
+
+    def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
+        self.summary = "last" if context.base.kind == "decoder" else "cls"
+        return super().adapt(model, context)
+
+    def step_and_features(
+        self, model: nn.Module, head: TaskHead, batches: Mapping[str, Batch]
+    ) -> tuple[StepOutput, torch.Tensor, torch.Tensor]:
+        """The head's step on the task's batch, that batch's features, and those of the target's batch."""
+        main, target = batches["main"], batches["target"]
+        with given_to(model, head) as first:
+            step = head.step(model, main)
+        with given_to(model, head) as other:
+            model(**{name: target[name] for name in INPUTS if name in target})
+        return step, self._summarized(first[0], main), self._summarized(other[0], target)
+
+    def _summarized(self, states: torch.Tensor, batch: Batch) -> torch.Tensor:
+        from tlplug_plugins.strategies.modules.probe import POOLINGS
+
+        states = states.float()
+        return states if states.ndim == 2 else POOLINGS[self.summary](states, batch["attention_mask"])
+
+
+@contextmanager
+def given_to(model: nn.Module, head: TaskHead) -> Iterator[list[torch.Tensor]]:
+    """While it lasts, the list gets what the head's modules are given, in the order of their calls."""
+    given: list[torch.Tensor] = []
+
+    def note(_: nn.Module, arguments: tuple[Any, ...]) -> None:
+        given.append(arguments[0])
+
+    names = present_output_modules(model, head.output_modules)
+    handles = [model.get_submodule(name).register_forward_pre_hook(note) for name in names]
+    try:
+        yield given
+    finally:
+        for handle in handles:
+            handle.remove()

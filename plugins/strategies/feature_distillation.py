@@ -1,0 +1,74 @@
+"""Everything moves, but what the trunk says of a text stays near what it said."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tlplug import AdaptContext, Batch, StepOutput, TaskHead
+from tlplug_plugins.strategies.features import features_of, mean_pooled, step_and_call, trunk
+from tlplug_plugins.strategies.full import Full
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DISTANCES = ("squared", "cosine")
+
+
+class FeatureDistillation(Full):
+    """Full fine-tuning that keeps the features of given texts near the base model's.
+
+    loss + weight * d(f, f0) with f [B, D] the means of the trunk's last hidden states over the real tokens of B texts, and
+    f0 those of a frozen copy of the base model, in eval mode. d is `squared`, the mean of (f - f0)^2 over B and D, or
+    `cosine`, the mean of 1 - cos(f, f0) over B. The texts are `transfer.source`, unlabelled: such as the base model
+    must go on to understand. Without it they are the task's own, the only ones that Li & Hoiem 2018 ("Learning without
+    forgetting") have; they hold the outputs, Jung et al. 2016 ("Less-forgetting learning in deep neural networks") the
+    features. Of an encoder-decoder the features are the encoder's; the decoder is free.
+
+    Take it where the adapted model is still to be good at other texts, and some of these are at hand; full
+    fine-tuning's gain mostly stays. Not where only the task counts, or memory is short: the frozen copy takes that of
+    the trunk once more and a forward pass a step, `transfer.source` a whole pass besides.
+    """
+
+    optional_streams = ("source",)
+
+    @dataclass
+    class Config(Full.Config):
+        weight: float = 1.0
+        """Of the distance in the loss."""
+        distance: str = "squared"
+        """`squared` or `cosine`."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.weight < 0.0:
+                raise ValueError(f"weight is {self.weight}; it has to be at least 0")
+            if self.distance not in DISTANCES:
+                raise ValueError(f"distance is {self.distance!r}; it is one of {', '.join(DISTANCES)}")
+
+    teacher: nn.Module
+    """The trunk as it was. It is no part of the model, so that it is not saved with it."""
+
+    def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
+        # In float32, as what moves: two formats would differ where nothing has moved yet.
+        self.teacher = copy.deepcopy(trunk(model)).to(context.device).float().eval().requires_grad_(False)
+        return super().adapt(model, context)
+
+    def training_step(self, model: nn.Module, head: TaskHead, batches: Mapping[str, Batch]) -> StepOutput:
+        import torch
+
+        from tlplug_plugins.strategies.modules.distances import FROM_FEATURES
+
+        main, source = batches["main"], batches.get("source")
+        step, call = step_and_call(model, head, main)
+        with torch.no_grad():
+            if source is None:
+                before = mean_pooled(self.teacher(*call.arguments, **call.named), main)
+            else:
+                before = features_of(self.teacher, source)
+        now = call.pooled(main) if source is None else features_of(trunk(model), source)
+        distance = FROM_FEATURES[self.config.distance](now, before)
+        parts = {**step.parts, "feature_distance": distance.item()}
+        return StepOutput(step.loss + self.config.weight * distance, step.weight, parts)

@@ -1,0 +1,91 @@
+"""Where low-rank updates start from, and what that makes of the adapter that is saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from tlplug import AdaptContext, Batch, UsageError
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+SEEN, PASSES = 32, 20
+"""Batches that EVA looks at, and how often at most before its directions have to stand still."""
+
+
+def low_rank_layers(model: nn.Module) -> dict[str, nn.Module]:
+    return {name: module for name, module in model.named_modules() if hasattr(module, "lora_A")}
+
+
+def remember_start(model: nn.Module) -> None:
+    """Keep A and B as they are: W = W_res + s B0 A0, of which W_res alone is in the frozen layer."""
+    for layer in low_rank_layers(model).values():
+        for kind in ("A", "B"):
+            start = getattr(layer, f"lora_{kind}")["default"].weight.detach().clone()
+            layer.register_buffer(f"start_{kind}", start, persistent=False)
+
+
+def write_over_whole_weights(model: nn.Module, folder: Path) -> None:
+    """Turn the saved adapter, which goes over W_res, into one of twice the rank that goes over the untouched W.
+
+    W_res + s B A = W + s (B A - B0 A0) = W + s [B, -B0] [A; A0].
+    """
+    saved = load_file(folder / WEIGHTS)
+    for name, layer in low_rank_layers(model).items():
+        a, b = f"{name}.lora_A.weight", f"{name}.lora_B.weight"
+        saved[a] = torch.cat([saved[a], layer.start_A.to(saved[a])], dim=0)
+        saved[b] = torch.cat([saved[b], -layer.start_B.to(saved[b])], dim=1)
+    save_file(saved, folder / WEIGHTS, metadata={"format": "pt"})
+    known = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    # The scale is alpha / rank, or alpha / sqrt(rank): it has to stay what it was.
+    known["lora_alpha"] *= 2**0.5 if known["use_rslora"] else 2
+    known.update(r=2 * known["r"], init_lora_weights=True)
+    (folder / CONFIG).write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+
+
+class Seen:
+    """Batches that can be gone through again, though not for ever."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self.batches = list(islice(batches, SEEN))
+        self.passes = 0
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.passes += 1
+        if self.passes > PASSES:
+            raise UsageError(
+                f"strategy.initialization=eva: the inputs' directions do not settle within {PASSES} passes over "
+                f"{len(self)} batches. A batch has to hold more rows than twice strategy.rank: take a larger "
+                "data.batch_size or a lower strategy.rank"
+            )
+        return iter(self.batches)
+
+
+def start_from_inputs(model: nn.Module, context: AdaptContext) -> None:
+    """EVA: A from the singular vectors of what comes into each layer on the first training batches."""
+    from peft import initialize_lora_eva_weights
+
+    initialize_lora_eva_weights(
+        model,
+        Seen(context.batches()),
+        forward_fn=lambda adapted, batch: context.head.step(adapted, batch),
+        prepare_model_inputs_fn=lambda batch, _: batch["attention_mask"].bool(),
+        prepare_layer_inputs_fn=real_tokens,
+        gather_distributed_inputs=False,
+        show_progress_bar=False,
+    )
+
+
+def real_tokens(given: Any, mask: torch.Tensor, name: str) -> torch.Tensor:
+    """A layer's inputs as [N, in], without padding where they are the batch's tokens."""
+    states: torch.Tensor = given[0] if isinstance(given, tuple) else given
+    return states[mask.to(states.device)] if states.shape[:2] == mask.shape else states.flatten(0, -2)

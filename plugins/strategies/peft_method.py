@@ -1,0 +1,142 @@
+"""What the strategies that peft has share: how they are wrapped, saved, loaded and merged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tlplug import (
+    AdaptContext,
+    BaseInfo,
+    Capabilities,
+    Strategy,
+    TaskHead,
+    UsageError,
+    present_output_modules,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
+    from tlplug_plugins.strategies.modules.virtual_tokens import VirtualTokens
+
+AUTO, WEIGHTS = "auto", "adapter_model.safetensors"
+
+
+class PeftMethod(Strategy):
+    """A method of peft's: frozen weights, what peft adds to them, and the head, which is trained whole.
+
+    A subclass says by `peft_config` what is added.
+    """
+
+    def peft_config(self, model: PreTrainedModel, head: list[str]) -> Any:
+        """peft's configuration of the method.
+
+        Args:
+            head: the names of the modules that are trained whole, for `modules_to_save`.
+        """
+        raise NotImplementedError
+
+    def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
+        head = present_output_modules(model, context.head.output_modules)
+        try:
+            return self.wrapped(model, self.peft_config(model, head))  # type: ignore[arg-type]
+        except ValueError as error:
+            raise UsageError(f"peft refuses what strategy.* asks for: {error}") from error
+
+    def wrapped(self, model: nn.Module, config: Any) -> nn.Module:
+        """peft freezes what it wraps, and leaves the modules to save trainable."""
+        from peft import get_peft_model
+
+        return get_peft_model(model, config)  # type: ignore[no-any-return]
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """What `peft.PeftModel.from_pretrained(base, folder)` loads; config.json says what `base` has to be."""
+        model.save_pretrained(folder)
+        model.config.save_pretrained(folder)
+
+    def merge(self, model: nn.Module) -> nn.Module:
+        """The base model with what was added worked into its own weights."""
+        return model.merge_and_unload()  # type: ignore[operator,no-any-return]
+
+    def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
+        # peft would load a pickle too.
+        if not (folder / WEIGHTS).is_file():
+            raise UsageError(f"{folder} holds no {WEIGHTS}; nothing else is loaded")
+        return self.loaded(model, folder)
+
+    def loaded(self, model: nn.Module, folder: Path) -> nn.Module:
+        from peft import PeftModel
+
+        return PeftModel.from_pretrained(model, folder)  # type: ignore[no-any-return]
+
+
+class VirtualTokenMethod(PeftMethod):
+    """A method that puts something learnt before the text.
+
+    A subclass says by `model_class` which model reads it.
+    """
+
+    capabilities = Capabilities(merges=False)
+
+    @dataclass
+    class Config:
+        num_virtual_tokens: int = 20
+        """How many tokens' worth of what is learnt stands before each text."""
+
+        def __post_init__(self) -> None:
+            if self.num_virtual_tokens < 1:
+                raise ValueError(f"num_virtual_tokens is {self.num_virtual_tokens}; it has to be at least 1")
+
+    def model_class(self) -> type[VirtualTokens]:
+        raise NotImplementedError
+
+    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+        if base.kind == "decoder" and getattr(head.config, "packing", False):
+            return "rows that share what is learnt before them cannot be packed; set head.packing=false."
+        return None
+
+    def wrapped(self, model: nn.Module, config: Any) -> nn.Module:
+        return self.model_class()(model, config)
+
+    def loaded(self, model: nn.Module, folder: Path) -> nn.Module:
+        return self.model_class().loaded(model, folder)
+
+
+def check_names(field: str, names: Any) -> None:
+    """Raise ValueError unless it is `auto` or a list of names."""
+    if names != AUTO and not (isinstance(names, list) and names and all(isinstance(n, str) for n in names)):
+        raise ValueError(f"{field} is {names!r}; it is '{AUTO}' or a list of layer names")
+
+
+def task_type(model: PreTrainedModel) -> str:
+    """peft's name of what the model's class is for, so that stock peft prepends virtual tokens as it does there.
+
+    peft knows no masked language models; its class for features treats their logits as it should.
+    """
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForQuestionAnswering,
+        AutoModelForSeq2SeqLM,
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+    )
+
+    known = {
+        "SEQ_CLS": AutoModelForSequenceClassification,
+        "TOKEN_CLS": AutoModelForTokenClassification,
+        "QUESTION_ANS": AutoModelForQuestionAnswering,
+        "SEQ_2_SEQ_LM": AutoModelForSeq2SeqLM,
+        "CAUSAL_LM": AutoModelForCausalLM,
+    }
+    kind = type(model.config)
+    return next(
+        (
+            name
+            for name, auto in known.items()
+            if kind in auto._model_mapping and isinstance(model, auto._model_mapping[kind])
+        ),
+        "FEATURE_EXTRACTION",
+    )

@@ -1,0 +1,226 @@
+"""Heads that are broken in one way each; the key is the check that has to find it."""
+
+from dataclasses import dataclass, replace
+
+from tests.testing.sound import SoundHead
+
+
+class OtherContract(SoundHead):
+    """Written for another contract."""
+
+    contract = 2
+
+
+class Silent(SoundHead):
+    pass
+
+
+class Unlisted(SoundHead):
+    """A field whose type cannot be typed."""
+
+    @dataclass
+    class Config(SoundHead.Config):
+        weights: tuple[int, ...] | list[float] = ()
+
+
+class Curt(SoundHead):
+    """Refuses without words."""
+
+    @dataclass
+    class Config(SoundHead.Config):
+        size: int = 1
+
+        def __post_init__(self):
+            if self.size < 0:
+                raise ValueError("bad")
+
+
+class Misspelt(SoundHead):
+    """A target that is no column."""
+
+    targets = ("lable",)
+
+
+class Fussy(SoundHead):
+    """Fits nothing."""
+
+    def unfit(self, base):
+        return "no"
+
+
+class Careless(SoundHead):
+    """Takes every row."""
+
+    def problem(self, row):
+        return None
+
+    def target_problem(self, row):
+        return None
+
+
+class BindsItself(SoundHead):
+    """Remembers the labels of the last run."""
+
+    def bound_to(self, train):
+        self.labels = self.label_space(train)
+        return super().bound_to(train)
+
+
+class Tuples(SoundHead):
+    """Features with tuples."""
+
+    def encode(self, rows, base, training):
+        return [{**f, "input_ids": tuple(f["input_ids"])} for f in super().encode(rows, base, training)]
+
+
+class PadsTooSoon(SoundHead):
+    """Features as long as the longest."""
+
+    def encode(self, rows, base, training):
+        features = super().encode(rows, base, training)
+        longest = max(len(feature["input_ids"]) for feature in features)
+        for feature in features:
+            missing = longest - len(feature["input_ids"])
+            for name in [name for name, value in feature.items() if isinstance(value, list)]:
+                feature[name] = feature[name] + [0] * missing
+        return features
+
+
+class Uncut(SoundHead):
+    """Takes what does not fit."""
+
+    def encode(self, rows, base, training):
+        return super().encode(rows, replace(base, max_length=512), training)
+
+
+class AllReal(SoundHead):
+    """A mask of ones."""
+
+    def collate(self, features, base):
+        batch = super().collate(features, base)
+        batch["attention_mask"][:] = 1
+        return batch
+
+
+class Consumes(SoundHead):
+    """Takes the masks out of the features."""
+
+    def collate(self, features, base):
+        batch = super().collate(features, base)
+        for feature in features:
+            feature.pop("attention_mask")
+        return batch
+
+
+class Nameless(SoundHead):
+    """Names none of its modules."""
+
+    output_modules = ()
+
+
+class Sums(SoundHead):
+    """A sum over rows."""
+
+    def step(self, model, batch):
+        output = super().step(model, batch)
+        return replace(output, loss=output.loss * output.weight)
+
+
+class LearnsNothing(SoundHead):
+    """A loss without a gradient."""
+
+    def step(self, model, batch):
+        output = super().step(model, batch)
+        return replace(output, loss=output.loss.detach() + 0.0 * output.loss)
+
+
+class LosesOne(SoundHead):
+    """Answers one row less."""
+
+    def predict(self, model, batch):
+        return super().predict(model, batch)[:-1]
+
+
+class NeedsTargets(SoundHead):
+    """Cannot predict what it is not told."""
+
+    def decode(self, outputs, rows, base):
+        return [
+            {**p, "gold": row["label"]}
+            for p, row in zip(super().decode(outputs, rows, base), rows, strict=True)
+        ]
+
+
+class OtherNumbers(SoundHead):
+    """Numbers of another score."""
+
+    def example_scores(self, predictions, rows):
+        return [number / 2 - 1 for number in super().example_scores(predictions, rows)]
+
+
+class SecondPlace(SoundHead):
+    """A trivial baseline that answers nothing."""
+
+    def trivial(self, train, rows, base):
+        return [{"id": row["id"]} for row in rows]
+
+
+class Unmasked(SoundHead):
+    """Reads the padding."""
+
+    def predict(self, model, batch):
+        import torch
+
+        return super().predict(model, {**batch, "attention_mask": torch.ones_like(batch["attention_mask"])})
+
+
+class AsksTwice(SoundHead):
+    """Calls the model twice."""
+
+    def predict(self, model, batch):
+        super().predict(model, batch)
+        return super().predict(model, batch)
+
+
+class TakesTheMask(SoundHead):
+    """Takes the mask out of the batch."""
+
+    def step(self, model, batch):
+        output = super().step(model, batch)
+        del batch["attention_mask"]
+        return output
+
+
+class TunesNothing(SoundHead):
+    """Is asked and says nothing."""
+
+    tunes = True
+
+
+TWINS = [
+    ("is_a_plugin", OtherContract, "contract 2"),
+    ("says_what_it_is", Silent, "no docstring"),
+    ("config_is_typed", Unlisted, "OmegaConf does not take"),
+    ("config_refuses_in_words", Curt, "says too little"),
+    ("columns_fit_together", Misspelt, "lable"),
+    ("works_on_some_base_model", Fussy, "unfit gives 'no'"),
+    ("finds_what_is_wrong_with_a_row", Careless, "whose 'text' is None passes"),
+    ("binding_makes_a_copy", BindsItself, "bound_to changes the head itself"),
+    ("features_are_plain", Tuples, "JSON changes"),
+    ("a_row_is_encoded_for_itself", PadsTooSoon, "when it is alone"),
+    ("nothing_is_longer_than_the_model_takes", Uncut, "where base.max_length is 40"),
+    ("batches_are_padded", AllReal, "ones for"),
+    ("reading_changes_nothing", Consumes, "collate changes the features"),
+    ("new_modules_are_named", Nameless, "classifier.weight is random"),
+    ("loss_is_a_mean", Sums, "has to be a mean over `weight`"),
+    ("loss_falls", LearnsNothing, "after 20 steps"),
+    ("predicts_each_row", LosesOne, "other ids"),
+    ("predicts_each_row", NeedsTargets, "KeyError: 'label'"),
+    ("scores_are_means_of_examples", OtherNumbers, "the mean of example_scores"),
+    ("trivial_needs_no_model", SecondPlace, "without `prediction`"),
+    ("padding_changes_no_prediction", Unmasked, "alone than beside longer ones"),
+    ("one_pass_is_true", AsksTwice, "predict calls the model 2 times"),
+    ("asking_changes_no_batch", TakesTheMask, "step changes attention_mask"),
+    ("tunes_as_it_says", TunesNothing, "tune gives {}"),
+]
+"""Check, twin, and words of what is told."""

@@ -1,0 +1,95 @@
+"""Metrics that are broken in one way each; the key is the check that has to find it."""
+
+import random
+from dataclasses import dataclass
+
+from tests.testing.sound import SoundMetric
+
+
+class OtherContract(SoundMetric):
+    """Written for another contract."""
+
+    contract = 2
+
+
+class Silent(SoundMetric):
+    pass
+
+
+class NoDefault(SoundMetric):
+    """A field without a default."""
+
+    @dataclass
+    class Config:
+        resamples: int
+
+
+class Traceback(SoundMetric):
+    """Divides by what is typed."""
+
+    @dataclass
+    class Config:
+        step: int = 1
+
+        def __post_init__(self):
+            1 / (self.step + 1)
+
+
+class OneName(SoundMetric):
+    """Needs a word, letter by letter."""
+
+    needs = "cost"
+
+
+class NotANumber(SoundMetric):
+    """A value that is none."""
+
+    def measure(self, evidence):
+        return {"mean": float("nan")}
+
+
+class ReadsMore(SoundMetric):
+    """Reads what it does not need."""
+
+    def measure(self, evidence):
+        return {"seconds": evidence["cost"]["seconds"]}
+
+
+class Sorts(SoundMetric):
+    """Sorts in place."""
+
+    def measure(self, evidence):
+        evidence["example_scores/after"].sort()
+        return super().measure(evidence)
+
+
+class Draws(SoundMetric):
+    """Draws."""
+
+    def measure(self, evidence):
+        return {"mean": random.random()}
+
+
+class ByNumber(SoundMetric):
+    """Looks up by number what files keep by name."""
+
+    needs = frozenset({"counts"})
+
+    def measure(self, evidence):
+        return {"first": evidence["counts"].get(1, 0.0)}
+
+
+TWINS = [
+    ("is_a_plugin", OtherContract, "contract 2"),
+    ("says_what_it_is", Silent, "no docstring"),
+    ("config_is_typed", NoDefault, "no default for resamples"),
+    ("config_refuses_in_words", Traceback, "raises ZeroDivisionError"),
+    ("declares_what_it_reads", OneName, "it is a set of names"),
+    ("gives_numbers_by_name", NotANumber, "nan"),
+    ("needs_no_more_than_it_says", ReadsMore, "raises KeyError"),
+    ("changes_no_evidence", Sorts, "changes 'example_scores/after'"),
+    ("measures_the_same_twice", Draws, "other values the second time"),
+    ("measures_what_was_written", ByNumber, "written and read again"),
+]
+"""Check, twin, and words of what is told."""
+GIVEN = {ByNumber: {"evidence": {"counts": {1: 2.0}}}}

@@ -1,0 +1,333 @@
+"""Strategies that cheat or are broken, each in one way; the key is the check that has to find it."""
+
+import copy
+import os
+from dataclasses import dataclass, replace
+
+from tests.testing.sound import SoundStrategy
+from tlplug import Capabilities, FrozenPrefix, OptimizerSettings
+
+ENCODER = "it is written for encoders of BERT's form."
+
+
+class OnBert(SoundStrategy):
+    """On one head and one kind."""
+
+    capabilities = Capabilities(heads=frozenset({"classification"}))
+
+    def unfit(self, base, head):
+        return None if base.kind == "encoder" else ENCODER
+
+
+class OtherContract(SoundStrategy):
+    """Written for another contract."""
+
+    contract = 2
+
+
+class Silent(SoundStrategy):
+    pass
+
+
+class NoDefault(SoundStrategy):
+    """A field without a default."""
+
+    @dataclass
+    class Config:
+        rank: int
+
+
+class Traceback(SoundStrategy):
+    """A value that is looked up."""
+
+    @dataclass
+    class Config:
+        size: str = "small"
+
+        def __post_init__(self):
+            {"small": 1, "large": 2}[self.size]
+
+
+class NoSchedule(SoundStrategy):
+    """A schedule that does not exist."""
+
+    optimizer_defaults = replace(SoundStrategy.optimizer_defaults, schedule="linaer")
+
+
+class NoWarmup(SoundStrategy):
+    """A setting left out."""
+
+    optimizer_defaults = OptimizerSettings(learning_rate=1e-3, weight_decay=0.0, schedule="linear")
+
+
+class NoSuchHead(SoundStrategy):
+    """A misspelt head."""
+
+    capabilities = Capabilities(heads=frozenset({"clasification"}))
+
+
+class MovesNothing(OnBert):
+    """Says that it trains."""
+
+    def adapt(self, model, context):
+        model.requires_grad_(False)
+        model.classifier = copy.deepcopy(model.classifier)
+        return model
+
+
+class OneModelOnly(SoundStrategy):
+    """Asks every model for BERT's classifier."""
+
+    def adapt(self, model, context):
+        model.classifier.weight.sum()
+        return super().adapt(model, context)
+
+
+class MovesMore(OnBert):
+    """Nudges a frozen weight."""
+
+    def training_step(self, model, head, batches):
+        model.bert.embeddings.word_embeddings.weight.data.add_(1e-4)
+        return super().training_step(model, head, batches)
+
+
+class Idle(OnBert):
+    """A weight that the loss does not depend on."""
+
+    def adapt(self, model, context):
+        import torch
+
+        model = super().adapt(model, context)
+        model.idle = torch.nn.Parameter(torch.ones(3))
+        return model
+
+
+class FrozenHead(OnBert):
+    """The head stays random, in a copy."""
+
+    def adapt(self, model, context):
+        model = super().adapt(model, context)
+        model.classifier = copy.deepcopy(model.classifier).requires_grad_(False)
+        return model
+
+
+def callback(**hooks):
+    from lightning.pytorch import Callback
+
+    return type("Hooks", (Callback,), {name: staticmethod(hook) for name, hook in hooks.items()})()
+
+
+class Asleep(OnBert):
+    """Turns dropout off from the second epoch on."""
+
+    def callbacks(self):
+        return [callback(on_train_epoch_start=lambda t, m: m.model.train(t.current_epoch < 1))]
+
+
+class SecretStages(OnBert):
+    """Freezes the biases of the trunk after an epoch."""
+
+    def callbacks(self):
+        return [callback(on_train_epoch_start=lambda t, m: m.model.bert.requires_grad_(t.current_epoch < 1))]
+
+
+class NoStages(SoundStrategy):
+    """Says that it has stages."""
+
+    capabilities = Capabilities(staged=True)
+
+
+class Unseeded(OnBert):
+    """Draws from the system."""
+
+    def adapt(self, model, context):
+        model = super().adapt(model, context)
+        model.classifier.weight.data += int.from_bytes(os.urandom(2), "big") / 2**16
+        return model
+
+
+class TakesFromTheBatch(OnBert):
+    """Hides the first token in place."""
+
+    def training_step(self, model, head, batches):
+        batches["main"]["input_ids"][:, 0] = 4
+        return super().training_step(model, head, batches)
+
+
+class Drawing(OnBert):
+    """Noise when asked, too."""
+
+    def adapt(self, model, context):
+        import torch
+
+        model = super().adapt(model, context)
+
+        def noisy(module, given, output):
+            return output + torch.rand(
+                1, generator=torch.Generator().manual_seed(int.from_bytes(os.urandom(4)))
+            )
+
+        model.classifier.register_forward_hook(noisy)
+        return model
+
+
+class NotAPrefix(OnBert):
+    """The encoder, without its biases and norms, behind embeddings whose norm moves."""
+
+    def adapt(self, model, context):
+        model = super().adapt(model, context)
+        model.bert.encoder.requires_grad_(False)
+        return model
+
+    def frozen_prefix(self, model):
+        return FrozenPrefix([model.bert.encoder])
+
+
+class ChainOfOthers(OnBert):
+    """A chain in another order than its modules are called in."""
+
+    def adapt(self, model, context):
+        model = super().adapt(model, context)
+        model.bert.embeddings.requires_grad_(False)
+        return model
+
+    def frozen_prefix(self, model):
+        embeddings = model.bert.embeddings
+        return FrozenPrefix([embeddings], [embeddings.LayerNorm, embeddings.word_embeddings])
+
+
+class ForgetsBiases(OnBert):
+    """Saves all but one bias."""
+
+    def save(self, model, folder):
+        model.classifier.bias.requires_grad = False
+        super().save(model, folder)
+        model.classifier.bias.requires_grad = True
+
+
+REMEMBERED = {}
+
+
+class Remembers(OnBert):
+    """Loads what it keeps in the process."""
+
+    def save(self, model, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        moved = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+        REMEMBERED[str(folder)] = moved
+
+    def load(self, model, folder, base):
+        model.load_state_dict(REMEMBERED.get(str(folder), {}), strict=False)
+        return model
+
+
+class Scaled(OnBert):
+    """A factor that transformers knows nothing of."""
+
+    def adapt(self, model, context):
+        return scaled(super().adapt(model, context))
+
+    def load(self, model, folder, base):
+        return super().load(scaled(model), folder, base)
+
+
+def scaled(model):
+    import torch
+
+    model.factor = torch.nn.Parameter(torch.ones(1))
+    model.classifier.register_forward_hook(lambda module, given, output: output * model.factor)
+    return model
+
+
+class CouldMerge(OnBert):
+    """Says that it cannot."""
+
+    capabilities = Capabilities(heads=frozenset({"classification"}), merges=False)
+
+
+class Counts(OnBert):
+    """A loss that falls with a count which no checkpoint holds."""
+
+    steps = 0
+
+    def training_step(self, model, head, batches):
+        self.steps += 1
+        output = super().training_step(model, head, batches)
+        return replace(output, loss=output.loss / self.steps)
+
+
+class Sums(OnBert):
+    """A sum over rows."""
+
+    def training_step(self, model, head, batches):
+        output = super().training_step(model, head, batches)
+        return replace(output, loss=output.loss * output.weight)
+
+
+class CountsPasses(OnBert):
+    """A layer that does otherwise the second time."""
+
+    def adapt(self, model, context):
+        model = super().adapt(model, context)
+        layer = model.bert.encoder.layer[0].intermediate.dense
+        layer.calls = 0
+
+        def count(module, given, output):
+            module.calls += 1
+            return output * module.calls
+
+        layer.register_forward_hook(count)
+        return model
+
+
+class Double(OnBert):
+    """A weight in float64."""
+
+    def adapt(self, model, context):
+        model = super().adapt(model, context)
+        model.classifier.weight.data = model.classifier.weight.data.double()
+        model.classifier.register_forward_pre_hook(lambda module, given: (given[0].double(),))
+        model.classifier.bias.data = model.classifier.bias.data.double()
+        return model
+
+
+class EachItsOwn(OnBert):
+    """A loss that depends on which process it is in."""
+
+    def training_step(self, model, head, batches):
+        output = super().training_step(model, head, batches)
+        return replace(output, loss=output.loss * (1 + int(os.environ.get("RANK", 0))))
+
+
+TWINS = [
+    ("is_a_plugin", OtherContract, "contract 2"),
+    ("says_what_it_is", Silent, "no docstring"),
+    ("config_is_typed", NoDefault, "no default for rank"),
+    ("config_refuses_in_words", Traceback, "(size='') raises KeyError"),
+    ("optimizer_defaults_are_whole", NoSchedule, "'linaer'"),
+    ("optimizer_defaults_are_whole", NoWarmup, "leaves out warmup"),
+    ("names_what_there_is", NoSuchHead, "Did you mean 'classification'"),
+    ("takes_a_step", MovesNothing, "nothing has requires_grad"),
+    ("works_where_it_is_not_refused", OneModelOnly, "classification on a decoder raises AttributeError"),
+    ("only_what_should_moves", MovesMore, "word_embeddings.weight changed"),
+    ("all_that_should_moves", Idle, "idle has requires_grad, but no gradient"),
+    ("head_moves", FrozenHead, "classifier does not move"),
+    ("is_in_training_mode", Asleep, "in eval mode at step 2"),
+    ("is_staged_as_it_says", SecretStages, "say Capabilities(staged=True)"),
+    ("is_staged_as_it_says", NoStages, "capabilities.staged is True, but"),
+    ("is_repeatable", Unseeded, "classifier.weight is another one each time"),
+    ("leaves_its_inputs_alone", TakesFromTheBatch, "main/input_ids"),
+    ("answers_the_same_twice", Drawing, "otherwise the second time"),
+    ("frozen_prefix_is_frozen", NotAPrefix, "depends on what moves"),
+    ("computed_once_is_computed_each_time", ChainOfOthers, "when the frozen prefix runs once"),
+    ("comes_back_as_it_was_saved", ForgetsBiases, "answers otherwise than what was saved"),
+    ("comes_back_in_a_new_process", Remembers, "in a new process the saved model answers otherwise"),
+    ("merges_as_it_says", Scaled, "no place for factor"),
+    ("merges_as_it_says", CouldMerge, "merges is False, but"),
+    ("resumes", Counts, "cut off and resumed"),
+    ("accumulates", Sums, "another gradient"),
+    ("recomputes", CountsPasses, "gradient_checkpointing"),
+    ("moves_in_float32", Double, "moves in another format"),
+    ("two_processes_are_one", EachItsOwn, "from one with the same batches"),
+]
+"""Check, twin, and words of what is told."""

@@ -1,0 +1,5 @@
+"""`compare`: from the least invasive strategy to the most, for as long as it pays."""
+
+from tlplug.compare.story import compare
+
+__all__ = ["compare"]

@@ -1,0 +1,151 @@
+"""The order of a comparison, when it stops, and which strategy it names. Plain arithmetic on finished trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tlplug.comparison import Interval, over_seeds, points
+from tlplug.contracts import Outcome, TaskHead
+from tlplug.report.figures import figure, interval, signed
+
+TRIVIAL = "trivial"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a comparison."""
+
+    seed: int
+    outcome: Outcome
+    cached: bool
+    """Whether it had been trained before."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One strategy with all seeds, or why it could not be trained."""
+
+    name: str
+    runs: Sequence[Run] = ()
+    rate: float | None = None
+    """The learning rate that `tune` chose; None: the strategy's own."""
+    tried: dict[float, float] = field(default_factory=dict)
+    """With `tune`: learning rate -> mean validation score."""
+    error: str | None = None
+
+    @property
+    def values(self) -> np.ndarray:
+        """Scores of single examples, [seeds, examples]."""
+        return np.asarray([run.outcome.example_scores for run in self.runs], np.float64)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How scores are told apart, and when enough has been run."""
+
+    head: TaskHead
+    until: float | None = None
+    stop: bool = True
+
+    def score(self, rung: Rung) -> Interval:
+        """The primary score over seeds; of a share, no more than all."""
+        found = over_seeds(rung.values)
+        return Interval(found.mean, found.low, min(found.high, 1.0)) if self.head.scale == 100 else found
+
+    def gain(self, rung: Rung, over: Rung) -> Interval:
+        """By how much it is better, whichever direction of the score that is."""
+        first, second = rung.values, over.values
+        return over_seeds(first - second if self.head.higher_is_better else second - first)
+
+    def standing(self, rungs: Sequence[Rung], trivial: Rung) -> str:
+        """How the last one stands beside the one before."""
+        last, before = rungs[-1], self.before(rungs, trivial)
+        score, gain, scale = self.score(last), self.gain(last, before), self.head.scale
+        return (
+            f"{last.name}: {self.head.primary} {figure(score.mean, scale)} (95% interval {figure(score.low, scale)} to "
+            f"{figure(score.high, scale)}), {signed(gain.mean, scale)} over {before.name} "
+            f"({interval(gain.low, gain.high, scale)})."
+        )
+
+    def before(self, rungs: Sequence[Rung], trivial: Rung) -> Rung:
+        """What the last one's gain is over: the one that was finished before it, or the trivial baseline."""
+        return [trivial, *finished(rungs[:-1])][-1]
+
+    def enough(self, rungs: Sequence[Rung]) -> str | None:
+        """Why nothing further needs to be run after these; None where it does."""
+        done = finished(rungs)
+        if not done or rungs[-1] is not done[-1]:
+            return None
+        last = done[-1]
+        if self.until is not None:
+            return f"{last.name} reaches {self._figure(self.until)}" if self.reached(last) else None
+        if self.stop and len(done) > 1 and self.gain(last, done[-2]).low <= 0:
+            return f"{last.name} gains nothing over {done[-2].name} beyond noise"
+        return None
+
+    def reached(self, rung: Rung) -> bool:
+        mean = over_seeds(rung.values).mean
+        return self.until is not None and (
+            mean >= self.until if self.head.higher_is_better else mean <= self.until
+        )
+
+    def best(self, rungs: Sequence[Rung]) -> Rung:
+        sign = 1.0 if self.head.higher_is_better else -1.0
+        return max(finished(rungs), key=lambda rung: sign * over_seeds(rung.values).mean)
+
+    def lightest(self, rungs: Sequence[Rung]) -> Rung:
+        """The first that reaches the target; else the first that the best one is not better than beyond noise."""
+        done = finished(rungs)
+        best = self.best(rungs)
+        met = [rung for rung in done if self.reached(rung)]
+        level = [rung for rung in done if rung is best or self.gain(best, rung).low <= 0]
+        return (met or level)[0]
+
+    def sentence(self, rungs: Sequence[Rung], trivial: Rung) -> str:
+        """Which strategy to take, and what that rests on."""
+        if not finished(rungs):
+            return "No strategy could be trained."
+        lightest, best = self.lightest(rungs), self.best(rungs)
+        parts = [self._named(lightest, best)]
+        if self.until is not None and not self.reached(lightest):
+            parts.append(f"None reaches {self._figure(self.until)}.")
+        if self.gain(lightest, trivial).low <= 0:
+            parts.append("It cannot be told from the trivial baseline either.")
+        if len(lightest.runs) == 1:
+            parts.append("One seed was run, so how much seeds differ is not counted.")
+        return " ".join(parts)
+
+    def _named(self, lightest: Rung, best: Rung) -> str:
+        score = f"{self.head.primary} {self._figure(over_seeds(lightest.values).mean)}"
+        if self.reached(lightest):
+            return f"{lightest.name} is the lightest that reaches {self._figure(self.until or 0.0)}, with {score}."
+        if lightest is best:
+            return f"{lightest.name} is the lightest strategy that is not worse than the best: it is the best, with {score}."
+        gap = self.gain(best, lightest)
+        scale = self.head.scale
+        return (
+            f"{lightest.name} is the lightest strategy that is not worse than the best beyond noise, with {score}: "
+            f"{best.name}, the best, is {points(gap.mean, scale)} better "
+            f"(95% interval {interval(gap.low, gap.high, scale)})."
+        )
+
+    def _figure(self, score: float) -> str:
+        return figure(score, self.head.scale)
+
+
+def finished(rungs: Sequence[Rung]) -> list[Rung]:
+    return [rung for rung in rungs if rung.error is None]
+
+
+def chosen_rate(tried: dict[float, float], own: float, higher_is_better: bool) -> float:
+    """The rate with the best validation score; of equal ones the nearest to the strategy's own, then the smaller."""
+    sign = 1.0 if higher_is_better else -1.0
+
+    def rank(rate: float) -> tuple[Any, ...]:
+        return (-sign * tried[rate], abs(np.log(rate / own)), rate)
+
+    return min(tried, key=rank)

@@ -1,0 +1,195 @@
+"""The story of one comparison, from a plan to its report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from lightning.pytorch import Callback
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from tlplug import console as screen
+from tlplug import run_directory
+from tlplug.cache import write_whole
+from tlplug.compare.asked import Asked
+from tlplug.compare.estimate import Estimate, estimates
+from tlplug.compare.ladder import Judge, Run, Rung
+from tlplug.compare.page import page
+from tlplug.compare.result import make_comparison
+from tlplug.compare.table import duration, show_comparison, show_estimates
+from tlplug.compare.trainings import Shown, Trainings
+from tlplug.config.plan import Plan
+from tlplug.contracts import UsageError
+from tlplug.processes import rank
+from tlplug.report.figures import figure
+from tlplug.run import prepare
+
+COMPARE, REPORT = "compare.json", "report.html"
+
+log = logging.getLogger(__name__)
+
+
+def compare(plan: Plan, console: Console, dry_run: bool = False) -> int:
+    """Estimate, train until it no longer pays, report.
+
+    Returns:
+        1 where a strategy failed, else 0.
+
+    Raises:
+        UsageError: the data, the base model, the settings or a strategy are not usable; nothing has been written.
+        KeyboardInterrupt: it was interrupted; the message says how to go on.
+    """
+    if rank() > 0:
+        return follow(plan)
+    folder = choose(plan)
+    with screen.quiet_libraries():
+        trainings = prepared(plan, console)
+        preflight(plan, trainings, console)
+        expected = estimates(plan.strategies, trainings)
+        show_estimates(console, expected, len(plan.settings.seed_list()))
+        if dry_run:
+            return 0
+        with run_directory.logged(folder / "log.txt"):
+            write_whole(folder / run_directory.CONFIG, config_text(plan))
+            rungs = climb(plan, trainings, console)
+            report(plan, trainings, rungs, expected, folder, console)
+    return int(any(rung.error is not None for rung in rungs))
+
+
+def follow(plan: Plan) -> int:
+    """A further process of a comparison on several devices: it trains along, shows nothing and leaves nothing."""
+    silent = Console(quiet=True)
+    with screen.quiet_libraries():
+        climb(plan, prepared(plan, silent), silent)
+    return 0
+
+
+def choose(plan: Plan) -> Path:
+    """Where it is going to lie: a new folder, or the one of the same comparison that was cut off.
+
+    Raises:
+        UsageError: something else lies there.
+    """
+    job = plan.first
+    if job.run_dir and cut_off(Path(job.run_dir).expanduser(), config_text(plan)):
+        return Path(job.run_dir).expanduser()
+    return run_directory.choose(job.run_dir, job.task, "compare")
+
+
+def cut_off(folder: Path, config: str) -> bool:
+    """Whether the comparison of this config was begun there and not finished."""
+    begun = folder / run_directory.CONFIG
+    return begun.is_file() and not (folder / COMPARE).exists() and begun.read_text(encoding="utf-8") == config
+
+
+def prepared(plan: Plan, console: Console) -> Trainings:
+    """Rows, base model and features, once for all strategies and seeds; every strategy is asked whether it fits."""
+    job = plan.first
+    asked = replace(
+        job,
+        strategy=Asked(plan.strategies),
+        strategy_name=", ".join(plan.jobs),
+        seed=plan.settings.seed_list()[0],
+    )
+    task = prepare(asked, console)
+    if len(task.rows["test"]) < 2:
+        raise UsageError(
+            "the test split has one row; a comparison needs two at least, to tell noise from gain"
+        )
+    counting = partial(screen.counting, console)
+    return Trainings.of(task, plan.settings, job.optimizer, counting)
+
+
+def config_text(plan: Plan) -> str:
+    return str(OmegaConf.to_yaml(OmegaConf.create(plan.config())))
+
+
+def preflight(plan: Plan, trainings: Trainings, console: Console) -> None:
+    """What was found, before anything is trained."""
+    job, task, chosen = plan.first, trainings.task, plan.settings
+    counts = ", ".join(f"{len(rows):,} {name}" for name, rows in task.rows.items())
+    ends = (
+        f"until {task.head.primary} {chosen.until:g}"
+        if chosen.until is not None
+        else "until one gains nothing beyond noise"
+        if chosen.stop
+        else "all of them"
+    )
+    screen.facts(
+        console,
+        {
+            "Task": f"{job.task} ({'; '.join(filter(None, (job.head_name, ', '.join(task.head.labels))))})",
+            "Data": f"{job.data.path}: {counts} rows",
+            "Base model": f"{task.base.source} ({task.base.config.model_type}, {task.base.kind}, {task.base.dtype})",
+            "Strategies": f"{', '.join(plan.jobs)}; {ends}",
+            "Trainings": f"{job.trainer.max_epochs} epochs, batches of {job.data.batch_size}, "
+            f"seeds {', '.join(map(str, chosen.seed_list()))}"
+            + (
+                f", learning rates times {', '.join(f'{f:g}' for f in chosen.factors)}" if chosen.tune else ""
+            ),
+        },
+    )
+
+
+def climb(plan: Plan, trainings: Trainings, console: Console) -> list[Rung]:
+    """One strategy after another, for as long as it pays."""
+    judge = Judge(trainings.task.head, plan.settings.until, plan.settings.stop)
+    shown = Shown(partial(progress, trainings, console), partial(trained, trainings, console))
+    rungs: list[Rung] = []
+    try:
+        for number, (name, strategy) in enumerate(plan.strategies.items(), 1):
+            console.print(f"\n[bold]{name}[/bold]  strategy {number} of {len(plan.jobs)}", highlight=False)
+            rungs.append(trainings.run(name, strategy, shown))
+            say(rungs, judge, trainings.trivial(), console)
+            if judge.enough(rungs):
+                break
+    except KeyboardInterrupt as stopped:
+        raise KeyboardInterrupt(
+            "interrupted; the same command goes on from the last training that was finished"
+        ) from stopped
+    return rungs
+
+
+def progress(trainings: Trainings, console: Console, title: str, seed: int) -> Sequence[Callback]:
+    number = list(trainings.seeds).index(seed) + 1
+    told = f"{title}, seed {seed} ({number} of {len(trainings.seeds)})"
+    return [screen.Bar(console, told, trainings.task.head.primary)]
+
+
+def trained(trainings: Trainings, console: Console, title: str, run: Run) -> None:
+    head = trainings.task.head
+    score = f"{head.primary} {figure(run.outcome.scores[head.primary], head.scale)}"
+    cost = run.outcome.cost or {}
+    took = "from the cache" if run.cached else duration(cost.get("seconds", 0.0))
+    log.info("%s seed %d: %s, %s", title, run.seed, score, took)
+    console.print(f"  {title}, seed {run.seed}: {score}, {took}", highlight=False)
+
+
+def say(rungs: Sequence[Rung], judge: Judge, trivial: Rung, console: Console) -> None:
+    """How the last one stands, and whether it goes on."""
+    last = rungs[-1]
+    told = f"{last.name} failed: {last.error}" if last.error else judge.standing(rungs, trivial)
+    if stopped := judge.enough(rungs):
+        told += f" Enough: {stopped}."
+    log.info(told)
+    console.print(f"  {told}", highlight=False, markup=False)
+
+
+def report(
+    plan: Plan,
+    trainings: Trainings,
+    rungs: Sequence[Rung],
+    expected: Sequence[Estimate],
+    folder: Path,
+    console: Console,
+) -> None:
+    """compare.json, report.html, the table."""
+    result = make_comparison(plan, trainings, rungs, expected)
+    run_directory.write_json(folder / COMPARE, result)
+    write_whole(folder / REPORT, page(result))
+    show_comparison(console, result)
+    screen.facts(console, {"Figures": str(folder / COMPARE), "Report": str(folder / REPORT)})

@@ -1,0 +1,128 @@
+"""A comparison in the terminal: what it is going to take, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tlplug.compare.estimate import Estimate
+from tlplug.report.figures import figure, percent_of, signed
+
+ON_ITS_WAY = 100
+"""Up to so many seconds or minutes, a duration is told in these."""
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `45 s`, `3.1 min`, `2.5 h`."""
+    for unit, size in (("s", 1), ("min", 60), ("h", 3600)):
+        if seconds < ON_ITS_WAY * size or unit == "h":
+            value = seconds / size
+            return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+    raise AssertionError
+
+
+def empty_table(title: str, first: str, columns: Sequence[str]) -> Table:
+    table = Table(
+        title=f"\n{title}", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column(first, overflow="fold")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def show_estimates(console: Console, expected: Sequence[Estimate], seeds: int) -> None:
+    """Memory and time of each, before anything is trained."""
+    table = empty_table(
+        "Expected, from one step of each", "", ("moves", "MB", "a training", "trainings", "in all")
+    )
+    for found in expected:
+        table.add_row(found.name, *estimated(found))
+    console.print(table)
+    for found in expected:
+        if found.error:
+            console.print(f"{found.name} fails: {found.error}", highlight=False, markup=False)
+    total = sum(found.seconds for found in expected)
+    told = (
+        f"About {duration(total)} in all where every strategy is run."
+        if total
+        else "All of it is in the cache."
+    )
+    console.print(told, highlight=False)
+
+
+def estimated(found: Estimate) -> tuple[str, ...]:
+    if not found.trainings:
+        return "", "", "", "0", "from the cache"
+    if found.timing is None:
+        return "", "", "", str(found.trainings), "fails"
+    timing = found.timing
+    return (
+        percent_of(timing.trainable, timing.total),
+        f"{timing.memory_mb:,.0f}",
+        duration(found.training),
+        str(found.trainings),
+        duration(found.seconds),
+    )
+
+
+def show_comparison(console: Console, result: Mapping[str, Any]) -> None:
+    """A row a strategy, in percent where the score is a share; then which one to take, and how."""
+    seeds = result["seeds"]
+    told = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+    title = f"{result['task']}: {result['test_rows']} test rows, {told}; ± is half of a 95% interval"
+    table = empty_table(title, "", columns(result))
+    table.add_row("trivial", scored(result["trivial"], result["scale"]))
+    for found in result["strategies"]:
+        style = "bold" if found["name"] == result["lightest"] else ""
+        table.add_row(found["name"], *(["failed"] if found["error"] else row(found, result)), style=style)
+    for name in result["not_run"]:
+        table.add_row(name, "not run", style="dim")
+    console.print(table)
+    for found in result["strategies"]:
+        if found["error"]:
+            console.print(f"{found['name']} failed: {found['error']}", highlight=False, markup=False)
+    if result["not_run"]:
+        console.print(Text(not_run(result)))
+    console.print(Text(result["sentence"], style="bold green" if result["lightest"] else "bold red"))
+    if result["command"]:
+        console.print("Train it:", highlight=False)
+        console.print(f"  {result['command']}", highlight=False, markup=False, soft_wrap=True)
+
+
+def columns(result: Mapping[str, Any]) -> list[str]:
+    return [result["primary"], "gain", "moves", "MB", "time", *(["rate"] if tuned(result) else [])]
+
+
+def tuned(result: Mapping[str, Any]) -> bool:
+    return any(found.get("tried") for found in result["strategies"])
+
+
+def scored(found: Mapping[str, Any], scale: int) -> str:
+    score = found["score"]
+    return f"{figure(score['mean'], scale)} ±{figure(score['mean'] - score['low'], scale)}"
+
+
+def row(found: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[str, ...]:
+    """The cells of a strategy that was trained."""
+    gain, scale = found["gain"], result["scale"]
+    return (
+        scored(found, scale),
+        f"{signed(gain['mean'], scale)} ±{figure(gain['mean'] - gain['low'], scale)}",
+        percent_of(found["trainable_parameters"], found["total_parameters"]),
+        f"{found['peak_memory_mb']:,.0f}",
+        duration(found["seconds"]),
+        *([f"{found['learning_rate']:g}"] if tuned(result) else []),
+    )
+
+
+def not_run(result: Mapping[str, Any]) -> str:
+    names = " and ".join(filter(None, [", ".join(result["not_run"][:-1]), result["not_run"][-1]]))
+    was = "was" if len(result["not_run"]) == 1 else "were"
+    more = " stop=false runs all." if result["until"] is None else ""
+    return f"{names} {was} not run: {result['stopped']}.{more}"

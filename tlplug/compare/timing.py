@@ -1,0 +1,194 @@
+"""One strategy tried on real batches: seconds of its parts, and the memory that they take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tlplug.contracts import Batch, OptimizerSettings, Strategy
+from tlplug.cost import MEBIBYTE, count, peak_memory, reset_peak
+from tlplug.data.features import Features
+from tlplug.data.module import TransferData
+from tlplug.frozen import fault
+from tlplug.module import MAIN, TransferModule
+from tlplug.precision import autocast
+from tlplug.training import Prepared, build_trainer, load, settings_for
+
+TIMES, ENOUGH = 3, 2.0
+"""A step is timed so often, but for no more than so many seconds."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds are of batches of middling length; memory is that of the longest."""
+
+    load: float
+    step: float
+    predict: float
+    prefix: float | None
+    """One batch through the frozen prefix, where that runs once for all epochs and seeds."""
+    memory_mb: float
+    trainable: int
+    total: int
+    processes: int
+
+
+def timed(task: Prepared, strategy: Strategy, optimizer: OptimizerSettings) -> Timing:
+    """Load and adapt, take a warm and a timed step, predict a batch."""
+    trainer = build_trainer(settings_for(strategy, task.trainer), (), (), task.base.dtype)
+    device, precision = trainer.strategy.root_device, str(trainer.precision)
+    data = task.data.with_streams((*strategy.streams, *strategy.optional_streams))
+    reset_peak(device)
+    found: list[TransferModule] = []
+    loading = seconds(device, lambda: found.append(module_of(task, strategy, optimizer, device)))
+    module = found[0]
+    trial = Trial(module, data, precision)
+    trial.warm()
+    kept = kept_chain(module, data, precision)
+    predict, prefix = trial.predict(), None
+    if kept:
+        with replaying(kept, trial.ask):
+            whole, predict = predict, trial.predict()
+        prefix = max(0.0, whole - predict)
+    with replaying(kept, trial.train):
+        step = trial.step()
+    return Timing(
+        *(loading, step, predict, prefix, peak_memory(device) / MEBIBYTE),
+        *(count(module, trainable=True), count(module), trainer.world_size),
+    )
+
+
+def module_of(
+    task: Prepared, strategy: Strategy, optimizer: OptimizerSettings, device: torch.device
+) -> TransferModule:
+    model = load(task, strategy, device)
+    settled = optimizer.over(strategy.optimizer_defaults)
+    return TransferModule(model, strategy, task.head, settled, 1, task.rows, task.base).train().to(device)
+
+
+def kept_chain(module: TransferModule, data: TransferData, precision: str) -> Sequence[nn.Module]:
+    """The modules whose output is kept on disk for all epochs; none where nothing is trained or cannot be kept."""
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        return ()
+    prefix = module.strategy.frozen_prefix(module.model)
+    if prefix is None or not prefix.chain or not module.head.one_pass or module.strategy.streams:
+        return ()
+    return prefix.chain if fault(module, prefix, data, "train", precision) is None else ()
+
+
+@contextmanager
+def replaying(chain: Sequence[nn.Module], once: Callable[[], Any]) -> Iterator[None]:
+    """While it lasts, the modules of a chain give what they gave in `once` without computing it: as if it were kept."""
+    outputs: dict[nn.Module, Any] = {}
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        outputs[module] = output
+
+    handles = [module.register_forward_hook(note) for module in chain]
+    if chain:
+        once()
+    for handle in handles:
+        handle.remove()
+    own = [module.forward for module in chain]
+    for module in chain:
+        module.forward = partial(given, outputs[module])
+    try:
+        yield
+    finally:
+        for module, forward in zip(chain, own, strict=True):
+            module.forward = forward
+
+
+def given(output: Any, *_: Any, **__: Any) -> Any:
+    return output
+
+
+class Trial:
+    """An adapted model, and the batches that it is tried on."""
+
+    def __init__(self, module: TransferModule, data: TransferData, precision: str) -> None:
+        self.module, self.precision = module, precision
+        self.batches = self._moved({MAIN: typical(data, data.features["train"])})
+        self.batches |= self._moved({name: typical(data, found) for name, found in data.streams.items()})
+        self.longest = self.batches | self._moved({MAIN: longest(data, data.features["train"])})
+        self.test = self._moved({MAIN: typical(data, data.features["test"])})[MAIN]
+        moves = any(parameter.requires_grad for parameter in module.parameters())
+        self.optimizer: Any = module.configure_optimizers()["optimizer"] if moves else None
+
+    def warm(self) -> None:
+        """A step on the longest batch, for its memory; what is set up at the first step is set up."""
+        if self.optimizer is not None:
+            self.train(self.longest)
+
+    def step(self) -> float:
+        return middling(self.module.device, self.train) if self.optimizer is not None else 0.0
+
+    def predict(self) -> float:
+        self.module.eval()
+        took = middling(self.module.device, self.ask)
+        self.module.train()
+        return took
+
+    def train(self, batches: dict[str, Batch] | None = None) -> None:
+        module, chosen = self.module, batches or self.batches
+        with autocast(self.precision, module.device):
+            loss = module.strategy.training_step(module.model, module.head, chosen).loss
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def ask(self) -> None:
+        with torch.no_grad(), autocast(self.precision, self.module.device):
+            self.module.head.predict(self.module.model, self.test)
+
+    def _moved(self, batches: dict[str, Batch]) -> dict[str, Batch]:
+        move = self.module.transfer_batch_to_device
+        return {name: move(batch, self.module.device, 0) for name, batch in batches.items()}
+
+
+def typical(data: TransferData, features: Features) -> Batch:
+    """The batch of middling length."""
+    start = max(0, (len(features) - data.batch_size) // 2)
+    return batch_from(data, features, start)
+
+
+def longest(data: TransferData, features: Features) -> Batch:
+    return batch_from(data, features, max(0, len(features) - data.batch_size))
+
+
+def batch_from(data: TransferData, features: Features, start: int) -> Batch:
+    """A batch of the features from a place on, shortest first."""
+    order = np.argsort(features.lengths, kind="stable")[start : start + data.batch_size]
+    batch: Batch = data.collate(features.__getitems__(order.tolist()))
+    return batch
+
+
+def middling(device: torch.device, act: Callable[[], Any]) -> float:
+    """The median of a few, where they are short: a single one may be what something else on the machine made of it."""
+    found = [seconds(device, act)]
+    while len(found) < TIMES and sum(found) < ENOUGH:
+        found.append(seconds(device, act))
+    return median(found)
+
+
+def seconds(device: torch.device, act: Callable[[], Any]) -> float:
+    """Wall time, all that was put on the device done."""
+    settled(device)
+    started = time.perf_counter()
+    act()
+    settled(device)
+    return time.perf_counter() - started
+
+
+def settled(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

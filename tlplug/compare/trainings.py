@@ -1,0 +1,132 @@
+"""The trainings of a comparison: every strategy with every seed, and with several learning rates where it is tuned."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from lightning.pytorch import Callback
+
+from tlplug.compare.ladder import Run, Rung, chosen_rate
+from tlplug.compare.memory import give_back
+from tlplug.contracts import OptimizerSettings, Outcome, Strategy
+from tlplug.contracts.settings import CompareSettings
+from tlplug.data.module import TransferData
+from tlplug.frozen import Counting
+from tlplug.outcomes import Outcomes
+from tlplug.training import Prepared
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a person sees of the trainings."""
+
+    begins: Callable[[str, int], Sequence[Callback]]
+    """Given what is trained and the seed, what shows its progress."""
+    ends: Callable[[str, Run], None]
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """Of one prepared task, encoded once: features do not depend on the seed."""
+
+    seeds: Mapping[int, Outcomes]
+    settings: CompareSettings
+    optimizer: OptimizerSettings
+    """What the user set for all of them."""
+
+    @classmethod
+    def of(
+        cls, task: Prepared, settings: CompareSettings, optimizer: OptimizerSettings, counting: Counting
+    ) -> Trainings:
+        seeds = {seed: Outcomes(with_seed(task, seed), counting) for seed in settings.seed_list()}
+        return cls(seeds, settings, optimizer)
+
+    @property
+    def task(self) -> Prepared:
+        """The task with the first seed."""
+        return next(iter(self.seeds.values())).task
+
+    def trivial(self) -> Rung:
+        """The baseline that needs no model, the same with every seed."""
+        found = Outcomes(self.task).trivial()
+        return Rung("trivial", [Run(seed, found, False) for seed in self.seeds])
+
+    def missing(self, strategy: Strategy) -> int:
+        """Trainings of a strategy that are still to be done."""
+        return sum(
+            outcomes.stored(strategy, optimizer) is None
+            for optimizer in self.rates(strategy).values()
+            for outcomes in self.seeds.values()
+        )
+
+    def rates(self, strategy: Strategy) -> dict[float, OptimizerSettings]:
+        """The learning rates to be tried; the strategy's own alone where it is not tuned, or where nothing moves."""
+        own = strategy.optimizer_defaults.learning_rate or 0.0
+        if not self.settings.tune or not own:
+            return {own: self.optimizer}
+        tried = [float(f"{own * factor:.3g}") for factor in self.settings.factors]
+        return {rate: replace(self.optimizer, learning_rate=rate) for rate in tried}
+
+    def run(self, name: str, strategy: Strategy, shown: Shown) -> Rung:
+        """Train one strategy with all seeds, or find in the cache what was trained before.
+
+        An error ends this strategy, not the comparison.
+        """
+        try:
+            found = {rate: list(self._runs(name, strategy, rate, shown)) for rate in self.rates(strategy)}
+            return self._rung(name, strategy, found)
+        except Exception as error:
+            log.exception("%s could not be trained", name)
+            return Rung(name, error=f"{type(error).__name__}: {error}")
+
+    def _runs(self, name: str, strategy: Strategy, rate: float, shown: Shown) -> Iterator[Run]:
+        optimizer = self.rates(strategy)[rate]
+        title = f"{name}, rate {rate:g}" if self.settings.tune else name
+        for seed, outcomes in self.seeds.items():
+            stored = outcomes.stored(strategy, optimizer)
+            found = stored or outcomes.train(strategy, optimizer, shown.begins(title, seed))
+            if stored is None:
+                give_back()
+            run = Run(seed, found, stored is not None)
+            shown.ends(title, run)
+            yield run
+
+    def _rung(self, name: str, strategy: Strategy, found: Mapping[float, Sequence[Run]]) -> Rung:
+        if len(found) == 1:
+            ((rate, runs),) = found.items()
+            own = strategy.optimizer_defaults.learning_rate == rate
+            return Rung(name, runs, None if own else rate)
+        head = self.task.head
+        tried = {
+            rate: fmean(validated(run.outcome, head.primary) for run in runs) for rate, runs in found.items()
+        }
+        own_rate = strategy.optimizer_defaults.learning_rate or 0.0
+        rate = chosen_rate(tried, own_rate, head.higher_is_better)
+        return Rung(name, found[rate], rate, tried)
+
+
+def with_seed(task: Prepared, seed: int) -> Prepared:
+    """The same task, in another order and from other random weights."""
+    data = TransferData(
+        **task.data.features,
+        head=task.head,
+        base=task.base,
+        batch_size=task.data.batch_size,
+        seed=seed,
+        streams=task.data.streams,
+    )
+    return replace(task, data=data, seed=seed)
+
+
+def validated(outcome: Outcome, primary: str) -> float:
+    if primary not in outcome.validation:
+        raise ValueError(
+            f"tune=true goes by {primary} of the last validation, and there was none: trainer.limit_val_batches and "
+            "trainer.check_val_every_n_epoch have to leave one"
+        )
+    return outcome.validation[primary]

@@ -1,0 +1,183 @@
+"""The words of `compare` -> its settings and a job for each strategy, everything checked."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tlplug.config.build import Job, build, plain, settings
+from tlplug.config.compose import GROUPS, ROOT_KEYS, RUN_DIR, Composer, group_of, normalised, parse, values
+from tlplug.contracts import Strategy, UsageError
+from tlplug.contracts.settings import CompareSettings
+from tlplug.registry import unknown
+
+NODE, FIELDS = "compare", "fields"
+OWN = [field.name for field in fields(CompareSettings)]
+LISTS = ("strategies", "seeds", "factors")
+ELSEWISE = {
+    "strategy": "compare runs several strategies: strategies=[linear_probe,lora], and fields.lora.rank=16 for a field",
+    "seed": "compare trains with several seeds: seeds=[3,4,5], or how many: seeds=3",
+    "optimizer.learning_rate": "every strategy is trained with a rate that suits it; tune=true tries others around it",
+    "transfer.baselines": "compare shows the trivial baseline; others are strategies like any: strategies=[scratch,lora]",
+    "metric": "compare goes by the head's primary score; metrics are computed in a run of one strategy",
+    "logger": "compare keeps its figures in compare.json and report.html; loggers are for a run of one strategy",
+}
+"""Keys of a run that have no meaning here -> what to say in their place."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison is going to run."""
+
+    settings: CompareSettings
+    jobs: Mapping[str, Job]
+    """By strategy, in the order in which they are run."""
+    shared: Sequence[str]
+    """What all trainings have in common, as it was typed."""
+    fields: Mapping[str, Sequence[str]]
+    """What was set of single strategies: `strategy.rank=16`."""
+
+    @property
+    def first(self) -> Job:
+        """The job of the first strategy; what is not the strategy's own is the same in all of them."""
+        return next(iter(self.jobs.values()))
+
+    @property
+    def strategies(self) -> dict[str, Strategy]:
+        return {name: job.strategy for name, job in self.jobs.items()}
+
+    def command(self, name: str, rate: float | None) -> str:
+        """The command line that trains one of the strategies, with the first seed."""
+        given = [
+            f"+strategy={name}",
+            *(word for word in self.shared if normalised(word).partition("=")[0] != RUN_DIR),
+            *self.fields.get(name, ()),
+            *([] if rate is None else [f"optimizer.learning_rate={rate:g}"]),
+            f"seed={self.settings.seed_list()[0]}",
+        ]
+        return "python -m tlplug " + " ".join(map(shlex.quote, given))
+
+    def config(self) -> dict[str, Any]:
+        """For config.yaml: this comparison's settings, each strategy's node, and what the trainings share."""
+        elsewise = {"strategy", "seed", RUN_DIR, "metric", "logger"}
+        return {
+            NODE: plain(OmegaConf.structured(self.settings)),
+            "strategies": {name: job.config["strategy"] for name, job in self.jobs.items()},
+            **{key: node for key, node in self.first.config.items() if key not in elsewise},
+        }
+
+
+def plan(composer: Composer, words: Sequence[str]) -> Plan:
+    """All jobs of a comparison.
+
+    Raises:
+        UsageError: a key or choice is not there, or a strategy cannot work with the head; all of these at once.
+    """
+    own, single, shared = sorted_out(words)
+    chosen = compare_settings(own)
+    typed = by_strategy(single, chosen.strategies)
+    jobs: dict[str, Job] = {}
+    wrong: dict[str, list[str]] = {}
+    for name in chosen.strategies:
+        line = [*shared, f"strategy={name}", *typed.get(name, ()), "transfer.baselines=[]"]
+        try:
+            jobs[name] = build(composer.compose(line))
+        except UsageError as error:
+            wrong.setdefault(str(error), []).append(name)
+    refuse(wrong, chosen.strategies)
+    check_target(chosen, next(iter(jobs.values())))
+    return Plan(chosen, jobs, shared, typed)
+
+
+def sorted_out(words: Sequence[str]) -> tuple[list[Override], list[str], list[str]]:
+    """The words that are compare's own, those of single strategies, and those of all trainings.
+
+    Raises:
+        UsageError: a key that there is not, or that has no meaning in this command.
+    """
+    own: list[Override] = []
+    single: list[str] = []
+    shared: list[str] = []
+    for word in words:
+        found = parse([normalised(word)])[0]
+        key = group_of(found)
+        first, _, rest = key.removeprefix(f"{NODE}.").partition(".")
+        for other, told in ELSEWISE.items():
+            if key == other or key.startswith(f"{other}."):
+                raise UsageError(f"'{word}': {told}")
+        if first == FIELDS:
+            single.append(normalised(word).removeprefix(f"{NODE}.").removeprefix(f"{FIELDS}."))
+        elif first in OWN and not rest:
+            own.append(found)
+        elif key.partition(".")[0] in (*GROUPS, *ROOT_KEYS):
+            shared.append(word)
+        else:
+            known = {*OWN, FIELDS, *GROUPS, *ROOT_KEYS}
+            raise UsageError(f"'{word}': {unknown('key or group', first, known)}")
+    return own, single, shared
+
+
+def compare_settings(overrides: Sequence[Override]) -> CompareSettings:
+    """The settings, typed and checked."""
+    config = OmegaConf.structured(CompareSettings)
+    for override in overrides:
+        name = group_of(override).removeprefix(f"{NODE}.")
+        try:
+            OmegaConf.update(config, name, value(name, override))
+        except OmegaConfBaseException as error:
+            raise UsageError(f"'{override.input_line}': {str(error).splitlines()[0]}") from error
+    return settings(config)  # type: ignore[no-any-return]
+
+
+def value(name: str, override: Override) -> Any:
+    """What was typed; lists need no brackets."""
+    several = override.is_sweep_override()
+    if several and name not in LISTS:
+        raise UsageError(f"'{override.input_line}' has several values; it takes one")
+    found = [parse([f"x={item}"])[0].value() for item in values(override)] if several else override.value()
+    return [found] if name in ("strategies", "factors") and not isinstance(found, list) else found
+
+
+def by_strategy(single: Sequence[str], strategies: Sequence[str]) -> dict[str, list[str]]:
+    """`lora.rank=16` -> `strategy.rank=16` under `lora`."""
+    found: dict[str, list[str]] = {}
+    for word in single:
+        name = next((name for name in strategies if word.startswith(f"{name}.")), None)
+        if name is None:
+            told = unknown(
+                "strategy in this comparison", word.partition("=")[0].partition(".")[0], strategies
+            )
+            raise UsageError(f"'{FIELDS}.{word}': {told}")
+        found.setdefault(name, []).append("strategy" + word.removeprefix(name))
+    return found
+
+
+def check_target(chosen: CompareSettings, job: Job) -> None:
+    if chosen.until is not None and job.head.scale == 100 and chosen.until > 1:
+        raise UsageError(
+            f"until={chosen.until:g}: {job.head.primary} is a share, at most 1; say until={chosen.until / 100:g}"
+        )
+    if chosen.tune and job.trainer.limit_val_batches == 0:
+        raise UsageError(
+            "tune=true goes by the validation score, and trainer.limit_val_batches=0 leaves none"
+        )
+
+
+def refuse(wrong: Mapping[str, Sequence[str]], strategies: Sequence[str]) -> None:
+    """One error of all that were found; what is wrong with every strategy is said once, without a name."""
+    if not wrong:
+        return
+    told, named = next(iter(wrong.items()))
+    if len(wrong) == 1 and len(named) == len(strategies):
+        raise UsageError(told)
+    lines = [f"  {', '.join(names)}: {told}" for told, names in wrong.items()]
+    left = [name for name in strategies if not any(name in names for names in wrong.values())]
+    if left:
+        lines.append(f"The others: strategies=[{','.join(left)}]")
+    raise UsageError("\n".join(["not all of these strategies can be compared:", *lines]))

@@ -1,0 +1,83 @@
+"""Trainings whose outcome is kept: under a hash of all that determines it, it is trained once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+from lightning.pytorch import Callback
+
+from tlplug import cache
+from tlplug.contracts import CONTRACT, OptimizerSettings, Outcome, Strategy
+from tlplug.data.features import code_digest
+from tlplug.frozen import Counting, silent
+from tlplug.precision import best_precision
+from tlplug.processes import from_first, rank
+from tlplug.training import Prepared, adapt, build_trainer, outcome
+
+KIND = "outcomes"
+LIBRARIES = ("tlplug", "torch", "transformers", "lightning")
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Of one prepared task, with any strategy."""
+
+    task: Prepared
+    counting: Counting = silent
+
+    def trivial(self) -> Outcome:
+        """The head's own guess, which needs no training."""
+        rows, head = self.task.rows, self.task.head
+        return outcome(head, head.trivial(rows["train"], rows["test"], self.task.base), rows["test"])
+
+    def stored(self, strategy: Strategy, optimizer: OptimizerSettings) -> Outcome | None:
+        """What the same training gave earlier."""
+        # One process looks, all follow: the others would look after the first has written.
+        found = from_first(cache.read(KIND, self.key(strategy, optimizer)))
+        return None if found is None else Outcome(**found)
+
+    def train(
+        self, strategy: Strategy, optimizer: OptimizerSettings, callbacks: Sequence[Callback] = ()
+    ) -> Outcome:
+        """Train, and keep the outcome. `optimizer` is what the user set; the rest is the strategy's own."""
+        _, found = adapt(self.task, strategy, optimizer, callbacks=callbacks, counting=self.counting)
+        if rank() == 0:
+            cache.write(KIND, self.key(strategy, optimizer), asdict(found))
+        return found
+
+    def key(self, strategy: Strategy, optimizer: OptimizerSettings) -> str:
+        """A hash of what determines the predictions."""
+        cls = type(strategy)
+        data = self.task.data.with_streams((*strategy.streams, *strategy.optional_streams))
+        return cache.key_of(
+            {
+                "contract": CONTRACT,
+                "strategy": [
+                    f"{cls.__module__}.{cls.__qualname__}",
+                    asdict(strategy.config),
+                    code_digest(cls),
+                ],
+                "streams": {stream: features.key for stream, features in data.streams.items()},
+                "optimizer": asdict(optimizer.over(strategy.optimizer_defaults)),
+                **self.task_parts,
+            }
+        )
+
+    @cached_property
+    def task_parts(self) -> dict[str, Any]:
+        task = self.task
+        head = type(task.head)
+        return {
+            "head": [f"{head.__module__}.{head.__qualname__}", asdict(task.head.config), task.head.labels],
+            "base": [task.base.fingerprint, task.base.max_length, task.base.attention, task.base.dtype],
+            "data": task.data.digest(),
+            "trainer": [asdict(task.trainer), best_precision(task.trainer.accelerator, task.base.dtype)],
+            "seed": task.seed,
+            # As many as the fit is going to have; before it there is one.
+            "processes": build_trainer(task.trainer, (), (), task.base.dtype).world_size,
+            "libraries": {name: version(name) for name in LIBRARIES},
+        }

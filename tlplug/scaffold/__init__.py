@@ -1,0 +1,74 @@
+"""`python -m tlplug plugins new NAME`: a distribution with one plugin, whose own tests pass as written."""
+
+from __future__ import annotations
+
+import keyword
+import shutil
+import tempfile
+from collections.abc import Mapping
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+
+from tlplug.contracts import UsageError
+from tlplug.registry import GROUPS, Registry
+
+FILES = {
+    "pyproject.toml": "pyproject.txt",
+    "README.md": "readme.txt",
+    "{name}.py": "{kind}.txt",
+    "tests/test_{name}.py": "test_{kind}.txt",
+}
+"""What is written -> the template it is made of."""
+
+
+def create(name: str, kind: str, folder: Path, registry: Registry) -> Path:
+    """Write the distribution.
+
+    Returns:
+        Its folder, which was not there before.
+
+    Raises:
+        UsageError: the name is none that can be used, or something lies there; nothing has been written.
+    """
+    if problem := name_problem(name, kind, registry):
+        raise UsageError(f"plugins new {name}: {problem}")
+    if folder.exists():
+        raise UsageError(f"plugins new {name}: {folder} is there already; name another by --out FOLDER")
+    words = {
+        "name": name,
+        "distribution": name.replace("_", "-"),
+        "title": "".join(part.capitalize() for part in name.split("_")),
+        "kind": kind,
+        "group": GROUPS[kind],
+    }
+    write(folder, words)
+    return folder
+
+
+def name_problem(name: str, kind: str, registry: Registry) -> str | None:
+    """Why a plugin cannot have that name."""
+    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower() or name.startswith("_"):
+        return "a name is of small letters, digits and _, such as my_plugin"
+    if name in registry.names(kind):
+        return f"there is a {kind} of that name already, {registry.find(kind, name)}"
+    if find_spec(name) is not None:
+        return f"there is a Python module {name} already, which the plugin's would hide"
+    return None
+
+
+def write(folder: Path, words: Mapping[str, str]) -> None:
+    """All files or none: beside the folder first."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name, template in FILES.items():
+            file = beside / name.format(**words)
+            file.parent.mkdir(exist_ok=True)
+            text = (files(__name__) / "templates" / template.format(**words)).read_text(encoding="utf-8")
+            file.write_text(Template(text).substitute(words), encoding="utf-8")
+        beside.chmod(0o755)
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

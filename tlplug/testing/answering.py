@@ -1,0 +1,198 @@
+"""Checks of a head: loss, predictions and scores."""
+
+from __future__ import annotations
+
+import json
+import math
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from tlplug.contracts import StepOutput
+from tlplug.layers import new_parameters, within
+from tlplug.testing.check import DoesNotApply, Fault, named
+from tlplug.testing.head_case import HeadCase, On, on_each
+from tlplug.testing.reading import draws
+from tlplug.testing.tensors import apart, seed
+
+STEPS = 20
+
+
+def new_modules_are_named(case: HeadCase) -> None:
+    """What the base model's files do not hold lies in output_modules."""
+    seen: set[str] = set()
+    names = list(case.bound.output_modules)
+    for kind, on in case.where.items():
+        model = on.model()
+        seen |= {name for name, _ in model.named_modules() if name in names}
+        if strays := [name for name in new_parameters(model) if not within(name, names)]:
+            raise Fault(f"on the kind {kind} {named(strays)} is random, and lies in none of output_modules")
+    if names and not seen:
+        raise Fault(f"output_modules is {named(names)}, but the models have no module of these names")
+
+
+@on_each
+def loss_is_a_mean(on: On) -> None:
+    """Over `weight` examples or tokens: two parts of a batch, weighted, give the whole."""
+    model = on.model().eval()
+    seed(0)
+    whole = on.head.step(model, on.batch(True))
+    if not isinstance(whole, StepOutput) or whole.loss.ndim != 0 or not whole.loss.requires_grad:
+        raise Fault("step gives no StepOutput with a scalar loss that can be learnt from")
+    if not math.isfinite(whole.loss.item()) or int(whole.weight) != whole.weight or whole.weight < 1:
+        raise Fault(f"step gives a loss of {whole.loss.item()} over a weight of {whole.weight}")
+    if draws(on):
+        raise DoesNotApply("its batches are drawn at random")
+    cut = max(1, len(on.rows) // 3)
+    places = range(cut), range(cut, len(on.rows))
+    parts = [on.head.step(model, on.batch(True, *part)) for part in places]
+    weight = sum(part.weight for part in parts)
+    mean = sum(part.loss.item() * part.weight for part in parts) / weight
+    if weight != whole.weight or abs(mean - whole.loss.item()) > 1e-4 * max(1.0, abs(mean)):
+        raise Fault(
+            f"a batch has the loss {whole.loss.item():.5f} over {whole.weight}, its two parts together "
+            f"{mean:.5f} over {weight}: the loss has to be a mean over `weight`"
+        )
+
+
+@on_each
+def loss_falls(on: On) -> None:
+    model, losses = on.model().train(), []
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
+    for number in range(STEPS):
+        seed(number)
+        optimizer.zero_grad()
+        loss = on.head.step(model, on.batch(True)).loss
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(loss.item())
+    if not fmean(losses[-3:]) < 0.98 * fmean(losses[:3]):
+        raise Fault(
+            f"after {STEPS} steps on one batch the loss is {losses[-1]:.3f}, at first {losses[0]:.3f}"
+        )
+
+
+@on_each
+def predicts_each_row(on: On) -> None:
+    """One prediction a row, in order, in JSON types, of rows without targets."""
+    model = on.model().eval()
+    batch = on.batch(False)
+    with torch.inference_mode():
+        outputs = on.head.predict(model, batch)
+    if [output.get("id") for output in outputs] != batch["id"].tolist():
+        raise Fault("predict gives other ids than the batch has, or not in its order")
+    plain(outputs, "predict")
+    predictions_fit(on.predictions(model), on, "decode")
+
+
+def predictions_fit(predictions: Any, on: On, told: str) -> None:
+    wanted, found = [row["id"] for row in on.rows], [p.get("id") for p in predictions]
+    if found != wanted:
+        raise Fault(f"{told} gives predictions with the ids {found}; the rows have {wanted}")
+    if any("prediction" not in prediction for prediction in predictions):
+        raise Fault(f"{told} gives predictions without `prediction`")
+    plain(predictions, told)
+
+
+def plain(value: Any, told: str) -> None:
+    try:
+        same = json.loads(json.dumps(value)) == value
+    except TypeError as error:
+        raise Fault(f"what {told} gives is no JSON: {error}; use item() and tolist()") from error
+    if not same and "NaN" not in json.dumps(value):
+        raise Fault(f"what {told} gives is changed by JSON, such as tuples or keys that are no str")
+
+
+@on_each
+def scores_are_means_of_examples(on: On) -> None:
+    """The primary score is among them and is the mean of example_scores."""
+    scores_fit(on, on.predictions(on.model()), "")
+
+
+def scores_fit(on: On, predictions: list[dict[str, Any]], whose: str) -> None:
+    scores, each = on.head.scores(predictions, on.rows), on.head.example_scores(predictions, on.rows)
+    if on.head.primary not in scores:
+        raise Fault(f"scores{whose} has {named(scores)} and not the primary score {on.head.primary!r}")
+    if strange := [name for name, value in scores.items() if not isinstance(value, int | float)]:
+        raise Fault(f"scores{whose} gives {named(strange)} as something else than a number")
+    if len(each) != len(on.rows):
+        raise Fault(f"example_scores{whose} gives {len(each)} numbers for {len(on.rows)} rows")
+    primary = scores[on.head.primary]
+    if not math.isclose(fmean(each), primary, rel_tol=1e-4, abs_tol=1e-6):
+        raise Fault(
+            f"the mean of example_scores{whose} is {fmean(each):.6f}, but {on.head.primary} is {primary:.6f}; where the "
+            "primary score is no mean over rows, tlplug.shared_out shares it out over them"
+        )
+
+
+@on_each
+def trivial_needs_no_model(on: On) -> None:
+    found = on.head.trivial(on.rows, on.rows, on.base)
+    predictions_fit(found, on, "trivial")
+    scores_fit(on, found, " of trivial's predictions")
+
+
+@on_each
+def padding_changes_no_prediction(on: On) -> None:
+    """A row is predicted the same alone and among longer ones."""
+    model = on.model().eval()
+    with torch.inference_mode():
+        together = on.head.predict(model, on.batch(False))
+        alone = [
+            output
+            for place in range(len(on.rows))
+            for output in on.head.predict(model, on.batch(False, place))
+        ]
+    far = apart(together, alone)
+    if far > 1e-3:
+        raise Fault(
+            f"a row is predicted otherwise (by {far:.2g}) alone than beside longer ones: mask what is padded, "
+            "and count positions over real tokens"
+        )
+
+
+@on_each
+def one_pass_is_true(on: On) -> None:
+    """Where it is said, step and predict call the model once, with what is the same each time."""
+    if not on.head.one_pass:
+        raise DoesNotApply("one_pass is False")
+    model, calls = on.model(), []
+    model.register_forward_pre_hook(lambda module, given: calls.append(1))
+    for training, ask in ((True, on.head.step), (False, on.head.predict)):
+        calls.clear()
+        ask(model, on.batch(training))
+        if len(calls) != 1:
+            raise Fault(f"one_pass is True, but {ask.__name__} calls the model {len(calls)} times")
+    if draws(on):
+        raise Fault("one_pass is True, but batches of the same rows differ from time to time")
+
+
+@on_each
+def asking_changes_no_batch(on: On) -> None:
+    model = on.model()
+    for training, ask in ((True, on.head.step), (False, on.head.predict)):
+        batch = on.batch(training)
+        before = {name: v.clone() if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
+        ask(model, batch)
+        touched = set(before) ^ set(batch) or {n for n in before if not alike(before[n], batch[n])}
+        if touched:
+            raise Fault(f"{ask.__name__} changes {named(touched)} of the batch; make a copy")
+
+
+def alike(one: Any, other: Any) -> bool:
+    return torch.equal(one, other) if isinstance(one, torch.Tensor) else bool(one == other)
+
+
+@on_each
+def tunes_as_it_says(on: On) -> None:
+    """What `tune` finds is plain numbers by name, which a copy of the head decodes with."""
+    if not on.head.tunes:
+        raise DoesNotApply("tunes is False")
+    with torch.inference_mode():
+        outputs = on.head.predict(on.model().eval(), on.batch(False))
+    found = on.head.tune(outputs, on.rows, on.base)
+    if not found or not all(isinstance(value, int | float) for value in found.values()):
+        raise Fault(f"tune gives {found!r}; it is a dict of numbers by name")
+    decoded = on.head.with_decoding(found).decode(outputs, on.unanswered, on.base)
+    predictions_fit(decoded, on, "decode after tune")

@@ -1,0 +1,146 @@
+"""What a strategy is checked on."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from tlplug.contracts import BaseInfo, OptimizerSettings, Strategy, TrainerSettings
+from tlplug.data.features import encode
+from tlplug.data.module import TransferData
+from tlplug.module import TransferModule
+from tlplug.testing import tiny
+from tlplug.testing.cells import Cell, cells, refusal, without
+from tlplug.testing.check import DoesNotApply, Fault
+from tlplug.testing.made import BATCH, EPOCHS, Made
+from tlplug.testing.tensors import seed, shake, still
+from tlplug.testing.watch import Watch
+from tlplug.training import Prepared, load
+
+
+class StrategyCase:
+    """A strategy, and where it is tried.
+
+    Args:
+        head: name of a built-in head; the first that the strategy works with where none is given.
+        kind: of base model; likewise.
+        fields: of its Config.
+    """
+
+    kind_of_plugin = "strategy"
+
+    def __init__(
+        self, plugin: type[Strategy], head: str | None = None, kind: str | None = None, **fields: Any
+    ) -> None:
+        self.plugin = plugin
+        self.head, self.kind = head, kind
+        self.fields = fields
+
+    def strategy(self) -> Strategy:
+        return self.plugin(self.plugin.Config(**self.fields))
+
+    @cached_property
+    def cell(self) -> Cell:
+        """The head and kind of base model."""
+        told = {}
+        for cell in cells():
+            if self.head in (None, cell.name) and self.kind in (None, cell.kind):
+                told[str(cell)] = refusal(self.strategy(), cell)
+                if told[str(cell)] is None:
+                    return cell
+        reasons = "; ".join(f"{where}: {why}" for where, why in told.items()) or "no such head or kind"
+        raise Fault(f"there is nothing that it works on: {reasons}")
+
+    def require_training(self) -> None:
+        if not self.plugin.capabilities.trains:
+            raise DoesNotApply("capabilities.trains is False: nothing moves")
+
+    def fits(self, **changes: Any) -> None:
+        """Ask `unfit` of the base model with other fields, as the core does before it loads one.
+
+        Raises:
+            DoesNotApply: it is refused, in words.
+        """
+        base = tiny.base(self.cell.kind, **changes)
+        if reason := self.strategy().unfit(base, self.cell.head):
+            raise DoesNotApply(f"unfit: {reason}")
+
+    def task(self, base: BaseInfo, cell: Cell, batch_size: int = BATCH) -> Prepared:
+        """The rows, encoded; streams are of the same texts without what is to be predicted."""
+        head = cell.head
+        features = {split: encode(head, rows, base, split == "train") for split, rows in cell.rows.items()}
+        unlabelled = encode(head, without(cell.rows["test"], head.targets), base, False)
+        data = TransferData(
+            **features,
+            head=head,
+            base=base,
+            batch_size=batch_size,
+            seed=0,
+            streams=dict.fromkeys(self.plugin.streams, unlabelled),
+        )
+        return Prepared(head, base, dict(cell.rows), data, TrainerSettings(), seed=0)
+
+    def made(
+        self,
+        cell: Cell | None = None,
+        dropout: bool = True,
+        batch_size: int = BATCH,
+        epochs: int = EPOCHS,
+        settings: OptimizerSettings | None = None,
+        **changes: Any,
+    ) -> Made:
+        """Freshly loaded and adapted, in training mode; the same each time.
+
+        Args:
+            dropout: whether there is any.
+            epochs: over which the rate's schedule runs.
+            changes: fields of `BaseInfo`.
+        """
+        cell, strategy = cell or self.cell, self.strategy()
+        task = self.task(tiny.base(cell.kind, dropout, **changes), cell, batch_size)
+        settled = (settings or OptimizerSettings()).over(strategy.optimizer_defaults)
+        seed(task.seed)
+        model = load(task, strategy, torch.device("cpu"))
+        if not dropout:
+            still(model)
+        steps = epochs * task.data.steps_per_epoch(1)
+        return Made(
+            TransferModule(model, strategy, task.head, settled, steps, task.rows, task.base).train(), task
+        )
+
+    @cached_property
+    def fitted(self) -> tuple[Made, Watch]:
+        """After a short training."""
+        self.require_training()
+        made = self.made()
+        return made, made.fit()
+
+    @cached_property
+    def shaken(self) -> Made:
+        """After a short training, with noise on all that moves then: whatever is lost of it shows."""
+        if not self.plugin.capabilities.trains:
+            return self.made()
+        made = self.made()
+        made.fit(keep=False)
+        shake(made.model)
+        return made
+
+    @property
+    def tolerance(self) -> float:
+        """Of outputs that have to be equal; quantized weights are packed differently for inference."""
+        return 2e-2 if self.strategy().load_options(self.cell.head).quantization is not None else 1e-4
+
+    @cached_property
+    def not_comparable(self) -> str | None:
+        """Why steps over parts of a batch need not add up to one over the whole of it."""
+        made = self.made(dropout=False)
+        one, weight = made.gradients(number=0)
+        other, _ = made.gradients(number=1)
+        if any(not torch.equal(one[name], other[name]) for name in one):
+            return "its steps draw at random, even with dropout off"
+        half = range(BATCH // 2)
+        if made.gradients(made.batches(*half))[1] * 2 != weight:
+            return f"the halves of a batch of {self.cell.name} do not weigh the same"
+        return None

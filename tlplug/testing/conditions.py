@@ -1,0 +1,38 @@
+"""In what surroundings a check runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tlplug.testing import tiny
+
+CACHE = "TLPLUG_CACHE"
+
+
+@contextmanager
+def quiet_and_alone() -> Iterator[None]:
+    """Nothing of the libraries on the screen, nothing among the user's cached results, and one thread.
+
+    Threads of tiny models wait for each other longer than they compute.
+    """
+    import torch
+
+    from tlplug.console import quiet_libraries
+
+    threads, before = torch.get_num_threads(), os.environ.get(CACHE)
+    torch.set_num_threads(1)
+    logging.disable(logging.WARNING)
+    os.environ[CACHE] = str(tiny.home() / "cache")
+    try:
+        with quiet_libraries():
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+        torch.set_num_threads(threads)
+        if before is None:
+            del os.environ[CACHE]
+        else:
+            os.environ[CACHE] = before

@@ -1,0 +1,125 @@
+"""Checks of what a plugin says of itself, the same for strategies, heads and metrics. No model is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any
+
+from tlplug.registry import contract_problems
+from tlplug.testing.check import DoesNotApply, Fault, named
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Case(Protocol):
+        kind_of_plugin: str
+        plugin: type[Any]
+
+
+HEAVY = ("torch", "transformers", "peft", "lightning", "datasets", "bitsandbytes", "torchmetrics", "wandb")
+ODD: dict[type, tuple[Any, ...]] = {
+    int: (-1, 10**9),
+    float: (-1.0, float("nan"), float("inf")),
+    str: ("", "no such word"),
+    object: (-1, "", "no such word", [], {}),
+}
+"""Values that a user can type for a field of that type."""
+
+
+def is_a_plugin(case: Case) -> None:
+    if problems := list(contract_problems(case.plugin, case.kind_of_plugin)):
+        raise Fault("; ".join(problems))
+
+
+def says_what_it_is(case: Case) -> None:
+    line = (vars(case.plugin).get("__doc__") or "").strip().split("\n")[0]
+    if not line:
+        raise Fault("the class has no docstring; its first line is what `plugins list` and `--help` show")
+    if len(line) > 100:
+        raise Fault(
+            f"the docstring's first line has {len(line)} letters; `plugins list` has room for about 100"
+        )
+
+
+def imports_nothing_heavy(case: Case) -> None:
+    """In a process of its own, where only the plugin's module is imported."""
+    module = importable(case.plugin)
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\n"
+        "known = set(sys.modules)\n"
+        f"import importlib; importlib.import_module({module!r})\n"
+        f"print(*({set(HEAVY)!r} & set(sys.modules) - known))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Fault(f"{module} cannot be imported by itself: {done.stderr.strip().splitlines()[-1]}")
+    if loaded := done.stdout.split():
+        raise Fault(
+            f"importing {module} imports {named(loaded)}, and so do `--help` and `plugins list`; "
+            "import that inside the methods that use it, or under TYPE_CHECKING"
+        )
+
+
+def importable(plugin: type) -> str:
+    """The plugin's module, which another process can import."""
+    if plugin.__module__ == "__main__" or "<locals>" in plugin.__qualname__:
+        raise DoesNotApply(
+            f"{plugin.__qualname__} is defined in a script or a function, where another process cannot import it"
+        )
+    return plugin.__module__
+
+
+def config_is_typed(case: Case) -> None:
+    """Each field has a default and a type that the command line can check; a stranger's key is an error."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    config = case.plugin.Config
+    if bare := [f.name for f in fields(config) if f.default is MISSING and f.default_factory is MISSING]:
+        raise Fault(f"Config has no default for {named(bare)}; a user has to name nothing but the plugin")
+    try:
+        schema = OmegaConf.structured(config)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise Fault(
+            f"Config has a type that OmegaConf does not take: {str(error).splitlines()[0]}. Use plain types, lists, "
+            "dicts, Optional or an Enum; else Any, with a check in __post_init__"
+        ) from error
+    try:
+        OmegaConf.merge(schema, {"no_such_field": 1})
+    except OmegaConfBaseException:
+        return
+    raise Fault("Config takes a field that it does not have, so that a misspelt one would go unseen")
+
+
+def config_refuses_in_words(case: Case) -> None:
+    """Odd values are taken, or refused by a ValueError with a sentence."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    config = case.plugin.Config
+    for field in fields(config):
+        known = type(getattr(config(), field.name))
+        for value in ODD[known] if known in (int, float, str) else ODD[object]:
+            try:
+                given = OmegaConf.merge(OmegaConf.structured(config), {field.name: value})
+            except OmegaConfBaseException:
+                continue  # Of another type, which the user is told.
+            try:
+                OmegaConf.to_object(given)
+            except (ValueError, TypeError) as error:
+                refused_in_words(error, field.name, value)
+            except Exception as error:
+                raise Fault(
+                    f"Config({field.name}={value!r}) raises {type(error).__name__}, which the user sees as a "
+                    "traceback; raise ValueError with a sentence in __post_init__"
+                ) from error
+
+
+def refused_in_words(error: Exception, field: str, value: Any) -> None:
+    if len(str(error).split()) < 3:
+        raise Fault(
+            f"Config({field}={value!r}) is refused with {str(error)!r}, which says too little: "
+            "name the field, its value and what it has to be"
+        ) from error

@@ -1,0 +1,160 @@
+"""Checks of a strategy: the same gradients however a batch is divided, computed or stored."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+
+from tlplug.contracts import OptimizerSettings, TrainerSettings, UsageError
+from tlplug.testing.case import StrategyCase
+from tlplug.testing.check import DoesNotApply, Fault, named
+from tlplug.testing.declared import importable
+from tlplug.testing.elsewhere import elsewhere
+from tlplug.testing.lasting import recipe
+from tlplug.testing.made import BATCH, Made
+from tlplug.testing.tensors import Tensors, difference, moving
+from tlplug.testing.watch import Watch
+from tlplug.training import settings_for
+
+SMALL = 1e-3
+"""A gradient that is smaller than this share of the largest one is measured against that."""
+PLAIN = OptimizerSettings(learning_rate=0.05, weight_decay=0.0, schedule="constant", warmup=0.0)
+
+
+def accumulates(case: StrategyCase) -> None:
+    """Two halves of a batch, weighted, give the gradient of the whole."""
+    case.require_training()
+    if case.not_comparable:
+        raise DoesNotApply(case.not_comparable)
+    made = case.made(dropout=False)
+    whole, _ = made.gradients()
+    halves = [
+        made.gradients(made.batches(*rows))[0] for rows in (range(BATCH // 2), range(BATCH // 2, BATCH))
+    ]
+    together = {name: sum(half[name] for half in halves) / 2 for name in halves[0]}
+    name, far = difference(whole, together, SMALL)  # type: ignore[arg-type]
+    if far <= 1e-4:
+        return
+    if case.plugin.streams:
+        raise DoesNotApply("its loss compares whole batches of several streams: what a batch is matters")
+    raise Fault(
+        f"two half batches give {name} another gradient (by {far:.2g}) than one batch, so that "
+        "trainer.accumulate_grad_batches changes the result; the loss has to be a mean over rows, and steps must not "
+        "leave anything behind"
+    )
+
+
+def recomputes(case: StrategyCase) -> None:
+    """model.gradient_checkpointing gives the same gradients."""
+    case.require_training()
+    case.fits(gradient_checkpointing=True)
+    plain, _ = case.made(dropout=False).gradients()
+    try:
+        again, _ = case.made(dropout=False, gradient_checkpointing=True).gradients()
+    except UsageError as late:
+        raise Fault(
+            f"model.gradient_checkpointing=true is refused when the model is loaded: {late} Ask "
+            "base.gradient_checkpointing in unfit(base, head)"
+        ) from late
+    name, far = difference(plain, again, SMALL)
+    if far > 1e-3:
+        lost = " (it has none)" if set(plain) - set(again) else ""
+        raise Fault(
+            f"with model.gradient_checkpointing=true {name} has another gradient{lost}: what is injected must not "
+            "depend on how often a forward pass runs"
+        )
+
+
+def moves_in_float32(case: StrategyCase) -> None:
+    """Over frozen weights in float32 and in bfloat16."""
+    case.require_training()
+    for dtype in ("float32", "bfloat16"):
+        case.fits(dtype=dtype)
+        made = case.made(dtype=dtype)
+        if other := [name for name, p in moving(made.model).items() if p.dtype != torch.float32]:
+            raise Fault(f"with model.dtype={dtype} {named(other)} moves in another format than float32")
+        optimizer = made.optimizer()
+        for number in range(2):
+            optimizer.zero_grad()
+            loss, _ = made.step(number=number)
+            optimizer.step()
+        if not torch.isfinite(torch.tensor(loss)):
+            raise Fault(f"with model.dtype={dtype} the loss is {loss} after two steps")
+        made.answers()
+
+
+def two_processes_are_one(case: StrategyCase) -> None:
+    """With half of each batch they end at the weights of one process, and at the same as each other."""
+    case.require_training()
+    importable(case.plugin)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    first, second = elsewhere([(weights_of_two, (recipe(case), rank, port)) for rank in range(2)])
+    name, far = difference(first, second)
+    if far > 0.0:
+        raise Fault(
+            f"two processes end with {name} apart (by {far:.2g}): something moves that is not synchronized"
+        )
+    if case.not_comparable or case.plugin.streams:
+        return
+    name, far = difference(weights_of_one(case), first)
+    if far > 1e-5:
+        raise Fault(
+            f"two processes end with {name} apart (by {far:.2g}) from one with the same batches; a step must depend on "
+            "nothing but its batch and what moves"
+        )
+
+
+def weights_of_one(case: StrategyCase) -> Tensors:
+    made = plain_made(case, BATCH)
+    fit(made, "auto", 1)
+    return moving(made.model)
+
+
+def weights_of_two(case: StrategyCase, rank: int, port: int) -> Tensors:
+    """In one of two processes, which its environment tells of the other, as a cluster does."""
+    os.environ.update(
+        {
+            **{"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0", "WORLD_SIZE": "2"},
+            **{"LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+            "TORCHELASTIC_RUN_ID": "tlplug-testing",
+        }
+    )
+    made = plain_made(case, BATCH // 2)
+    fit(made, settings_for(made.strategy, TrainerSettings(strategy="ddp")).strategy, 2)
+    return moving(made.model)
+
+
+def plain_made(case: StrategyCase, batch_size: int) -> Made:
+    """Without dropout and with plain gradient descent, whose steps are the gradients."""
+    made = case.made(dropout=False, batch_size=batch_size, settings=PLAIN)
+
+    def descend(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups, lr=settings.learning_rate or 0.0)
+
+    made.strategy.optimizer = descend  # type: ignore[method-assign]
+    return made
+
+
+def fit(made: Made, strategy: str, devices: int) -> None:
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=devices,
+        strategy=strategy,
+        max_epochs=3,
+        logger=False,
+        callbacks=[Watch(), *made.strategy.callbacks()],
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=Path.cwd(),
+    )
+    trainer.fit(made.module, datamodule=made.data)

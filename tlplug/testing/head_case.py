@@ -1,0 +1,122 @@
+"""What a head is checked on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, wraps
+from typing import Any
+
+import torch
+from torch import nn
+
+from tlplug.contracts import BaseInfo, Batch, LoadOptions, Rows, TaskHead
+from tlplug.testing import tiny
+from tlplug.testing.cells import QUICK, kit_rows, without
+from tlplug.testing.check import DoesNotApply, Fault
+from tlplug.testing.rows import numbered
+from tlplug.testing.tensors import seed, still
+
+SOME = 8
+GivenRows = Sequence[dict[str, Any]] | Callable[[], Sequence[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class On:
+    """A head on one kind of base model."""
+
+    head: TaskHead
+    base: BaseInfo
+    rows: Rows
+    """Those that are trained on."""
+
+    @property
+    def unanswered(self) -> list[dict[str, Any]]:
+        """The same without what is to be predicted."""
+        return without(self.rows, self.head.targets)
+
+    def model(self) -> nn.Module:
+        """Freshly loaded, without dropout; new modules are the same each time."""
+        seed(0)
+        model: nn.Module = self.head.load_model(self.base, LoadOptions())
+        still(model)
+        return model
+
+    def batch(self, training: bool, *places: int) -> Batch:
+        """Of the rows at these places, all of them where none is given."""
+        rows = self.rows if training else self.unanswered
+        picked = [rows[place] for place in places] if places else rows
+        return self.head.collate(self.head.encode(picked, self.base, training), self.base)
+
+    def predictions(self, model: nn.Module) -> list[dict[str, Any]]:
+        """As a finished run makes them."""
+        from tlplug.module import in_order
+
+        with torch.inference_mode():
+            outputs = self.head.predict(model.eval(), self.batch(False))
+        return self.head.decode(*in_order(outputs, self.unanswered), self.base)
+
+
+class HeadCase:
+    """A head, and the rows that it is tried with.
+
+    Args:
+        rows: eight or more, with the head's columns, or a function that makes them; the kit has rows for the columns
+            of the built-in heads.
+        fields: of the head's Config.
+    """
+
+    kind_of_plugin = "head"
+
+    def __init__(self, plugin: type[TaskHead], rows: GivenRows | None = None, **fields: Any) -> None:
+        self.plugin = plugin
+        self.given = rows
+        self.fields = fields
+
+    def head(self) -> TaskHead:
+        """Not bound to any rows."""
+        config: Any = self.plugin.Config
+        quick = {field.name: QUICK[field.name] for field in fields(config) if field.name in QUICK}
+        return self.plugin(config(**{**quick, **self.fields}))
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        if self.given is not None:
+            return numbered(self.given() if callable(self.given) else self.given)
+        found = kit_rows(head := self.head())
+        if found is None:
+            raise Fault(f"the kit has no rows with the columns {', '.join(head.columns)}: give it rows=[...]")
+        return numbered([dict(row) for row in found["train"]][:SOME])
+
+    @cached_property
+    def bound(self) -> TaskHead:
+        return self.head().bound_to(self.rows)
+
+    @cached_property
+    def where(self) -> dict[str, On]:
+        """Each kind of base model that the head does not call unfit."""
+        bases = {kind: tiny.base(kind) for kind in tiny.KINDS}
+        return {
+            kind: On(self.bound, base, self.rows)
+            for kind, base in bases.items()
+            if self.bound.unfit(base) is None
+        }
+
+
+def on_each(check: Callable[[On], None]) -> Callable[[HeadCase], None]:
+    """A check of a head on one kind of base model -> the same on each in turn; a fault says on which it was found."""
+
+    @wraps(check)
+    def run(case: HeadCase) -> None:
+        reasons: list[DoesNotApply] = []
+        for kind, on in case.where.items():
+            try:
+                check(on)
+            except DoesNotApply as reason:
+                reasons.append(reason)
+            except Fault as fault:
+                raise Fault(f"on the kind {kind}: {fault}") from fault
+        if len(reasons) == len(case.where):
+            raise reasons[0]
+
+    return run

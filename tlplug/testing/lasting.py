@@ -1,0 +1,189 @@
+"""Checks of a strategy: what is saved, loaded, merged and resumed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+
+from tlplug.contracts import LoadOptions
+from tlplug.module import TransferModule
+from tlplug.precision import hold_moving_in_float32
+from tlplug.testing.case import StrategyCase
+from tlplug.testing.check import Fault, named
+from tlplug.testing.declared import importable
+from tlplug.testing.elsewhere import elsewhere
+from tlplug.testing.made import Made
+from tlplug.testing.tensors import apart, difference, moving, seed
+from tlplug.testing.watch import Watch
+
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".npy")
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="tlplug-testing-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def comes_back_as_it_was_saved(case: StrategyCase) -> None:
+    """Over a freshly loaded base model, whose new modules are random and others."""
+    made = case.shaken
+    before = made.answers()
+    with scratch() as folder:
+        made.strategy.save(made.model, folder / "saved")
+        if pickles := [file.name for file in folder.rglob("*") if file.suffix in PICKLES]:
+            raise Fault(
+                f"save wrote {named(pickles)}, which can run code when it is read; write safetensors and JSON"
+            )
+        if apart(made.answers(), before) > case.tolerance:
+            raise Fault("save changed the model: it answers otherwise afterwards")
+        far = apart(answers_of_saved(case, folder / "saved"), before)
+    if far > case.tolerance:
+        raise Fault(
+            f"what load gives answers otherwise than what was saved (by {far:.2g}): save has to write all that moved, "
+            "and load to put all of it back"
+        )
+
+
+def comes_back_in_a_new_process(case: StrategyCase) -> None:
+    importable(case.plugin)
+    made = case.shaken
+    with scratch() as folder:
+        made.strategy.save(made.model, folder / "saved")
+        (found,) = elsewhere([(answers_of_saved, (recipe(case), folder / "saved"))])
+    far = apart(found, made.answers())
+    if far > case.tolerance:
+        raise Fault(
+            f"in a new process the saved model answers otherwise (by {far:.2g}): something that load needs is "
+            "neither in the folder nor in the Config"
+        )
+
+
+def recipe(case: StrategyCase) -> StrategyCase:
+    """The same case without what it has made, for another process."""
+    return StrategyCase(case.plugin, case.cell.name, case.cell.kind, **case.fields)
+
+
+def answers_of_saved(case: StrategyCase, folder: Path) -> list[Any]:
+    """What a freshly loaded base model with the saved weights over it says."""
+    made = case.made()
+    return made.answers(loaded(case, made, folder))
+
+
+def loaded(case: StrategyCase, made: Made, folder: Path, quantized: bool = True) -> nn.Module:
+    """By a strategy of its own, as a finished run is reopened."""
+    strategy = case.strategy()
+    options = strategy.load_options(made.head) if quantized else LoadOptions()
+    if options.quantization is not None:
+        options = LoadOptions(quantization=options.quantization, device="cpu")
+    seed(99)
+    fresh = made.head.load_model(made.task.base, options)
+    return hold_moving_in_float32(strategy.load(fresh, folder, made.task.base))
+
+
+def merges_as_it_says(case: StrategyCase) -> None:
+    """`merge` gives a transformers model that answers the same and stands alone, if and only if capabilities.merges."""
+    says = case.plugin.capabilities.merges
+    made = case.shaken
+    with scratch() as folder:
+        made.strategy.save(made.model, folder / "saved")
+        try:
+            problem = merging_problem(case, made, folder)
+        except Exception as error:
+            if says:
+                raise
+            problem = f"it raises {type(error).__name__}"
+    if says and problem:
+        raise Fault(
+            f"capabilities.merges is True, but {problem}; mend merge, or say Capabilities(merges=False)"
+        )
+    if not says and not problem:
+        raise Fault("capabilities.merges is False, but merge gives a model that stands alone; say so")
+
+
+def merging_problem(case: StrategyCase, made: Made, folder: Path) -> str | None:
+    from transformers import PreTrainedModel
+
+    adapted = loaded(case, made, folder / "saved", quantized=False)
+    before = made.answers(adapted)
+    merged = case.strategy().merge(adapted)
+    if not isinstance(merged, PreTrainedModel):
+        return f"merge gives a {type(merged).__name__}, which is no transformers model"
+    if apart(made.answers(merged), before) > 1e-3:
+        return "the merged model answers otherwise"
+    merged.save_pretrained(folder / "merged")
+    again, told = type(merged).from_pretrained(folder / "merged", output_loading_info=True)
+    if apart(made.answers(again), before) > 1e-3:
+        return f"the merged model, saved and loaded, answers otherwise{lacking(told)}"
+    return None
+
+
+def lacking(told: dict[str, Any]) -> str:
+    strange = [*told["missing_keys"], *told["unexpected_keys"]]
+    return f": transformers has no place for {named(strange)}" if strange else ""
+
+
+class Resumable(TransferModule):
+    """One whose checkpoints hold what moves and nothing else: quantized weights cannot be loaded again."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        kept = {f"model.{name}" for name, p in self.model.named_parameters() if p.requires_grad}
+        checkpoint["state_dict"] = {name: v for name, v in checkpoint["state_dict"].items() if name in kept}
+
+
+def resumes(case: StrategyCase) -> None:
+    """Cut off after the second of four epochs and gone on with, it ends at the same weights."""
+    case.require_training()
+    with scratch() as folder:
+        whole, again = resumable(case), resumable(case)
+        trained(whole, folder, None)
+        trained(again, None, folder / "epoch=1.ckpt")
+    name, far = difference(moving(whole.model), moving(again.model))
+    if far > 1e-5:
+        raise Fault(
+            f"{name} is another one (by {far:.2g}) where a training is cut off and resumed: what the strategy keeps "
+            "beside parameters and the optimizer has to come back from the checkpoint (Callback.state_dict) or be "
+            "the same at its start"
+        )
+
+
+def resumable(case: StrategyCase) -> Made:
+    made = case.made(dropout=False)
+    module = made.module
+    again = Resumable(
+        module.model, module.strategy, module.head, module.settings, 8, module.rows, module.base
+    )
+    again.strict_loading = False
+    return Made(again.train(), made.task)
+
+
+def trained(made: Made, folder: Path | None, checkpoint: Path | None) -> None:
+    """Four epochs, with a checkpoint in `folder` after each, or from a checkpoint on."""
+    keeps = [] if folder is None else [ModelCheckpoint(folder, "{epoch}", save_top_k=-1)]
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=4,
+        precision="32-true",
+        logger=False,
+        callbacks=[Watch(), *made.strategy.callbacks(), *keeps],
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=bool(keeps),
+    )
+    torch.manual_seed(0)
+    trainer.fit(made.module, datamodule=made.data, ckpt_path=checkpoint, weights_only=True)

@@ -1,0 +1,111 @@
+"""An adapted tiny model, with the task that it is adapted to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback
+from torch import nn
+
+from tlplug.contracts import Batch, Strategy, TaskHead, TrainerSettings
+from tlplug.data.module import TransferData
+from tlplug.frozen import ComputeOnce
+from tlplug.module import TransferModule
+from tlplug.precision import autocast, best_precision
+from tlplug.testing.tensors import Tensors, seed
+from tlplug.testing.watch import Watch
+from tlplug.training import Prepared, build_trainer, settings_for
+
+BATCH, EPOCHS = 8, 3
+
+
+@dataclass(frozen=True)
+class Made:
+    """A strategy's model, in the module that trains it."""
+
+    module: TransferModule
+    task: Prepared
+
+    @property
+    def model(self) -> nn.Module:
+        return self.module.model
+
+    @property
+    def strategy(self) -> Strategy:
+        return self.module.strategy
+
+    @property
+    def head(self) -> TaskHead:
+        return self.module.head
+
+    @property
+    def data(self) -> TransferData:
+        return self.task.data
+
+    def precision(self) -> AbstractContextManager[object]:
+        """In which number format is computed over these frozen weights."""
+        return autocast(best_precision("cpu", self.task.base.dtype), torch.device("cpu"))
+
+    def batches(self, *rows: int) -> dict[str, Batch]:
+        """The first training rows by stream, or these."""
+        named = {"main": self.data.features["train"], **self.data.streams}
+        return {
+            name: self.data.collate([dict(features[row % len(features)]) for row in rows or range(BATCH)])
+            for name, features in named.items()
+        }
+
+    def step(self, batches: Mapping[str, Batch] | None = None, number: int = 0) -> tuple[float, int]:
+        """One forward and backward pass over what the strategy makes of the batches: its loss and weight."""
+        seed(number)
+        with self.precision():
+            output = self.strategy.training_step(self.model, self.head, batches or self.batches())
+        output.loss.backward()  # type: ignore[no-untyped-call]
+        return output.loss.item(), output.weight
+
+    def gradients(self, batches: Mapping[str, Batch] | None = None, number: int = 0) -> tuple[Tensors, int]:
+        """Of all that moves, and the weight of the step."""
+        self.module.zero_grad()
+        _, weight = self.step(batches, number)
+        found = {
+            name: p.grad.detach().clone() for name, p in self.model.named_parameters() if p.grad is not None
+        }
+        self.module.zero_grad()
+        return found, weight
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The strategy's own, without a schedule."""
+        settings = self.module.settings
+        return self.strategy.optimizer(self.strategy.parameter_groups(self.model, settings), settings)
+
+    def answers(self, model: nn.Module | None = None) -> list[Any]:
+        """What a model (the adapted one) says of test rows, and its loss over training rows."""
+        model = (self.model if model is None else model).eval()
+        features = self.data.features["test"]
+        asked = self.data.collate([dict(features[row]) for row in range(min(BATCH, len(features)))])
+        seed(0)
+        with torch.inference_mode(), self.precision():
+            said = self.head.predict(model, asked)
+            loss = self.head.step(model, self.batches()["main"]).loss.item()
+        self.module.train()
+        return [*said, loss]
+
+    def fit(self, *callbacks: Callback, keep: bool = True, epochs: int = EPOCHS) -> Watch:
+        """A short training with a validation in each epoch.
+
+        Args:
+            keep: whether the output of a frozen prefix is computed once, where it can be.
+        """
+        once = [ComputeOnce(self.strategy, self.data)] if keep else []
+        settings = TrainerSettings(accelerator="cpu", devices=1, max_epochs=epochs)
+        trainer = build_trainer(
+            settings_for(self.strategy, settings),
+            [],
+            [watch := Watch(), *once, *callbacks, *self.strategy.callbacks()],
+            self.task.base.dtype,
+        )
+        trainer.fit(self.module, datamodule=self.data)
+        return watch

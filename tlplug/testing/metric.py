@@ -1,0 +1,166 @@
+"""All checks of a metric on one screen, and what they are."""
+
+from __future__ import annotations
+
+import copy
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tlplug import evidence as room
+from tlplug.contracts import NotMeasured, Outcome, TransferMetric
+from tlplug.testing import declared
+from tlplug.testing.check import Check, Fault, named, require_all, table
+
+ROWS, BASELINES = 24, {"trivial": 0.5, "scratch": 0.6, "linear_probe": 0.7}
+COST = {
+    "trainable_parameters": 1000.0,
+    "total_parameters": 50000.0,
+    "seconds": 12.5,
+    "peak_memory_mb": 800.0,
+    "tokens_per_second": 4000.0,
+}
+
+
+def made_up() -> dict[str, Any]:
+    """Evidence of a run that is right in 0.8 of 24 rows, and of its baselines."""
+
+    def outcome(accuracy: float, seed: int) -> Outcome:
+        right = (np.random.default_rng(seed).random(ROWS) < accuracy).astype(float)
+        labels = ["positive" if one else "negative" for one in right]
+        rows = [{"id": row, "prediction": label} for row, label in enumerate(labels)]
+        return Outcome(rows, {"accuracy": float(right.mean())}, right.tolist(), COST)
+
+    others = {name: outcome(accuracy, seed) for seed, (name, accuracy) in enumerate(BASELINES.items())}
+    return room.collect(outcome(0.8, 99), others)
+
+
+class MetricCase:
+    """A metric, and the evidence that it is tried with: the kit's, and over it the author's."""
+
+    kind_of_plugin = "metric"
+
+    def __init__(
+        self, plugin: type[TransferMetric], evidence: Mapping[str, Any] | None = None, **fields: Any
+    ) -> None:
+        self.plugin = plugin
+        self.evidence = {**made_up(), **(evidence or {})}
+        self.fields = fields
+
+    def metric(self) -> TransferMetric:
+        return self.plugin(self.plugin.Config(**self.fields))
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        try:
+            return self.metric().measure(copy.deepcopy(self.evidence))
+        except NotMeasured as reason:
+            raise Fault(
+                f"it measures nothing of the evidence that was given: {reason}. Give evidence={{...}}"
+            ) from reason
+
+
+def declares_what_it_reads(case: MetricCase) -> None:
+    needs, better = case.plugin.needs, case.plugin.higher_is_better
+    if isinstance(needs, str) or not all(isinstance(need, str) and need for need in needs):
+        raise Fault(f"needs is {needs!r}; it is a set of names")
+    if better not in (True, False, None):
+        raise Fault(f"higher_is_better is {better!r}; it is True, False or None")
+    if lacking := set(needs) - set(case.evidence):
+        raise Fault(f"the kit has no evidence of {named(lacking)}; give evidence={{...}}")
+
+
+def gives_numbers_by_name(case: MetricCase) -> None:
+    if not isinstance(case.values, dict) or not case.values:
+        raise Fault(f"measure gives {case.values!r}; it is a dict of values by name")
+    for name, value in case.values.items():
+        if not isinstance(name, str) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise Fault(f"measure gives {name!r}: {value!r}; raise NotMeasured where there is no value")
+
+
+def needs_no_more_than_it_says(case: MetricCase) -> None:
+    """Of the evidence that it needs alone, it measures something or says why not."""
+    given = {name: case.evidence[name] for name in case.plugin.needs}
+    try:
+        case.metric().measure(copy.deepcopy(given))
+    except NotMeasured as reason:
+        if len(str(reason).split()) < 3:
+            raise Fault(f"NotMeasured says {str(reason)!r}, which is too little") from reason
+    except Exception as error:
+        raise Fault(
+            f"with nothing but {named(given) or 'no evidence'} it raises {type(error).__name__}: {error}; name in "
+            "`needs` what it cannot do without, and use evidence.get or NotMeasured for the rest"
+        ) from error
+
+
+def changes_no_evidence(case: MetricCase) -> None:
+    given = copy.deepcopy(case.evidence)
+    case.metric().measure(given)
+    if set(given) != set(case.evidence):
+        raise Fault(
+            f"measure adds or removes {named(set(given) ^ set(case.evidence))}; other metrics read it too"
+        )
+    for name, value in given.items():
+        if not np.array_equal(np.asarray(value), np.asarray(case.evidence[name])):
+            raise Fault(f"measure changes {name!r}, which other metrics read too; make a copy")
+
+
+def measures_the_same_twice(case: MetricCase) -> None:
+    if case.metric().measure(copy.deepcopy(case.evidence)) != case.values:
+        raise Fault("measure gives other values the second time; draw from a generator with a seed in Config")
+
+
+def measures_what_was_written(case: MetricCase) -> None:
+    """Evidence that was written to files and read again gives the same values."""
+    with tempfile.TemporaryDirectory(prefix="tlplug-testing-") as folder:
+        room.write(case.evidence, Path(folder) / "evidence")
+        again = case.metric().measure(room.read(Path(folder) / "evidence"))
+    if set(again) != set(case.values) or any(
+        not math.isclose(again[name], value, rel_tol=1e-9, abs_tol=1e-12)
+        for name, value in case.values.items()
+    ):
+        raise Fault("of evidence that was written and read again it measures something else")
+
+
+FINDS: dict[Callable[[Any], None], str] = {
+    declared.is_a_plugin: "breaks of the contract: no version, a method that is missing, a frozen Config",
+    declared.says_what_it_is: "a class without a docstring that can be listed",
+    declared.imports_nothing_heavy: "torch and its kin imported with the file",
+    declared.config_is_typed: "fields without a default, or of a type that cannot be typed",
+    declared.config_refuses_in_words: "odd values that end in a traceback",
+    declares_what_it_reads: "needs that are no names, or that there is no evidence of",
+    gives_numbers_by_name: "values that are no finite numbers",
+    needs_no_more_than_it_says: "evidence that is read without being in `needs`",
+    changes_no_evidence: "evidence that is changed",
+    measures_the_same_twice: "values that are drawn",
+    measures_what_was_written: "evidence that is used in a form which files do not keep",
+}
+"""What each check finds."""
+
+CHECKS = table(
+    FINDS,
+    MetricCase,
+    stops={declared.is_a_plugin, declares_what_it_reads, gives_numbers_by_name},
+)
+
+
+def metric_checks() -> tuple[Check, ...]:
+    """Every check, for `@pytest.mark.parametrize("check", metric_checks(), ids=str)`."""
+    return CHECKS
+
+
+def check_metric(plugin: type[TransferMetric], **given: Any) -> None:
+    """Run every check.
+
+    Args:
+        given: `evidence`, a mapping over what the kit makes up; and fields of the metric's Config.
+
+    Raises:
+        AssertionError: lists the checks that failed.
+    """
+    require_all(CHECKS, plugin, **given)

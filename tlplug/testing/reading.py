@@ -1,0 +1,187 @@
+"""Checks of a head: columns, labels, features and batches. No weights are needed."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from tlplug.contracts import UsageError
+from tlplug.testing import tiny
+from tlplug.testing.check import DoesNotApply, Fault, named
+from tlplug.testing.head_case import HeadCase, On, on_each
+
+SHORT = 40
+"""Tokens that a base model takes, for the test that nothing is longer."""
+
+
+def columns_fit_together(case: HeadCase) -> None:
+    head = case.bound
+    if not head.columns or not all(isinstance(told, str) and told for told in head.columns.values()):
+        raise Fault("columns is {name: what it means}, with a meaning for each")
+    if both := set(head.columns) & set(head.optional_columns):
+        raise Fault(f"{named(both)} is both in columns and in optional_columns")
+    if strange := set(head.targets) - set(head.columns) - set(head.optional_columns):
+        raise Fault(f"targets names {named(strange)}, which is none of its columns")
+    if "id" in {*head.columns, *head.optional_columns}:
+        raise Fault("a column is named id, which every row has already: its position")
+    for row in case.rows:
+        if missing := set(head.columns) - set(row):
+            raise Fault(f"the rows that were given have no column {named(missing)}")
+        if told := head.problem(row) or head.target_problem(row):
+            raise Fault(f"it has something against a row that was given: {told}")
+
+
+def finds_what_is_wrong_with_a_row(case: HeadCase) -> None:
+    """A column that holds None is told by its name, by `problem` or, of a target, by `target_problem`."""
+    head, good = case.bound, case.rows[0]
+    for column in head.columns:
+        told = asked(head, {**good, column: None})
+        if told is None:
+            raise Fault(f"a row whose {column!r} is None passes problem and target_problem, and fails later")
+        if f"'{column}'" not in told:
+            raise Fault(f"what is told of a wrong {column!r} does not name the column in quotes: {told!r}")
+    (unanswered,) = On(head, tiny.base("encoder"), [good]).unanswered
+    if head.targets and (told := head.problem(unanswered)):
+        raise Fault(f"problem refuses a row without targets, which can be predicted: {told}")
+
+
+def asked(head: Any, row: dict[str, Any]) -> str | None:
+    try:
+        return head.problem(row) or head.target_problem(row)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise Fault(
+            f"a row with None in a column makes problem or target_problem raise {type(error).__name__}: {error}; "
+            "the user has to be told in words"
+        ) from error
+
+
+def binding_makes_a_copy(case: HeadCase) -> None:
+    head = case.head()
+    labels = head.label_space(case.rows)
+    if not isinstance(labels, tuple) or not all(isinstance(label, str) for label in labels):
+        raise Fault(f"label_space gives {labels!r}; it is a tuple of str")
+    if len(set(labels)) < len(labels):
+        raise Fault(f"label_space gives a label twice: {named(labels)}")
+    bound = head.bound_to(case.rows)
+    for copied, what in ((bound, "bound_to"), (head.with_labels(labels), "with_labels")):
+        if copied is head or head.labels:
+            raise Fault(f"{what} changes the head itself; it has to make a copy")
+    if tuple(bound.labels) != labels:
+        raise Fault(f"bound_to gives a head with the labels {bound.labels}, but label_space {labels}")
+    if head.with_decoding({"threshold": 0.5}) is head or head.decoding:
+        raise Fault("with_decoding changes the head itself; it has to make a copy")
+
+
+def works_on_some_base_model(case: HeadCase) -> None:
+    for kind in tiny.KINDS:
+        reason = case.bound.unfit(tiny.base(kind))
+        if reason is not None and (not isinstance(reason, str) or len(reason.split()) < 3):
+            raise Fault(f"unfit gives {reason!r} for the kind {kind}; it is None or a sentence")
+    if not case.where:
+        raise Fault("unfit refuses every kind of base model")
+
+
+@on_each
+def features_are_plain(on: On) -> None:
+    """JSON types, the same keys, ids in the order of the rows, the same each time."""
+    for training, rows in ((True, on.rows), (False, on.unanswered)):
+        features = on.head.encode(rows, on.base, training)
+        told = f"encode(training={training})"
+        try:
+            same = json.loads(json.dumps(features)) == features
+        except TypeError as error:
+            raise Fault(f"{told} gives features that are no JSON types: {error}") from error
+        if not same:
+            raise Fault(f"{told} gives features that JSON changes, such as tuples or keys that are no str")
+        if len({frozenset(feature) for feature in features}) > 1:
+            raise Fault(f"{told} gives features of different keys")
+        if lacking := {"id", "input_ids"} - set(features[0]):
+            raise Fault(f"{told} gives features without {named(lacking)}")
+        wanted = [row["id"] for row in rows]
+        seen = list(dict.fromkeys(feature["id"] for feature in features))
+        if seen != wanted and (not training or not set(seen) <= set(wanted)):
+            raise Fault(f"{told} gives features with the ids {seen}; the rows have {wanted}")
+        if on.head.encode(rows, on.base, training) != features:
+            raise Fault(f"{told} gives other features the second time; draw in collate or step")
+        parts_are_counted(features, told)
+
+
+def parts_are_counted(features: list[dict[str, Any]], told: str) -> None:
+    seen: dict[int, int] = {}
+    for feature in features:
+        number = seen[feature["id"]] = seen.get(feature["id"], -1) + 1
+        if number and "part" not in feature:
+            raise Fault(f"{told} gives several features for a row, without the `part` that tells them apart")
+
+
+@on_each
+def a_row_is_encoded_for_itself(on: On) -> None:
+    """Rows are encoded in portions, and one alone for a prediction."""
+    together = on.head.encode(on.unanswered, on.base, False)
+    alone = [f for row in on.unanswered for f in on.head.encode([row], on.base, False)]
+    if together != alone:
+        raise Fault("a row is encoded otherwise when it is alone; pad in collate, not in encode")
+
+
+@on_each
+def nothing_is_longer_than_the_model_takes(on: On) -> None:
+    base = replace(on.base, max_length=SHORT)
+    if on.head.unfit(base) is not None:
+        raise DoesNotApply(f"unfit refuses base models that take {SHORT} tokens")
+    for training, rows in ((True, on.rows), (False, on.unanswered)):
+        try:
+            longest = max(len(feature["input_ids"]) for feature in on.head.encode(rows, base, training))
+        except UsageError as refused:
+            raise DoesNotApply(str(refused)) from refused
+        if longest > SHORT:
+            raise Fault(
+                f"encode gives {longest} tokens where base.max_length is {SHORT}; cut, or make windows"
+            )
+
+
+@on_each
+def batches_are_padded(on: On) -> None:
+    """`id` [B], `input_ids` and `attention_mask` [B, T], a 1 for each real token."""
+    for training, rows in ((True, on.rows), (False, on.unanswered)):
+        features = on.head.encode(rows, on.base, training)
+        batch = on.head.collate(features, on.base)
+        if lacking := {"id", "input_ids", "attention_mask"} - set(batch):
+            raise Fault(f"collate gives a batch without {named(lacking)}")
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        if ids.ndim != 2 or ids.shape != mask.shape:
+            raise Fault(
+                f"input_ids is {list(ids.shape)} and attention_mask {list(mask.shape)}; both are [B, T]"
+            )
+        if not training and (
+            len(ids) != len(features) or batch["id"].tolist() != [f["id"] for f in features]
+        ):
+            raise Fault("collate changes the order or the number of features that are to be predicted")
+        real = sum(len(feature["input_ids"]) for feature in features)
+        if int(mask.sum()) != real:
+            raise Fault(f"attention_mask has {int(mask.sum())} ones for {real} tokens")
+
+
+@on_each
+def reading_changes_nothing(on: On) -> None:
+    """Neither rows nor features."""
+    rows, features = copy.deepcopy(on.rows), on.head.encode(on.rows, on.base, True)
+    if rows != on.rows:
+        raise Fault("encode changes the rows; make a copy")
+    before = copy.deepcopy(features)
+    on.head.collate(features, on.base)
+    if features != before:
+        raise Fault("collate changes the features, which are used in every epoch; make a copy")
+
+
+def draws(on: On) -> bool:
+    """Whether training batches of the same rows differ."""
+    one, other = on.batch(True), on.batch(True)
+    return any(
+        isinstance(one[name], torch.Tensor)
+        and (one[name].shape != other[name].shape or not torch.equal(one[name], other[name]))
+        for name in one
+    )

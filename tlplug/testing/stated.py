@@ -1,0 +1,80 @@
+"""Checks of what a strategy says that it can do."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from tlplug.contracts import Capabilities, OptimizerSettings
+from tlplug.registry import Registry, unknown
+from tlplug.testing.case import StrategyCase
+from tlplug.testing.cells import cells, refusal
+from tlplug.testing.check import Fault, named
+from tlplug.testing.tensors import moving, shake
+
+
+def optimizer_defaults_are_whole(case: StrategyCase) -> None:
+    from transformers import get_scheduler
+
+    defaults = case.plugin.optimizer_defaults
+    if not isinstance(defaults, OptimizerSettings):
+        raise Fault(f"optimizer_defaults is {defaults!r}; it is an OptimizerSettings")
+    if empty := [name for name, value in vars(defaults).items() if value is None]:
+        raise Fault(f"optimizer_defaults leaves out {named(empty)}; set all four")
+    rate, warmup = defaults.learning_rate or 0.0, defaults.warmup or 0.0
+    if not (math.isfinite(rate) and rate >= 0.0) or not 0.0 <= warmup <= 1.0:
+        raise Fault(
+            f"optimizer_defaults has learning_rate={rate} and warmup={warmup}; a rate is at least 0, warmup a share"
+        )
+    if case.plugin.capabilities.trains and rate == 0.0:
+        raise Fault("optimizer_defaults has learning_rate=0.0, with which nothing moves")
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    try:
+        get_scheduler(defaults.schedule, optimizer, 1, 2)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Fault(
+            f"optimizer_defaults.schedule={defaults.schedule!r} is none that transformers makes of warm-up and steps "
+            f"alone: {error}"
+        ) from error
+
+
+def names_what_there_is(case: StrategyCase) -> None:
+    from tlplug.config import STREAMS
+
+    can, known = case.plugin.capabilities, Registry().names("head")
+    if not isinstance(can, Capabilities):
+        raise Fault(f"capabilities is {can!r}; it is a tlplug.Capabilities")
+    for head in can.heads or ():
+        if head not in known:
+            raise Fault(f"capabilities.heads: {unknown('head', head, known)}")
+    for stream in (*case.plugin.streams, *case.plugin.optional_streams):
+        if stream not in STREAMS:
+            raise Fault(f"streams: {unknown('stream', stream, STREAMS)}")
+    if not case.plugin.saves or "/" in case.plugin.saves:
+        raise Fault(f"saves is {case.plugin.saves!r}; it is the name of one folder")
+
+
+def works_where_it_is_not_refused(case: StrategyCase) -> None:
+    """Every head on every kind of base model takes a step, or is refused by capabilities or unfit."""
+    broken = []
+    for cell in cells():
+        reason = refusal(case.strategy(), cell)
+        if reason is not None:
+            if len(reason.split()) < 3:
+                broken.append(f"{cell} is refused with {reason!r}, which says too little")
+            continue
+        try:
+            made = case.made(cell)
+            if moving(made.model):
+                made.step()
+                shake(made.model, 0.01)
+            made.answers()
+        except Exception as error:
+            broken.append(f"{cell} raises {type(error).__name__}: {str(error).strip().splitlines()[0][:200]}")
+    if broken:
+        raise Fault(
+            "; ".join(broken) + ". Make it work, or refuse it by Capabilities(heads=...) or a sentence of "
+            "unfit(base, head)"
+        )

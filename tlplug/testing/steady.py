@@ -1,0 +1,121 @@
+"""Checks of a strategy: the same each time, nothing of others changed, a frozen prefix that is frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from tlplug.testing import tiny
+from tlplug.testing.case import StrategyCase
+from tlplug.testing.check import DoesNotApply, Fault, named
+from tlplug.testing.made import Made
+from tlplug.testing.tensors import changed, difference, moving, seed, shake, state
+
+
+def is_repeatable(case: StrategyCase) -> None:
+    """The same seed gives the same model and the same step."""
+    one, other = case.made(), case.made()
+    if differing := changed(state(one.model), state(other.model)):
+        raise Fault(
+            f"{named(differing)} is another one each time, with the same seed; draw from torch's generator, or one "
+            "seeded by context.seed"
+        )
+    if moving(one.model):
+        name, apart = difference(one.gradients()[0], other.gradients()[0])
+        if apart > 1e-6:
+            raise Fault(f"a step with the same seed gives {name} another gradient each time")
+
+
+def leaves_its_inputs_alone(case: StrategyCase) -> None:
+    """Batches, and the base model's config, are others' too."""
+    made = case.made()
+    config = tiny.base(case.cell.kind).config.to_dict()
+    if made.task.base.config.to_dict() != config:
+        raise Fault("context.base.config was changed; make a copy, or change the model's own config")
+    if not moving(made.model):
+        return
+    batches = made.batches()
+    before = {
+        f"{stream}/{name}": value.clone()
+        for stream, batch in batches.items()
+        for name, value in batch.items()
+        if isinstance(value, torch.Tensor)
+    }
+    made.step(batches)
+    after = {f"{stream}/{name}": value for stream, batch in batches.items() for name, value in batch.items()}
+    if touched := set(before) ^ set(after) or changed(before, after):
+        raise Fault(f"training_step changed {named(touched)} of the batch; make a copy")
+
+
+def answers_the_same_twice(case: StrategyCase) -> None:
+    """Nothing is drawn, counted or updated where nothing is learnt."""
+    made = case.made()
+    before = state(made.model)
+    first, second = made.answers(), made.answers()
+    if first != second:
+        raise Fault("the model in eval mode answers otherwise the second time; draw only where self.training")
+    if differing := changed(before, state(made.model)):
+        raise Fault(f"{named(differing)} changes when the model is asked in eval mode")
+
+
+def frozen_prefix_is_frozen(case: StrategyCase) -> None:
+    """Nothing in it moves, and nothing that moves changes what it gives."""
+    case.require_training()
+    made = case.made()
+    prefix = made.strategy.frozen_prefix(made.model)
+    if prefix is None:
+        raise DoesNotApply("frozen_prefix gives None")
+    inside = {id(p) for module in prefix.modules for p in module.parameters()}
+    if moves := [n for n, p in made.model.named_parameters() if p.requires_grad and id(p) in inside]:
+        raise Fault(f"{named(moves)} has requires_grad and lies in frozen_prefix")
+    if outside := [
+        m for m in prefix.chain if not any(m is inner for part in prefix.modules for inner in part.modules())
+    ]:
+        raise Fault(f"{type(outside[0]).__name__} is in the prefix's chain and not in its modules")
+    before = heard(made, prefix.modules)
+    shake(made.model)
+    if heard(made, prefix.modules) != before:
+        raise Fault(
+            "the output of frozen_prefix depends on what moves: something that moves runs before it, or in it"
+        )
+
+
+def heard(made: Made, modules: Sequence[nn.Module]) -> list[list[float]]:
+    """What these modules give while a batch goes through the model, in the order of the calls."""
+    found: list[list[float]] = []
+
+    def hear(module: nn.Module, given: object, output: object) -> None:
+        output = getattr(output, "last_hidden_state", output)
+        first = output[0] if isinstance(output, tuple) else output
+        if isinstance(first, torch.Tensor):
+            found.append(first.detach().float().flatten().tolist())
+
+    handles = [module.register_forward_hook(hear) for module in modules]
+    seed(0)
+    with torch.no_grad():
+        made.head.step(made.model, made.batches()["main"])
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def computed_once_is_computed_each_time(case: StrategyCase) -> None:
+    """A training on what was kept of the frozen prefix gives the same weights as one that computes it."""
+    case.require_training()
+    made = case.made()
+    prefix = made.strategy.frozen_prefix(made.model)
+    if prefix is None or not prefix.chain or not made.head.one_pass:
+        raise DoesNotApply(
+            "nothing is kept: frozen_prefix gives no chain, or the head calls the model more than once"
+        )
+    kept, computed = case.made(), case.made()
+    kept.fit(keep=True)
+    computed.fit(keep=False)
+    name, apart = difference(moving(kept.model), moving(computed.model))
+    if apart > 1e-5:
+        raise Fault(
+            f"{name} is another one (by {apart:.2g}) when the frozen prefix runs once: each module of its chain has "
+            "to be called once, with the output of the one before as its first argument, and nothing else may matter"
+        )

@@ -1,0 +1,82 @@
+"""Small things that checks do with models, tensors and outputs."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+Tensors = dict[str, torch.Tensor]
+
+
+def seed(number: int) -> None:
+    """Of every generator that a plugin may draw from."""
+    random.seed(number)
+    np.random.seed(number)
+    torch.manual_seed(number)
+
+
+def still(model: nn.Module) -> None:
+    """No dropout, whoever put it there."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+
+
+def shake(model: nn.Module, size: float = 0.05) -> None:
+    """Noise on all that moves."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.add_(size * noise.to(parameter.dtype))
+
+
+def moving(model: nn.Module) -> Tensors:
+    """All that has `requires_grad`, as it is now."""
+    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def state(model: nn.Module) -> Tensors:
+    """Every parameter and buffer, as it is now."""
+    named = itertools.chain(model.named_parameters(), model.named_buffers())
+    return {name: tensor.detach().clone() for name, tensor in named}
+
+
+def changed(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> set[str]:
+    return {name for name in before if name in after and not torch.equal(before[name], after[name])}
+
+
+def difference(
+    one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor], floor: float = 1.0
+) -> tuple[str, float]:
+    """Where two sets of tensors differ most, and by which share of the tensor's largest value.
+
+    Args:
+        floor: of that value, as a share of the largest one of all tensors.
+    """
+    if set(one) != set(other):
+        return min(set(one) ^ set(other)), float("inf")
+    sizes = {name: float(tensor.abs().max()) for name, tensor in one.items() if tensor.numel()}
+    least = floor * max(sizes.values(), default=0.0) or 1.0
+    found = {
+        name: float((one[name] - other[name]).abs().max()) / max(size, least) for name, size in sizes.items()
+    }
+    return max(found.items(), key=lambda item: item[1], default=("", 0.0))
+
+
+def apart(one: Any, other: Any) -> float:
+    """The largest difference of two outputs; infinite where they are not of one form."""
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other)
+    if isinstance(one, dict) and isinstance(other, dict) and set(one) == set(other):
+        return max((apart(one[key], other[key]) for key in one), default=0.0)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        return max((apart(*pair) for pair in zip(one, other, strict=True)), default=0.0)
+    return 0.0 if one == other else float("inf")

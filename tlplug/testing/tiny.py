@@ -1,0 +1,165 @@
+"""Tiny base models of each kind, made from a config and a fixed seed, with tokenizers that know every text."""
+
+from __future__ import annotations
+
+import atexit
+import copy
+import os
+import shutil
+import string
+import tempfile
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tlplug.testing.rows import WORDS
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+    from tlplug.contracts import BaseInfo
+
+HOME = "TLPLUG_TESTING_HOME"
+"""Where the models lie; a process of the kit's finds those of the one that started it."""
+MAX_LENGTH = 128
+PAD, BOS, EOS, TURN, END = "<pad>", "<s>", "</s>", "<|turn|>", "<|end|>"
+SPECIALS = [PAD, BOS, EOS, TURN, END]
+CHAT = (
+    "{% for message in messages %}<|turn|>{{ message['role'] }}\n{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
+)
+DROPOUTS = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "classifier_dropout"),
+    "attention_dropout",
+)
+
+
+def word_tokenizer() -> PreTrainedTokenizerFast:
+    """A token for each word of the kit's rows and for each letter of any other text; [CLS] and [SEP] around it."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = [*string.ascii_lowercase, *string.digits, *string.punctuation]
+    words = dict.fromkeys([*specials, *letters, *(f"##{letter}" for letter in letters), *WORDS])
+    core = Tokenizer(models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    core.normalizer = normalizers.BertNormalizer(lowercase=True)
+    core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    core.decoder = decoders.WordPiece()
+    core.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return PreTrainedTokenizerFast(tokenizer_object=core, **dict(zip(names, specials, strict=True)))
+
+
+def byte_tokenizer(frame: str) -> PreTrainedTokenizerFast:
+    """A token a byte; `frame` is what stands around a text. It has a chat template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(models.BPE({word: index for index, word in enumerate([*SPECIALS, *letters])}, []))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.add_special_tokens(SPECIALS)
+    core.post_processor = processors.TemplateProcessing(
+        single=frame, special_tokens=[(name, SPECIALS.index(name)) for name in (BOS, EOS)]
+    )
+    names: dict[str, Any] = {"pad_token": PAD, "bos_token": BOS, "eos_token": EOS}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, additional_special_tokens=[TURN, END], **names)
+    tokenizer.chat_template = CHAT
+    return tokenizer
+
+
+def bert(vocabulary: int) -> PretrainedConfig:
+    from transformers import BertConfig
+
+    # bitsandbytes packs blocks of 64 weights.
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+    return BertConfig(
+        vocab_size=vocabulary, max_position_embeddings=MAX_LENGTH, initializer_range=0.1, **sizes
+    )
+
+
+def llama(vocabulary: int) -> PretrainedConfig:
+    from transformers import LlamaConfig
+
+    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    return LlamaConfig(
+        vocab_size=vocabulary,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.1,
+        **{**sizes, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
+    )
+
+
+def t5(vocabulary: int) -> PretrainedConfig:
+    from transformers import T5Config
+
+    sizes = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4}
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 0}
+    return T5Config(vocab_size=vocabulary, initializer_factor=2.0, **{**sizes, **special})
+
+
+KINDS: dict[str, tuple[Any, Any, str]] = {
+    "encoder": (bert, word_tokenizer, "AutoModel"),
+    "decoder": (llama, lambda: byte_tokenizer("<s> $A"), "AutoModelForCausalLM"),
+    "encoder-decoder": (t5, lambda: byte_tokenizer("$A </s>"), "AutoModelForSeq2SeqLM"),
+}
+"""Kind of base model -> its config, its tokenizer, and the Auto class that it was saved with."""
+
+
+def home() -> Path:
+    """A folder that goes with this process."""
+    if HOME not in os.environ:
+        os.environ[HOME] = tempfile.mkdtemp(prefix="tlplug-testing-")
+        atexit.register(shutil.rmtree, os.environ[HOME], ignore_errors=True)
+    return Path(os.environ[HOME])
+
+
+def folder(kind: str) -> Path:
+    """The tiny base model of that kind as a user has one, made where it is not there yet."""
+    import torch
+    import transformers
+
+    from tlplug.console import quiet_libraries
+
+    found = home() / kind
+    if not found.is_dir():
+        config, tokenizer, auto = KINDS[kind]
+        made = tokenizer()
+        with torch.random.fork_rng(), quiet_libraries():
+            torch.manual_seed(1234)
+            model = getattr(transformers, auto).from_config(config(len(made)))
+            model.save_pretrained(beside := home() / f"{kind}.{os.getpid()}")
+        made.save_pretrained(beside)
+        beside.rename(found)
+    return found
+
+
+@cache
+def _found(kind: str) -> BaseInfo:
+    from tlplug.base_model import find_base
+    from tlplug.contracts import ModelSettings
+
+    return find_base(ModelSettings(source=str(folder(kind)), dtype="float32"), MAX_LENGTH)
+
+
+def base(kind: str, dropout: bool = True, **changes: Any) -> BaseInfo:
+    """The tiny base model of that kind.
+
+    Args:
+        dropout: whether its config keeps what it has.
+        changes: fields of `BaseInfo`, such as `dtype`.
+    """
+    found = replace(_found(kind), **changes)
+    config = copy.deepcopy(found.config)
+    for name in DROPOUTS if not dropout else ():
+        if hasattr(config, name):
+            setattr(config, name, 0.0)
+    return replace(found, config=config)
