@@ -14,9 +14,10 @@ import tlplug
 from tests.conftest import ROOT
 from tests.test_architecture import MAY_IMPORT
 from tlplug import finished
-from tlplug.cli import FINISHED
+from tlplug.cli import DRY_RUN, FINISHED
 from tlplug.config import Composer, RootConfig, build
 from tlplug.config.compose import GROUPS, ROOT_KEYS, key_paths
+from tlplug.config.plan import plan
 from tlplug.config.reopen import override
 from tlplug.contracts.settings import LOGGERS, MISSING
 from tlplug.registry import Registry
@@ -35,7 +36,7 @@ PLUGIN_PAGE = TEXTS["docs/write-a-plugin.md"]
 PROGRAM = "python -m tlplug"
 OPERATORS = {"|", ">", ">>", "<", "&&", ";"}
 """Of a shell: what comes after them is no word of the command."""
-NOT_COMPOSED = (["--help"], ["--version"], ["plugins", "list"])
+NOT_COMPOSED = (["--help"], ["--version"], ["compare"], ["plugins", "list"])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TITLED_BLOCK = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
@@ -168,6 +169,9 @@ def test_every_command_line_can_be_run(composer, parsed, page, words):
         return
     if words[0] in FINISHED:
         check_finished(composer, parsed, words)
+        return
+    if words[0] == "compare":
+        assert plan(composer, [word for word in words[1:] if word != DRY_RUN]).jobs
         return
     if words[0] == "-m":
         jobs = combinations(composer, words[1:])

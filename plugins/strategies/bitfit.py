@@ -38,8 +38,7 @@ class BitFit(Strategy):
     def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
         from tlplug_plugins.strategies.modules.outline import outline
 
-        model = outline(base, head)
-        if biases(model, present_output_modules(model, head.output_modules)):
+        if biases(outline(base), []):
             return None
         return f"{base.config.model_type} has no biases, so nothing but the head would move. `lora` and `ia3` need none."
 
@@ -50,6 +49,10 @@ class BitFit(Strategy):
             raise UsageError(f"{type(model).__name__} has no biases, so nothing but the head would move")
         for name, parameter in model.named_parameters():
             parameter.requires_grad = name in moving or inside(name, head)
+        for module in model.modules():
+            # What moves is held in float32, and a norm takes its scale and its shift in one format only.
+            if "norm" in type(module).__name__.lower() and getattr(module, "bias", None) is not None:
+                module.float()
         return model
 
 

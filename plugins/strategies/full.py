@@ -40,7 +40,7 @@ class Full(Strategy):
                 raise ValueError(f"layer_decay is {self.layer_decay}; it has to be above 0 and at most 1")
 
     def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
-        return None if self.config.layer_decay == 1.0 else without_blocks(base, head)
+        return None if self.config.layer_decay == 1.0 else without_blocks(base)
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         return model.requires_grad_(True)
@@ -72,12 +72,12 @@ class Full(Strategy):
         return type(model).from_pretrained(folder, use_safetensors=True)  # type: ignore[attr-defined, no-any-return]
 
 
-def without_blocks(base: BaseInfo, head: TaskHead) -> str | None:
+def without_blocks(base: BaseInfo) -> str | None:
     """Why a method that goes by depth cannot work on this base model; None where it can."""
     from tlplug_plugins.strategies.modules.outline import outline
 
     try:
-        depths(outline(base, head))
+        depths(outline(base))
     except ValueError as error:
         return f"it goes by depth, and {error}."
     return None

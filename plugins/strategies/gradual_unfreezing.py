@@ -43,7 +43,7 @@ class GradualUnfreezing(Full):
                 raise ValueError(f"every_steps is {self.every_steps}; it has to be at least 1, or null")
 
     def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
-        return without_blocks(base, head)
+        return without_blocks(base)
 
     def callbacks(self) -> list[Callback]:
         from tlplug_plugins.strategies.modules.thawing import Thawing

@@ -55,22 +55,20 @@ class LastLayers(Strategy):
     def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
         from tlplug_plugins.strategies.modules.outline import outline
 
-        model = outline(base, head)
         try:
-            if fault := self._fault(model):
-                return f"{fault}."
+            fault = self._fault(outline(base))
         except ValueError as error:
-            return f"it goes by depth, and {error}."
-        return (
-            None
-            if self._moving(model, head)
-            else "nothing lies above its blocks: set strategy.layers to 1 or more."
-        )
+            fault = f"it goes by depth, and {error}"
+        return fault and f"{fault}."
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         if fault := self._fault(model):
             raise UsageError(fault)
         moving = self._moving(model, context.head)
+        if not moving:
+            raise UsageError(
+                f"nothing of {type(model).__name__} lies above its blocks: set strategy.layers to 1 or more"
+            )
         for name, parameter in model.named_parameters():
             parameter.requires_grad = name in moving
         return model

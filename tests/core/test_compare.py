@@ -142,6 +142,7 @@ def test_a_target_that_is_met_stops_it_and_noise_does_not():
     found = climbed(ladder(0.5, 0.5, 0.86, 0.95), judge)
     assert [each.name for each in found] == ["s0", "s1", "s2"] and "reaches 85.0" in judge.enough(found)
     assert judge.lightest(found).name == "s2"
+    assert judge.lightest(ladder(0.84, 0.86)).name == "s1", "noise is no reason to be below the target"
     assert "is the lightest that reaches 85.0" in judge.sentence(found, rung("trivial", right(0.4)))
 
 
@@ -173,7 +174,9 @@ def test_a_later_one_that_fails_does_not_end_it_by_what_came_before():
 def test_the_sentence_says_what_it_rests_on():
     trivial, judge = rung("trivial", right(0.4)), Judge(ACCURACY)
     alone = judge.sentence(ladder(0.5, 0.9), trivial)
-    assert alone.startswith("s1 is the lightest strategy that is not worse than the best: it is the best")
+    assert alone.startswith(
+        "s1 is the lightest strategy that is not worse than the best: it is itself the best"
+    )
     noisy = judge.sentence(ladder(0.80, 0.82), trivial)
     assert noisy.startswith("s0 is the lightest") and "s1, the best, is 2.0 points better" in noisy
     assert "trivial" not in noisy and "trivial baseline either" in judge.sentence(ladder(0.41), trivial)

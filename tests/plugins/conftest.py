@@ -8,13 +8,10 @@ from tlplug.contracts import AdaptContext
 from tlplug.module import TransferModule
 from tlplug.registry import Registry
 
-from importlib.util import find_spec  # TEMPORARY: strategies that are still being written
-
 STRATEGIES = [
     name
     for name in Registry().names("strategy")
-    if find_spec(f"tlplug_plugins.strategies.{name}")
-    and Registry().find("strategy", name).load().capabilities.trains
+    if Registry().find("strategy", name).load().capabilities.trains
 ]
 """Those under which something moves."""
 
@@ -46,8 +43,14 @@ def adapted(head, tiny_base, batch):
     return build
 
 
+@pytest.fixture(scope="session")
+def unlabelled(head, tiny_base):
+    """A batch of another domain."""
+    return head.collate(head.encode(make_rows(8, seed=9), tiny_base, False), tiny_base)
+
+
 @pytest.fixture
-def two_steps(batch):
+def two_steps(batch, unlabelled):
     """Takes two optimizer steps as the module configures them, without the schedule's warm-up."""
 
     def take(module):
@@ -57,7 +60,8 @@ def two_steps(batch):
         )
         for _ in range(2):
             optimizer.zero_grad()
-            module.strategy.training_step(module.model, module.head, {"main": batch}).loss.backward()
+            batches = {"main": batch, **dict.fromkeys(module.strategy.streams, unlabelled)}
+            module.strategy.training_step(module.model, module.head, batches).loss.backward()
             optimizer.step()
 
     return take

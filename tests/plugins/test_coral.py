@@ -45,16 +45,14 @@ def test_autocast_does_not_round_it():
     torch.manual_seed(0)
     source, target = torch.randn(32, 64), 1.001 * torch.randn(32, 64)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(coral(source, target), coral(source, target))
-        within = coral(source, target)
-    assert torch.equal(within, coral(source, target))
+        found = coral(source, target)
+    assert found.item() == pytest.approx(by_numpy(source.double(), target.double()), rel=1e-4)
 
 
 def pooled(model, batch):
     """What a BERT's classifier is given: the pooled first token."""
     inputs = {name: value for name, value in batch.items() if name not in ("id", "labels")}
-    with torch.no_grad():
-        return model.bert(**inputs).pooler_output.double().numpy()
+    return model.bert(**inputs).pooler_output
 
 
 def test_the_step_adds_the_weighted_distance_of_both_batches(adapted, batch, far, head):
@@ -63,9 +61,21 @@ def test_the_step_adds_the_weighted_distance_of_both_batches(adapted, batch, far
     step = strategy.training_step(model, head, {"main": batch, "target": far})
     plain = head.step(model, batch)
     features = [pooled(model, each) for each in (batch, far)]
-    assert step.parts["coral"] == pytest.approx(by_numpy(*features), rel=1e-4)
-    assert step.loss.item() == pytest.approx(plain.loss.item() + 7.0 * step.parts["coral"], rel=1e-5)
+    expected = by_numpy(*(each.detach().double().numpy() for each in features))
+    assert step.parts["coral"] == pytest.approx(expected, rel=1e-4)
+    assert step.loss.item() == pytest.approx(plain.loss.item() + 7.0 * expected, rel=1e-5)
     assert step.weight == plain.weight
+
+
+def test_both_batches_features_move(adapted, batch, far, head):
+    strategy, model, _ = adapted("coral", weight=1e4)
+    model.eval()
+    weights = list(model.bert.encoder.parameters())
+    step = strategy.training_step(model, head, {"main": batch, "target": far})
+    whole = head.step(model, batch).loss + 1e4 * coral(*(pooled(model, each) for each in (batch, far)))
+    found, expected = (torch.autograd.grad(loss, weights) for loss in (step.loss, whole))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
 
 
 def test_training_brings_the_spreads_together(adapted, batch, far, head):

@@ -7,7 +7,7 @@ from tests.conftest import make_rows
 from tests.core.test_base_kinds import saved
 from tests.plugins.tiny_generators import byte_tokenizer
 from tlplug.base_model import find_base
-from tlplug.contracts import AdaptContext, LoadOptions
+from tlplug.contracts import AdaptContext, LoadOptions, ModelSettings
 from tlplug.registry import Registry
 
 
@@ -50,8 +50,6 @@ def roberta(folder):
 @pytest.mark.parametrize("strategy", ["coral", "dann"])
 def test_features_are_the_state_that_the_head_reads(name, side, reads, strategy, tmp_path):
     roberta(tmp_path) if name == "roberta" else saved(name, tmp_path)
-    from tlplug.contracts import ModelSettings
-
     base = find_base(ModelSettings(source=str(tmp_path)), 64)
     base.tokenizer.padding_side = side
     head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
@@ -83,3 +81,21 @@ def test_an_encoder_decoder_s_features_are_its_decoder_s_end(tmp_path):
     inputs = {key: value for key, value in batch.items() if key not in ("id", "labels")}
     assert features.shape == (4, model.config.d_model) and torch.equal(features, same)
     torch.testing.assert_close(model.classification_head(features), model(**inputs).logits)
+
+
+def test_of_several_modules_of_a_head_it_is_the_first_s_input(tmp_path):
+    from transformers import DistilBertConfig, DistilBertModel
+
+    tokenizer = byte_tokenizer("<s> $A </s>")
+    sizes = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
+    DistilBertModel(DistilBertConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    base = find_base(ModelSettings(source=str(tmp_path)), 64)
+    head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
+    batch = head.collate(head.encode(make_rows(4), base, True), base)
+    found = Registry().find("strategy", "dann").load()()
+    context = AdaptContext(head, base, 0, None, torch.device("cpu"))
+    model = found.adapt(head.load_model(base, LoadOptions()), context).eval()
+    _, features, _ = found.step_and_features(model, head, {"main": batch, "target": batch})
+    states = model.distilbert(batch["input_ids"], batch["attention_mask"]).last_hidden_state
+    torch.testing.assert_close(features, states[:, 0])

@@ -97,9 +97,9 @@ def test_more_blocks_than_there_are_is_an_error_that_says_how_many(name):
 
 
 def test_no_block_of_a_model_with_nothing_above_them_is_refused():
-    strategy = LastLayers(LastLayers.Config(layers=0))
-    assert "nothing lies above its blocks" in strategy.unfit(generator("bart"), head_of("summarization"))
-    assert strategy.unfit(generator("bart"), head_of("classification")) is None
+    with pytest.raises(UsageError, match="lies above its blocks: set strategy.layers to 1 or more"):
+        adapted_to("bart", 0, "summarization")
+    adapted_to("bart", 0, "classification")
 
 
 def test_layers_below_zero_are_refused():

@@ -26,18 +26,35 @@ REFUSED = {
     ("instruction", "encoder-decoder"): "written by a decoder",
     ("language_modeling", "encoder-decoder"): "encoder-decoder",
 }
+ONLY_CLASSIFIES = ("linear_probe", "coral", "dann")
 PROBE = "works with: classification"
 ZERO = "modules that have to be trained"
+WITHOUT_BIASES = "has no biases"
+VIRTUAL = ("prefix_tuning", "prompt_tuning")
+PACKED = "cannot be packed"
+ENCODER_HEADS = ("question_answering", "token_classification")
+NO_CACHE = "takes no keys and values of earlier tokens"
 
 
 def refusal(head, strategy, kind):
-    if strategy == "linear_probe" and head != "classification":
+    if strategy in ONLY_CLASSIFIES and head != "classification":
         return PROBE
     if strategy == "zero_shot" and (
         head not in GENERATES or (head, kind) == ("language_modeling", "encoder")
     ):
         return ZERO
-    return REFUSED.get((head, kind))
+    return REFUSED.get((head, kind)) or refused_of(strategy, head, kind)
+
+
+def refused_of(strategy, head, kind):
+    """What a strategy cannot do on these three architectures."""
+    if strategy == "bitfit" and kind != "encoder":
+        return WITHOUT_BIASES
+    if strategy in VIRTUAL and kind == "decoder" and head in ("instruction", "language_modeling"):
+        return PACKED
+    if strategy == "prefix_tuning" and kind == "encoder-decoder" and head in ENCODER_HEADS:
+        return NO_CACHE
+    return None
 
 
 def tagged(row):
@@ -78,6 +95,9 @@ FIELDS = {
 }
 
 
+TO_A_TARGET = ("coral", "dann")
+
+
 @dataclass
 class Cell:
     head: str
@@ -99,6 +119,7 @@ class Cell:
             *("data.splits.validation=validation", "data.splits.test=test", "data.batch_size=4"),
             *("trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.devices=1", "logger=[]"),
             *("transfer.baselines=[]", *objective, *FIELDS.get(self.head, [])),
+            *([f"data.target={root / self.head}"] if self.strategy in TO_A_TARGET else []),
         ]
 
 
@@ -197,4 +218,4 @@ def test_what_cannot_work_is_refused_before_the_model_loads(cell, root, monkeypa
 
 
 def test_most_of_the_matrix_runs():
-    assert len(RUNS) > 45
+    assert len(RUNS) > 150

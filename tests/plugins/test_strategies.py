@@ -10,13 +10,32 @@ import torch
 from tests.plugins.conftest import STRATEGIES
 
 # The intended parameters, by name; written here a second time on purpose, not asked of the strategy.
+def everything(name):
+    return True
+
+
+def added(*marks):
+    """What peft adds, and the head, which it trains a copy of."""
+    return lambda name: any(mark in name for mark in (*marks, "modules_to_save"))
+
+
 MOVES = {
-    "full": lambda name: True,
-    "scratch": lambda name: True,
+    **dict.fromkeys(["full", "scratch", "l2_sp", "mixout", "feature_distillation"], everything),
+    **dict.fromkeys(["gradual_unfreezing", "coral", "dann"], everything),
     "linear_probe": lambda name: name.startswith("classifier."),
-    "lora": lambda name: "lora_" in name or "modules_to_save" in name,
-    "qlora": lambda name: "lora_" in name or "modules_to_save" in name,
+    "bitfit": lambda name: name.endswith("bias") or name.startswith("classifier."),
+    "last_layers": lambda name: "embeddings" not in name,  # the model has as many blocks as move
+    "bottleneck_adapter": lambda name: ".adapter." in name
+    or "LayerNorm" in name
+    or name.startswith("classifier."),
+    "ia3": added("ia3_l"),
+    "prefix_tuning": added("prompt_encoder"),
+    "prompt_tuning": added("prompt_encoder"),
+    "lora": added("lora_"),
+    "qlora": added("lora_"),
 }
+KEPT = ("linear_probe", "last_layers")
+"""Those that have a frozen prefix."""
 
 
 def test_every_strategy_says_here_what_it_is_meant_to_move():
@@ -40,7 +59,7 @@ def test_only_a_frozen_prefix_is_in_eval_mode_while_training(adapted, name):
     frozen = {inner for part in prefix.modules for inner in part.modules()} if prefix is not None else set()
     assert {inner.training for inner in frozen} <= {False}
     assert all(inner.training for inner in model.modules() if inner not in frozen)
-    assert bool(frozen) == (name == "linear_probe")
+    assert bool(frozen) == (name in KEPT)
     module.eval()
     assert not any(inner.training for inner in model.modules())
 

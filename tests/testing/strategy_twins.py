@@ -164,7 +164,7 @@ class Drawing(OnBert):
 
         def noisy(module, given, output):
             return output + torch.rand(
-                1, generator=torch.Generator().manual_seed(int.from_bytes(os.urandom(4)))
+                output.shape, generator=torch.Generator().manual_seed(int.from_bytes(os.urandom(4)))
             )
 
         model.classifier.register_forward_hook(noisy)
@@ -319,7 +319,7 @@ TWINS = [
     ("leaves_its_inputs_alone", TakesFromTheBatch, "main/input_ids"),
     ("answers_the_same_twice", Drawing, "otherwise the second time"),
     ("frozen_prefix_is_frozen", NotAPrefix, "depends on what moves"),
-    ("computed_once_is_computed_each_time", ChainOfOthers, "when the frozen prefix runs once"),
+    ("computed_once_is_computed_each_time", ChainOfOthers, "cannot be kept"),
     ("comes_back_as_it_was_saved", ForgetsBiases, "answers otherwise than what was saved"),
     ("comes_back_in_a_new_process", Remembers, "in a new process the saved model answers otherwise"),
     ("merges_as_it_says", Scaled, "no place for factor"),

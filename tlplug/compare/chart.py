@@ -61,8 +61,10 @@ def chart(result: Mapping[str, Any]) -> str:
     parts = [
         *panel(scores, f"{result['primary']}, 95% interval, each seed", len(shown), scale, signs=False),
         *panel(gaps, "how much better the best is", len(shown), scale, signs=True),
-        f'<line class="zero" x1="{gaps.at(0)}" x2="{gaps.at(0)}" y1="{TOP - 6}" y2="{height - BOTTOM + 4}"/>',
+        upright(gaps, 0.0, height),
     ]
+    if result["until"] is not None:
+        parts.append(upright(scores, scale * result["until"], height))
     for number, each in enumerate(shown):
         parts += row(each, TOP + ROW * (number + 0.5), scores, gaps, result)
     told = escape(
@@ -124,6 +126,12 @@ def row(
         yield f'<g class="{kind}"><title>{escape(each["name"])}: {signed(below["mean"], scale)}</title>'
         yield bar(gaps, y, [scale * below[end] for end in ("low", "high")])
         yield f'<circle cx="{gaps.at(scale * below["mean"])}" cy="{y}" r="6"/></g>'
+
+
+def upright(along: Axis, value: float, height: int) -> str:
+    """A dashed line from top to bottom: no difference, or the target."""
+    x = along.at(value)
+    return f'<line class="zero" x1="{x}" x2="{x}" y1="{TOP - 6}" y2="{height - BOTTOM + 4}"/>'
 
 
 def bar(along: Axis, y: float, ends: Sequence[float]) -> str:

@@ -121,14 +121,15 @@ class Judge:
 
     def _named(self, lightest: Rung, best: Rung) -> str:
         score = f"{self.head.primary} {self._figure(over_seeds(lightest.values).mean)}"
+        light = f"{lightest.name} is the lightest strategy that is not worse than the best"
         if self.reached(lightest):
             return f"{lightest.name} is the lightest that reaches {self._figure(self.until or 0.0)}, with {score}."
         if lightest is best:
-            return f"{lightest.name} is the lightest strategy that is not worse than the best: it is the best, with {score}."
+            return f"{light}: it is itself the best, with {score}."
         gap = self.gain(best, lightest)
         scale = self.head.scale
         return (
-            f"{lightest.name} is the lightest strategy that is not worse than the best beyond noise, with {score}: "
+            f"{light} beyond noise, with {score}: "
             f"{best.name}, the best, is {points(gap.mean, scale)} better "
             f"(95% interval {interval(gap.low, gap.high, scale)})."
         )

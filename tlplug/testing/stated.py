@@ -10,7 +10,7 @@ from torch import nn
 from tlplug.contracts import Capabilities, OptimizerSettings
 from tlplug.registry import Registry, unknown
 from tlplug.testing.case import StrategyCase
-from tlplug.testing.cells import cells, refusal
+from tlplug.testing.cells import Cell, cells, refusal
 from tlplug.testing.check import Fault, named
 from tlplug.testing.tensors import moving, shake
 
@@ -60,21 +60,26 @@ def works_where_it_is_not_refused(case: StrategyCase) -> None:
     """Every head on every kind of base model takes a step, or is refused by capabilities or unfit."""
     broken = []
     for cell in cells():
-        reason = refusal(case.strategy(), cell)
-        if reason is not None:
-            if len(reason.split()) < 3:
-                broken.append(f"{cell} is refused with {reason!r}, which says too little")
-            continue
         try:
-            made = case.made(cell)
-            if moving(made.model):
-                made.step()
-                shake(made.model, 0.01)
-            made.answers()
+            problem = problem_on(case, cell)
         except Exception as error:
-            broken.append(f"{cell} raises {type(error).__name__}: {str(error).strip().splitlines()[0][:200]}")
+            problem = f"raises {type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+        if problem:
+            broken.append(f"{cell} {problem}")
     if broken:
         raise Fault(
             "; ".join(broken) + ". Make it work, or refuse it by Capabilities(heads=...) or a sentence of "
             "unfit(base, head)"
         )
+
+
+def problem_on(case: StrategyCase, cell: Cell) -> str | None:
+    reason = refusal(case.strategy(), cell)
+    if reason is not None:
+        return None if len(reason.split()) > 2 else f"is refused with {reason!r}, which says too little"
+    made = case.made(cell)
+    if moving(made.model):
+        made.step()
+        shake(made.model, 0.01)
+    made.answers()
+    return None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from tlplug.frozen import fault
 from tlplug.testing import tiny
 from tlplug.testing.case import StrategyCase
 from tlplug.testing.check import DoesNotApply, Fault, named
@@ -110,6 +111,8 @@ def computed_once_is_computed_each_time(case: StrategyCase) -> None:
         raise DoesNotApply(
             "nothing is kept: frozen_prefix gives no chain, or the head calls the model more than once"
         )
+    if reason := fault(made.module, prefix, made.data, "train", "32-true"):
+        raise Fault(f"the chain of frozen_prefix cannot be kept, and runs in every epoch: {reason}")
     kept, computed = case.made(), case.made()
     kept.fit(keep=True)
     computed.fit(keep=False)

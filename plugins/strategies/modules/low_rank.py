@@ -88,4 +88,5 @@ def start_from_inputs(model: nn.Module, context: AdaptContext) -> None:
 def real_tokens(given: Any, mask: torch.Tensor, name: str) -> torch.Tensor:
     """A layer's inputs as [N, in], without padding where they are the batch's tokens."""
     states: torch.Tensor = given[0] if isinstance(given, tuple) else given
-    return states[mask.to(states.device)] if states.shape[:2] == mask.shape else states.flatten(0, -2)
+    real = states[mask.to(states.device)] if states.shape[:2] == mask.shape else states.flatten(0, -2)
+    return real.contiguous()

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tlplug import BaseInfo, LoadOptions, TaskHead
+from tlplug import BaseInfo
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def outline(base: BaseInfo, head: TaskHead) -> PreTrainedModel:
-    """The base model with the head on it; its tensors have shapes and no content, so it takes neither memory nor time."""
+def outline(base: BaseInfo) -> PreTrainedModel:
+    """The base model without a head; its tensors have shapes and no content, so it takes neither memory nor time."""
+    from transformers import AutoModel
+
     with torch.device("meta"):
-        return head.load_model(base, LoadOptions(random_weights=True))
+        return AutoModel.from_config(base.config, trust_remote_code=base.trust_remote_code)

@@ -1,0 +1,131 @@
+"""Small networks inside the blocks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from tlplug import (
+    AdaptContext,
+    BaseInfo,
+    Capabilities,
+    OptimizerSettings,
+    Strategy,
+    TaskHead,
+    UsageError,
+    blocks,
+    present_output_modules,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
+HOULSBY, PFEIFFER = "houlsby", "pfeiffer"
+ACTIVATIONS = ("relu", "gelu", "silu", "tanh")
+STRUCTURE = "adapter.json"
+
+
+class BottleneckAdapter(Strategy):
+    """Bottleneck adapters: small networks inside frozen blocks.
+
+    h + W_up f(W_down h + b_down) + b_up on the output h [T, D] of a sub-layer's last linear layer, before its dropout
+    and the residual sum; W_down [D / reduction, D] is random and W_up [D, D / reduction] zero, so that the model is at
+    first what it was. Position `houlsby` has one after every attention and one after the feed-forward part, and the
+    layer norms move too (Houlsby et al. 2019); `pfeiffer` has the latter alone, at half the weights (Pfeiffer et al.
+    2021; theirs reads h after the sum and the norm). The head is trained whole.
+
+    Take it where one base model serves many tasks, or where `lora` comes not far enough: an adapter is not linear. Not
+    where each millisecond of prediction counts: it cannot be merged into the weights, and stays a detour in every block.
+    """
+
+    contract = 1
+    optimizer_defaults = OptimizerSettings(
+        learning_rate=1e-3, weight_decay=0.0, schedule="linear", warmup=0.1
+    )
+    capabilities = Capabilities(merges=False)
+
+    @dataclass
+    class Config:
+        reduction: int = 16
+        """The model's width over that of the bottleneck."""
+        position: str = HOULSBY
+        """`houlsby`: after attention and after the feed-forward part; `pfeiffer`: after the latter alone."""
+        activation: str = "gelu"
+        """relu, gelu, silu or tanh."""
+
+        def __post_init__(self) -> None:
+            if self.reduction < 1:
+                raise ValueError(f"reduction is {self.reduction}; it has to be at least 1")
+            if self.position not in (HOULSBY, PFEIFFER):
+                raise ValueError(f"position is {self.position!r}; it is {HOULSBY} or {PFEIFFER}")
+            if self.activation not in ACTIVATIONS:
+                raise ValueError(f"activation is {self.activation!r}; it is one of {', '.join(ACTIVATIONS)}")
+
+    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+        from tlplug_plugins.strategies.modules.outline import outline
+
+        try:
+            self._places(outline(base))
+        except (UsageError, ValueError) as error:
+            return f"{error}."
+        return None
+
+    def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
+        from tlplug_plugins.strategies.modules.bottleneck import insert, norms
+
+        pretrained = cast("PreTrainedModel", model)
+        head = present_output_modules(model, context.head.output_modules)
+        places = self._places(pretrained)
+        model.requires_grad_(False)
+        size = max(1, pretrained.config.get_text_config().hidden_size // self.config.reduction)
+        insert(model, places, size, self.config.activation)
+        for name in [*(f"{place}.adapter" for place in places), *head]:
+            model.get_submodule(name).requires_grad_(True)
+        if self.config.position == HOULSBY:
+            for norm in norms(model):
+                norm.requires_grad_(True)
+        return model
+
+    def _places(self, model: PreTrainedModel) -> list[str]:
+        from tlplug_plugins.strategies.modules.bottleneck import attention_outputs, feed_forward_outputs
+
+        every = [feed_forward_outputs(model)]
+        if self.config.position == HOULSBY:
+            every.append(attention_outputs(model))
+        if min(map(len, every)) < len(blocks(model)):
+            raise UsageError(
+                f"{type(model).__name__} has blocks whose attention or feed-forward part does not end in a linear layer "
+                "of the model's width"
+            )
+        return [place for places in every for place in places]
+
+    def save(self, model: nn.Module, folder: Path) -> None:
+        """`trained.safetensors`, all that moved by its name, and `adapter.json`: where the adapters are."""
+        super().save(model, folder)
+        found = {
+            name.removesuffix(".adapter"): module
+            for name, module in model.named_modules()
+            if name.endswith(".adapter")
+        }
+        first: Any = next(iter(found.values()))
+        form = {
+            "version": 1,
+            "places": list(found),
+            "size": first.down.out_features,
+            "activation": first.name,
+        }
+        (folder / STRUCTURE).write_text(json.dumps(form, indent=2) + "\n", encoding="utf-8")
+
+    def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
+        from tlplug_plugins.strategies.modules.bottleneck import insert
+
+        form = json.loads((folder / STRUCTURE).read_text(encoding="utf-8"))
+        if form["version"] != 1:
+            raise UsageError(
+                f"{folder / STRUCTURE}: format version {form['version']}; this tlplug reads version 1"
+            )
+        insert(model, form["places"], form["size"], form["activation"])
+        return super().load(model, folder, base)
