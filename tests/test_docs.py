@@ -34,9 +34,10 @@ REFERENCE, ARCHITECTURE = TEXTS["docs/reference.md"], TEXTS["docs/architecture.m
 PLUGIN_PAGE = TEXTS["docs/write-a-plugin.md"]
 
 PROGRAM = "python -m tlplug"
+PLUGIN_COMMANDS = ("list", "check", "new", "matrix")
 OPERATORS = {"|", ">", ">>", "<", "&&", ";"}
 """Of a shell: what comes after them is no word of the command."""
-NOT_COMPOSED = (["--help"], ["--version"], ["compare"], ["plugins", "list"])
+NOT_COMPOSED = (["--help"], ["--version"], ["compare"])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TITLED_BLOCK = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
@@ -170,6 +171,9 @@ def test_every_command_line_can_be_run(composer, parsed, page, words):
     if words[0] in FINISHED:
         check_finished(composer, parsed, words)
         return
+    if words[0] == "plugins":
+        check_plugins(words[1:])
+        return
     if words[0] == "compare":
         assert plan(composer, [word for word in words[1:] if word != DRY_RUN]).jobs
         return
@@ -180,6 +184,13 @@ def test_every_command_line_can_be_run(composer, parsed, page, words):
         jobs = [words[2:] if words[:2] == ["--cfg", "job"] else words]
     for overrides in jobs:
         assert build(composer.compose(overrides))
+
+
+def check_plugins(words):
+    """The command is there, and so is the plugin that it is asked of."""
+    assert words[0] in PLUGIN_COMMANDS
+    if words[0] == "check" and words[1:] and words[1] != "NAME":
+        assert words[1] in {plugin.name for plugin in BUILT_IN} | {"bias_and_norm"}
 
 
 def check_finished(composer, parsed, words):
@@ -241,20 +252,31 @@ def test_the_reference_has_every_flag_of_the_help():
     assert flags and all(flag in section(REFERENCE, "## Commands") for flag in flags)
 
 
-def test_the_reference_has_every_flag_of_the_commands_on_a_finished_run_and_no_other(parsed):
+def test_the_reference_has_every_flag_of_the_commands_and_no_other(parsed):
     told = {
         (quoted(flag)[0], command)
         for flag, commands, _ in rows(section(REFERENCE, "## Commands"), 3)
         for command in commands.split(", ")
     }
     least = {"evaluate": ["RUN"], "predict": ["RUN", "--text", "x"], "export": ["RUN", "OUT"]}
-    assert told == {
+    assert {(flag, command) for flag, command in told if command in FINISHED} == {
         (flag, command)
         for command in FINISHED
         for action in parsed([command, *least[command]])[0]._actions
         for flag in action.option_strings
         if flag not in ("-h", "--help")
     }
+    others = {(flag, command) for flag, command in told if command not in FINISHED}
+    assert others == {(DRY_RUN, "compare"), *flags_of_plugin_commands()}
+
+
+def flags_of_plugin_commands():
+    """As the code adds them to each command's parser."""
+    code = (ROOT / "tlplug" / "plugin_commands.py").read_text(encoding="utf-8")
+    for command in ("new", "check"):
+        body = code.split(f"\ndef {command}(")[1].split("\ndef ")[0]
+        for flag in re.findall(r'add_argument\("(--\w+)"', body):
+            yield flag, f"plugins {command}"
 
 
 def test_every_key_that_is_mentioned_is_there(composer):

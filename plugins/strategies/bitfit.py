@@ -40,13 +40,13 @@ class BitFit(Strategy):
 
         if biases(outline(base), []):
             return None
-        return f"{base.config.model_type} has no biases, so nothing but the head would move. `lora` and `ia3` need none."
+        return f"{base.config.model_type} has no biases, so nothing of the base model would move."
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         head = present_output_modules(model, context.head.output_modules)
         moving = biases(model, head)
         if not moving:
-            raise UsageError(f"{type(model).__name__} has no biases, so nothing but the head would move")
+            raise UsageError(f"{type(model).__name__} has no biases, so nothing of the base model would move")
         for name, parameter in model.named_parameters():
             parameter.requires_grad = name in moving or inside(name, head)
         for module in model.modules():

