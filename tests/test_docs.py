@@ -19,7 +19,7 @@ from tlplug.config import Composer, RootConfig, build
 from tlplug.config.compose import GROUPS, ROOT_KEYS, key_paths
 from tlplug.config.plan import plan
 from tlplug.config.reopen import override
-from tlplug.contracts.settings import LOGGERS, MISSING
+from tlplug.contracts.settings import LOGGERS, MISSING, CompareSettings
 from tlplug.registry import Registry
 from tlplug.sweep import combinations
 
@@ -346,6 +346,7 @@ def test_the_reference_has_every_settings_key_with_its_default_and_no_other():
     expected = [("seed", shown(root.seed)), ("run_dir", shown(root.run_dir))]
     for name in ("model", "data", "optimizer", "trainer", "transfer"):
         expected += leaves(getattr(root, name), name)
+    expected += leaves(CompareSettings(), "compare")
     for name, settings in LOGGERS.items():
         expected += leaves(settings(), f"logger.{name}")
     for plugin in BUILT_IN:

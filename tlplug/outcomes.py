@@ -44,9 +44,10 @@ class Outcomes:
         self, strategy: Strategy, optimizer: OptimizerSettings, callbacks: Sequence[Callback] = ()
     ) -> Outcome:
         """Train, and keep the outcome. `optimizer` is what the user set; the rest is the strategy's own."""
+        key = self.key(strategy, optimizer)
         _, found = adapt(self.task, strategy, optimizer, callbacks=callbacks, counting=self.counting)
         if rank() == 0:
-            cache.write(KIND, self.key(strategy, optimizer), asdict(found))
+            cache.write(KIND, key, asdict(found))
         return found
 
     def key(self, strategy: Strategy, optimizer: OptimizerSettings) -> str:

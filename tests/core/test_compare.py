@@ -460,6 +460,18 @@ def test_the_page_is_one_whole_file_that_asks_for_nothing(found):
     assert json.loads(json.dumps(found)) == found
 
 
+@pytest.mark.parametrize("tried", [[], [{"learning_rate": 1e-3, "validation": 0.5}]])
+def test_every_column_of_the_page_has_its_head_and_its_cells(tried):
+    found = result(ladder(0.5, 0.7))
+    found["strategies"][1]["tried"] = tried
+    rows = re.findall(r"<tr.*?</tr>", page(found))
+    heads, trivial, *others = (re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in rows)
+    assert heads == ["", "accuracy", "gain", "moves", "MB", "time", *(["rate"] if tried else [])]
+    assert len(trivial) == len(heads) and trivial[:2] == ["trivial", "40.0 ±9.8"]
+    assert all(len(cells) == len(heads) and all(cells) for cells in others)
+    assert others[1][0] == "s1" and others[1][3:6] == ["5.0%", "9", "3.0 s"]
+
+
 def test_marks_stand_where_the_scores_are():
     found = result(ladder(0.5, 0.9))
     outline = Outline()

@@ -96,12 +96,6 @@ def test_an_output_embedding_is_on_top_where_it_is_not_the_input_s():
     tied, free = model("gpt2", "AutoModelForCausalLM"), model("llama", "AutoModelForCausalLM")
     assert "lm_head.weight" not in depths(tied) and depths(tied)["transformer.wte.weight"] == 0
     assert depths(free)["lm_head.weight"] == 3 and depths(free)["model.embed_tokens.weight"] == 0
-    neox = model("gpt_neox", "AutoModelForCausalLM")
-    assert depths(neox)[f"{output_name(neox)}.weight"] == 3
-
-
-def output_name(found):
-    return next(name for name, module in found.named_modules() if module is found.get_output_embeddings())
 
 
 def test_layers_that_share_their_weights_are_one_block():
@@ -124,3 +118,17 @@ def test_blocks_in_several_lists_or_none_are_refused():
         blocks(model("xlm"))
     with pytest.raises(ValueError, match="Linear has no list of blocks"):
         depths(torch.nn.Linear(2, 2))
+
+
+def test_an_output_embedding_is_told_by_its_place_and_not_by_its_name():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed_in, self.embed_out = torch.nn.Embedding(4, 2), torch.nn.Linear(2, 4)
+            self.layers = torch.nn.ModuleList([torch.nn.Linear(2, 2)])
+
+        def get_output_embeddings(self):
+            return self.embed_out
+
+    found = depths(Model())
+    assert found["embed_in.weight"] == 0 and found["embed_out.weight"] == 2

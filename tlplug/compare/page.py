@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from tlplug.compare.chart import chart
-from tlplug.compare.table import duration, not_run, row, scored
+from tlplug.compare.table import columns, duration, not_run, row, scored
 
 STYLE = """\
 :root { color-scheme: light dark; --paper: #fcfcfb; --ink: #1d2126; --soft: #5d6670; --line: #e2e4e6;
@@ -90,9 +90,7 @@ def picture(result: Mapping[str, Any]) -> Iterator[str]:
 
 def table(result: Mapping[str, Any]) -> Iterator[str]:
     """All rows, those that failed or were not run among them."""
-    tuned = any(found.get("tried") for found in result["strategies"])
-    heads = ["", result["primary"], "95% interval", "gain", "95% interval", "moves", "MB", "time"]
-    heads += ["learning rate"] if tuned else []
+    heads = ["", *columns(result)]
     yield '<h2>Figures</h2>\n<div class="wide"><table>'
     yield "<tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"
     yield line(["trivial", scored(result["trivial"], result["scale"])], len(heads))
