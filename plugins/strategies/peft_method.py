@@ -44,7 +44,13 @@ class PeftMethod(Strategy):
         try:
             return self.wrapped(model, self.peft_config(model, head))  # type: ignore[arg-type]
         except ValueError as error:
-            raise UsageError(f"peft refuses what strategy.* asks for: {error}") from error
+            raise UsageError(f"peft refuses {self.asked() or 'this model'}: {error}") from error
+
+    def asked(self) -> str:
+        """The fields that are not as they come, as they are typed."""
+        usual = vars(type(self.config)())
+        changed = {name: value for name, value in vars(self.config).items() if value != usual[name]}
+        return ", ".join(f"strategy.{name}={value}" for name, value in changed.items())
 
     def wrapped(self, model: nn.Module, config: Any) -> nn.Module:
         """peft freezes what it wraps, and leaves the modules to save trainable."""
