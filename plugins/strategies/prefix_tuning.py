@@ -26,7 +26,7 @@ class PrefixTuning(VirtualTokenMethod):
 
     contract = 1
     optimizer_defaults = OptimizerSettings(
-        learning_rate=1e-2, weight_decay=0.0, schedule="linear", warmup=0.1
+        learning_rate=3e-2, weight_decay=0.0, schedule="linear", warmup=0.1
     )
 
     @dataclass
@@ -35,12 +35,12 @@ class PrefixTuning(VirtualTokenMethod):
         """Learn smaller embeddings and two layers that make keys and values of them; only the product is saved."""
 
     def model_class(self) -> type[VirtualTokens]:
-        from tlplug_plugins.strategies.modules.virtual_tokens import PrefixTuned
+        from tlplug_plugins.strategies.modules.prefix import PrefixTuned
 
         return PrefixTuned
 
     def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
-        from tlplug_plugins.strategies.modules.virtual_tokens import takes_prefix
+        from tlplug_plugins.strategies.modules.prefix import takes_prefix
 
         if base.gradient_checkpointing:
             return "a prefix lies in the cache of keys and values, which gradient checkpointing does without."
@@ -54,7 +54,7 @@ class PrefixTuning(VirtualTokenMethod):
     def peft_config(self, model: PreTrainedModel, head: list[str]) -> Any:
         from peft import PrefixTuningConfig
 
-        from tlplug_plugins.strategies.modules.virtual_tokens import prefix_shape
+        from tlplug_plugins.strategies.modules.prefix import prefix_shape
 
         return PrefixTuningConfig(
             task_type=task_type(model),

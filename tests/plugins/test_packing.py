@@ -16,7 +16,7 @@ from tests.plugins.tiny_generators import (
 from tlplug.contracts import LoadOptions, UsageError
 from tlplug.registry import Registry
 from tlplug_plugins.heads.modules.likelihood import token_logits
-from tlplug_plugins.heads.modules.packing import first_fit_decreasing, packed, unpacked, require_separate_rows
+from tlplug_plugins.heads.modules.packing import first_fit_decreasing, packed, require_separate_rows, unpacked
 
 Instruction = Registry().find("head", "instruction").load()
 LanguageModeling = Registry().find("head", "language_modeling").load()

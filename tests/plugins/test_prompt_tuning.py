@@ -256,6 +256,21 @@ def test_a_row_that_leaves_no_room_for_virtual_tokens_is_an_error_that_says_what
 
 
 @pytest.mark.parametrize("strategy", ["prompt_tuning", "prefix_tuning"])
+def test_a_model_that_counts_positions_from_its_padding_on_has_fewer(strategy):
+    from transformers import AutoModelForMaskedLM, RobertaConfig
+
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    model = AutoModelForMaskedLM.from_config(
+        RobertaConfig(vocab_size=60, max_position_embeddings=18, **sizes)
+    )
+    cls = Registry().find("strategy", strategy).load()
+    adapted = cls(cls.Config(num_virtual_tokens=5)).adapt(model, context_of(model)).eval()
+    answers(adapted, "masked", together(rows(11)))
+    with pytest.raises(UsageError, match=r"set data\.max_length=11 or less"):
+        answers(adapted, "masked", together(rows(12)))
+
+
+@pytest.mark.parametrize("strategy", ["prompt_tuning", "prefix_tuning"])
 def test_rows_that_are_packed_are_refused_before_the_model_loads(strategy):
     cls = Registry().find("strategy", strategy).load()
     head = Registry().find("head", "instruction").load()

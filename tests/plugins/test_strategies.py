@@ -9,6 +9,7 @@ import torch
 
 from tests.plugins.conftest import STRATEGIES
 
+
 # The intended parameters, by name; written here a second time on purpose, not asked of the strategy.
 def everything(name):
     return True
@@ -25,9 +26,9 @@ MOVES = {
     "linear_probe": lambda name: name.startswith("classifier."),
     "bitfit": lambda name: name.endswith("bias") or name.startswith("classifier."),
     "last_layers": lambda name: "embeddings" not in name,  # the model has as many blocks as move
-    "bottleneck_adapter": lambda name: ".adapter." in name
-    or "LayerNorm" in name
-    or name.startswith("classifier."),
+    "bottleneck_adapter": lambda name: (
+        ".adapter." in name or "LayerNorm" in name or name.startswith("classifier.")
+    ),
     "ia3": added("ia3_l"),
     "prefix_tuning": added("prompt_encoder"),
     "prompt_tuning": added("prompt_encoder"),

@@ -6,9 +6,9 @@ do not know the head. These hold the same weights in the same files, and have on
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,10 +19,12 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
-from tlplug import BaseInfo, LoadOptions, TaskHead, UsageError
+from tlplug import UsageError
 
 PER_TOKEN = {"logits": 3, "start_logits": 2, "end_logits": 2, "last_hidden_state": 3}
 """How many dimensions an output has where there is one of it for each token."""
+
+SPECIAL = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 
 
 class VirtualTokens(PeftModel):
@@ -44,12 +46,19 @@ class VirtualTokens(PeftModel):
 
     def require_room(self, length: int) -> None:
         """An index that is no position would be an error that nobody understands, and on a GPU a crash."""
-        places = getattr(self.config, "max_position_embeddings", None)
-        if places is not None and length + self.virtual > places:
+        if self.places is not None and length + self.virtual > self.places:
             raise UsageError(
-                f"a row of {length} tokens and {self.virtual} virtual ones do not fit into the {places} positions of the "
-                f"base model: set data.max_length={places - self.virtual} or less"
+                f"a row of {length} tokens and {self.virtual} virtual ones do not fit into the {self.places} positions "
+                f"of the base model: set data.max_length={self.places - self.virtual} or less"
             )
+
+    @cached_property
+    def places(self) -> int | None:
+        """How many tokens the model has positions for; some begin to count after the one that padding has."""
+        count = getattr(self.config, "max_position_embeddings", None)
+        tables = [m for name, m in self.named_modules() if name.endswith("position_embeddings")]
+        unused = [m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None]
+        return None if count is None else count - max(unused, default=0)
 
 
 class PromptTuned(VirtualTokens):
@@ -93,13 +102,14 @@ class PromptTuned(VirtualTokens):
         return written if model.config.is_encoder_decoder else written[:, self.virtual :]
 
     def stand_in(self) -> int:
-        """A token that means nothing to any model."""
-        config = self.get_base_model().config
-        ends = (config.eos_token_id, getattr(self.get_base_model(), "generation_config", None))
-        special = {config.pad_token_id, config.bos_token_id, *as_list(ends[0])}
-        if ends[1] is not None:
-            special |= {*as_list(ends[1].eos_token_id), ends[1].decoder_start_token_id}
-        return next(token for token in range(config.get_text_config().vocab_size) if token not in special)
+        """A token that means nothing special to the model."""
+        model = self.get_base_model()
+        known = [model.config, getattr(model, "generation_config", None)]
+        ids = [getattr(config, name, None) for config in known for name in SPECIAL]
+        special = {token for found in ids for token in (found if isinstance(found, list) else [found])}
+        return next(
+            token for token in range(model.config.get_text_config().vocab_size) if token not in special
+        )
 
     @contextmanager
     def prompt_in_place(self) -> Iterator[None]:
@@ -130,36 +140,6 @@ class PromptTuned(VirtualTokens):
                 handles.pop().remove()
 
 
-class PrefixTuned(VirtualTokens):
-    """P learnt keys and values in each layer, which the model finds in its cache as if it had read P tokens already."""
-
-    def forward(self, input_ids: torch.Tensor, **inputs: Any) -> Any:
-        model, prefix = self.get_base_model(), self.get_prompt(len(input_ids))
-        mask = "decoder_attention_mask" if model.config.is_encoder_decoder else "attention_mask"
-        if inputs.get(mask) is not None:
-            inputs[mask] = self.led(inputs[mask], 1)
-        if not model.config.is_encoder_decoder:
-            self.require_room(input_ids.shape[1])
-        if inputs.get("position_ids") is not None:
-            inputs["position_ids"] = inputs["position_ids"] + self.virtual
-        return model(input_ids=input_ids, past_key_values=prefix, **inputs)
-
-    def generate(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **settings: Any
-    ) -> torch.Tensor:
-        """What is generated goes on from P + T tokens, of which the first P lie in the cache."""
-        model = self.get_base_model()
-        beams = settings.get("num_beams") or model.generation_config.num_beams or 1
-        settings["past_key_values"] = self.get_prompt(len(input_ids) * beams)
-        if model.config.is_encoder_decoder:
-            # A decoder begins with its start token, whatever its cache holds.
-            return model.generate(input_ids=input_ids, attention_mask=attention_mask, **settings)  # type: ignore[no-any-return]
-        written: torch.Tensor = model.generate(
-            input_ids=self.led(input_ids, 0), attention_mask=self.led(attention_mask, 1), **settings
-        )
-        return written[:, self.virtual :]
-
-
 def without_first(output: Any, count: int) -> Any:
     """A model's output without what it says of its first tokens; what its decoder says is of other tokens."""
     if isinstance(output, Seq2SeqLMOutput):
@@ -171,47 +151,3 @@ def without_first(output: Any, count: int) -> Any:
     if output.get("hidden_states") is not None:
         output["hidden_states"] = tuple(states[:, count:] for states in output["hidden_states"])
     return output
-
-
-def as_list(ids: Any) -> list[int]:
-    return ids if isinstance(ids, list) else [] if ids is None else [ids]
-
-
-def prefix_shape(config: Any) -> dict[str, int]:
-    """Layers, heads and their width together, of the attention whose keys and values get a prefix.
-
-    An encoder-decoder's are its decoder's; peft would ask its encoder. Of the others peft knows shared heads too.
-    """
-    shape = {"encoder_hidden_size": config.get_text_config().hidden_size, "num_transformer_submodules": 1}
-    if not config.is_encoder_decoder:
-        return shape
-    heads = getattr(config, "decoder_attention_heads", None) or config.num_attention_heads
-    layers = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
-    width = getattr(config, "d_kv", None) or config.hidden_size // heads
-    return {
-        **shape,
-        "num_transformer_submodules": 2,
-        "num_layers": layers or config.num_hidden_layers,
-        "num_attention_heads": heads,
-        "token_dim": heads * width,
-    }
-
-
-def takes_prefix(base: BaseInfo, head: TaskHead) -> bool:
-    """Whether what this head is put on takes keys and values of earlier tokens."""
-    from transformers import AutoModel
-
-    trunk = (
-        AutoModel._model_mapping[type(base.config)] if type(base.config) in AutoModel._model_mapping else None
-    )
-    if not reads_cache(trunk):
-        return False
-    if base.kind != "encoder-decoder" or not head.output_modules:
-        return True
-    # Some heads use the encoder alone, or a decoder that they give no cache to: only the model tells.
-    with torch.device("meta"):
-        return reads_cache(type(head.load_model(base, LoadOptions(random_weights=True)).base_model))
-
-
-def reads_cache(cls: type | None) -> bool:
-    return cls is not None and "past_key_values" in inspect.signature(cls.forward).parameters
