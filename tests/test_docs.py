@@ -502,3 +502,16 @@ def test_relative_links_lead_somewhere(page):
             assert anchor in {
                 re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in headings
             }, link
+
+
+def test_the_matrix_of_the_strategies_is_that_of_the_code():
+    from tlplug.matrix import cells, page
+
+    assert page(list(cells(Registry()))) in TEXTS["docs/strategies.md"]
+
+
+@pytest.mark.parametrize("name", ["strategies", "domain_adaptation"])
+def test_the_figures_of_the_strategies_are_those_of_the_bench(name):
+    measured = (ROOT / "bench" / f"{name}.md").read_text(encoding="utf-8")
+    table = "\n".join(line for line in measured.splitlines() if line.startswith("|"))
+    assert table and table in TEXTS["docs/strategies.md"]

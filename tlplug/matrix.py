@@ -12,7 +12,7 @@ from tlplug.testing import tiny
 from tlplug.testing.cells import kit_rows
 
 MARKS = {"encoder": "E", "decoder": "D", "encoder-decoder": "S"}
-NONE = "–"
+NONE = "-"
 
 
 @dataclass(frozen=True)
