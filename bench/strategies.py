@@ -43,6 +43,8 @@ VARIANTS: dict[str, list[str]] = {
             *("gradual_unfreezing", "mixout", "l2_sp", "feature_distillation", "full"),
         )
     },
+    # Without validation in the course of the training, stages go by steps: of 126, each of the eight has 14.
+    "gradual_unfreezing": ["+strategy=gradual_unfreezing", "strategy.every_steps=14"],
     "full, layer_decay=0.8": ["+strategy=full", "strategy.layer_decay=0.8"],
     "scratch": ["+strategy=scratch"],
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Optional, cast
 
 from tlplug import AdaptContext, OptimizerSettings
 from tlplug_plugins.strategies.peft_method import VirtualTokenMethod, task_type
@@ -32,12 +32,12 @@ class PromptTuning(VirtualTokenMethod):
 
     @dataclass
     class Config(VirtualTokenMethod.Config):
-        init_text: str = ""
+        init_text: Optional[str] = None  # noqa: UP045
         """Virtual tokens begin as this text's, again and again or cut; without it as tokens drawn at random."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            if self.init_text and not self.init_text.strip():
+            if self.init_text is not None and not self.init_text.strip():
                 raise ValueError("init_text is blank; leave it out or write a text")
 
     def model_class(self) -> type[VirtualTokens]:
@@ -59,6 +59,6 @@ class PromptTuning(VirtualTokenMethod):
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         adapted = cast("PromptTuned", super().adapt(model, context))
-        ids = context.base.tokenizer(self.config.init_text, add_special_tokens=False)["input_ids"]
+        ids = context.base.tokenizer(self.config.init_text or "", add_special_tokens=False)["input_ids"]
         adapted.begin_as(ids)
         return adapted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 import torch
 from torch import nn
@@ -30,18 +29,22 @@ def known(model_type: str) -> tuple[list[str], list[str]] | None:
 def found(model: nn.Module) -> tuple[list[str], list[str]]:
     """The same in full names for an architecture that peft does not know.
 
-    The second half of a feed-forward is the linear layer that follows one and is narrower on its way out than on its
-    way in.
+    The second half of a feed-forward is a linear layer that is narrower on its way out than on its way in; so may be
+    the last layer of an attention, which stands beside its keys and values.
     """
-    outputs, inner = [], []
-    for place, block in blocks(model).items():
-        linear = [(f"{place}.{name}", m) for name, m in block.named_modules() if isinstance(m, nn.Linear)]
-        outputs += [name for name, _ in linear if KEY_OR_VALUE.fullmatch(name.rpartition(".")[2])]
-        inner += [
-            name
-            for (_, before), (name, after) in pairwise(linear)
-            if after.in_features > after.out_features == before.in_features
-        ]
+    linear = {
+        f"{place}.{name}": module
+        for place, block in blocks(model).items()
+        for name, module in block.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    outputs = [name for name in linear if KEY_OR_VALUE.fullmatch(name.rpartition(".")[2])]
+    attentions = {name.rpartition(".")[0] for name in outputs}
+    inner = [
+        name
+        for name, module in linear.items()
+        if module.in_features > module.out_features and name.rpartition(".")[0] not in attentions
+    ]
     return outputs, inner
 
 
