@@ -86,9 +86,10 @@ def adapt(
 
 def settings_for(strategy: Strategy, settings: TrainerSettings) -> TrainerSettings:
     """The trainer's settings; where what moves changes, processes must not wait for gradients that do not come."""
-    if strategy.capabilities.staged and settings.strategy == "ddp":
-        return replace(settings, strategy="ddp_find_unused_parameters_true")
-    return settings
+    if not strategy.capabilities.staged or settings.strategy not in ("auto", "ddp"):
+        return settings
+    several = settings.strategy == "ddp" or build_trainer(settings, (), (), "float32").world_size > 1
+    return replace(settings, strategy="ddp_find_unused_parameters_true") if several else settings
 
 
 def fit_and_test(trainer: Trainer, module: TransferModule, data: TransferData) -> None:

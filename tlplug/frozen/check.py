@@ -1,0 +1,95 @@
+"""Whether what a frozen part gives can be kept: tried before anything is."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import nn
+
+from tlplug.contracts import Batch, FrozenPrefix
+from tlplug.data.module import TransferData
+from tlplug.module import TransferModule
+from tlplug.precision import autocast
+
+AGREEMENT = 0.05
+"""By how much of its size an example's state may differ with its neighbours: rounding in 16 bits is less."""
+
+
+def fault(
+    module: TransferModule, prefix: FrozenPrefix, data: TransferData, split: str, precision: str
+) -> str | None:
+    """Why what the prefix gives cannot be kept; None where it can. Tried with the longest and the shortest example."""
+    features = data.features[split]
+    longest, shortest = (
+        dict(features[int(at)]) for at in (features.lengths.argmax(), features.lengths.argmin())
+    )
+    together, alone = data.collate([longest, shortest]), data.collate([shortest])
+    with autocast(precision, module.device):
+        calls = watched(module, prefix, split, together)
+        reason = fault_in(calls, prefix)
+        if reason is not None:
+            return reason
+        state, apart = state_of(calls[-1][2]), state_of(watched(module, prefix, split, alone)[-1][2])
+    if state.requires_grad:
+        return "something moves in it or before it"
+    if state.ndim == 3:
+        state = state[:, together["attention_mask"][1].bool()]
+        apart = apart[:, alone["attention_mask"][0].bool()]
+    if (state[1] - apart[0]).norm() > AGREEMENT * apart.norm():
+        return "what it gives for an example depends on more than the example, such as its padding"
+    return None
+
+
+Call = tuple[nn.Module, Any, Any]
+"""A module, its first argument, its output."""
+
+
+def watched(module: TransferModule, prefix: FrozenPrefix, split: str, batch: Batch) -> list[Call]:
+    """The calls of the chain's modules while a batch goes through the whole model."""
+    calls: list[Call] = []
+
+    def note(called: nn.Module, given: Any, named: dict[str, Any], output: Any) -> None:
+        calls.append((called, given[0] if given else named.get("hidden_states"), output))
+
+    handles = [each.register_forward_hook(note, with_kwargs=True) for each in prefix.chain]
+    try:
+        asked(module, split, batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls
+
+
+def fault_in(calls: list[Call], prefix: FrozenPrefix) -> str | None:
+    name = type(prefix.chain[-1]).__name__
+    if [called for called, _, _ in calls] != list(prefix.chain):
+        return f"its {name} modules are not called once and one after another"
+    if any(rest(output) is None for _, _, output in calls):
+        return f"{name} gives more than a tensor"
+    if any(given is not state_of(before[2]) for before, (_, given, _) in pairwise(calls)):
+        return f"its {name} modules are not given each other's outputs"
+    return None
+
+
+def rest(output: Any) -> int | None:
+    """How many empty places stand after the state; -1 where there is no tuple, None where they are not empty."""
+    if isinstance(output, torch.Tensor):
+        return -1
+    single = (
+        isinstance(output, tuple)
+        and isinstance(output[0], torch.Tensor)
+        and not any(each is not None for each in output[1:])
+    )
+    return len(output) - 1 if single else None
+
+
+def state_of(output: Any) -> torch.Tensor:
+    found: torch.Tensor = output if isinstance(output, torch.Tensor) else output[0]
+    return found
+
+
+def asked(module: TransferModule, split: str, batch: Batch) -> None:
+    ask = module.head.step if split == "train" else module.head.predict
+    ask(module.model, module.transfer_batch_to_device(batch, module.device, 0))
