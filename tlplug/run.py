@@ -142,7 +142,8 @@ def preflight(job: Job, task: Prepared, console: Console) -> None:
         console,
         {
             "Task": f"{job.task} ({'; '.join(filter(None, (job.head_name, ', '.join(task.head.labels))))})",
-            "Data": f"{job.data.path}: {counts} rows, {percent_of(task.data.padding(), 1)} padding in training",
+            "Data": f"{job.data.path}{tested_on(job)}: {counts} rows, "
+            f"{percent_of(task.data.padding(), 1)} padding in training",
             "Base model": f"{task.base.source} ({task.base.config.model_type}, {task.base.kind}, "
             f"{task.base.max_length} tokens, {task.base.dtype})",
             "Strategy": f"{job.strategy_name}, {job.trainer.max_epochs} epochs, batches of {job.data.batch_size}, "
@@ -151,6 +152,10 @@ def preflight(job: Job, task: Prepared, console: Console) -> None:
         },
     )
     screen.examples(console, task.head, task.base, task.data.features["train"], task.rows["train"])
+
+
+def tested_on(job: Job) -> str:
+    return "" if job.data.target.path is None else f", tested on {job.data.target.path}"
 
 
 def train(job: Job, task: Prepared, folder: Path, console: Console) -> tuple[nn.Module, Outcome]:

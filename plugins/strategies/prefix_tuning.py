@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PrefixTuning(VirtualTokenMethod):
-    """Prefix tuning: learnt keys and values before those of the text, in every layer of a frozen model.
+    """Prefix tuning: learnt keys and values before those of the text, in every layer.
 
     attention(q, [P_k; k], [P_v; v]) with P_k, P_v [tokens, heads * width] learnt for each layer (Li & Liang 2021); of an
     encoder-decoder in the decoder's attention to itself. The head is trained whole. Take it for generation with a big
