@@ -18,15 +18,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from bench.__main__ import machine
+from bench.kept import Results, keep
 from bench.measurements import DATA
 from bench.page import listed, table
 from bench.pairs import empty_cache, measured
 from bench.settings import ROOT
 
-HERE = Path(__file__).resolve().parent
 SEEDS = [0, 1, 2]
 STRATEGIES = {"full": "source only", "coral": "coral", "dann": "dann"}
 SCORES = ("accuracy", "macro_f1")
@@ -44,7 +43,6 @@ NOTE = (
     "were 50.3 (source only), 50.4 (coral) and 58.6 (dann)."
 )
 """What the table does not show; the figures are of the same words with that one changed."""
-Results = dict[str, Any]
 
 
 def main(words: Sequence[str]) -> int:
@@ -60,7 +58,9 @@ def main(words: Sequence[str]) -> int:
     at_start = machine()
     for seed in seeds:
         for strategy in strategies:
-            keep(strategy, seed, run(strategy, seed), at_start)
+            found = run(strategy, seed)
+            keep("domain_adaptation", STRATEGIES, (strategy, seed), found, at_start, page)
+            print(strategy, seed, found["scores"], f"{found['train_seconds']:.0f} s", flush=True)
     return 0
 
 
@@ -79,20 +79,6 @@ def run(strategy: str, seed: int) -> Results:
 
         words = ["tlplug", f"+strategy={strategy}", *WORDS, f"seed={seed}", f"run_dir={place}"]
         return measured(words, figures, cache=empty_cache(place))
-
-
-def keep(strategy: str, seed: int, found: Results, at_start: Results) -> None:
-    """Write it beside what there was."""
-    file = HERE / "domain_adaptation.json"
-    known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"runs": {}}
-    known["machine"] = at_start
-    known["runs"].setdefault(strategy, {})[str(seed)] = found
-    known["runs"] = {
-        each: dict(sorted(known["runs"][each].items())) for each in STRATEGIES if each in known["runs"]
-    }
-    file.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-    (HERE / "domain_adaptation.md").write_text(page(known), encoding="utf-8")
-    print(strategy, seed, found["scores"], f"{found['train_seconds']:.0f} s", flush=True)
 
 
 def page(known: Results) -> str:

@@ -19,15 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
-from typing import Any
 
 from bench.__main__ import machine
+from bench.kept import Results, keep
 from bench.measurements import DATA
-from bench.page import table
+from bench.page import listed, table
 from bench.pairs import empty_cache, measured
 from bench.settings import ROOT
 
-HERE = Path(__file__).resolve().parent
 SEEDS = [0, 1, 2]
 WORDS = [
     *("+task=sentiment", f"data.path={DATA}/sst2", "data.limit.train=1000", "data.splits.validation=0.1"),
@@ -49,7 +48,6 @@ VARIANTS: dict[str, list[str]] = {
     "scratch": ["+strategy=scratch"],
 }
 """Least invasive first."""
-Results = dict[str, Any]
 
 
 def main(words: Sequence[str]) -> int:
@@ -66,7 +64,7 @@ def main(words: Sequence[str]) -> int:
     lock = Lock()
     with ThreadPoolExecutor(int(jobs[-1]) if jobs else 1) as pool:
         cells = [(name, seed) for seed in seeds for name in names]
-        done = pool.map(lambda cell: keep(*cell, run(*cell), lock), cells)
+        done = pool.map(lambda cell: take(*cell, lock), cells)
         return int(not all(list(done)))
 
 
@@ -92,24 +90,18 @@ def run(name: str, seed: int) -> Results | None:
             return None
 
 
-def keep(name: str, seed: int, found: Results | None, lock: Lock) -> bool:
-    """Write it beside what there was."""
+def take(name: str, seed: int, lock: Lock) -> bool:
+    """Run it and keep what it gave; False where it failed."""
+    found = run(name, seed)
     if found is None:
         return False
-    file = HERE / "strategies.json"
     with lock:
-        known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"runs": {}}
-        known["machine"] = machine()
-        known["runs"].setdefault(name, {})[str(seed)] = found
-        known["runs"] = {each: known["runs"][each] for each in VARIANTS if each in known["runs"]}
-        file.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-        (HERE / "strategies.md").write_text(page(known), encoding="utf-8")
+        keep("strategies", VARIANTS, (name, seed), found, machine(), page)
     print(name, seed, f"{found['accuracy']:.4f}", f"{found['train_seconds']:.0f} s", flush=True)
     return True
 
 
 def page(known: Results) -> str:
-    told = ", ".join(f"{name} {value}" for name, value in known["machine"].items())
     head = ["strategy", "accuracy", "each seed", "moves", "CPU s", "peak MB"]
     return (
         "\n\n".join(
@@ -120,7 +112,7 @@ def page(known: Results) -> str:
                 "such as prompt tuning, is seen here as it comes. Accuracy is the mean over the seeds, in percent; all else "
                 "are medians. CPU seconds (one thread) and peak resident memory are of the whole process, its start and "
                 "its test included. On a model this small the libraries take most of the memory.",
-                f"`python -m bench.strategies`, with {told}.",
+                f"`python -m bench.strategies`, with {listed(known['machine'])}.",
                 table(head, [row(name, list(seeds.values())) for name, seeds in known["runs"].items()]),
                 "The command of a row, for seed 0 (run_dir wherever you like), with the words of its strategy in front:",
                 "\n".join(f"    python -m tlplug {' '.join(VARIANTS[name])} ..." for name in known["runs"]),

@@ -12,49 +12,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tlplug.testing.rows import NEGATIVE, PLAIN, POSITIVE
+from tlplug.testing.rows import reviews as make_rows
+
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
 ROOT = Path(__file__).resolve().parent.parent
-POSITIVE = "warm tender bright lovely moving crisp joyful witty superb radiant".split()
-NEGATIVE = "leaden clumsy tedious flat grim stale hollow messy dreary limp".split()
-PLAIN = [
-    "the",
-    "film",
-    "was",
-    "and",
-    "its",
-    "ending",
-    "felt",
-    "to",
-    "me",
-    "with",
-    "a",
-    "plot",
-    "scene",
-    "actor",
-    "score",
-    "camera",
-]
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("TLPLUG_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def make_rows(count, seed=0):
-    """Rows whose label can be learnt by a tiny model: each holds two words of its label's list."""
-    import random
-
-    draw = random.Random(seed)
-    rows = []
-    for number in range(count):
-        label = ("negative", "positive")[number % 2]
-        words = draw.sample(PLAIN, draw.randint(3, 8)) + draw.sample(POSITIVE if number % 2 else NEGATIVE, 2)
-        draw.shuffle(words)
-        rows.append({"id": number, "text": " ".join(words), "label": label})
-    return rows
 
 
 def write_rows(folder, train=48, validation=16, test=24):

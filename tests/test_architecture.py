@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "data": {"contracts", "processes", "cache"},
     "module": {"contracts", "processes"},
     "evidence": {"contracts"},
-    "cost": {"contracts"},
+    "cost": {"contracts", "module"},
     "loggers": {"contracts"},
     "report": {"contracts", "comparison"},
     "run_directory": {"contracts", "cache"},

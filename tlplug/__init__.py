@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tlplug.base_model import has_model, load_pretrained
     from tlplug.comparison import Comparison, compare_paired, shared_out
     from tlplug.inference import load
-    from tlplug.layers import blocks, depths, present_output_modules, trunk_linear_names
+    from tlplug.layers import blocks, depths, present_output_modules, trunk_linear_names, within
 
 __version__ = "0.1.0"
 
@@ -45,6 +45,7 @@ _LAZY = {
     "shared_out": "tlplug.comparison",
     "present_output_modules": "tlplug.layers",
     "trunk_linear_names": "tlplug.layers",
+    "within": "tlplug.layers",
 }
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "present_output_modules",
     "shared_out",
     "trunk_linear_names",
+    "within",
 ]
 
 

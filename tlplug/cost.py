@@ -13,6 +13,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
+from tlplug.module import by_stream
+
 MEBIBYTE = 2**20
 
 
@@ -32,7 +34,7 @@ class CostMeter(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         # Summed where the batch is: asking for the number at every step would make a GPU wait.
-        streams = [batch] if "attention_mask" in batch else batch.values()
+        streams = by_stream(batch).values()
         self.tokens = self.tokens + sum(each["attention_mask"].sum() for each in streams)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

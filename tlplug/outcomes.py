@@ -12,7 +12,7 @@ from lightning.pytorch import Callback
 
 from tlplug import cache
 from tlplug.contracts import CONTRACT, OptimizerSettings, Outcome, Strategy
-from tlplug.data.features import code_digest
+from tlplug.data.features import identity
 from tlplug.frozen import Counting, silent
 from tlplug.precision import best_precision
 from tlplug.processes import from_first, rank
@@ -52,16 +52,11 @@ class Outcomes:
 
     def key(self, strategy: Strategy, optimizer: OptimizerSettings) -> str:
         """A hash of what determines the predictions."""
-        cls = type(strategy)
         data = self.task.data.with_streams((*strategy.streams, *strategy.optional_streams))
         return cache.key_of(
             {
                 "contract": CONTRACT,
-                "strategy": [
-                    f"{cls.__module__}.{cls.__qualname__}",
-                    asdict(strategy.config),
-                    code_digest(cls),
-                ],
+                "strategy": identity(strategy),
                 "streams": {stream: features.key for stream, features in data.streams.items()},
                 "optimizer": asdict(optimizer.over(strategy.optimizer_defaults)),
                 **self.task_parts,

@@ -75,10 +75,8 @@ def adapt(
         [meter, ComputeOnce(strategy, data, counting), *callbacks, *strategy.callbacks()],
         task.base.dtype,
     )
-    model = load(task, strategy, trainer.strategy.root_device)
     steps = total_steps(task.trainer, task.data.steps_per_epoch(trainer.world_size))
-    settled = optimizer.over(strategy.optimizer_defaults)
-    module = TransferModule(model, strategy, task.head, settled, steps, task.rows, task.base).train()
+    module = module_for(task, strategy, optimizer, trainer.strategy.root_device, steps)
     fit_and_test(trainer, module, data)
     found = outcome(module.head, module.predictions["test"], task.rows["test"], meter.cost(module))
     return module.model, replace(found, validation=module.scores.get("validation", {}))
@@ -115,6 +113,19 @@ def tune(trainer: Trainer, module: TransferModule, data: TransferData) -> None:
     outputs, rows = in_order(module.outputs["validation"], module.rows["validation"])
     module.head = module.head.with_decoding(module.head.tune(outputs, rows, module.base))
     log.info("tuned on %d validation rows: %s", len(rows), dict(module.head.decoding))
+
+
+def module_for(
+    task: Prepared, strategy: Strategy, optimizer: OptimizerSettings, device: torch.device, steps: int
+) -> TransferModule:
+    """Freshly loaded and adapted, in training mode.
+
+    Args:
+        steps: of the whole fit, for the schedule.
+    """
+    model = load(task, strategy, device)
+    settled = optimizer.over(strategy.optimizer_defaults)
+    return TransferModule(model, strategy, task.head, settled, steps, task.rows, task.base).train()
 
 
 def load(task: Prepared, strategy: Strategy, device: torch.device) -> nn.Module:

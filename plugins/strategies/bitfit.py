@@ -12,6 +12,7 @@ from tlplug import (
     TaskHead,
     UsageError,
     present_output_modules,
+    within,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class BitFit(Strategy):
         if not moving:
             raise UsageError(f"{type(model).__name__} has no biases, so nothing of the base model would move")
         for name, parameter in model.named_parameters():
-            parameter.requires_grad = name in moving or inside(name, head)
+            parameter.requires_grad = name in moving or within(name, head)
         for module in model.modules():
             # What moves is held in float32, and a norm takes its scale and its shift in one format only.
             if "norm" in type(module).__name__.lower() and getattr(module, "bias", None) is not None:
@@ -59,8 +60,4 @@ class BitFit(Strategy):
 def biases(model: nn.Module, head: list[str]) -> set[str]:
     """The trunk's parameters that are added: `bias`, and what architectures call `q_bias` and the like."""
     names = (name for name, parameter in model.named_parameters() if parameter.ndim == 1)
-    return {name for name in names if name.endswith("bias") and not inside(name, head)}
-
-
-def inside(name: str, modules: list[str]) -> bool:
-    return any(name.startswith(f"{module}.") for module in modules)
+    return {name for name in names if name.endswith("bias") and not within(name, head)}

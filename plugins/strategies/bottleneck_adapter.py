@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +17,7 @@ from tlplug import (
     blocks,
     present_output_modules,
 )
+from tlplug_plugins.strategies.forms import read_form, write_form
 
 if TYPE_CHECKING:
     from torch import nn
@@ -111,21 +111,13 @@ class BottleneckAdapter(Strategy):
             if name.endswith(".adapter")
         }
         first: Any = next(iter(found.values()))
-        form = {
-            "version": 1,
-            "places": list(found),
-            "size": first.down.out_features,
-            "activation": first.name,
-        }
-        (folder / STRUCTURE).write_text(json.dumps(form, indent=2) + "\n", encoding="utf-8")
+        write_form(
+            folder / STRUCTURE, places=list(found), size=first.down.out_features, activation=first.name
+        )
 
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
         from tlplug_plugins.strategies.modules.bottleneck import insert
 
-        form = json.loads((folder / STRUCTURE).read_text(encoding="utf-8"))
-        if form["version"] != 1:
-            raise UsageError(
-                f"{folder / STRUCTURE}: format version {form['version']}; this tlplug reads version 1"
-            )
+        form = read_form(folder / STRUCTURE)
         insert(model, form["places"], form["size"], form["activation"])
         return super().load(model, folder, base)

@@ -17,6 +17,7 @@ from tlplug import (
     blocks,
     depths,
     present_output_modules,
+    within,
 )
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ class LastLayers(Strategy):
     def _moving(self, model: nn.Module, head: TaskHead) -> set[str]:
         """Names of the parameters that move."""
         lowest = len(blocks(model)) - self.config.layers + 1
-        whole = tuple(f"{name}." for name in present_output_modules(model, head.output_modules))
-        return {name for name, depth in depths(model).items() if depth >= lowest or name.startswith(whole)}
+        whole = present_output_modules(model, head.output_modules)
+        return {name for name, depth in depths(model).items() if depth >= lowest or within(name, whole)}
 
     def frozen_prefix(self, model: nn.Module) -> FrozenPrefix:
         every = list(blocks(model).values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -14,8 +13,8 @@ from tlplug import (
     FrozenPrefix,
     OptimizerSettings,
     Strategy,
-    UsageError,
 )
+from tlplug_plugins.strategies.forms import read_form, write_form
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,24 +78,19 @@ class LinearProbe(Strategy):
             folder / WEIGHTS,
         )
         config = probe.prefix.trunk.config
-        form = {
-            "version": 1,
-            "pooling": probe.prefix.pooling,
-            "id2label": config.id2label,
-            "base": config.name_or_path,
-        }
-        (folder / FORMAT).write_text(json.dumps(form, indent=2) + "\n", encoding="utf-8")
+        write_form(
+            folder / FORMAT,
+            pooling=probe.prefix.pooling,
+            id2label=config.id2label,
+            base=config.name_or_path,
+        )
 
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
         from safetensors.torch import load_file
 
         from tlplug_plugins.strategies.modules.probe import Probe
 
-        form = json.loads((folder / FORMAT).read_text(encoding="utf-8"))
-        if form["version"] != 1:
-            raise UsageError(
-                f"{folder / FORMAT}: format version {form['version']}; this tlplug reads version 1"
-            )
+        form = read_form(folder / FORMAT)
         weights = load_file(folder / WEIGHTS)
         labels, features = weights["weight"].shape
         probe = Probe(trunk(cast("PreTrainedModel", model)), form["pooling"], features, labels)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from statistics import fmean
 from typing import Any
 
@@ -14,7 +12,7 @@ from tlplug.compare.ladder import Judge, Run, Rung, finished
 from tlplug.compare.trainings import Trainings
 from tlplug.comparison import Interval
 from tlplug.config.plan import Plan
-from tlplug.report.result import LIBRARIES
+from tlplug.report.result import told_of, versions
 
 VERSION = 1
 
@@ -47,7 +45,7 @@ def make_comparison(
         "sentence": judge.sentence(rungs, trivial),
         "command": plan.command(lightest.name, lightest.rate) if lightest else None,
         "estimates": [estimate_figures(found) for found in expected],
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        "versions": versions(),
         "plugins": plugins_of(plan),
     }
 
@@ -116,7 +114,4 @@ def estimate_figures(found: Estimate) -> dict[str, Any]:
 
 def plugins_of(plan: Plan) -> list[dict[str, str]]:
     used = {(p.kind, p.name): p for job in plan.jobs.values() for p in job.plugins if p.kind != "metric"}
-    return [
-        {"kind": p.kind, "name": p.name, "distribution": p.distribution, "version": p.version}
-        for p in used.values()
-    ]
+    return told_of(used.values())

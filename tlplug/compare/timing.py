@@ -18,10 +18,10 @@ from tlplug.contracts import Batch, OptimizerSettings, Strategy
 from tlplug.cost import MEBIBYTE, count, peak_memory, reset_peak
 from tlplug.data.features import Features
 from tlplug.data.module import TransferData
-from tlplug.frozen import fault
+from tlplug.frozen import fault, keepable
 from tlplug.module import MAIN, TransferModule
 from tlplug.precision import autocast
-from tlplug.training import Prepared, build_trainer, load, settings_for
+from tlplug.training import Prepared, build_trainer, module_for, settings_for
 
 TIMES, ENOUGH = 3, 2.0
 """A step is timed so often, but for no more than so many seconds."""
@@ -49,7 +49,9 @@ def timed(task: Prepared, strategy: Strategy, optimizer: OptimizerSettings) -> T
     data = task.data.with_streams((*strategy.streams, *strategy.optional_streams))
     reset_peak(device)
     found: list[TransferModule] = []
-    loading = seconds(device, lambda: found.append(module_of(task, strategy, optimizer, device)))
+    loading = seconds(
+        device, lambda: found.append(module_for(task, strategy, optimizer, device, 1).to(device))
+    )
     module = found[0]
     trial = Trial(module, data, precision)
     trial.warm()
@@ -67,22 +69,14 @@ def timed(task: Prepared, strategy: Strategy, optimizer: OptimizerSettings) -> T
     )
 
 
-def module_of(
-    task: Prepared, strategy: Strategy, optimizer: OptimizerSettings, device: torch.device
-) -> TransferModule:
-    model = load(task, strategy, device)
-    settled = optimizer.over(strategy.optimizer_defaults)
-    return TransferModule(model, strategy, task.head, settled, 1, task.rows, task.base).train().to(device)
-
-
 def kept_chain(module: TransferModule, data: TransferData, precision: str) -> Sequence[nn.Module]:
     """The modules whose output is kept on disk for all epochs; none where nothing is trained or cannot be kept."""
     if not any(parameter.requires_grad for parameter in module.parameters()):
         return ()
-    prefix = module.strategy.frozen_prefix(module.model)
-    if prefix is None or not prefix.chain or not module.head.one_pass or module.strategy.streams:
+    prefix = keepable(module)
+    if prefix is None or fault(module, prefix, data, "train", precision) is not None:
         return ()
-    return prefix.chain if fault(module, prefix, data, "train", precision) is None else ()
+    return prefix.chain
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from tlplug.compare.ladder import Run, Rung, chosen_rate
 from tlplug.compare.memory import give_back
 from tlplug.contracts import OptimizerSettings, Outcome, Strategy
 from tlplug.contracts.settings import CompareSettings
-from tlplug.data.module import TransferData
 from tlplug.frozen import Counting
 from tlplug.outcomes import Outcomes
 from tlplug.training import Prepared
@@ -112,15 +111,7 @@ class Trainings:
 
 def with_seed(task: Prepared, seed: int) -> Prepared:
     """The same task, in another order and from other random weights."""
-    data = TransferData(
-        **task.data.features,
-        head=task.head,
-        base=task.base,
-        batch_size=task.data.batch_size,
-        seed=seed,
-        streams=task.data.streams,
-    )
-    return replace(task, data=data, seed=seed)
+    return replace(task, data=task.data.with_seed(seed), seed=seed)
 
 
 def validated(outcome: Outcome, primary: str) -> float:

@@ -140,6 +140,12 @@ def rules(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     return {name: value for name, value in known.items() if name not in ("truncation", "padding")}
 
 
+def identity(plugin: Any) -> list[Any]:
+    """What a plugin is, for a key: its class, the fields of its Config, its code."""
+    cls = type(plugin)
+    return [f"{cls.__module__}.{cls.__qualname__}", asdict(plugin.config), code_digest(cls)]
+
+
 def code_digest(plugin: type) -> str:
     """SHA-256 of the class's file and of all that lies beside it in its package: a plugin may be several files."""
     file = Path(inspect.getfile(plugin))

@@ -51,6 +51,12 @@ class TransferData(LightningDataModule):
         chosen.streams = {name: self.streams[name] for name in names if name in self.streams}
         return chosen
 
+    def with_seed(self, seed: int) -> TransferData:
+        """The same data in another order."""
+        chosen = copy.copy(self)
+        chosen.seed = seed
+        return chosen
+
     def train_dataloader(self) -> DataLoader[Any] | CombinedLoader:
         """Shuffled anew in every epoch; with streams, batches by name, `main` the task's own."""
         main = self._loader("train", rank=rank(), world=world_size())
@@ -78,8 +84,7 @@ class TransferData(LightningDataModule):
     def once(self, split: str) -> DataLoader[Any]:
         """Every feature of a split once, in one process, longest first."""
         features = self.features[split]
-        order = EpochOrder(features.lengths, self.seed, shuffle=False, batch=self.batch_size)
-        return self._batched(features, order)
+        return self._batched(features, self._order(features, False, 0, 1))
 
     def steps_per_epoch(self, world: int) -> int:
         """Training batches that each of `world` processes gets in an epoch."""
@@ -97,28 +102,16 @@ class TransferData(LightningDataModule):
 
     def _loader(self, split: str, rank: int, world: int, most: int | None = None) -> DataLoader[Any]:
         features = self.features[split] if most is None else self.features[split].of_rows(most)
-        order = EpochOrder(
-            features.lengths,
-            self.seed,
-            shuffle=split == "train",
-            batch=self.batch_size * world,
-            rank=rank,
-            world=world,
-        )
-        return self._batched(features, order)
+        return self._batched(features, self._order(features, split == "train", rank, world))
 
     def _stream(self, features: Features, batches: int) -> DataLoader[Any]:
         """So many batches of a stream, begun anew where it ends."""
-        world = world_size()
-        order = EpochOrder(
-            features.lengths,
-            self.seed,
-            shuffle=True,
-            batch=self.batch_size * world,
-            rank=rank(),
-            world=world,
-        )
+        order = self._order(features, True, rank(), world_size())
         return self._batched(features, Repeated(order, batches * self.batch_size))
+
+    def _order(self, features: Features, shuffle: bool, rank: int, world: int) -> EpochOrder:
+        batch = self.batch_size * world
+        return EpochOrder(features.lengths, self.seed, shuffle=shuffle, batch=batch, rank=rank, world=world)
 
     def _batched(self, features: Features, order: Sampler[int]) -> DataLoader[Any]:
         return DataLoader(features, self.batch_size, sampler=order, collate_fn=self.collate)  # type: ignore[arg-type]

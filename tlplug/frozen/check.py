@@ -17,6 +17,14 @@ AGREEMENT = 0.05
 """By how much of its size an example's state may differ with its neighbours: rounding in 16 bits is less."""
 
 
+def keepable(module: TransferModule) -> FrozenPrefix | None:
+    """The strategy's frozen prefix, where its output could be kept: it has a chain, and one pass of the model needs it."""
+    prefix = module.strategy.frozen_prefix(module.model)
+    if prefix is None or not prefix.chain or not module.head.one_pass or module.strategy.streams:
+        return None
+    return prefix
+
+
 def fault(
     module: TransferModule, prefix: FrozenPrefix, data: TransferData, split: str, precision: str
 ) -> str | None:

@@ -7,7 +7,6 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from torch import nn
 
 from tlplug import cache
 from tlplug.contracts import Batch, FrozenPrefix, Strategy
-from tlplug.data.features import Features, code_digest
+from tlplug.data.features import Features, identity
 from tlplug.data.module import TransferData
-from tlplug.frozen.check import asked, fault, rest, state_of
+from tlplug.frozen.check import asked, fault, keepable, rest, state_of
 from tlplug.frozen.kept import FORM, SPANS, STATES, Kept, Recall, intact
 from tlplug.module import TransferModule
 from tlplug.precision import autocast
@@ -49,8 +48,8 @@ class ComputeOnce(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, TransferModule)
-        prefix = self.strategy.frozen_prefix(pl_module.model)
-        if prefix is None or not prefix.chain or not pl_module.head.one_pass or self.strategy.streams:
+        prefix = keepable(pl_module)
+        if prefix is None:
             return
         pl_module.to(trainer.strategy.root_device)
         parts = self.parts(pl_module, prefix, trainer)
@@ -67,14 +66,9 @@ class ComputeOnce(Callback):
 
     def parts(self, module: TransferModule, prefix: FrozenPrefix, trainer: Trainer) -> dict[str, Any]:
         """All that determines the prefix's output beside the features: its weights, its code, the number format."""
-        cls = type(self.strategy)
         return {
             "weights": weights_digest(prefix),
-            "strategy": [
-                f"{cls.__module__}.{cls.__qualname__}",
-                asdict(self.strategy.config),
-                code_digest(cls),
-            ],
+            "strategy": identity(self.strategy),
             "base": [module.base.config.to_json_string(), module.base.attention, module.base.dtype],
             "precision": [str(trainer.precision), module.device.type],
             "libraries": {name: version(name) for name in ("torch", "transformers")},

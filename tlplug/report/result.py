@@ -49,9 +49,19 @@ def make_result(
         "verdict": verdict.as_dict(),
         "cost": run.cost,
         "baseline_cost": {name: outcome.cost for name, outcome in baselines.items()},
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
-        "plugins": [
-            {"kind": p.kind, "name": p.name, "distribution": p.distribution, "version": p.version}
-            for p in plugins
-        ],
+        "versions": versions(),
+        "plugins": told_of(plugins),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the libraries."""
+    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+
+
+def told_of(plugins: Iterable[Any]) -> list[dict[str, str]]:
+    """Which plugins they are, and where they come from."""
+    return [
+        {"kind": p.kind, "name": p.name, "distribution": p.distribution, "version": p.version}
+        for p in plugins
+    ]

@@ -10,14 +10,13 @@ import torch
 from tlplug.contracts import BaseInfo, OptimizerSettings, Strategy, TrainerSettings
 from tlplug.data.features import encode
 from tlplug.data.module import TransferData
-from tlplug.module import TransferModule
 from tlplug.testing import tiny
 from tlplug.testing.cells import Cell, cells, refusal, without
 from tlplug.testing.check import DoesNotApply, Fault
 from tlplug.testing.made import BATCH, EPOCHS, Made
 from tlplug.testing.tensors import seed, shake, still
 from tlplug.testing.watch import Watch
-from tlplug.training import Prepared, load
+from tlplug.training import Prepared, module_for
 
 
 class StrategyCase:
@@ -100,15 +99,12 @@ class StrategyCase:
         """
         cell, strategy = cell or self.cell, self.strategy()
         task = self.task(tiny.base(cell.kind, dropout, **changes), cell, batch_size)
-        settled = (settings or OptimizerSettings()).over(strategy.optimizer_defaults)
-        seed(task.seed)
-        model = load(task, strategy, torch.device("cpu"))
-        if not dropout:
-            still(model)
         steps = epochs * task.data.steps_per_epoch(1)
-        return Made(
-            TransferModule(model, strategy, task.head, settled, steps, task.rows, task.base).train(), task
-        )
+        seed(task.seed)
+        module = module_for(task, strategy, settings or OptimizerSettings(), torch.device("cpu"), steps)
+        if not dropout:
+            still(module.model)
+        return Made(module, task)
 
     @cached_property
     def fitted(self) -> tuple[Made, Watch]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from tlplug.testing.tensors import seed
 
 
 class Watch(Callback):
@@ -23,9 +23,7 @@ class Watch(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        random.seed(trainer.global_step)
-        np.random.seed(trainer.global_step)
-        torch.manual_seed(trainer.global_step)
+        seed(trainer.global_step)
         model: torch.nn.Module = pl_module.model  # type: ignore[assignment]
         self.moving.append(frozenset(name for name, p in model.named_parameters() if p.requires_grad))
         self.resting.append(frozenset(name for name, m in model.named_modules() if not m.training))
