@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -55,6 +55,7 @@ class Outcomes:
         data = self.task.data.with_streams((*strategy.streams, *strategy.optional_streams))
         return cache.key_of(
             {
+                "fields": [field.name for field in fields(Outcome)],
                 "contract": CONTRACT,
                 "strategy": identity(strategy),
                 "streams": {stream: features.key for stream, features in data.streams.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,15 +18,11 @@ from tlplug import evidence, loggers, run_directory
 from tlplug.baselines import Baselines
 from tlplug.cache import write_whole
 from tlplug.comparison import compare_paired, judge
-from tlplug.config import STREAMS, Job, domain_of
-from tlplug.contracts import BaseInfo, Outcome, TaskHead, UsageError
-from tlplug.data.check import check_rows
-from tlplug.data.domain import labelled, unlabelled
-from tlplug.data.features import encode
-from tlplug.data.module import TransferData
-from tlplug.data.source import SPLITS, read_splits
-from tlplug.data.split import Split
-from tlplug.inference.open_run import base_of
+from tlplug.config import Job
+from tlplug.contracts import Outcome
+from tlplug.evidence import Recorder, probes_of
+from tlplug.precision import best_precision
+from tlplug.prepare import prepare, read_domains
 from tlplug.processes import rank
 from tlplug.report import make_result, show_result
 from tlplug.report.figures import percent_of
@@ -47,13 +43,14 @@ def run(job: Job, console: Console) -> dict[str, Any]:
     folder = run_directory.choose(job.run_dir, job.task, job.strategy_name)
     with screen.quiet_libraries():
         task = prepare(job, console)
+        recorder = recorder_of(job, task)
         preflight(job, task, console)
         with run_directory.logged(folder / "log.txt"):
             write_whole(folder / run_directory.CONFIG, OmegaConf.to_yaml(OmegaConf.create(job.config)))
-            model, outcome = train(job, task, folder, console)
+            model, outcome = train(job, task, recorder, folder, console)
             save(job, task, model, folder)
             baselines = compare_with(job, task, console)
-            result = judge_run(job, task, outcome, baselines, folder)
+            result = judge_run(job, task, outcome, baselines, recorder.found(), folder)
     show_result(console, result)
     where(console, folder, job.strategy.saves)
     return result
@@ -69,69 +66,21 @@ def follow(job: Job) -> dict[str, Any]:
     return {}
 
 
-def prepare(job: Job, console: Console) -> Prepared:
-    """Rows, validated; labels; the base model found; everything encoded."""
-    target = job.data.target.path is not None
-    splits = read_splits(job.data, job.head.columns, job.head.optional_columns, SPLITS[: 2 if target else 3])
-    if target:
-        splits["test"] = labelled(
-            job.data.target, job.head, job.data.seed, STREAMS["target"], splits["train"]
-        )
-    head = job.head.bound_to(splits["train"])
-    streams = read_streams(job, head, splits["train"])
-    check_rows(splits, head)
-    check_rows(streams, head, with_targets=False)
-    base = base_of(job.model, job.data.max_length)
-    check_base(job, head, base)
-    data = encoded(job, splits, streams, head, base, console)
-    return Prepared(head, base, dict(splits), data, job.trainer, job.seed)
-
-
-def read_streams(job: Job, head: TaskHead, train: Split) -> dict[str, Split]:
-    """Unlabelled rows of other domains, those that the strategies of this run learn from."""
-    strategies = [job.strategy, *filter(None, job.baselines.values())]
-    wanted = {name for strategy in strategies for name in (*strategy.streams, *strategy.optional_streams)}
-    return {
-        # The target's rows are read as the task's are; what must not be forgotten may be of another form.
-        name: unlabelled(
-            domain_of(name, job), head, job.data.seed, key, like=train if name == "target" else None
-        )
-        for name, key in STREAMS.items()
-        if name in wanted and domain_of(name, job).path is not None
-    }
-
-
-def check_base(job: Job, head: TaskHead, base: BaseInfo) -> None:
-    """Whether the head and each strategy can work on this base model; no weights are loaded yet."""
-    if reason := head.unfit(base):
-        raise UsageError(f"head {job.head_name!r} does not work on {base.source}: {reason}")
-    for name, strategy in {job.strategy_name: job.strategy, **job.baselines}.items():
-        if strategy is not None and (reason := strategy.unfit(base, head)):
-            hint = " Leave it out of transfer.baselines." if name in job.baselines else ""
-            raise UsageError(
-                f"strategy {name!r} does not work with head {job.head_name!r} on {base.source}: {reason}{hint}"
-            )
-
-
-def encoded(
-    job: Job,
-    splits: Mapping[str, Split],
-    streams: Mapping[str, Split],
-    head: TaskHead,
-    base: BaseInfo,
-    console: Console,
-) -> TransferData:
-    """All rows encoded, from the cache where they were encoded before."""
-    with screen.counting(
-        console, "encoding", sum(map(len, [*splits.values(), *streams.values()]))
-    ) as progress:
-        features = {
-            name: encode(head, split, base, name == "train", progress) for name, split in splits.items()
-        }
-        others = {name: encode(head, split, base, False, progress) for name, split in streams.items()}
-    return TransferData(
-        **features, head=head, base=base, batch_size=job.data.batch_size, seed=job.seed, streams=others
+def recorder_of(job: Job, task: Prepared) -> Recorder:
+    """What looks at the model before and after, with the rows that it is shown."""
+    probes = probes_of(
+        task.head,
+        task.base,
+        task.rows["validation"],
+        read_domains(job, task.head),
+        job.metrics,
+        job.evidence.rows,
+        job.data.seed,
     )
+    precision = job.trainer.precision
+    if precision == "auto":
+        precision = best_precision(job.trainer.accelerator, task.base.dtype)
+    return Recorder(task.head, task.base, job.strategy, job.metrics, probes, job.evidence, precision)
 
 
 def preflight(job: Job, task: Prepared, console: Console) -> None:
@@ -158,7 +107,9 @@ def tested_on(job: Job) -> str:
     return "" if job.data.target.path is None else f", tested on {job.data.target.path}"
 
 
-def train(job: Job, task: Prepared, folder: Path, console: Console) -> tuple[nn.Module, Outcome]:
+def train(
+    job: Job, task: Prepared, recorder: Recorder, folder: Path, console: Console
+) -> tuple[nn.Module, Outcome]:
     name = f"{job.task} {job.strategy_name} seed {job.seed}"
     with loggers.opened(job.loggers, folder, name, job.config) as opened:
         return adapt(
@@ -168,6 +119,7 @@ def train(job: Job, task: Prepared, folder: Path, console: Console) -> tuple[nn.
             opened,
             [screen.Bar(console, job.strategy_name, task.head.primary)],
             partial(screen.counting, console),
+            recorder,
         )
 
 
@@ -187,10 +139,19 @@ def save(job: Job, task: Prepared, model: nn.Module, folder: Path) -> None:
 
 
 def judge_run(
-    job: Job, task: Prepared, outcome: Outcome, baselines: dict[str, Outcome], folder: Path
+    job: Job,
+    task: Prepared,
+    outcome: Outcome,
+    baselines: dict[str, Outcome],
+    recorded: dict[str, Any],
+    folder: Path,
 ) -> dict[str, Any]:
     """Evidence, metrics, verdict; all of it written."""
-    collected = evidence.collect(outcome, baselines, task.head.higher_is_better)
+    untrained = [name for name, s in job.baselines.items() if s is not None and not s.capabilities.trains]
+    collected = {
+        **recorded,
+        **evidence.collect(outcome, baselines, task.head, task.rows["test"], untrained),
+    }
     evidence.write(collected, folder / "evidence")
     comparisons = {
         name: compare_paired(outcome.example_scores, other.example_scores)

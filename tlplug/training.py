@@ -24,6 +24,7 @@ from tlplug.contracts import (
     UsageError,
 )
 from tlplug.cost import CostMeter
+from tlplug.curve import LearningCurve
 from tlplug.data.module import TransferData
 from tlplug.frozen import ComputeOnce, Counting, silent
 from tlplug.layers import new_parameters
@@ -31,8 +32,20 @@ from tlplug.module import TransferModule, in_order
 from tlplug.precision import best_precision, hold_moving_in_float32
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     import torch
     from torch import nn
+
+    class Watch(Protocol):
+        """`evidence.Recorder`."""
+
+        def before(self, model: nn.Module, device: torch.device) -> None: ...
+
+        def begins(self, model: nn.Module) -> None: ...
+
+        def after(self, model: nn.Module, head: TaskHead, device: torch.device) -> None: ...
+
 
 log = logging.getLogger(__name__)
 
@@ -57,29 +70,35 @@ def adapt(
     loggers: Sequence[Logger] = (),
     callbacks: Sequence[Callback] = (),
     counting: Counting = silent,
+    watch: Watch | None = None,
 ) -> tuple[nn.Module, Outcome]:
     """Adapt the base model by one strategy and test it.
 
     Args:
         optimizer: what the user set; the rest is the strategy's own.
         counting: shows the progress of what is done to every row once.
+        watch: shown the model before it is adapted, before it is trained, and after.
 
     Returns:
         The adapted model and what it scored.
     """
     seed_everything(task.seed, workers=True, verbose=False)
-    meter, data = CostMeter(), task.data.with_streams((*strategy.streams, *strategy.optional_streams))
+    meter, curve = CostMeter(), LearningCurve(task.head.primary)
+    data = task.data.with_streams((*strategy.streams, *strategy.optional_streams))
     trainer = build_trainer(
         settings_for(strategy, task.trainer),
         loggers,
-        [meter, ComputeOnce(strategy, data, counting), *callbacks, *strategy.callbacks()],
+        [meter, curve, ComputeOnce(strategy, data, counting), *callbacks, *strategy.callbacks()],
         task.base.dtype,
     )
     steps = total_steps(task.trainer, task.data.steps_per_epoch(trainer.world_size))
-    module = module_for(task, strategy, optimizer, trainer.strategy.root_device, steps)
+    device = trainer.strategy.root_device
+    module = module_for(task, strategy, optimizer, device, steps, watch)
     fit_and_test(trainer, module, data)
     found = outcome(module.head, module.predictions["test"], task.rows["test"], meter.cost(module))
-    return module.model, replace(found, validation=module.scores.get("validation", {}))
+    if watch is not None:
+        watch.after(module.model, module.head, device)
+    return module.model, replace(found, validation=module.scores.get("validation", {}), curve=curve.points)
 
 
 def settings_for(strategy: Strategy, settings: TrainerSettings) -> TrainerSettings:
@@ -116,24 +135,33 @@ def tune(trainer: Trainer, module: TransferModule, data: TransferData) -> None:
 
 
 def module_for(
-    task: Prepared, strategy: Strategy, optimizer: OptimizerSettings, device: torch.device, steps: int
+    task: Prepared,
+    strategy: Strategy,
+    optimizer: OptimizerSettings,
+    device: torch.device,
+    steps: int,
+    watch: Watch | None = None,
 ) -> TransferModule:
     """Freshly loaded and adapted, in training mode.
 
     Args:
         steps: of the whole fit, for the schedule.
     """
-    model = load(task, strategy, device)
+    model = load(task, strategy, device, watch)
+    if watch is not None:
+        watch.begins(model)
     settled = optimizer.over(strategy.optimizer_defaults)
     return TransferModule(model, strategy, task.head, settled, steps, task.rows, task.base).train()
 
 
-def load(task: Prepared, strategy: Strategy, device: torch.device) -> nn.Module:
+def load(task: Prepared, strategy: Strategy, device: torch.device, watch: Watch | None = None) -> nn.Module:
     """The base model with the head, adapted, in training mode."""
     options = strategy.load_options(task.head)
     if options.quantization is not None:
         options = replace(options, device=str(device))
     model = task.head.load_model(task.base, options)
+    if watch is not None:
+        watch.before(model, device)
     new = new_parameters(model)
     context = AdaptContext(task.head, task.base, task.seed, task.data.train_batches, device)
     adapted = strategy.adapt(model, context)

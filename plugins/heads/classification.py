@@ -113,6 +113,9 @@ class Classification(TaskHead):
         fault = self.problem_posed.fault(row["label"])
         return f"column 'label' {fault}" if fault else None
 
+    def class_of(self, row: Row) -> str | None:
+        return str(row["label"]) if self.config.problem_type == "single_label" else None
+
     def unfit(self, base: BaseInfo) -> str | None:
         from transformers import AutoModelForSequenceClassification
 

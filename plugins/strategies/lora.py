@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug import AdaptContext, OptimizerSettings, trunk_linear_names
+from tlplug import AdaptContext, LowRank, OptimizerSettings, trunk_linear_names
 from tlplug_plugins.strategies.peft_method import AUTO, PeftMethod, check_names
 
 if TYPE_CHECKING:
@@ -117,6 +117,11 @@ class Lora(PeftMethod):
             for more in ({}, {"lr": rate})
         ]
         return [group for group in parted if group["params"]]
+
+    def low_rank(self, model: nn.Module) -> dict[str, LowRank]:
+        from tlplug_plugins.strategies.modules import low_rank
+
+        return low_rank.changed(model)
 
     def save(self, model: nn.Module, folder: Path) -> None:
         """As every method of peft's; an adapter that began as a part of the weights is written as one over all of W."""

@@ -162,7 +162,7 @@ def prepared(tmp_path: Path, rows: list[Any], *words: str) -> Any:
     from rich.console import Console
 
     from tlplug.config import Composer, build
-    from tlplug.run import prepare
+    from tlplug.prepare import prepare
 
     settings = ["strategy=coral", "task=sentiment", "transfer.baselines=[]", "data.target.test=train", *words]
     settings += [f"data.target={jsonl(tmp_path / 'far.jsonl', rows)}"] if rows else []

@@ -24,9 +24,9 @@ from tlplug.compare.table import duration, show_comparison, show_estimates
 from tlplug.compare.trainings import Shown, Trainings
 from tlplug.config.plan import Plan
 from tlplug.contracts import UsageError
+from tlplug.prepare import prepare
 from tlplug.processes import rank
 from tlplug.report.figures import figure
-from tlplug.run import prepare
 
 COMPARE, REPORT = "compare.json", "report.html"
 

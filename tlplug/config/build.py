@@ -11,6 +11,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from tlplug.contracts import (
     DataSettings,
     DomainSettings,
+    EvidenceSettings,
     ModelSettings,
     OptimizerSettings,
     Strategy,
@@ -50,6 +51,7 @@ class Job:
     optimizer: OptimizerSettings
     trainer: TrainerSettings
     transfer: TransferSettings
+    evidence: EvidenceSettings
     loggers: list[Any]
     """CsvSettings, WandbSettings."""
     seed: int
@@ -85,6 +87,7 @@ def build(config: DictConfig) -> Job:
         optimizer=settings(config.optimizer),
         trainer=settings(config.trainer),
         transfer=settings(config.transfer),
+        evidence=settings(config.evidence),
         loggers=[settings(typed(LOGGERS[name], node)) for name, node in config.logger.items()],
         seed=config.seed,
         run_dir=config.run_dir,

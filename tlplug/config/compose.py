@@ -7,7 +7,7 @@ Hydra composes. What it takes without a word (a misspelt key after `+`) or answe
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tlplug.config.schema import OPEN, RootConfig
 from tlplug.config.source import PluginSearchPath, PluginSource
-from tlplug.contracts import PluginError, UsageError
+from tlplug.contracts import DomainSettings, PluginError, UsageError
 from tlplug.registry import KINDS, Registry, unknown
 
 ROOT = "config"
@@ -100,9 +100,25 @@ class Composer:
             with open_dict(config), open_dict(config.strategy):
                 config.task, config.strategy.preset = chosen.task, chosen.strategy
                 del config["hydra"]
+            for key in SHORT:
+                self._take_preset(OmegaConf.select(config, key), chosen)
             return config
         except (HydraException, OmegaConfBaseException) as error:
             raise UsageError(plain_words(error)) from error
+
+    def _take_preset(self, domain: DictConfig, chosen: Mapping[str, str]) -> None:
+        """Where a domain's path is the name of a data preset, the preset's rows; what was typed beside it stands."""
+        if domain.path not in self.choices("data"):
+            return
+        words = [f"strategy={chosen['strategy']}", f"task={chosen['task']}", f"data={domain.path}"]
+        found = compose(ROOT, words).data
+        domain.path, domain.columns = found.path, {**found.columns, **domain.columns}
+        for name in ("subset", "revision"):
+            domain[name] = domain[name] or found[name]
+        usual = DomainSettings()
+        for name in ("train", "test"):
+            if domain[name] == getattr(usual, name):
+                domain[name] = found.splits[name]
 
     def _check_root(self, override: Override) -> None:
         first = group_of(override).partition(".")[0]

@@ -5,6 +5,7 @@ from typing import Any, Optional
 
 from tlplug.contracts import (
     DataSettings,
+    EvidenceSettings,
     ModelSettings,
     OptimizerSettings,
     TrainerSettings,
@@ -25,6 +26,7 @@ class RootConfig:
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     transfer: TransferSettings = field(default_factory=TransferSettings)
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     metric: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] = field(default_factory=dict)
     seed: int = 42

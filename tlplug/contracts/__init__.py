@@ -6,7 +6,7 @@ file can be read without torch being loaded.
 
 from tlplug.contracts.errors import PluginError, UsageError
 from tlplug.contracts.head import Prediction, TaskHead
-from tlplug.contracts.metric import Evidence, NotMeasured, TransferMetric
+from tlplug.contracts.metric import Evidence, NotMeasured, ProbeContext, TransferMetric, WeightChange
 from tlplug.contracts.records import (
     AdaptContext,
     BaseInfo,
@@ -14,6 +14,7 @@ from tlplug.contracts.records import (
     Capabilities,
     FrozenPrefix,
     LoadOptions,
+    LowRank,
     Outcome,
     Row,
     Rows,
@@ -22,6 +23,7 @@ from tlplug.contracts.records import (
 from tlplug.contracts.settings import (
     DataSettings,
     DomainSettings,
+    EvidenceSettings,
     LimitSettings,
     ModelSettings,
     OptimizerSettings,
@@ -43,15 +45,18 @@ __all__ = [
     "DataSettings",
     "DomainSettings",
     "Evidence",
+    "EvidenceSettings",
     "FrozenPrefix",
     "LimitSettings",
     "LoadOptions",
+    "LowRank",
     "ModelSettings",
     "NotMeasured",
     "OptimizerSettings",
     "Outcome",
     "PluginError",
     "Prediction",
+    "ProbeContext",
     "Row",
     "Rows",
     "SplitSettings",
@@ -62,4 +67,5 @@ __all__ = [
     "TransferMetric",
     "TransferSettings",
     "UsageError",
+    "WeightChange",
 ]

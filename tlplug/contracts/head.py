@@ -92,6 +92,10 @@ class TaskHead:
         """What is wrong with a row's targets; asked of rows that are trained on or scored, after `problem`."""
         return None
 
+    def class_of(self, row: Row) -> str | None:
+        """The one class of a row with targets, for metrics about classes; None where rows have none, or several."""
+        return None
+
     def unfit(self, base: BaseInfo) -> str | None:
         """Why the head cannot work on this base model, one sentence; None where it can. No weights are loaded yet."""
         return None

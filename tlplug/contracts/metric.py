@@ -4,14 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tlplug.contracts.records import Rows
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tlplug.contracts.head import TaskHead
+    from tlplug.contracts.records import BaseInfo
 
 Evidence = Mapping[str, Any]
 """What a run recorded, by name: `example_scores/after`, `cost`, ... Arrays and plain JSON values."""
 
 
 class NotMeasured(Exception):
-    """Raised by `measure` where the evidence does not allow a value; says why. Never a 0 in its place."""
+    """Raised by `measure` where the evidence does not allow a value, or stands in a single value's place; says why.
+
+    Never a 0 in its place.
+    """
+
+
+@dataclass(frozen=True)
+class ProbeContext:
+    """What `TransferMetric.probes` may look at."""
+
+    head: TaskHead
+    base: BaseInfo
+    rows: Rows
+    """Of the task's validation split, those that features are recorded of."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class WeightChange:
+    """What an adaptation did to one matrix of the base model."""
+
+    name: str
+    """Of the parameter, as the base model has it."""
+    layer: int | None
+    """0 for the embeddings, k for the k-th block from the bottom; None for what lies in none."""
+    before: np.ndarray
+    """float32 [m, n]."""
+    after: np.ndarray
+    """float32 [m, n]."""
+    factors: tuple[np.ndarray, np.ndarray] | None = None
+    """Where the change is a product of small factors: [m, r] and [r, n], with after = before + left @ right."""
 
 
 class TransferMetric:
@@ -30,6 +68,22 @@ class TransferMetric:
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
 
-    def measure(self, evidence: Evidence) -> dict[str, float]:
+    def probes(self, context: ProbeContext) -> Mapping[str, Rows]:
+        """Rows of its own, by a name for each set of them: features and predictions of them are recorded before and after.
+
+        Rows have the head's columns, without the targets, and an `id` each. The evidence is `features/before/<name>`,
+        `predictions/after/<name>` and so on.
+        """
+        return {}
+
+    def of_weight(self, change: WeightChange) -> Mapping[str, float]:
+        """What it has to know of a matrix that moved: there is no room to keep the matrices themselves.
+
+        Called for each of them at the end of a run. All answers are the evidence `weights/<the metric's name>`: by the
+        parameter's name, with its `layer`. The default asks for nothing.
+        """
+        return {}
+
+    def measure(self, evidence: Evidence) -> dict[str, float | NotMeasured]:
         """The metric's values by name, computed in float64."""
         raise NotImplementedError

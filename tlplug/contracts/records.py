@@ -108,6 +108,19 @@ class FrozenPrefix:
 
 
 @dataclass(frozen=True)
+class LowRank:
+    """A matrix of the base model that stays as it is while a product of two small ones is added to it."""
+
+    weight: Callable[[], torch.Tensor]
+    """Gives what the product is added to, [m, n]; a quantized one is unpacked."""
+    left: torch.Tensor
+    """[m, r]; moves."""
+    right: torch.Tensor
+    """[r, n]; moves. The layer computes with weight + scale * left @ right."""
+    scale: float
+
+
+@dataclass(frozen=True)
 class AdaptContext:
     """What `Strategy.adapt` may look at beside the model."""
 
@@ -132,3 +145,5 @@ class Outcome:
     """What `head.tune` found; the predictions were decoded with it."""
     validation: dict[str, float] = field(default_factory=dict)
     """The scores of the last validation."""
+    curve: list[list[float]] = field(default_factory=list)
+    """For each validation while training, how many training examples had been seen and the primary score."""

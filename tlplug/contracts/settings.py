@@ -167,6 +167,20 @@ class TransferSettings:
 
 
 @dataclass
+class EvidenceSettings:
+    """`evidence.*`: what a run records beside its predictions."""
+
+    rows: int = 512
+    """Features are recorded of at most so many rows of the validation split, and of each further domain; 0: of none."""
+    weights: bool = True
+    """Record how much each matrix changed; what moves is held twice in memory for it."""
+
+    def __post_init__(self) -> None:
+        if self.rows < 0:
+            raise ValueError(f"evidence.rows is {self.rows}; it is a number of rows, or 0 for none")
+
+
+@dataclass
 class CompareSettings:
     """`compare.*`: what `python -m tlplug compare` runs; there, the names alone are short for these keys."""
 

@@ -14,6 +14,7 @@ from tlplug.contracts.records import (
     Capabilities,
     FrozenPrefix,
     LoadOptions,
+    LowRank,
     StepOutput,
 )
 from tlplug.contracts.settings import OptimizerSettings
@@ -91,6 +92,13 @@ class Strategy:
         import torch
 
         return torch.optim.AdamW(groups, lr=settings.learning_rate or 0.0)
+
+    def low_rank(self, model: nn.Module) -> Mapping[str, LowRank]:
+        """Where the method adds products of small matrices to the base model's: by the name that the matrix has there.
+
+        What the method did to those matrices is told from the factors then, without merging the model.
+        """
+        return {}
 
     def callbacks(self) -> list[Callback]:
         """Lightning callbacks of the method, such as staged thawing."""

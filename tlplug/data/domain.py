@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tlplug.contracts import (
     DataSettings,
@@ -22,7 +22,54 @@ from tlplug.data.split import Split
 KEYS = re.compile(r"(?<![\w./-])data\.(?:splits\.|(?=(?:path|subset|revision|columns|limit)\b))")
 """The beginning of a key below `data`; not that of a file's name, such as data.jsonl."""
 
+TEXT = "text"
+"""The column of data that is no more than texts."""
+
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Rows of a domain that a model is looked at with."""
+
+    rows: Split
+    text: str
+    """The column that holds what is read first."""
+    plain: bool
+    """Whether they are no more than texts, which the head cannot read."""
+
+
+def looked_at(settings: DomainSettings, head: TaskHead, seed: int, key: str) -> Domain:
+    """The domain's test rows, or where there are none its training rows, with targets where the data has them.
+
+    Data that does not have the head's columns, such as a file of texts, is read as texts.
+
+    Raises:
+        UsageError: it is not there, not readable, or has no column of texts.
+    """
+    data = _as_data(settings, seed)
+    try:
+        tables = open_source(data).tables
+        name = "train" if settings.test == DomainSettings().test not in tables else "test"
+        table = tables.get(str(getattr(settings, name)))
+        present = set(head.columns) | {TEXT} if table is None else set(table.columns())
+        inputs = {column: told for column, told in head.columns.items() if column not in head.targets}
+        plain = not {named(column, settings) for column in inputs} <= present
+        wanted = {TEXT: "a text"} if plain else inputs
+        optional = {} if plain else {**head.optional_columns, **head.columns}
+        optional = {
+            c: told for c, told in optional.items() if c not in inputs and named(c, settings) in present
+        }
+        columns = {c: given for c, given in settings.columns.items() if c in {*wanted, *optional}}
+        split = read_splits(replace(data, columns=columns), wanted, optional, [name])[name]
+    except UsageError as error:
+        raise UsageError(in_terms_of(key, str(error))) from error
+    return Domain(split, next(iter(wanted)), plain)
+
+
+def named(column: str, settings: DomainSettings) -> str:
+    """What the data calls one of the head's columns."""
+    return settings.columns.get(column, column)
 
 
 def unlabelled(

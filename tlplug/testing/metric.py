@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from tlplug import evidence as room
-from tlplug.contracts import NotMeasured, Outcome, TransferMetric
+from tlplug.contracts import NotMeasured, Outcome, TaskHead, TransferMetric, WeightChange
 from tlplug.testing import declared
 from tlplug.testing.check import Check, Fault, named, require_all, table
 
+LABELS = ("negative", "positive")
+LAYERS, WIDTH = 2, 6
 ROWS, BASELINES = 24, {"trivial": 0.5, "scratch": 0.6, "linear_probe": 0.7}
 COST = {
     "trainable_parameters": 1000.0,
@@ -27,17 +29,57 @@ COST = {
 }
 
 
+class Labelled(TaskHead):
+    """Of whose rows the evidence is."""
+
+    targets = ("label",)
+    primary = "accuracy"
+
+
 def made_up() -> dict[str, Any]:
     """Evidence of a run that is right in 0.8 of 24 rows, and of its baselines."""
+    truth = ["positive" if row % 2 else "negative" for row in range(ROWS)]
+    others = {name: outcome(truth, accuracy, seed) for seed, (name, accuracy) in enumerate(BASELINES.items())}
+    rows = [{"id": row, "label": label} for row, label in enumerate(truth)]
+    head = Labelled().with_labels(LABELS)
+    return {**room.collect(outcome(truth, 0.8, 99), others, head, rows), **looked_at(), "reasons": {}}
 
-    def outcome(accuracy: float, seed: int) -> Outcome:
-        right = (np.random.default_rng(seed).random(ROWS) < accuracy).astype(float)
-        labels = ["positive" if one else "negative" for one in right]
-        rows = [{"id": row, "prediction": label} for row, label in enumerate(labels)]
-        return Outcome(rows, {"accuracy": float(right.mean())}, right.tolist(), COST)
 
-    others = {name: outcome(accuracy, seed) for seed, (name, accuracy) in enumerate(BASELINES.items())}
-    return room.collect(outcome(0.8, 99), others)
+def outcome(truth: Sequence[str], accuracy: float, seed: int) -> Outcome:
+    """Of a classifier that gives what it says a probability of 0.8."""
+    right = np.random.default_rng(seed).random(len(truth)) < accuracy
+    predictions = []
+    for row, (label, fine) in enumerate(zip(truth, right, strict=True)):
+        said = LABELS[LABELS.index(label) ^ (not fine)]
+        probabilities = {name: 0.8 if name == said else 0.2 for name in LABELS}
+        predictions.append({"id": row, "prediction": said, "probabilities": probabilities})
+    curve = [[16.0, accuracy - 0.2], [32.0, accuracy - 0.1], [48.0, accuracy]]
+    scores = right.astype(float)
+    return Outcome(predictions, {"accuracy": scores.mean()}, scores.tolist(), COST, curve=curve)
+
+
+def looked_at() -> dict[str, Any]:
+    """Features of two classes and of other domains, before and after; likelihoods and a classifier of the base model."""
+    draw = np.random.default_rng(0)
+    classes = np.arange(ROWS) % 2
+    found: dict[str, Any] = {"classes": classes, "classes/source": classes}
+    for shift, domain in enumerate(("", "/source", "/target")):
+        before = draw.normal(size=(LAYERS + 1, ROWS, WIDTH)) + shift + classes[:, None]
+        found[f"features/before{domain}"] = before.astype(np.float32)
+        found[f"features/after{domain}"] = (before + 0.1 * draw.normal(size=before.shape)).astype(np.float32)
+    tokens = draw.integers(5, 20, ROWS).astype(float)
+    for stage, nats in (("before", 3.0), ("after", 3.2)):
+        found[f"nll/{stage}/source"] = np.stack([nats * tokens + draw.normal(size=ROWS), tokens], axis=1)
+        found[f"scores/{stage}/source"] = {"accuracy": 0.9 if stage == "before" else 0.8}
+    found["source_probabilities"] = draw.dirichlet([1.0, 1.0, 1.0], ROWS)
+    return found
+
+
+def changed_weight() -> WeightChange:
+    """A matrix of 12 by 8 to which a product of rank 2 was added."""
+    draw = np.random.default_rng(1)
+    before, left, right = (draw.normal(size=shape).astype(np.float32) for shape in ((12, 8), (12, 2), (2, 8)))
+    return WeightChange("encoder.weight", 1, before, before + left @ right, (left, right))
 
 
 class MetricCase:
@@ -49,14 +91,20 @@ class MetricCase:
         self, plugin: type[TransferMetric], evidence: Mapping[str, Any] | None = None, **fields: Any
     ) -> None:
         self.plugin = plugin
-        self.evidence = {**made_up(), **(evidence or {})}
         self.fields = fields
+        self.evidence = {**made_up(), **self.of_weights(), **(evidence or {})}
+
+    def of_weights(self) -> dict[str, Any]:
+        """What it has to know of a matrix, under the names that it needs."""
+        change = changed_weight()
+        known = {change.name: {"layer": change.layer, **self.metric().of_weight(change)}}
+        return {name: known for name in self.plugin.needs if name.startswith("weights/")}
 
     def metric(self) -> TransferMetric:
         return self.plugin(self.plugin.Config(**self.fields))
 
     @cached_property
-    def values(self) -> dict[str, float]:
+    def values(self) -> dict[str, float | NotMeasured]:
         try:
             return self.metric().measure(copy.deepcopy(self.evidence))
         except NotMeasured as reason:
@@ -79,8 +127,9 @@ def gives_numbers_by_name(case: MetricCase) -> None:
     if not isinstance(case.values, dict) or not case.values:
         raise Fault(f"measure gives {case.values!r}; it is a dict of values by name")
     for name, value in case.values.items():
-        if not isinstance(name, str) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise Fault(f"measure gives {name!r}: {value!r}; raise NotMeasured where there is no value")
+        number = isinstance(value, int | float) and math.isfinite(value)
+        if not isinstance(name, str) or not (number or isinstance(value, NotMeasured)):
+            raise Fault(f"measure gives {name!r}: {value!r}; NotMeasured says why there is no value")
 
 
 def needs_no_more_than_it_says(case: MetricCase) -> None:
@@ -111,7 +160,7 @@ def changes_no_evidence(case: MetricCase) -> None:
 
 
 def measures_the_same_twice(case: MetricCase) -> None:
-    if case.metric().measure(copy.deepcopy(case.evidence)) != case.values:
+    if not same(case.metric().measure(copy.deepcopy(case.evidence)), case.values):
         raise Fault("measure gives other values the second time; draw from a generator with a seed in Config")
 
 
@@ -120,11 +169,19 @@ def measures_what_was_written(case: MetricCase) -> None:
     with tempfile.TemporaryDirectory(prefix="tlplug-testing-") as folder:
         room.write(case.evidence, Path(folder) / "evidence")
         again = case.metric().measure(room.read(Path(folder) / "evidence"))
-    if set(again) != set(case.values) or any(
-        not math.isclose(again[name], value, rel_tol=1e-9, abs_tol=1e-12)
-        for name, value in case.values.items()
-    ):
+    if not same(again, case.values, 1e-9):
         raise Fault("of evidence that was written and read again it measures something else")
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any], tolerance: float = 0.0) -> bool:
+    """Whether two measurements have the same values, and the same reasons where there are none."""
+
+    def equal(first: Any, second: Any) -> bool:
+        if isinstance(first, NotMeasured) or isinstance(second, NotMeasured):
+            return str(first) == str(second)
+        return math.isclose(first, second, rel_tol=tolerance, abs_tol=tolerance / 1000)
+
+    return set(one) == set(other) and all(equal(one[name], other[name]) for name in one)
 
 
 FINDS: dict[Callable[[Any], None], str] = {

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft.utils.integrations import dequantize_module_weight
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
-from tlplug import AdaptContext, Batch, UsageError
+from tlplug import AdaptContext, Batch, LowRank, UsageError
 
+PEFT = "base_model.model."
+"""What peft puts before the names of what it wraps."""
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 SEEN, PASSES = 32, 4
 """Batches that EVA looks at, and how often at most until its directions have to stand still."""
@@ -22,6 +26,20 @@ SEEN, PASSES = 32, 4
 
 def low_rank_layers(model: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_modules() if hasattr(module, "lora_A")}
+
+
+def changed(model: nn.Module) -> dict[str, LowRank]:
+    """What is added to each matrix; DoRA's is no product of small matrices."""
+    found = {}
+    for name, layer in low_rank_layers(model).items():
+        base = layer.get_base_layer()
+        left, right = layer.lora_B["default"].weight, layer.lora_A["default"].weight
+        if layer.use_dora["default"] or isinstance(base, (nn.Embedding, Conv1D)):
+            continue
+        matrix = f"{name.removeprefix(PEFT)}.weight"
+        weight = partial(dequantize_module_weight, base)
+        found[matrix] = LowRank(weight, left, right, layer.scaling["default"])
+    return found
 
 
 def remember_start(model: nn.Module) -> None:
@@ -94,7 +112,7 @@ def real_tokens(wanted: int, given: Any, mask: torch.Tensor, name: str) -> torch
     real = states[mask.to(states.device)] if states.shape[:2] == mask.shape else states.flatten(0, -2)
     if len(real) < wanted:
         raise UsageError(
-            f"strategy.initialization=eva: {name.removeprefix('base_model.model.')} sees {len(real)} vectors in a "
+            f"strategy.initialization=eva: {name.removeprefix(PEFT)} sees {len(real)} vectors in a "
             f"batch, too few to find {wanted} directions: take a larger data.batch_size or a lower strategy.rank"
         )
     return real.contiguous()

@@ -1,0 +1,9 @@
+"""What a run records so that metrics can be computed, now or later, without the model."""
+
+from tlplug.evidence.collect import collect
+from tlplug.evidence.files import read, write
+from tlplug.evidence.measure import measure
+from tlplug.evidence.probes import Probe, probes_of
+from tlplug.evidence.recorder import Recorder
+
+__all__ = ["Probe", "Recorder", "collect", "measure", "probes_of", "read", "write"]

@@ -1,0 +1,50 @@
+"""Evidence -> the values of metrics, or why there are none."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tlplug.contracts import Evidence, NotMeasured, TransferMetric
+
+REASONS = "reasons"
+"""The evidence that says why other evidence is not there."""
+
+log = logging.getLogger(__name__)
+
+
+def measure(metrics: Mapping[str, TransferMetric], evidence: Evidence) -> dict[str, dict[str, Any]]:
+    """Each metric's values; `{"not_measured": why}` in place of what cannot be measured."""
+    return {name: measure_one(name, metric, evidence) for name, metric in metrics.items()}
+
+
+def measure_one(name: str, metric: TransferMetric, evidence: Evidence) -> dict[str, Any]:
+    missing = sorted(need for need in metric.needs if evidence.get(need) is None)
+    if missing:
+        return {"not_measured": why(missing, evidence)}
+    try:
+        values = metric.measure(evidence)
+    except NotMeasured as reason:
+        return {"not_measured": str(reason)}
+    except Exception as error:
+        # A metric comes after hours of training; its fault must not cost the run's result.
+        log.exception("metric %s failed", name)
+        return {"not_measured": f"it failed: {type(error).__name__}: {error}"}
+    return {key: value_of(value) for key, value in values.items()}
+
+
+def why(missing: list[str], evidence: Evidence) -> str:
+    """The reasons that were written down; else the names of what is not there."""
+    reasons = evidence.get(REASONS) or {}
+    told = dict.fromkeys(reasons[name] for name in missing if name in reasons)
+    if told:
+        return "; ".join(told)
+    return f"no evidence of {', '.join(missing)}"
+
+
+def value_of(value: float | NotMeasured) -> Any:
+    if isinstance(value, NotMeasured):
+        return {"not_measured": str(value)}
+    return float(value) if math.isfinite(value) else {"not_measured": f"it is {value}"}

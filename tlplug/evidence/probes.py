@@ -1,0 +1,106 @@
+"""Which rows a model is looked at with, before it is adapted and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tlplug.contracts import BaseInfo, ProbeContext, Row, Rows, TaskHead, TransferMetric
+from tlplug.data.domain import Domain
+
+TASK, SOURCE = "task", "source"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A set of rows of one kind."""
+
+    name: str
+    rows: Sequence[Row]
+    reads: str | None = None
+    """The column of rows that are no more than texts, which the head cannot read."""
+    text: str | None = None
+    """The column whose likelihood is recorded."""
+    scored: bool = False
+    """Whether the rows have targets that the head can score."""
+    predicted: bool = False
+    """Whether the head's predictions are recorded."""
+
+    @property
+    def suffix(self) -> str:
+        """Of the names of its evidence; the task's own rows need none."""
+        return "" if self.name == TASK else f"/{self.name}"
+
+    def features(self, head: TaskHead, base: BaseInfo) -> list[dict[str, Any]]:
+        """The rows encoded, the first part of each alone, in their order."""
+        if self.reads is not None:
+            return plain(self.rows, self.reads, base)
+        every = head.encode(self.rows, base, False)
+        return [feature for feature in every if not feature.get("part")]
+
+
+def plain(rows: Rows, column: str, base: BaseInfo) -> list[dict[str, Any]]:
+    """Texts by themselves."""
+    encoded = base.tokenizer([row[column] for row in rows], truncation=True, max_length=base.max_length)
+    return [
+        {"id": row["id"], **{name: encoded[name][index] for name in encoded}}
+        for index, row in enumerate(rows)
+    ]
+
+
+def probes_of(
+    head: TaskHead,
+    base: BaseInfo,
+    validation: Rows,
+    domains: Mapping[str, Domain],
+    metrics: Mapping[str, TransferMetric],
+    most: int,
+    seed: int,
+) -> list[Probe]:
+    """The task's validation rows, those of other domains, and what metrics ask for.
+
+    Args:
+        most: so many rows of a probe at most, drawn by `seed`; 0 leaves none.
+    """
+    if not most:
+        return []
+    own = drawn(validation, most, seed)
+    found = [Probe(TASK, own)]
+    found += [of_domain(name, domain, head, most, seed) for name, domain in domains.items()]
+    context = ProbeContext(head, base, own, seed)
+    for metric in metrics.values():
+        for name, rows in metric.probes(context).items():
+            found.append(Probe(name, list(rows), predicted=True))
+    return [probe for probe in found if len(probe.rows)]
+
+
+def of_domain(name: str, domain: Domain, head: TaskHead, most: int, seed: int) -> Probe:
+    rows = drawn(domain.rows, most, seed)
+    if domain.plain:
+        return Probe(name, rows, reads=domain.text, text=domain.text)
+    scored = all(target in row for row in rows for target in head.targets) and not any(
+        head.target_problem(row) for row in rows
+    )
+    return Probe(name, rows, text=domain.text, scored=name == SOURCE and scored)
+
+
+def drawn(rows: Rows, most: int, seed: int) -> list[Row]:
+    """At most so many of the rows, in their order: those of a file may be sorted."""
+    if len(rows) <= most:
+        return list(rows)
+    chosen = np.random.default_rng(seed).choice(len(rows), most, replace=False)
+    return [rows[int(index)] for index in np.sort(chosen)]
+
+
+def classes_of(rows: Rows, head: TaskHead) -> np.ndarray | None:
+    """The class of each row by its number, int64 [p]: among the head's labels, or where they are others, their own."""
+    if any(row.get(target) is None for row in rows for target in head.targets):
+        return None
+    names = [head.class_of(row) for row in rows]
+    if not names or None in names:
+        return None
+    known = list(head.labels) if set(names) <= set(head.labels) else sorted(set(map(str, names)))
+    return np.array([known.index(str(name)) for name in names], np.int64)

@@ -1,0 +1,236 @@
+"""Looks at a model before it is adapted and after, and keeps what it saw."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tlplug.contracts import BaseInfo, Batch, EvidenceSettings, Strategy, TaskHead, TransferMetric
+from tlplug.evidence.collect import AFTER, BEFORE
+from tlplug.evidence.features import BATCH_SIZE, layer_features
+from tlplug.evidence.likelihood import BATCH_SIZE as FEW
+from tlplug.evidence.likelihood import likelihoods, no_likelihood
+from tlplug.evidence.probes import SOURCE, TASK, Probe, classes_of, plain
+from tlplug.evidence.weights import Start, matrices_of
+from tlplug.layers import new_parameters
+from tlplug.precision import autocast
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Recorder:
+    """What one adaptation did to one model.
+
+    `features/<stage>`, `nll/<stage>/source`, `scores/<stage>/source`, `predictions/<stage>/<probe>`, `classes` and
+    `weights/<metric>`, as docs/reference.md lists them. What cannot be recorded costs a reason, never the run.
+    """
+
+    head: TaskHead
+    base: BaseInfo
+    strategy: Strategy
+    metrics: Mapping[str, TransferMetric]
+    probes: Sequence[Probe]
+    settings: EvidenceSettings
+    precision: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    _layers: dict[str, int | None] = field(default_factory=dict)
+    _start: Start | None = None
+
+    def before(self, model: nn.Module, device: torch.device) -> None:
+        """The bare base model, before anything is wrapped."""
+        self._classes()
+        if self.strategy.load_options(self.head).random_weights:
+            self._no_before("the strategy starts from random weights, so there is no base model to look at")
+        else:
+            self._look(model, BEFORE, device)
+        if self._asked_of_weights():
+            self._layers = matrices_of(model, self.head)
+
+    def begins(self, model: nn.Module) -> None:
+        """The adapted model, before the first step."""
+        if self._asked_of_weights():
+            with self._reported("weights"):
+                self._start = Start.of(self._layers, model, self.strategy)
+
+    def after(self, model: nn.Module, head: TaskHead, device: torch.device) -> None:
+        """The adapted model, trained; `head` decodes as it learnt to."""
+        self.head = head
+        self._look(model, AFTER, device)
+        if self._start is not None:
+            with self._reported("weights"):
+                self._weights(model, self._start)
+
+    def found(self) -> dict[str, Any]:
+        """All evidence, with the reasons for what is not there."""
+        return {**self.evidence, "reasons": self.reasons}
+
+    def _classes(self) -> None:
+        for probe in self.probes:
+            classes = classes_of(probe.rows, self.head) if probe.reads is None else None
+            if classes is not None:
+                self.evidence[f"classes{probe.suffix}"] = classes
+        if TASK in {probe.name for probe in self.probes} and "classes" not in self.evidence:
+            self.reasons["classes"] = "this head's rows have no single class each"
+
+    def _no_before(self, reason: str) -> None:
+        for probe in self.probes:
+            for kind in ("features", "nll", "scores", "predictions"):
+                self.reasons[f"{kind}/{BEFORE}{probe.suffix}"] = reason
+
+    def _look(self, model: nn.Module, stage: str, device: torch.device) -> None:
+        with looking(model, device, self.precision):
+            answers = stage == AFTER or not new_parameters(model)
+            for probe in self.probes:
+                self._features(probe, model, stage, device)
+                if probe.name == SOURCE:
+                    self._likelihood(probe, model, stage, device)
+                if probe.predicted or probe.scored:
+                    self._predictions(probe, model, stage, device, answers)
+
+    def _features(self, probe: Probe, model: nn.Module, stage: str, device: torch.device) -> None:
+        name = f"features/{stage}{probe.suffix}"
+        with self._reported(name):
+            features = probe.features(self.head, self.base)
+            collate = self._collate_plain if probe.reads is not None else self._collate
+            self.evidence[name] = in_batches(
+                features,
+                BATCH_SIZE,
+                lambda some: layer_features(model, self.base, [on(collate(some), device)]),
+                axis=1,
+            )
+
+    def _likelihood(self, probe: Probe, model: nn.Module, stage: str, device: torch.device) -> None:
+        name = f"nll/{stage}/{probe.name}"
+        if reason := no_likelihood(model, self.base):
+            self.reasons[name] = reason
+            return
+        assert probe.text is not None
+        with self._reported(name):
+            self.evidence[name] = in_batches(
+                plain(probe.rows, probe.text, self.base),
+                FEW,
+                lambda some: likelihoods(model, [on(self._collate_plain(some), device)]),
+            )
+
+    def _predictions(
+        self, probe: Probe, model: nn.Module, stage: str, device: torch.device, answers: bool
+    ) -> None:
+        name = f"predictions/{stage}{probe.suffix}"
+        scores = f"scores/{stage}{probe.suffix}"
+        if not answers:
+            told = "the base model does not answer by itself: the head adds weights that have to be trained first"
+            self.reasons |= {name: told, scores: told}
+            return
+        with self._reported(name, scores):
+            rows = probe.rows[: self.head.eval_examples] if probe.scored else probe.rows
+            predictions = self._predicted(rows, model, device)
+            if probe.predicted:
+                self.evidence[name] = predictions
+            if probe.scored:
+                self.evidence[scores] = self.head.scores(predictions, rows)
+
+    def _predicted(self, rows: Sequence[Any], model: nn.Module, device: torch.device) -> list[dict[str, Any]]:
+        from tlplug.module import in_order
+
+        features = sorted(self.head.encode(rows, self.base, False), key=longest_first)
+        outputs: list[dict[str, Any]] = []
+        for start in range(0, len(features), BATCH_SIZE):
+            batch = on(self._collate(features[start : start + BATCH_SIZE]), device)
+            outputs += self.head.predict(model, batch)
+        return self.head.decode(*in_order(outputs, rows), self.base)
+
+    def _collate(self, features: Sequence[dict[str, Any]]) -> Batch:
+        return self.head.collate(features, self.base)
+
+    def _collate_plain(self, features: Sequence[dict[str, Any]]) -> Batch:
+        inputs = [{name: value for name, value in each.items() if name != "id"} for each in features]
+        return dict(self.base.tokenizer.pad(inputs, return_tensors="pt"))
+
+    def _asked_of_weights(self) -> dict[str, TransferMetric]:
+        if not self.settings.weights:
+            return {}
+        return {
+            name: metric
+            for name, metric in self.metrics.items()
+            if type(metric).of_weight is not TransferMetric.of_weight
+        }
+
+    def _weights(self, model: nn.Module, start: Start) -> None:
+        asked = self._asked_of_weights()
+        found: dict[str, dict[str, Any]] = {name: {} for name in asked}
+        for change in start.changes(model, self.strategy):
+            for name, metric in asked.items():
+                found[name][change.name] = {"layer": change.layer, **metric.of_weight(change)}
+        for name, values in found.items():
+            if values:
+                self.evidence[f"weights/{name}"] = values
+            else:
+                self.reasons[f"weights/{name}"] = "no matrix of the base model moved"
+
+    @contextmanager
+    def _reported(self, *names: str) -> Iterator[None]:
+        """A failure is a reason."""
+        try:
+            yield
+        except Exception as error:
+            # Evidence stands beside hours of training; a fault of it must not cost the run.
+            log.exception("%s could not be recorded", names[0])
+            self.reasons |= dict.fromkeys(names, f"it could not be recorded: {type(error).__name__}: {error}")
+
+
+def longest_first(feature: Mapping[str, Any]) -> int:
+    return -len(feature["input_ids"])
+
+
+def in_batches(
+    features: Sequence[dict[str, Any]],
+    size: int,
+    compute: Callable[[list[dict[str, Any]]], np.ndarray],
+    axis: int = 0,
+) -> np.ndarray:
+    """`compute` on batches of about one length each, put together in the order of the features along `axis`."""
+    order = sorted(range(len(features)), key=lambda index: longest_first(features[index]))
+    parts = [
+        compute([features[index] for index in order[start : start + size]])
+        for start in range(0, len(order), size)
+    ]
+    return np.take(np.concatenate(parts, axis=axis), np.argsort(order), axis=axis)
+
+
+def on(batch: Batch, device: torch.device) -> Batch:
+    return {name: value.to(device) if hasattr(value, "to") else value for name, value in batch.items()}
+
+
+@contextmanager
+def looking(model: nn.Module, device: torch.device, precision: str) -> Iterator[None]:
+    """While it lasts the model is in eval mode on the device; afterwards all of it, and chance, is as it was.
+
+    Not inference mode: what modules keep of a forward pass, such as tables of positions, is trained with later.
+    """
+    import torch
+
+    modes = [(module, module.training) for module in model.modules()]
+    home = next(model.parameters()).device
+    quantized = getattr(model, "quantization_method", None) is not None
+    model.eval()
+    if not quantized:
+        model.to(device)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(), autocast(precision, device):
+            yield
+    finally:
+        if not quantized:
+            model.to(home)
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,101 @@
+"""A job -> a task that strategies can be trained on: rows, the bound head, the base model found, all of it encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+
+from tlplug import console as screen
+from tlplug.config import STREAMS, Job, domain_of
+from tlplug.contracts import BaseInfo, TaskHead, UsageError
+from tlplug.data.check import check_rows
+from tlplug.data.domain import Domain, labelled, looked_at, unlabelled
+from tlplug.data.features import encode
+from tlplug.data.module import TransferData
+from tlplug.data.source import SPLITS, read_splits
+from tlplug.data.split import Split
+from tlplug.inference.open_run import base_of
+from tlplug.training import Prepared
+
+
+def prepare(job: Job, console: Console) -> Prepared:
+    """Rows, validated; labels; the base model found; everything encoded."""
+    target = job.data.target.path is not None
+    splits = read_splits(job.data, job.head.columns, job.head.optional_columns, SPLITS[: 2 if target else 3])
+    if target:
+        splits["test"] = labelled(
+            job.data.target, job.head, job.data.seed, STREAMS["target"], splits["train"]
+        )
+    head = job.head.bound_to(splits["train"])
+    streams = read_streams(job, head, splits["train"])
+    check_rows(splits, head)
+    check_rows(streams, head, with_targets=False)
+    base = base_of(job.model, job.data.max_length)
+    check_base(job, head, base)
+    data = encoded(job, splits, streams, head, base, console)
+    return Prepared(head, base, dict(splits), data, job.trainer, job.seed)
+
+
+def read_streams(job: Job, head: TaskHead, train: Split) -> dict[str, Split]:
+    """Unlabelled rows of other domains, those that the strategies of this run learn from."""
+    strategies = [job.strategy, *filter(None, job.baselines.values())]
+    wanted = {name for strategy in strategies for name in (*strategy.streams, *strategy.optional_streams)}
+    return {
+        # The target's rows are read as the task's are; what must not be forgotten may be of another form.
+        name: unlabelled(
+            domain_of(name, job), head, job.data.seed, key, like=train if name == "target" else None
+        )
+        for name, key in STREAMS.items()
+        if name in wanted and domain_of(name, job).path is not None
+    }
+
+
+def check_base(job: Job, head: TaskHead, base: BaseInfo) -> None:
+    """Whether the head and each strategy can work on this base model; no weights are loaded yet."""
+    if reason := head.unfit(base):
+        raise UsageError(f"head {job.head_name!r} does not work on {base.source}: {reason}")
+    for name, strategy in {job.strategy_name: job.strategy, **job.baselines}.items():
+        if strategy is not None and (reason := strategy.unfit(base, head)):
+            hint = " Leave it out of transfer.baselines." if name in job.baselines else ""
+            raise UsageError(
+                f"strategy {name!r} does not work with head {job.head_name!r} on {base.source}: {reason}{hint}"
+            )
+
+
+def encoded(
+    job: Job,
+    splits: Mapping[str, Split],
+    streams: Mapping[str, Split],
+    head: TaskHead,
+    base: BaseInfo,
+    console: Console,
+) -> TransferData:
+    """All rows encoded, from the cache where they were encoded before."""
+    with screen.counting(
+        console, "encoding", sum(map(len, [*splits.values(), *streams.values()]))
+    ) as progress:
+        features = {
+            name: encode(head, split, base, name == "train", progress) for name, split in splits.items()
+        }
+        others = {name: encode(head, split, base, False, progress) for name, split in streams.items()}
+    return TransferData(
+        **features, head=head, base=base, batch_size=job.data.batch_size, seed=job.seed, streams=others
+    )
+
+
+def read_domains(job: Job, head: TaskHead) -> dict[str, Domain]:
+    """Rows of other domains, where they are named, that a model is looked at with.
+
+    Raises:
+        UsageError: they are not usable.
+    """
+    found = {
+        name: looked_at(domain_of(name, job), head, job.data.seed, key)
+        for name, key in STREAMS.items()
+        if domain_of(name, job).path is not None
+    }
+    for domain in found.values():
+        if not domain.plain:
+            check_rows({"test": domain.rows}, head, with_targets=False)
+    return found

@@ -1,0 +1,150 @@
+"""What a report is written from, and how it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tlplug.report.blocks import Fact, Facts, Text
+from tlplug.report.figures import signed
+
+RUN = "run"
+LAYER = "layer/"
+FIRST = ("scratch", "linear_probe", "trivial")
+"""The baseline that single examples are held against: the first of these that was run."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """One run: result.json, its evidence (any of it may be missing) and the lines of predictions.jsonl."""
+
+    result: Mapping[str, Any]
+    evidence: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+
+    @property
+    def primary(self) -> str:
+        return str(self.result["primary"])
+
+    @property
+    def scale(self) -> int:
+        return int(self.result["scale"])
+
+    @property
+    def unit(self) -> str:
+        """The primary score's name as figures of it are written."""
+        return f"{self.primary} × {self.scale}" if self.scale != 1 else self.primary
+
+    @property
+    def sign(self) -> int:
+        """What turns a difference of primary scores into a gain."""
+        return 1 if self.result["higher_is_better"] else -1
+
+    @property
+    def strategy(self) -> str:
+        return str(self.result["strategy"])
+
+    def values(self, metric: str) -> dict[str, float]:
+        """All that a metric measured, by key; what was not measured is left out."""
+        found = self.result["metrics"].get(metric) or {}
+        return {key: value for key, value in found.items() if isinstance(value, int | float)}
+
+    def why_not(self, metric: str, key: str | None = None) -> str:
+        """Why a metric, or one value of it, was not measured."""
+        found = self.result["metrics"].get(metric)
+        if found is None:
+            return f"the metric {metric} was not asked for (`metric=[{metric}]`)"
+        if isinstance(found.get("not_measured"), str):
+            return str(found["not_measured"])
+        value = found.get(key) if key is not None else None
+        return str(value["not_measured"]) if isinstance(value, Mapping) else f"{metric} gave no such value"
+
+    def layers(self, metric: str, pattern: str = "layer/{}") -> dict[int, float]:
+        """Values by layer, whose keys are `pattern` with the layer's number in it."""
+        before, after = pattern.split("{}")
+        return {
+            int(number): value
+            for key, value in sorted(self.values(metric).items())
+            if key.startswith(before)
+            and key.endswith(after)
+            and (number := key[len(before) : len(key) - len(after)]).isdigit()
+        }
+
+    def array(self, name: str) -> np.ndarray | None:
+        """Evidence of one number a test row; None where it is missing or of other rows than these."""
+        found = self.evidence.get(name)
+        if found is None or len(found) != len(self.rows):
+            return None
+        return np.asarray(found, np.float64)
+
+    def list(self, name: str) -> Sequence[Any] | None:
+        """The same of evidence that is no number."""
+        found = self.evidence.get(name)
+        return found if found is not None and len(found) == len(self.rows) else None
+
+    def opponent(self) -> str | None:
+        """The baseline that single examples are held against."""
+        there = [name for name in FIRST if self.array(f"example_scores/baseline/{name}") is not None]
+        others = (n for n in self.result["baselines"] if self.array(f"example_scores/baseline/{n}") is not None)
+        return there[0] if there else next(others, None)
+
+    def points(self, gain: float) -> str:
+        """A gain of the primary score."""
+        return signed(gain, self.scale)
+
+
+def lack(material: Material, metric: str, what: str) -> Text:
+    """Says that something was not measured, and why."""
+    return Text(f"{what}: not measured, {material.why_not(metric)}.".replace("..", "."), "lack")
+
+
+def number(value: float) -> str:
+    """Three digits that matter; counts in full."""
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def three(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def plus(value: float) -> str:
+    return f"{value:+.3f}"
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}%"
+
+
+def points_of(value: float) -> str:
+    """A difference of shares."""
+    return f"{100 * value:+.1f} points"
+
+
+def known(
+    material: Material, metric: str, entries: Sequence[tuple[str, str, Any, str]]
+) -> Iterator[Facts | Text]:
+    """A metric's values, or why there are none.
+
+    Args:
+        entries: key, name, how the value is written, and what it means. Where `<key>/low` and `<key>/high` or `low`
+            and `high` after a `/` are measured too, they follow the value.
+    """
+    values = material.values(metric)
+    there = [entry for entry in entries if entry[0] in (material.result["metrics"].get(metric) or {})]
+    if not there:
+        yield lack(material, metric, metric)
+        return
+    facts = []
+    for key, name, write, meaning in there:
+        if key not in values:
+            facts.append(Fact(name, "not measured", material.why_not(metric, key), lack=True))
+            continue
+        ends = [values.get(f"{key}/{end}") for end in ("low", "high")]
+        between = "" if None in ends else f" ({write(ends[0])} to {write(ends[1])})"
+        facts.append(Fact(name, write(values[key]) + between, meaning))
+    yield Facts(facts)
