@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
+from tlplug.energy import EnergyMeter
 from tlplug.module import by_stream
 
 MEBIBYTE = 2**20
@@ -24,10 +25,13 @@ class CostMeter(Callback):
     def __init__(self) -> None:
         self.seconds = 0.0
         self.tokens: Any = 0
+        self.joules: float | None = None
+        self.energy = EnergyMeter()
         self._started = 0.0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         reset_peak(pl_module.device)
+        self.energy.start()
         self._started = time.perf_counter()
 
     def on_train_batch_end(
@@ -39,6 +43,7 @@ class CostMeter(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.seconds = time.perf_counter() - self._started
+        self.joules = self.energy.joules()
 
     def cost(self, module: LightningModule) -> dict[str, float]:
         """The `cost` record of result.json; counts are of this process where there are several."""
@@ -48,6 +53,7 @@ class CostMeter(Callback):
             "seconds": self.seconds,
             "peak_memory_mb": peak_memory(module.device) / MEBIBYTE,
             "tokens_per_second": int(self.tokens) / self.seconds if self.seconds else 0.0,
+            **({} if self.joules is None else {"energy_joules": self.joules}),
         }
 
 

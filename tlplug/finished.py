@@ -1,4 +1,4 @@
-"""The commands on a finished run: `evaluate`, `predict`, `export`."""
+"""The commands on finished runs: `evaluate`, `measure`, `predict`, `export`."""
 
 from __future__ import annotations
 
@@ -67,6 +67,33 @@ def evaluate(words: Sequence[str]) -> int:
             figures, predicted = score(adapted, rows, progress)
     write(folder, figures, predicted)
     show_scores(console, figures, folder)
+    return 0
+
+
+def measure(words: Sequence[str]) -> int:
+    """`measure RUN metric=[...] [metric.name.field=value ...] [transfer.source=...]`."""
+    options = parser("measure", "Metrics of a finished run, from its evidence or from its model.")
+    options.add_argument(
+        "keys", metavar="key=value", nargs="*", help="metric=[...], metric.<name>.<field>=, transfer.source="
+    )
+    given = options.parse(words)
+    from rich.console import Console
+
+    from tlplug.config import metrics_of, reopen
+    from tlplug.console import quiet_libraries
+    from tlplug.inference.measure import NODES
+    from tlplug.inference.measure import measure as compute
+    from tlplug.report.table import show_metrics
+    from tlplug.report.written import write_reports
+
+    asked = [word for word in given.keys if word.lstrip("+").startswith("metric")]
+    others = [word for word in given.keys if word not in asked]
+    metrics, run = metrics_of(asked), reopen(given.run, others, given.trust, NODES)
+    console = Console()
+    with quiet_libraries():
+        result = compute(run, metrics, bool(others), lambda told: console.print(told, style="dim"))
+    write_reports(given.run)
+    show_metrics(console, {name: result["metrics"][name] for name in metrics}, given.run)
     return 0
 
 

@@ -2,7 +2,18 @@
 
 from tlplug.config.build import STREAMS, Job, build, domain_of
 from tlplug.config.compose import Composer
+from tlplug.config.metrics import metrics_of
 from tlplug.config.reopen import Finished, reopen
 from tlplug.config.schema import RootConfig
 
-__all__ = ["STREAMS", "Composer", "Finished", "Job", "RootConfig", "build", "domain_of", "reopen"]
+__all__ = [
+    "STREAMS",
+    "Composer",
+    "Finished",
+    "Job",
+    "RootConfig",
+    "build",
+    "domain_of",
+    "metrics_of",
+    "reopen",
+]

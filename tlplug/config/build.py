@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,10 +58,15 @@ class Job:
     seed: int
     run_dir: str | None
     plugins: list[Plugin]
+    typed: Sequence[str] = ()
+    """The words that the run was asked for with."""
 
 
-def build(config: DictConfig) -> Job:
+def build(config: DictConfig, typed: Sequence[str] = ()) -> Job:
     """Objects for every plugin that the config names, and typed settings for the rest.
+
+    Args:
+        typed: the words that it was composed of.
 
     Raises:
         UsageError: a required key is not set, a value is of no use to its plugin,
@@ -88,10 +94,11 @@ def build(config: DictConfig) -> Job:
         trainer=settings(config.trainer),
         transfer=settings(config.transfer),
         evidence=settings(config.evidence),
-        loggers=[settings(typed(LOGGERS[name], node)) for name, node in config.logger.items()],
+        loggers=[settings(on_schema(LOGGERS[name], node)) for name, node in config.logger.items()],
         seed=config.seed,
         run_dir=config.run_dir,
         plugins=used,
+        typed=tuple(typed),
     )
     for name, strategy in {job.strategy_name: job.strategy, **job.baselines}.items():
         check_fit(name, strategy, job)
@@ -102,12 +109,12 @@ def instance(plugin: Plugin, node: DictConfig) -> Any:
     """The plugin's object, from the fields of its Config that stand in `node`."""
     cls: Any = plugin.load()
     try:
-        return cls(OmegaConf.to_object(typed(cls.Config, node)))
+        return cls(OmegaConf.to_object(on_schema(cls.Config, node)))
     except (ValueError, TypeError) as error:
         raise UsageError(f"{plugin.kind} {plugin.name!r}: {error}") from error
 
 
-def typed(cls: type, node: DictConfig) -> DictConfig:
+def on_schema(cls: type, node: DictConfig) -> DictConfig:
     """The node's fields on the schema of `cls`, so that a config read back from a file has types again."""
     fields = OmegaConf.masked_copy(node, [str(key) for key in node if key not in OURS])
     return OmegaConf.merge(OmegaConf.structured(cls), fields)  # type: ignore[return-value]

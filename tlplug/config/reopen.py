@@ -12,9 +12,18 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from tlplug.config.build import instance, plain, settings
-from tlplug.config.compose import key_paths, parse
+from tlplug.config.compose import key_paths, normalised, parse
 from tlplug.config.schema import OPEN, RootConfig
-from tlplug.contracts import DataSettings, ModelSettings, Strategy, TaskHead, TrainerSettings, UsageError
+from tlplug.contracts import (
+    DataSettings,
+    EvidenceSettings,
+    ModelSettings,
+    Strategy,
+    TaskHead,
+    TrainerSettings,
+    TransferSettings,
+    UsageError,
+)
 from tlplug.registry import Registry, unknown
 
 CONFIG = "config.yaml"
@@ -35,21 +44,30 @@ class Finished:
     model: ModelSettings
     data: DataSettings
     trainer: TrainerSettings
+    transfer: TransferSettings
+    evidence: EvidenceSettings
     seed: int
 
 
-def reopen(folder: Path, overrides: Sequence[str] = (), trust: bool = False) -> Finished:
+DATA = ("data",)
+"""The node of a finished run's config whose keys can be set anew."""
+
+
+def reopen(
+    folder: Path, overrides: Sequence[str] = (), trust: bool = False, nodes: Sequence[str] = DATA
+) -> Finished:
     """Read the config of the run in `folder`.
 
     Args:
         overrides: `data.key=value` over what the run had.
+        nodes: whose keys may stand in `overrides`.
         trust: whether a class that the config names by its dotted path may be imported.
 
     Raises:
         UsageError: there is no run, its config is not usable, or a plugin of it is not there.
     """
     config = read(folder)
-    override(config, overrides)
+    override(config, overrides, nodes)
     if config.model.trust_remote_code and not trust:
         raise UsageError(
             f"{folder / CONFIG} has model.trust_remote_code=true, which runs Python code that comes with its base "
@@ -66,6 +84,8 @@ def reopen(folder: Path, overrides: Sequence[str] = (), trust: bool = False) -> 
         model=settings(config.model),
         data=settings(config.data),
         trainer=settings(config.trainer),
+        transfer=settings(config.transfer),
+        evidence=settings(config.evidence),
         seed=config.seed,
     )
 
@@ -91,13 +111,14 @@ def read(folder: Path) -> DictConfig:
     return found  # type: ignore[return-value]
 
 
-def override(config: DictConfig, words: Sequence[str]) -> None:
-    """Only the data of a finished run can be another."""
-    for found in parse(list(words)):
+def override(config: DictConfig, words: Sequence[str], nodes: Sequence[str] = DATA) -> None:
+    """Only the data that is looked at of a finished run can be another."""
+    for found in parse([normalised(word).lstrip("+") for word in words]):
         key = found.key_or_group
-        if not key.startswith("data."):
-            raise UsageError(f"'{found.input_line}': of a finished run only data.* can be changed")
-        known = [f"data.{name}" for name in key_paths(config.data)]
+        if not any(key.startswith(f"{node}.") for node in nodes):
+            told = ", ".join(f"{node}.*" for node in nodes)
+            raise UsageError(f"'{found.input_line}': of a finished run only {told} can be changed")
+        known = [f"{node}.{name}" for node in nodes for name in key_paths(OmegaConf.select(config, node))]
         if key not in known and not key.startswith(OPEN):
             raise UsageError(f"'{found.input_line}': {unknown('key', key, known)}")
         try:

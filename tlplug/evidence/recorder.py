@@ -57,6 +57,11 @@ class Recorder:
         if self._asked_of_weights():
             self._layers = matrices_of(model, self.head)
 
+    def bare(self, model: nn.Module) -> None:
+        """The bare base model of a finished run, over which what was trained is loaded next."""
+        if self._asked_of_weights():
+            self._start = Start.bare(self._layers, model)
+
     def begins(self, model: nn.Module) -> None:
         """The adapted model, before the first step."""
         if self._asked_of_weights():

@@ -51,13 +51,21 @@ class Start:
         factors = {name: _copies(found) for name, found in strategy.low_rank(model).items()}
         return cls(layers, whole, factors)
 
+    @classmethod
+    def bare(cls, layers: Mapping[str, int | None], model: nn.Module) -> Start:
+        """A bare base model, over which what moved is going to be loaded."""
+        whole = {name: value.detach().to("cpu", copy=True) for name, value in model.named_parameters()}
+        return cls(layers, {name: whole[name] for name in layers}, {})
+
     def changes(self, model: nn.Module, strategy: Strategy) -> Iterator[WeightChange]:
-        """What has become of them."""
+        """What has become of those that moved."""
         now = dict(model.named_parameters())
-        for name, before in self.whole.items():
-            yield WeightChange(name, self.layers[name], array(before), array(now[name]))
+        for name, value in self.whole.items():
+            before, after = array(value), array(now[name]) if name in now else None
+            if after is not None and not np.array_equal(before, after):
+                yield WeightChange(name, self.layers[name], before, after)
         for name, found in strategy.low_rank(model).items():
-            yield low_rank_change(name, self.layers.get(name), found, self.factors[name])
+            yield low_rank_change(name, self.layers.get(name), found, self.factors.get(name))
 
 
 def _copies(found: LowRank) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,13 +74,13 @@ def _copies(found: LowRank) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def low_rank_change(
-    name: str, layer: int | None, found: LowRank, start: tuple[torch.Tensor, torch.Tensor]
+    name: str, layer: int | None, found: LowRank, start: tuple[torch.Tensor, torch.Tensor] | None
 ) -> WeightChange:
-    """weight + s B A - (weight + s B0 A0) = s [B, -B0] [A; A0], the second part where B0 A0 is not zero."""
+    """weight + s B A - (weight + s B0 A0) = s [B, -B0] [A; A0], the second part where it started from one."""
     left, right = found.scale * array(found.left), array(found.right)
-    left0, right0 = found.scale * array(start[0]), array(start[1])
     before = array(found.weight())
-    if left0.any() and right0.any():
+    if start is not None and start[0].any() and start[1].any():
+        left0, right0 = found.scale * array(start[0]), array(start[1])
         before = before + left0 @ right0
         left, right = np.hstack([left, -left0]), np.vstack([right, right0])
     return WeightChange(name, layer, before, before + left @ right, (left, right))

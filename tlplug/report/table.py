@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from rich.text import Text
 
 from tlplug.report.figures import figure, interval, percent_of, signed
 
+LAYER = re.compile(r"layer/\d+")
 COLOURS = {"positive": "green", "negative": "red"}
 
 
@@ -54,6 +57,31 @@ def spent(cost: dict[str, float] | None) -> tuple[str, str, str]:
         return "0%", "", ""
     share = percent_of(cost["trainable_parameters"], cost["total_parameters"])
     return share, f"{cost['peak_memory_mb']:,.0f}", f"{cost['seconds']:.1f}"
+
+
+def show_metrics(console: Console, metrics: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+    """Each metric's values; those by layer in one row."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("metric", "value", ""):
+        table.add_column(name, overflow="fold")
+    for metric, values in metrics.items():
+        for number, (name, told) in enumerate(lines_of(values)):
+            table.add_row(metric if not number else "", name, told)
+        table.add_section()
+    console.print(table)
+    console.print(f"Evidence, result.json and the report in  {folder}/", highlight=False, markup=False)
+
+
+def lines_of(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A line a value; what is there for each layer is put together, from the embeddings up."""
+    if "not_measured" in values:
+        return [("", f"not measured: {values['not_measured']}")]
+    found: dict[str, list[str]] = {}
+    for name, value in values.items():
+        single = not isinstance(value, Mapping)
+        told = f"{value:.4g}" if single else f"not measured: {value['not_measured']}"
+        found.setdefault(LAYER.sub("layers", name), []).append(told)
+    return [(name, " ".join(dict.fromkeys(told) if "not" in told[0] else told)) for name, told in found.items()]
 
 
 def show_scores(console: Console, figures: dict[str, Any], folder: Path) -> None:

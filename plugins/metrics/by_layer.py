@@ -1,0 +1,103 @@
+"""What metrics of recorded features share: a value for each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from tlplug import Evidence, NotMeasured, TransferMetric
+
+Value = float | NotMeasured
+
+
+class LabelledFeatures(TransferMetric):
+    """A number for how well the features of each layer suit the classes.
+
+    `before`: of the last layer of the base model; `before/mean`: the mean over all layers; `before/layer/<k>`: of each,
+    0 for what goes into the first block. `after` and so on: the same after the adaptation, where that is recorded.
+    """
+
+    needs = frozenset({"features/before", "classes"})
+    higher_is_better = True
+
+    def of_layer(self, features: np.ndarray, labels: np.ndarray) -> float:
+        """Of features [p, D] and labels [p]."""
+        raise NotImplementedError
+
+    def measure(self, evidence: Evidence) -> dict[str, Value]:
+        values: dict[str, Value] = {}
+        for when in ("before", "after"):
+            if (layers := evidence.get(f"features/{when}")) is not None:
+                found = each(self.of_layer, ((features, evidence["classes"]) for features in layers))
+                values |= {when: found[-1], f"{when}/mean": mean(found), **layer_keys(when, found)}
+        return raised_if_none(values)
+
+
+class DomainDistance(TransferMetric):
+    """How far the features of other rows are from those of the task's rows.
+
+    `source`: rows of transfer.source, last layer of the base model; `source/layer/<k>`: each layer, 0 for what goes into
+    the first block; `source/after`: last layer after the adaptation, where that is recorded. `target` and so on: the
+    same for the rows of data.target. What was not recorded is left out.
+    """
+
+    needs = frozenset({"features/before"})
+
+    def of_layer(self, task: np.ndarray, other: np.ndarray) -> float:
+        """Of features [p, D] and [q, D]."""
+        raise NotImplementedError
+
+    def measure(self, evidence: Evidence) -> dict[str, Value]:
+        values: dict[str, Value] = {}
+        for domain in ("source", "target"):
+            if (layers := evidence.get(f"features/before/{domain}")) is None:
+                continue
+            found = each(self.of_layer, zip(evidence["features/before"], layers, strict=True))
+            values |= {domain: found[-1], **layer_keys(domain, found)}
+            after = [evidence.get(name) for name in ("features/after", f"features/after/{domain}")]
+            if all(layers is not None for layers in after):
+                values[f"{domain}/after"] = each(self.of_layer, [(after[0][-1], after[1][-1])])[0]
+        if not values:
+            raise NotMeasured(nothing_to_compare(evidence.get("reasons") or {}))
+        return raised_if_none(values)
+
+
+def each(value: Callable[..., float], layers: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[Value]:
+    """The value of each layer, or why it has none."""
+    found: list[Value] = []
+    for arrays in layers:
+        try:
+            # A run that diverged must not cost the values of the layers that are fine.
+            if not all(np.isfinite(array).all() for array in arrays):
+                raise NotMeasured("the features are not finite")
+            found.append(value(*arrays))
+        except NotMeasured as reason:
+            found.append(reason)
+    return found
+
+
+def mean(values: list[Value]) -> Value:
+    for layer, value in enumerate(values):
+        if isinstance(value, NotMeasured):
+            return NotMeasured(f"layer {layer} has no value: {value}")
+    return float(np.mean(values))
+
+
+def layer_keys(prefix: str, values: list[Value]) -> dict[str, Value]:
+    return {f"{prefix}/layer/{layer}": value for layer, value in enumerate(values)}
+
+
+def raised_if_none(values: dict[str, Value]) -> dict[str, Value]:
+    """One reason for the whole where there is no value at all."""
+    if all(isinstance(value, NotMeasured) for value in values.values()):
+        raise next(iter(values.values()))
+    return values
+
+
+def nothing_to_compare(reasons: dict[str, str]) -> str:
+    known = [
+        reasons[name] for name in ("features/before/source", "features/before/target") if name in reasons
+    ]
+    ask = "the task's rows have nothing to be compared with: name transfer.source=... or data.target=..."
+    return "; ".join([ask, *dict.fromkeys(known)])

@@ -1,0 +1,112 @@
+"""Whether probabilities mean what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tlplug import Evidence, NotMeasured, TransferMetric
+
+BINS = 15
+PREFIX = "predictions/baseline/"
+Values = dict[str, float | NotMeasured]
+
+
+class Calibration(TransferMetric):
+    """How far confidence is from accuracy, and whether that grew.
+
+    `error`: the expected calibration error of the run's test predictions, in [0, 1], as `calibration_error`
+    defines it. `change` = error(run) - error(base model), where the base model answers by itself; `change/<b>` = error(run)
+    - error(b) for each baseline with probabilities. Only where one label out of several is predicted. On few rows the
+    error of even a perfectly calibrated model is well above 0, so compare it on the same rows alone.
+    """
+
+    contract = 1
+    needs = frozenset({"predictions/after", "targets", "labels"})
+    higher_is_better = False
+
+    @dataclass
+    class Config:
+        bins: int = BINS
+        """Of equal width."""
+
+        def __post_init__(self) -> None:
+            if not 1 <= self.bins <= 10**6:
+                raise ValueError(f"bins is {self.bins}; it has to be from 1 to a million")
+
+    def measure(self, evidence: Evidence) -> Values:
+        labels = list(evidence["labels"])
+        classes = classes_of(evidence["targets"], labels)
+
+        def error(name: str) -> float:
+            probabilities = distributions(evidence[name], labels)
+            return calibration_error(probabilities, classes, self.config.bins)
+
+        own = error("predictions/after")
+        values: Values = {"error": own}
+        if evidence.get("predictions/before") is None:
+            why = evidence.get("reasons", {}).get("predictions/before")
+            values["change"] = NotMeasured(why or "no evidence of predictions/before")
+        else:
+            values["change"] = own - error("predictions/before")
+        for name in sorted(evidence):
+            if name.startswith(PREFIX) and all("probabilities" in one for one in evidence[name]):
+                values[f"change/{name.removeprefix(PREFIX)}"] = own - error(name)
+        return values
+
+
+def classes_of(targets: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[int]:
+    """Each target as an index into the labels."""
+    index = {label: number for number, label in enumerate(labels)}
+    found = [index.get(str(next(iter(one.values())))) if len(one) == 1 else None for one in targets]
+    classes = [number for number in found if number is not None]
+    if not found or len(classes) < len(found):
+        raise NotMeasured("the test rows' targets are not each one of the head's labels")
+    return classes
+
+
+def distributions(predictions: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> np.ndarray:
+    """Probabilities [n, K] of labels of which one is true.
+
+    Raises:
+        NotMeasured: the predictions have none, or those of a row do not sum to 1, as with several labels at once.
+    """
+    named = [prediction.get("probabilities") for prediction in predictions]
+    if not named or not all(isinstance(one, Mapping) and set(one) == set(labels) for one in named):
+        raise NotMeasured("the predictions have no probabilities of the head's labels")
+    found = np.array([[one[label] for label in labels] for one in named], np.float64)
+    if not (found >= 0).all() or not np.allclose(found.sum(1), 1.0, atol=1e-3):
+        raise NotMeasured("the probabilities are not of one label out of several")
+    return found
+
+
+def calibration_error(
+    probabilities: Sequence[Sequence[float]] | np.ndarray,
+    classes: Sequence[int] | np.ndarray,
+    bins: int = BINS,
+) -> float:
+    """Expected calibration error: sum over bins of |B| / n |accuracy(B) - confidence(B)| (Guo et al. 2017).
+
+    Of the likeliest label alone, whose probability is the confidence; bins [i / bins, (i + 1) / bins) of confidence, and
+    one for confidences of exactly 1, as torchmetrics' `multiclass_calibration_error` has them. In [0, 1]; 0 where
+    confidence is accuracy in each bin.
+
+    Args:
+        probabilities: [n, K], n of at least 1.
+        classes: [n], the true label's place.
+
+    Raises:
+        ValueError: other shapes, or numbers outside of [0, 1].
+    """
+    rows, truth = np.asarray(probabilities, np.float64), np.asarray(classes)
+    if rows.ndim != 2 or truth.shape != (len(rows),) or not rows.size:
+        raise ValueError(f"probabilities must be [n, K] and classes [n], got {rows.shape} and {truth.shape}")
+    if not ((rows >= 0) & (rows <= 1)).all():
+        raise ValueError("probabilities must lie in [0, 1]")
+    confidence, right = rows.max(1), rows.argmax(1) == truth
+    place = np.searchsorted(np.linspace(0, 1, bins + 1), confidence, side="right") - 1
+    gaps = np.bincount(place, weights=right - confidence)
+    return float(np.abs(gaps).sum() / len(rows))

@@ -1,0 +1,139 @@
+"""Whether the answer hangs on a name or a pronoun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tlplug import Evidence, NotMeasured, ProbeContext, Row, Rows, TransferMetric
+from tlplug_plugins.metrics.calibration import distributions
+from tlplug_plugins.metrics.word_pairs import Swapper, read_pairs
+
+ORIGINAL, SWAPPED = "counterfactual_gap/original", "counterfactual_gap/swapped"
+Values = dict[str, float | NotMeasured]
+
+
+class CounterfactualGap(TransferMetric):
+    """How far the answer changes with a name or pronoun, before and after.
+
+    Rows of the task's validation split with a word of a pair in their texts are run as they are and with every such word
+    swapped for its other (whole words, both directions, case kept). `gap`: the mean total variation distance of the
+    two probability vectors; `flip_rate`: the share of rows whose prediction changes; both in [0, 1], of the adapted
+    model, and `gap/before`, `flip_rate/before` of the base model where it answers by itself.
+    `feature_gap/before`, `/after`: the mean of 1 - cosine of the last layer's features, in [0, 2]. `pairs`: how many rows
+    had such a word. The idea is of counterfactual fairness (Kusner et al. 2017) and of token fairness (Garg et al. 2019).
+
+    The list that ships is English, binary and short, and a name is a proxy (conf/counterfactuals says more). Some
+    answers ought to change: where a text is written or cut out of the row, `flip_rate` counts every other text, even
+    if only the name in it is another. A gap of 0 is no proof of fairness.
+    """
+
+    contract = 1
+    needs: frozenset[str] = frozenset()
+    higher_is_better = False
+
+    @dataclass
+    class Config:
+        pairs: Any = "names_and_pronouns"
+        """A list that ships, a file with two words a line, or a list of lists of two words."""
+        rows: int = 256
+        """At most so many rows are run, the first ones."""
+
+        def __post_init__(self) -> None:
+            if self.rows < 1:
+                raise ValueError(f"rows is {self.rows}; at least 1 row is to be run")
+            read_pairs(self.pairs)
+
+    def probes(self, context: ProbeContext) -> Mapping[str, Rows]:
+        head = context.head
+        columns = [name for name in {**head.columns, **head.optional_columns} if name not in head.targets]
+        swapper = Swapper(read_pairs(self.config.pairs))
+        kept = [without(row, [*head.targets]) for row in context.rows]
+        pairs = [(row, swapper.row(row, columns)) for row in kept]
+        changed = [pair for pair in pairs if pair[0] != pair[1]][: self.config.rows]
+        if not changed:
+            return {}
+        original, swapped = zip(*changed, strict=True)
+        return {ORIGINAL: list(original), SWAPPED: list(swapped)}
+
+    def measure(self, evidence: Evidence) -> Values:
+        first, second = both(evidence, "predictions/after")
+        values: Values = {"pairs": float(len(first)), "flip_rate": flip_rate(*map(answers, (first, second)))}
+        values["gap"] = attempt(gap_of, evidence, "predictions/after")
+        values["flip_rate/before"] = attempt(flips_of, evidence, "predictions/before")
+        values["gap/before"] = attempt(gap_of, evidence, "predictions/before")
+        for when in ("before", "after"):
+            values[f"feature_gap/{when}"] = attempt(feature_gap_of, evidence, f"features/{when}")
+        return values
+
+
+def without(row: Row, columns: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in columns}
+
+
+def both(evidence: Evidence, what: str) -> tuple[Any, Any]:
+    """The evidence of the rows as they are, and swapped."""
+    for probe in (ORIGINAL, SWAPPED):
+        if evidence.get(f"{what}/{probe}") is None:
+            why = evidence.get("reasons", {}).get(f"{what}/{probe}")
+            raise NotMeasured(
+                why
+                or f"no evidence of {what}/{probe}: no text of the probed validation rows has a word of a pair "
+                "(metric.counterfactual_gap.pairs), or the metric was not in the run's list when it was trained"
+            )
+    return evidence[f"{what}/{ORIGINAL}"], evidence[f"{what}/{SWAPPED}"]
+
+
+def attempt(measured, evidence: Evidence, what: str) -> float | NotMeasured:  # type: ignore[no-untyped-def]
+    try:
+        return float(measured(evidence, what))
+    except NotMeasured as reason:
+        return reason
+
+
+def gap_of(evidence: Evidence, what: str) -> float:
+    first, second = both(evidence, what)
+    labels = list(evidence.get("labels") or first[0].get("probabilities") or ())
+    return counterfactual_gap(distributions(first, labels), distributions(second, labels))
+
+
+def flips_of(evidence: Evidence, what: str) -> float:
+    return flip_rate(*map(answers, both(evidence, what)))
+
+
+def feature_gap_of(evidence: Evidence, what: str) -> float:
+    first, second = both(evidence, what)
+    return feature_gap(first[-1], second[-1])
+
+
+def answers(predictions: Sequence[Mapping[str, Any]]) -> list[Any]:
+    return [prediction["prediction"] for prediction in predictions]
+
+
+def counterfactual_gap(
+    original: Sequence[Sequence[float]] | np.ndarray, swapped: Sequence[Sequence[float]] | np.ndarray
+) -> float:
+    """Mean over rows of the total variation distance, half the sum of |p_k - q_k|. Both [n, K]; in [0, 1]."""
+    first, second = np.asarray(original, np.float64), np.asarray(swapped, np.float64)
+    if first.shape != second.shape or first.ndim != 2 or not first.size:
+        raise ValueError(f"probabilities must be [n, K], the same of both; got {first.shape}, {second.shape}")
+    return float(np.abs(first - second).sum(1).mean() / 2)
+
+
+def flip_rate(original: Sequence[Any], swapped: Sequence[Any]) -> float:
+    """The share of n predictions that differ, in [0, 1]."""
+    if len(original) != len(swapped) or not len(original):
+        raise ValueError(f"there must be as many of both, got {len(original)} and {len(swapped)}")
+    return sum(one != other for one, other in zip(original, swapped, strict=True)) / len(original)
+
+
+def feature_gap(original: np.ndarray, swapped: np.ndarray) -> float:
+    """Mean over rows of 1 - cosine of two features [n, D]; in [0, 2]."""
+    first, second = np.asarray(original, np.float64), np.asarray(swapped, np.float64)
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    if not (lengths > 0).all():
+        raise NotMeasured("the features of a row are 0 or not finite, and have no direction")
+    return float(1.0 - ((first * second).sum(1) / lengths).mean())

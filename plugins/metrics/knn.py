@@ -1,0 +1,70 @@
+"""How often a row's neighbours are of its class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tlplug import NotMeasured
+from tlplug_plugins.metrics.arrays import centered, classes_of, matrix, members
+from tlplug_plugins.metrics.by_layer import LabelledFeatures
+
+BLOCK = 512
+TIE = 1e-12
+"""Squared distances this close, against the largest squared norm, are the same: so far float64 may be off."""
+
+
+class KNN(LabelledFeatures):
+    """How often the k nearest other rows vote for a row's own class.
+
+    Leave-one-out accuracy of k nearest neighbours by Euclidean distance of the features [p, D], against classes [p]
+    (Cover & Hart 1967). From 0 to 1; higher is better. A rotation, a scale or a shift of the features changes nothing,
+    nor does the order of rows or classes: other rows as near as the k-th vote too, and where n classes have the most
+    votes a row counts 1/n. With constant features thus all other rows vote. The only row of its class is always wrong.
+    Fewer than k + 1 rows, or one class: not measured.
+    """
+
+    contract = 1
+
+    @dataclass
+    class Config:
+        k: int = 5
+
+        def __post_init__(self) -> None:
+            if self.k < 1:
+                raise ValueError(f"k is {self.k}; it has to be at least 1")
+
+    def of_layer(self, features: np.ndarray, labels: np.ndarray) -> float:
+        return knn(features, labels, self.config.k)
+
+
+def knn(features: Any, labels: Any, k: int) -> float:
+    """Leave-one-out accuracy of the k nearest by Euclidean distance, features [N, D] and labels [N]: see `KNN`.
+
+    Raises:
+        ValueError: wrong shapes, values that are not finite, or k below 1.
+        NotMeasured: all labels are the same, or there are no k other rows.
+    """
+    rows = centered(matrix(features))
+    belongs = members(classes_of(labels, len(rows)))
+    if k < 1:
+        raise ValueError(f"k is {k}; it has to be at least 1")
+    if k >= len(rows):
+        raise NotMeasured(f"{k} neighbours need at least {k + 1} rows, and there are {len(rows)}")
+    squares = (rows**2).sum(axis=1)
+    starts = range(0, len(rows), BLOCK)
+    return sum(right(rows, squares, belongs, slice(start, start + BLOCK), k) for start in starts) / len(rows)
+
+
+def right(rows: np.ndarray, squares: np.ndarray, belongs: np.ndarray, block: slice, k: int) -> float:
+    """How many rows of the block are given their own class."""
+    # Less the row's own square, which is the same for all its neighbours.
+    distances = (-2.0 * rows[block]) @ rows.T
+    distances += squares
+    np.fill_diagonal(distances[:, block], np.inf)
+    reach = np.partition(distances, k - 1, axis=1)[:, k - 1 : k] + TIE * squares.max()
+    votes = (distances <= reach).astype(np.float64) @ belongs
+    first = votes == votes.max(axis=1, keepdims=True)
+    return float((first * belongs[block]).sum(axis=1) @ (1.0 / first.sum(axis=1)))

@@ -1,0 +1,120 @@
+"""How the score grows with examples, beside training from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlplug import Evidence, NotMeasured, TransferMetric
+
+SCRATCH = "curve/baseline/scratch"
+Values = dict[str, float | NotMeasured]
+
+
+class LearningCurve(TransferMetric):
+    """Head start, final gain and examples saved, against training from scratch.
+
+    From the primary score on the validation rows at k counts of training examples, of the run and of `scratch`. The
+    formulas are those of `learning_curve`; `examples_to_threshold` asks for the threshold of Config, by default the
+    score that scratch ends with. Gains above 0 are for the transfer, whichever direction of the score is better.
+    """
+
+    contract = 1
+    needs = frozenset({"curve/after"})
+    higher_is_better = True
+
+    @dataclass
+    class Config:
+        threshold: float | None = None
+        """The score to be reached, on the score's own scale (0.9, not 90); null: what scratch ends with."""
+
+        def __post_init__(self) -> None:
+            if self.threshold is not None and not np.isfinite(self.threshold):
+                raise ValueError(f"threshold is {self.threshold}; it has to be a finite score")
+
+    def measure(self, evidence: Evidence) -> Values:
+        if evidence.get(SCRATCH) is None:
+            raise NotMeasured("no training from scratch was run: transfer.baselines=[...,scratch]")
+        transfer, scratch = (np.asarray(evidence[name], np.float64) for name in ("curve/after", SCRATCH))
+        if not len(transfer) or not len(scratch):
+            raise NotMeasured("there was no validation while training, so there is no curve")
+        if not np.array_equal(transfer[:, 0], scratch[:, 0]):
+            raise NotMeasured("the run and scratch were validated after different numbers of examples")
+        asked = self.config.threshold
+        return learning_curve(
+            transfer[:, 0],
+            transfer[:, 1],
+            scratch[:, 1],
+            float(scratch[-1, 1]) if asked is None else asked,
+            bool(evidence.get("higher_is_better", True)),
+        )
+
+
+def learning_curve(
+    examples: Sequence[float],
+    transfer: Sequence[float],
+    scratch: Sequence[float],
+    threshold: float,
+    higher_is_better: bool = True,
+) -> Values:
+    """Two learning curves compared (Taylor & Stone 2009, section 2.2).
+
+    With t and s the scores of transfer and scratch at the same counts x_1 < ... < x_k, and A(.) the area under a curve
+    by the trapezoid rule:
+
+    * `jumpstart` = t_1 - s_1, in units of the score; at the first validation, which is before training only where
+      x_1 is 0;
+    * `asymptotic_gain` = t_k - s_k: at the last validation, which is the asymptote only where the curves are flat;
+    * `area` = A(t) - A(s), in score times examples;
+    * `transfer_ratio` = (A(t) - A(s)) / A(s);
+    * `examples_to_threshold`, `scratch_examples_to_threshold`: the least x_i at which the score is at least the
+      threshold. Nothing is interpolated between validations.
+
+    Where lower scores are better (a perplexity), all four differences are s - t, so that above 0 is better; the
+    ratio is (A(s) - A(t)) / A(s), at most 1; and a threshold is reached from above.
+
+    Args:
+        examples: shape [k], ascending.
+        transfer, scratch: scores, shape [k].
+
+    Returns:
+        Values by name; NotMeasured in place of an area of a single validation, of a ratio to an area that is not
+        above 0, and of a threshold that is not reached.
+
+    Raises:
+        ValueError: shapes differ, counts do not ascend, a number is not finite.
+    """
+    x, t, s = (np.asarray(values, np.float64) for values in (examples, transfer, scratch))
+    if not (x.ndim == 1 and x.shape == t.shape == s.shape and len(x)):
+        raise ValueError(f"curves must be of one length above 0, got {x.shape}, {t.shape} and {s.shape}")
+    if not np.isfinite([*x, *t, *s, threshold]).all() or (np.diff(x) <= 0).any():
+        raise ValueError("counts of examples must ascend, and all numbers be finite")
+    sign = 1.0 if higher_is_better else -1.0
+    values: Values = {
+        "jumpstart": float(sign * (t[0] - s[0])),
+        "asymptotic_gain": float(sign * (t[-1] - s[-1])),
+    }
+    values |= areas(x, t, s, sign)
+    values["examples_to_threshold"] = reached(x, sign * t, sign * threshold, threshold)
+    values["scratch_examples_to_threshold"] = reached(x, sign * s, sign * threshold, threshold)
+    return values
+
+
+def areas(x: np.ndarray, t: np.ndarray, s: np.ndarray, sign: float) -> Values:
+    """`area` and `transfer_ratio`."""
+    if len(x) == 1:
+        single = NotMeasured("there was a single validation, and a point has no area under it")
+        return {"transfer_ratio": single, "area": single}
+    under, area = float(np.trapezoid(s, x)), float(sign * np.trapezoid(t - s, x))
+    missing = NotMeasured("the area under the curve of scratch is not above 0, so nothing is a share of it")
+    return {"transfer_ratio": area / under if under > 0 else missing, "area": area}
+
+
+def reached(x: np.ndarray, scores: np.ndarray, least: float, threshold: float) -> float | NotMeasured:
+    """The first count at which the score is at least `least`."""
+    there = np.flatnonzero(scores >= least)
+    if not len(there):
+        return NotMeasured(f"the score never reaches the threshold of {threshold:g}")
+    return float(x[there[0]])

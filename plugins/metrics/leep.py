@@ -1,0 +1,56 @@
+"""How likely the classes are, given what the base model's own classifier says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tlplug import Evidence, TransferMetric
+from tlplug_plugins.metrics.arrays import classes_of, matrix, members
+
+TOLERANCE = 1e-3
+"""How far from 1 the probabilities of a row may add up, which float16 may need."""
+
+
+class LEEP(TransferMetric):
+    """How well the classes follow from what the base model's own classifier says.
+
+    With the source classifier's probabilities t [p, Z] and classes y [p]: P(y, z) the mean over the rows of class y of
+    t_z (over all p rows), P(y | z) = P(y, z) / P(z), and LEEP = mean over rows i of log sum_z P(y_i | z) t_iz, in nats
+    (Nguyen et al. 2020, "LEEP: a new measure to evaluate transferability of learned representations"). At most 0, where
+    each source class means one class; higher is better; minus the entropy of y where t tells nothing. A source class
+    that no row has any probability of takes no part. The value is `before`; the base model has to have come with a
+    classifier. One class: not measured.
+    """
+
+    contract = 1
+    needs = frozenset({"source_probabilities", "classes"})
+    higher_is_better = True
+
+    def measure(self, evidence: Evidence) -> dict[str, float]:
+        return {"before": leep(evidence["source_probabilities"], evidence["classes"])}
+
+
+def leep(source_probabilities: Any, labels: Any) -> float:
+    """LEEP of probabilities [N, Z], each row a distribution over source classes, and labels [N]: see `LEEP`.
+
+    Raises:
+        ValueError: wrong shapes, values that are not finite, or rows that are no distribution.
+        NotMeasured: all labels are the same.
+    """
+    given = distributions(source_probabilities)
+    classes = classes_of(labels, len(given))
+    joint = members(classes).T @ given
+    joint = joint[:, joint.any(axis=0)]
+    given = given[:, given.any(axis=0)]
+    expected = given @ (joint / joint.sum(axis=0)).T
+    return float(np.log(expected[np.arange(len(given)), classes]).mean())
+
+
+def distributions(probabilities: Any) -> np.ndarray:
+    found = matrix(probabilities, "source probabilities")
+    sums = found.sum(axis=1, keepdims=True)
+    if (found < 0.0).any() or np.abs(sums - 1.0).max() > TOLERANCE:
+        raise ValueError("source probabilities have to be at least 0 and add up to 1 in each row")
+    return found / sums

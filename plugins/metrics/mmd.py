@@ -1,0 +1,79 @@
+"""How far two domains' features are apart in the mean of a kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tlplug import NotMeasured
+from tlplug_plugins.metrics.arrays import centered, two_domains
+from tlplug_plugins.metrics.by_layer import DomainDistance
+
+ROUNDING = 1e-13
+"""Of the largest squared distance: what is below is 0."""
+
+
+class MMD(DomainDistance):
+    """How far other rows' features are from the task's: squared maximum mean discrepancy.
+
+    The unbiased estimate mean k(x, x') + mean k(y, y') - 2 mean k(x, y) over pairs of different rows x [p, D] and
+    y [q, D], with k(a, b) = exp(-|a - b|^2 / (2 s^2)) and s the median distance of all pairs of the p + q rows (Gretton et
+    al. 2012, "A kernel two-sample test"). It is the square of the MMD, no unit, at most 2 and near 0 for equal
+    distributions, where it may be slightly negative, as an unbiased estimate of 0 has to be; no direction is better. A
+    rotation, a scale or a shift of all rows changes nothing. Fewer than two rows on a side, or half of all pairs equal,
+    so that s is 0 (as with constant features): not measured.
+    """
+
+    contract = 1
+
+    def of_layer(self, task: np.ndarray, other: np.ndarray) -> float:
+        return mmd(other, task)
+
+
+def mmd(source: Any, target: Any, bandwidth: float | None = None) -> float:
+    """The squared MMD of features [N, D] and [M, D], unbiased: see `MMD`.
+
+    Args:
+        bandwidth: s, where it is not to be the median distance.
+
+    Raises:
+        ValueError: wrong shapes, values that are not finite, or a bandwidth that is not above 0.
+        NotMeasured: a side has one row only, or the median distance is 0.
+    """
+    source, target = two_domains(source, target)
+    if (fewest := min(len(source), len(target))) < 2:
+        raise NotMeasured(f"it takes at least 2 rows on each side, and one has {fewest}")
+    if bandwidth is not None and not bandwidth > 0.0:
+        raise ValueError(f"bandwidth is {bandwidth}; it has to be above 0")
+    squares = squared_distances(np.concatenate([source, target]))
+    kernel = np.exp(-squares / (2.0 * (median_square(squares) if bandwidth is None else bandwidth**2)))
+    first = len(source)
+    return (
+        within(kernel[:first, :first])
+        + within(kernel[first:, first:])
+        - 2.0 * float(kernel[:first, first:].mean())
+    )
+
+
+def squared_distances(rows: np.ndarray) -> np.ndarray:
+    from sklearn.metrics.pairwise import euclidean_distances
+
+    found = euclidean_distances(centered(rows), squared=True)
+    # Equal rows come out as far apart as float64 is off.
+    found[found < ROUNDING * found.max()] = 0.0
+    return found
+
+
+def median_square(squares: np.ndarray) -> float:
+    """The square of the median distance of all pairs of different rows."""
+    found = float(np.median(np.sqrt(squares[np.triu_indices(len(squares), 1)]))) ** 2
+    if found == 0.0:
+        raise NotMeasured("half of all pairs of rows or more are equal: their median distance is 0")
+    return found
+
+
+def within(kernel: np.ndarray) -> float:
+    """The mean over pairs of different rows."""
+    count = len(kernel)
+    return float((kernel.sum() - np.trace(kernel)) / (count * (count - 1)))

@@ -1,0 +1,44 @@
+"""How much of the classes is left open by the base model's own labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tlplug import Evidence, TransferMetric
+from tlplug_plugins.metrics.arrays import classes_of, numbered
+
+
+class NCE(TransferMetric):
+    """How far the base model's own labels settle the classes.
+
+    The negative conditional entropy -H(Y | Z) = sum_{y, z} P(y, z) log P(y | z) of classes y [p] given source labels
+    z [p], in nats (Tran et al. 2019, "Transferability and hardness of supervised classification tasks"). The source label
+    of a row is the one that the base model's own classifier gives most probability, the first where several do. From
+    minus the entropy of the classes, where z tells nothing, to 0, where it settles them; higher is better. The more
+    source labels are in use, the closer to 0 by chance. The value is `before`. One class: not measured.
+    """
+
+    contract = 1
+    needs = frozenset({"source_probabilities", "classes"})
+    higher_is_better = True
+
+    def measure(self, evidence: Evidence) -> dict[str, float]:
+        return {"before": nce(np.argmax(evidence["source_probabilities"], axis=1), evidence["classes"])}
+
+
+def nce(source_labels: Any, labels: Any) -> float:
+    """-H(labels | source labels) of two times [N], in nats: see `NCE`.
+
+    Raises:
+        ValueError: wrong shapes, or labels that are no classes.
+        NotMeasured: all labels are the same.
+    """
+    from scipy.special import xlogy
+
+    rows = np.size(source_labels)
+    given, classes = numbered(source_labels, rows, "source labels"), classes_of(labels, rows)
+    joint = np.zeros((given.max() + 1, classes.max() + 1))
+    np.add.at(joint, (given, classes), 1.0 / rows)
+    return float(xlogy(joint, joint / joint.sum(axis=1, keepdims=True)).sum())

@@ -1,0 +1,112 @@
+"""Whether what the base model knew did harm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlplug import Evidence, NotMeasured, TransferMetric, compare_paired
+
+SCRATCH = "example_scores/baseline/scratch"
+OVER_EXAMPLES = "paired bootstrap over examples"
+OVER_SEEDS = "paired t over seeds"
+
+
+class NegativeTransfer(TransferMetric):
+    """Error above that of training from scratch: above 0 is negative transfer.
+
+    `error_difference` = error(run) - error(scratch) on the same n test examples (Wang et al. 2019, "Characterizing and
+    avoiding negative transfer"), in units of the primary score, with an error of 1 - score or, where lower scores are
+    better, the score itself. `low`, `high`: its 95% interval. `seeds` says which interval: at 1, that of a run, a
+    paired bootstrap over examples, which says nothing of other seeds; above 1 paired t over seeds. Transfer was
+    negative where `low` is above 0.
+    """
+
+    contract = 1
+    needs = frozenset({"example_scores/after"})
+    higher_is_better = False
+
+    @dataclass
+    class Config:
+        resamples: int = 10_000
+        seed: int = 0
+
+        def __post_init__(self) -> None:
+            if self.resamples < 100:
+                raise ValueError(f"resamples is {self.resamples}; an interval needs at least 100")
+            if self.seed < 0:
+                raise ValueError(f"seed is {self.seed}; it has to be 0 or more")
+
+    def measure(self, evidence: Evidence) -> dict[str, float]:
+        if evidence.get(SCRATCH) is None:
+            raise NotMeasured("no training from scratch was run: transfer.baselines=[...,scratch]")
+        found = negative_transfer(
+            evidence["example_scores/after"],
+            evidence[SCRATCH],
+            higher_is_better=bool(evidence.get("higher_is_better", True)),
+            resamples=self.config.resamples,
+            seed=self.config.seed,
+        )
+        return {
+            "error_difference": found.difference,
+            "low": found.low,
+            "high": found.high,
+            "seeds": float(found.seeds),
+        }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """error(transfer) - error(scratch), with a 95% interval."""
+
+    difference: float
+    low: float
+    high: float
+    seeds: int
+    interval: str
+    """How it was made: `paired bootstrap over examples` or `paired t over seeds`."""
+
+
+def negative_transfer(
+    transfer: Sequence[float] | Sequence[Sequence[float]] | np.ndarray,
+    scratch: Sequence[float] | Sequence[Sequence[float]] | np.ndarray,
+    higher_is_better: bool = False,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Difference:
+    """The difference of two errors on the same examples.
+
+    With one seed its interval is the percentile bootstrap over paired examples (Efron & Tibshirani 1993, ch. 13). With S
+    seeds it is mean(d) +- t_{S-1, 0.975} sd(d) / sqrt(S) for the S differences d of mean errors, so seeds are paired
+    as they stand.
+
+    Args:
+        transfer, scratch: [n], or [S, n] for S seeds: each example's error, or its score with higher_is_better.
+        higher_is_better: whether they are scores; the difference is turned then, to be one of errors.
+
+    Raises:
+        ValueError: shapes differ or are others, or a number is not finite.
+    """
+    first, second = np.asarray(transfer, np.float64), np.asarray(scratch, np.float64)
+    if first.shape != second.shape or first.ndim not in (1, 2) or not first.size:
+        raise ValueError(
+            f"errors must be [n] or [seeds, n], the same of both; got {first.shape}, {second.shape}"
+        )
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise ValueError("errors must be finite")
+    if higher_is_better:
+        first, second = second, first
+    if first.ndim == 2 and len(first) > 1:
+        return over_seeds(first.mean(1) - second.mean(1))
+    found = compare_paired(first.ravel(), second.ravel(), resamples=resamples, seed=seed)
+    return Difference(found.difference, found.low, found.high, 1, OVER_EXAMPLES)
+
+
+def over_seeds(differences: np.ndarray) -> Difference:
+    from scipy.special import stdtrit  # type: ignore[import-untyped]
+
+    count, mean = len(differences), float(differences.mean())
+    half = float(stdtrit(count - 1, 0.975) * differences.std(ddof=1) / np.sqrt(count))
+    return Difference(mean, mean - half, mean + half, count, OVER_SEEDS)

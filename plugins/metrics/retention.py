@@ -1,0 +1,140 @@
+"""What is left of the source task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlplug import Evidence, NotMeasured, TransferMetric
+from tlplug_plugins.metrics.probe import probe_accuracy
+
+Values = dict[str, float | NotMeasured]
+ASK = "name what the base model was trained on: transfer.source=... (a preset, a data set or a file)"
+SCORES = ("scores/before/source", "scores/after/source")
+PROBE = ("features/before/source", "features/after/source", "classes/source")
+
+
+class Retention(TransferMetric):
+    """What the adapted model still knows of the source data; below 0 it has forgotten.
+
+    `source_score/before`, `/after`: the primary score on labelled source rows, where the base model answers by itself;
+    `source_score/change` = after - before, the backward transfer of two tasks (Lopez-Paz & Ranzato 2017), whose
+    direction is the score's. `probe/before`, `/after`, `/change`: how well the classes of labelled source rows can still
+    be read off the last layer's features [p, D], as the accuracy in [0, 1] of a logistic regression (Alain & Bengio
+    2017, "Understanding intermediate layers using linear classifier probes"; `probe_accuracy`). The folds are the
+    same before and after. A probe that holds while the score falls says that the features are there and the
+    answers are not.
+    """
+
+    contract = 1
+    needs: frozenset[str] = frozenset()
+    higher_is_better = True
+
+    @dataclass
+    class Config:
+        folds: int = 5
+        """Of the probe's cross-validation."""
+        seed: int = 0
+        """Which rows stand in which fold."""
+
+        def __post_init__(self) -> None:
+            if self.folds < 2:
+                raise ValueError(f"folds is {self.folds}; a cross-validation needs at least 2")
+            if self.seed < 0:
+                raise ValueError(f"seed is {self.seed}; it has to be 0 or more")
+
+    def measure(self, evidence: Evidence) -> Values:
+        values = before_and_after("source_score", self._scores, evidence)
+        values |= before_and_after("probe", self._probes, evidence)
+        reasons = {str(value) for value in values.values() if isinstance(value, NotMeasured)}
+        if all(isinstance(value, NotMeasured) for value in values.values()):
+            raise NotMeasured("; ".join(sorted(reasons)))
+        return values
+
+    def _scores(self, evidence: Evidence) -> list[float]:
+        before, after = recorded(evidence, SCORES)
+        primary = evidence.get("primary")
+        if primary not in before or primary not in after:
+            raise NotMeasured(f"the source rows were not scored by the primary score ({primary})")
+        return [float(before[primary]), float(after[primary])]
+
+    def _probes(self, evidence: Evidence) -> list[float]:
+        *features, classes = recorded(evidence, PROBE)
+        try:
+            return [
+                probe_accuracy(layers[-1], classes, self.config.folds, self.config.seed)
+                for layers in features
+            ]
+        except ValueError as error:
+            raise NotMeasured(str(error)) from error
+
+
+def recorded(evidence: Evidence, names: Sequence[str]) -> list:  # type: ignore[type-arg]
+    """The evidence of these names; where some is missing, why."""
+    for name in names:
+        if evidence.get(name) is None:
+            raise NotMeasured(evidence.get("reasons", {}).get(name) or f"no evidence of {name}; {ASK}")
+    return [evidence[name] for name in names]
+
+
+def before_and_after(name, pair_of, evidence: Evidence) -> Values:  # type: ignore[no-untyped-def]
+    try:
+        before, after = pair_of(evidence)
+    except NotMeasured as reason:
+        return dict.fromkeys((f"{name}/before", f"{name}/after", f"{name}/change"), reason)
+    # Two tasks, the source and then this one; how well the base model does this one plays no part.
+    change = backward_transfer([[before, np.nan], [after, np.nan]])
+    return {f"{name}/before": before, f"{name}/after": after, f"{name}/change": change}
+
+
+def backward_transfer(scores: Sequence[Sequence[float]] | np.ndarray) -> float:
+    """What learning later tasks did to earlier ones: sum over i < T of (R[T, i] - R[i, i]) / (T - 1).
+
+    Below 0 is forgetting, where higher scores are better (Lopez-Paz & Ranzato 2017, "Gradient episodic memory").
+
+    Args:
+        scores: R, shape [T, T], T of at least 2: the score on task j after task i. Only its diagonal and its last
+            row are read.
+
+    Raises:
+        ValueError: another shape, or a number that is read is not finite.
+    """
+    matrix = square(scores)
+    return finite_mean(matrix[-1, :-1] - np.diag(matrix)[:-1])
+
+
+def forward_transfer(
+    scores: Sequence[Sequence[float]] | np.ndarray, baseline: Sequence[float] | np.ndarray
+) -> float:
+    """What earlier tasks did for later ones before these were trained: sum over i > 1 of (R[i-1, i] - b[i]) / (T - 1).
+
+    Above 0 they helped, where higher scores are better (Lopez-Paz & Ranzato 2017).
+
+    Args:
+        scores: R, shape [T, T], T of at least 2. Only what stands right above its diagonal is read.
+        baseline: b, shape [T]: the score on each task of a model that has learnt none; b[1] is not read.
+
+    Raises:
+        ValueError: another shape, or a number that is read is not finite.
+    """
+    matrix, untrained = square(scores), np.asarray(baseline, np.float64)
+    if untrained.shape != (len(matrix),):
+        raise ValueError(
+            f"baseline must be a score for each of {len(matrix)} tasks, got shape {untrained.shape}"
+        )
+    return finite_mean(np.diag(matrix, 1) - untrained[1:])
+
+
+def square(scores: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
+    matrix = np.asarray(scores, np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or len(matrix) < 2:
+        raise ValueError(f"scores must be [T, T] for two tasks at least, got shape {matrix.shape}")
+    return matrix
+
+
+def finite_mean(values: np.ndarray) -> float:
+    if not np.isfinite(values).all():
+        raise ValueError("the scores that are compared must be finite")
+    return float(values.mean())

@@ -1,0 +1,96 @@
+"""How likely the model still finds texts of the source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlplug import Evidence, NotMeasured, TransferMetric
+
+ASK = "name texts that the base model was trained on: transfer.source=... (a preset, a data set or a file)"
+
+
+class SourceNLL(TransferMetric):
+    """Loss on source texts before and after; a rise is what was forgotten.
+
+    In nats a token, over all tokens of p source texts and not a mean of the texts' means. `change` = after - before,
+    with `change/low` and `change/high` its 95% interval over texts; `perplexity_ratio` = exp(change): 1.1 is a perplexity
+    that is a tenth higher. The formulas are those of `source_nll`. Only for models that give texts a likelihood.
+    """
+
+    contract = 1
+    needs: frozenset[str] = frozenset()
+    higher_is_better = False
+
+    @dataclass
+    class Config:
+        resamples: int = 10_000
+        seed: int = 0
+
+        def __post_init__(self) -> None:
+            if not 100 <= self.resamples <= 10**6:
+                raise ValueError(f"resamples is {self.resamples}; it has to be from 100 to a million")
+            if self.seed < 0:
+                raise ValueError(f"seed is {self.seed}; it has to be 0 or more")
+
+    def measure(self, evidence: Evidence) -> dict[str, float]:
+        names = ("nll/before/source", "nll/after/source")
+        for name in names:
+            if evidence.get(name) is None:
+                raise NotMeasured(evidence.get("reasons", {}).get(name) or f"no evidence of {name}; {ASK}")
+        before, after = (evidence[name] for name in names)
+        return source_nll(before, after, self.config.resamples, self.config.seed)
+
+
+def source_nll(
+    before: Sequence[Sequence[float]] | np.ndarray,
+    after: Sequence[Sequence[float]] | np.ndarray,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Token-weighted negative log-likelihood before and after.
+
+    With l_i the sum of -log p(token) of text i and w_i its tokens: L = sum l_i / sum w_i, `change` = L_after - L_before,
+    `perplexity_ratio` = exp(change). The interval is a paired percentile bootstrap over texts (Efron & Tibshirani
+    1993) of the ratio of sums: a draw takes a text's tokens and both its likelihoods together. Texts without a
+    token are left out.
+
+    Args:
+        before, after: [p, 2] of the same texts: sums in nats, and numbers of tokens, which are the same in both.
+
+    Raises:
+        ValueError: other shapes, other texts, a number that is not finite, or no token at all.
+    """
+    first, second = np.asarray(before, np.float64), np.asarray(after, np.float64)
+    if first.shape != second.shape or first.ndim != 2 or first.shape[1] != 2:
+        raise ValueError(f"both must be [p, 2] of the same texts, got {first.shape} and {second.shape}")
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise ValueError("a text's likelihood is not finite")
+    if (first[:, 1] != second[:, 1]).any() or (first[:, 1] < 0).any():
+        raise ValueError("the two have to count the same tokens of each text")
+    some = first[:, 1] > 0
+    if not some.any():
+        raise ValueError("there is no token in the texts")
+    tokens, gone = first[some, 1], second[some, 0] - first[some, 0]
+    change, total = float(gone.sum() / tokens.sum()), float(tokens.sum())
+    low, high = np.percentile(resampled_ratios(gone, tokens, resamples, seed), [2.5, 97.5])
+    return {
+        "before": float(first[some, 0].sum() / total),
+        "after": float(second[some, 0].sum() / total),
+        "change": change,
+        "change/low": float(low),
+        "change/high": float(high),
+        "perplexity_ratio": float(np.exp(change)),
+    }
+
+
+def resampled_ratios(above: np.ndarray, below: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """sum(above) / sum(below) of bootstrap samples of the pairs, [resamples]."""
+    rng, count, found = np.random.default_rng(seed), len(above), []
+    for start in range(0, resamples, 1000):  # All draws at once would take resamples x p numbers.
+        size = min(1000, resamples - start)
+        draws = rng.multinomial(count, np.full(count, 1 / count), size=size)
+        found.append((draws @ above) / (draws @ below))
+    return np.concatenate(found)

@@ -1,0 +1,137 @@
+"""How far the base model's weights went, and in how many directions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tlplug import Evidence, NotMeasured, TransferMetric, WeightChange
+from tlplug_plugins.metrics.singular_values import (
+    EPSILON,
+    K,
+    effective_rank,
+    intruder_dimensions,
+    singular_values,
+    stable_rank,
+)
+
+Values = dict[str, float | NotMeasured]
+MEANS = {
+    "effective_rank": "its ranks are of a change that is not 0, in blocks, with no side too large",
+    "stable_rank": "its ranks are of a change that is not 0, in blocks, with no side too large",
+    "intruder_dimensions": "it takes all singular vectors of a matrix: see the metric's field largest",
+}
+"""The values that are means over matrices -> why a matrix may have none."""
+
+
+class WeightDrift(TransferMetric):
+    """How far weights moved, over how many directions, and how many new ones rule.
+
+    Of the base model's matrices that moved: `relative_change` = sqrt(sum |change|_F^2 / sum |before|_F^2), 0 or above;
+    `effective_rank` and `stable_rank` of the change and `intruder_dimensions` as `weight_drift` defines them, means over
+    matrices; each also by layer, `layer/<k>/relative_change` and so on. Heads and adapters that the base model does not
+    have are no part of it. Embeddings (layer 0) and matrices with a side above 4 x largest have the relative change
+    alone, and matrices whose smaller side is above `largest` no intruder dimensions.
+    """
+
+    contract = 1
+    needs = frozenset({"weights/weight_drift"})
+    higher_is_better = None
+
+    @dataclass
+    class Config:
+        k: int = K
+        """So many of the leading singular vectors are looked at for intruders."""
+        epsilon: float = EPSILON
+        """A vector is an intruder where no vector of before has an absolute cosine with it of at least this."""
+        largest: int = 1024
+        """Intruders are counted in matrices whose smaller side is at most this."""
+
+        def __post_init__(self) -> None:
+            if self.k < 1:
+                raise ValueError(f"k is {self.k}; at least 1 singular vector is looked at")
+            if not 0.0 < self.epsilon <= 1.0:
+                raise ValueError(
+                    f"epsilon is {self.epsilon}; a cosine's limit has to be above 0 and at most 1"
+                )
+            if self.largest < 1:
+                raise ValueError(f"largest is {self.largest}; a matrix has a side of at least 1")
+
+    def of_weight(self, change: WeightChange) -> dict[str, float]:
+        """Sums of squares, and the ranks and intruders where they are to be had."""
+        before = np.asarray(change.before, np.float64)
+        whole = change.layer != 0 and max(before.shape) <= 4 * self.config.largest
+        if not whole and change.factors is None:
+            moved = np.square(change.after - before).sum()
+            return {"squared_change": float(moved), "squared_norm": float(np.square(before).sum())}
+        values = singular_values(before, change.after, change.factors)
+        found = {"squared_change": float(values @ values), "squared_norm": float(np.square(before).sum())}
+        if whole and values.any():
+            found |= {"effective_rank": effective_rank(values), "stable_rank": stable_rank(values)}
+        if whole and min(before.shape) <= self.config.largest:
+            found["intruder_dimensions"] = intruder_dimensions(
+                before, change.after, self.config.k, self.config.epsilon
+            )
+        return found
+
+    def measure(self, evidence: Evidence) -> Values:
+        matrices = list(evidence["weights/weight_drift"].values())
+        if not matrices:
+            raise NotMeasured("no matrix of the base model moved")
+        values = over(matrices)
+        for layer in sorted({matrix["layer"] for matrix in matrices} - {None}):
+            own = over([matrix for matrix in matrices if matrix["layer"] == layer])
+            values |= {f"layer/{layer}/{name}": value for name, value in own.items()}
+        return values
+
+
+def over(matrices: Sequence[Mapping[str, Any]]) -> Values:
+    """The values of some matrices together."""
+    moved, norm = (math.fsum(m[name] for m in matrices) for name in ("squared_change", "squared_norm"))
+    values: Values = {"relative_change": relative(moved, norm)}
+    for name, why in MEANS.items():
+        known = [matrix[name] for matrix in matrices if name in matrix]
+        values[name] = math.fsum(known) / len(known) if known else NotMeasured(f"no matrix has one: {why}")
+    return values
+
+
+def relative(squared_change: float, squared_norm: float) -> float | NotMeasured:
+    if not squared_norm > 0:
+        return NotMeasured("the weights were all 0 before, and nothing is a share of that")
+    return math.sqrt(squared_change / squared_norm)
+
+
+def weight_drift(
+    before: np.ndarray,
+    after: np.ndarray,
+    factors: tuple[np.ndarray, np.ndarray] | None = None,
+    k: int = K,
+    epsilon: float = EPSILON,
+) -> Values:
+    """What became of one matrix. With s_1 >= s_2 >= ... the singular values of D = after - before:
+
+    * `relative_change` = |D|_F / |before|_F;
+    * `effective_rank` = exp(-sum p_i log p_i), p_i = s_i / sum s (Roy & Vetterli 2007), from 1 to the rank of D;
+    * `stable_rank` = sum s_i^2 / s_1^2 (Rudelson & Vershynin 2007), from 1 to the rank of D;
+    * `intruder_dimensions`: see there, from 0 to k.
+
+    Args:
+        before, after: [m, n].
+        factors: [m, r] and [r, n] whose product is D; the singular values are then had from the factors alone.
+
+    Returns:
+        Values by name; NotMeasured in place of the ranks of a change of 0 and of a share of a matrix of 0.
+    """
+    values = singular_values(before, after, factors)
+    still = NotMeasured("the matrix did not move, and no change has no rank")
+    norm = float(np.square(np.asarray(before, np.float64)).sum())
+    return {
+        "relative_change": relative(float(values @ values), norm),
+        "effective_rank": effective_rank(values) if values.any() else still,
+        "stable_rank": stable_rank(values) if values.any() else still,
+        "intruder_dimensions": intruder_dimensions(before, after, k, epsilon),
+    }

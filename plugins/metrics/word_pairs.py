@@ -1,0 +1,81 @@
+"""Pairs of words, and a text with each word swapped for its other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from tlplug import Row
+
+
+def read_pairs(pairs: Any) -> list[tuple[str, str]]:
+    """Pairs of words: of a list that ships, of a file or as they are given.
+
+    Raises:
+        ValueError: no such list or file, or something in it is no pair of two different words.
+    """
+    if isinstance(pairs, str):
+        lines = [line.split("#")[0].split() for line in text_of(pairs).splitlines()]
+        pairs = [line for line in lines if line]
+    if not isinstance(pairs, Sequence) or not len(pairs):
+        raise ValueError(f"pairs is {pairs!r}; it is a list's name, a file or a list of lists of two words")
+    for pair in pairs:
+        words = list(pair) if isinstance(pair, Sequence) and not isinstance(pair, str) else []
+        if len(words) != 2 or not all(isinstance(word, str) and word.strip() for word in words):
+            raise ValueError(f"pairs has {pair!r}, which should be two words")
+        if words[0].lower() == words[1].lower():
+            raise ValueError(f"pairs has {pair!r}, which is one word twice")
+    return [(one.strip(), other.strip()) for one, other in pairs]
+
+
+def text_of(name: str) -> str:
+    shipped = files("tlplug_conf") / "counterfactuals"
+    known = sorted(
+        entry.name.removesuffix(".txt") for entry in shipped.iterdir() if entry.name[-4:] == ".txt"
+    )
+    if name in known:
+        return (shipped / f"{name}.txt").read_text(encoding="utf-8")
+    if not name or not Path(name).is_file():
+        raise ValueError(f"pairs is {name!r}, which is no file, and no list that ships: {', '.join(known)}")
+    return Path(name).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Swapper:
+    """Swaps every word of a pair for its other. Of the pairs that a word stands in the first one counts."""
+
+    pairs: Sequence[tuple[str, str]]
+
+    @cached_property
+    def other(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for one, other in self.pairs:
+            found.setdefault(one.lower(), other)
+            found.setdefault(other.lower(), one)
+        return found
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        words = sorted(map(re.escape, self.other), key=len, reverse=True)
+        return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.IGNORECASE)
+
+    def text(self, text: str) -> str:
+        return self.pattern.sub(lambda match: cased(self.other[match[0].lower()], match[0]), text)
+
+    def row(self, row: Row, columns: Sequence[str]) -> dict[str, Any]:
+        return {
+            name: self.text(value) if name in columns and isinstance(value, str) else value
+            for name, value in row.items()
+        }
+
+
+def cased(word: str, like: str) -> str:
+    """The word with capitals as `like` has them: all, the first, or none."""
+    if like.isupper() and len(like) > 1:
+        return word.upper()
+    return word[0].upper() + word[1:].lower() if like[0].isupper() else word.lower()

@@ -1,0 +1,60 @@
+"""`metric=[...]` and `metric.<name>.<field>=...` without a run -> metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tlplug.config.build import instance
+from tlplug.config.compose import parse
+from tlplug.contracts import TransferMetric, UsageError
+from tlplug.registry import Plugin, Registry, unknown
+
+GROUP = "metric"
+
+
+def metrics_of(words: Sequence[str]) -> dict[str, TransferMetric]:
+    """The metrics that are asked for, by name.
+
+    Raises:
+        UsageError: none is asked for, or a name, a field or a value is not there.
+    """
+    names, fields = sorted_out(words)
+    registry = Registry()
+    plugins = {name: registry.find(GROUP, name) for name in names}
+    nodes = {name: node_of(plugin) for name, plugin in plugins.items()}
+    for key, value, line in fields:
+        name, _, field = key.partition(".")
+        if name not in nodes:
+            raise UsageError(f"'{line}': {unknown('metric here', name, nodes)}")
+        if field not in nodes[name]:
+            raise UsageError(f"'{line}': {unknown(f'field of {name}', field, nodes[name])}")
+        try:
+            nodes[name][field] = value
+        except OmegaConfBaseException as error:
+            raise UsageError(f"'{line}': {str(error).splitlines()[0]}") from error
+    return {name: instance(plugin, nodes[name]) for name, plugin in plugins.items()}
+
+
+def node_of(plugin: Plugin) -> DictConfig:
+    cls: Any = plugin.load()
+    node: DictConfig = OmegaConf.structured(cls.Config)
+    return node
+
+
+def sorted_out(words: Sequence[str]) -> tuple[list[str], list[tuple[str, Any, str]]]:
+    """The names, and each field as its key below `metric`, its value and what was typed."""
+    names: list[str] = []
+    fields = []
+    for found in parse([word.lstrip("+") for word in words]):
+        key, value = found.key_or_group, found.value()
+        if key == GROUP:
+            names += value if isinstance(value, list) else [value]
+        else:
+            fields.append((key.removeprefix(f"{GROUP}."), value, found.input_line))
+    if not names:
+        raise UsageError("say which metrics: metric=[cka,logme]; `python -m tlplug plugins list` shows them")
+    return list(dict.fromkeys(map(str, names))), fields

@@ -1,0 +1,181 @@
+"""Did it transfer? The score against the baselines, and how it was learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tlplug.report.blocks import Block, Chart, Section, Table, Text
+from tlplug.report.charts import curves, gains
+from tlplug.report.figures import figure, interval, signed
+from tlplug.report.material import RUN, Material, known, number
+
+MEANS = {
+    "scratch": "the same model, but starting from random weights: what the task's own data teach it",
+    "linear_probe": "the base model left as it is, with one linear layer trained on top",
+    "trivial": "no model at all: the same simple answer to everything, such as the most frequent label",
+    "zero_shot": "the base model as it is, with nothing trained",
+}
+
+
+def scores(run: Material) -> Section:
+    return Section("scores", "Did it transfer?", list(_scores(run)))
+
+
+def _scores(run: Material) -> Iterator[Block]:
+    result = run.result
+    better = "higher" if run.sign > 0 else "lower"
+    times = f" Figures are {run.primary} times {run.scale}." if run.scale != 1 else ""
+    yield Text(
+        f"{run.primary} on the {result['test_rows']:,} test rows; {better} is better.{times} A baseline is what the run is "
+        "compared with: it answers the same test rows, so differences are taken row by row."
+    )
+    compared = [(name, *gain(run, found)) for name, found in result["comparisons"].items()]
+    if not compared:
+        yield Text("Gain: not measured, no baseline was run (`transfer.baselines` is empty).", "lack")
+        yield table(run)
+        return
+    told = f"Gain in {run.unit}: " + "; ".join(
+        f"{signed(g, 1)} over {name} (95% interval {interval(low, high, 1)})" for name, g, low, high in compared
+    )
+    yield Chart(gains(told, compared, run.unit), told, table(run))
+    if ahead := [name for name, _, _, high in compared if high < 0]:
+        yield Text(
+            f"{' and '.join(ahead)} did better than {run.strategy}, by more than chance: the better choice here."
+        )
+    yield Text(
+        "A gain is an improvement. If other test rows of the same kind were drawn, it would fall inside the 95% interval "
+        "in about 95 of 100 draws; an interval that holds zero (a hollow dot) means that no difference could be shown.",
+        "note",
+    )
+    yield from negative(run)
+
+
+def gain(run: Material, found: Mapping[str, float]) -> tuple[float, float, float]:
+    """A comparison as a gain in figures: value, low, high."""
+    low, high = sorted(run.sign * run.scale * found[end] for end in ("low", "high"))
+    return run.sign * run.scale * found["difference"], low, high
+
+
+def table(run: Material) -> Table:
+    result = run.result
+    rows = []
+    for name, found in result["baselines"].items():
+        value, low, high = gain(run, result["comparisons"][name])
+        shown = figure(found[run.primary], run.scale)
+        rows.append([name, shown, signed(value, 1), interval(low, high, 1)])
+    rows.append([run.strategy, figure(result["scores"][run.primary], run.scale), "", ""])
+    heads = ["", run.unit, "gain of the run", "95% interval"]
+    return Table("Scores and gains", heads, rows, marked=len(rows) - 1)
+
+
+def other_scores(run: Material) -> Table | None:
+    """All scores but the primary one, in their own units."""
+    names = [name for name in run.result["scores"] if name != run.primary]
+    if not names:
+        return None
+    all_scores = {**run.result["baselines"], run.strategy: run.result["scores"]}
+    rows = [[who, *(cell(found.get(name)) for name in names)] for who, found in all_scores.items()]
+    return Table("Further scores", ["", *names], rows, marked=len(rows) - 1)
+
+
+def cell(score: float | None) -> str:
+    return "not measured" if score is None else f"{score:,.3f}"
+
+
+def meanings(run: Material) -> str:
+    """A clause for each baseline that was run."""
+    return " ".join(
+        f"{name[0].upper()}{name[1:]}: {MEANS[name]}." for name in run.result["baselines"] if name in MEANS
+    )
+
+
+def negative(run: Material) -> Iterator[Block]:
+    """What negative_transfer says, where it was asked for."""
+    if "negative_transfer" not in run.result["metrics"]:
+        return
+    values = run.values("negative_transfer")
+    if not {"error_difference", "low", "high"} <= set(values):
+        yield Text(f"Negative transfer: not measured, {run.why_not('negative_transfer', 'error_difference')}.", "lack")
+        return
+    ends = [values[key] for key in ("error_difference", "low", "high")]
+    difference, low, high = (signed(value, run.scale) for value in ends)
+    seeds = int(values.get("seeds", 1))
+    over = "over test rows" if seeds == 1 else f"over {seeds} seeds"
+    said = "harm is shown" if ends[1] > 0 else "no harm is shown" if ends[2] >= 0 else "it helped"
+    yield Text(
+        f"Negative transfer would be more error than training from scratch. Error of the run less that of scratch: "
+        f"{difference} (95% interval {low} to {high}, {over}), so {said}."
+    )
+
+
+def curve(run: Material) -> Section:
+    return Section("curve", "How fast was it learnt?", list(_curve(run)))
+
+
+def lines(run: Material) -> dict[str, list[list[float]]]:
+    """The curves, this run's first, then scratch's; scores in figures."""
+    found: dict[str, Any] = dict(run.result.get("curve") or recorded(run.evidence))
+    order = sorted(found, key=lambda name: (name != RUN, name != "scratch"))
+    return {
+        run.strategy if name == RUN else name: [[seen, run.scale * score] for seen, score in found[name]]
+        for name in order
+        if len(found[name])
+    }
+
+
+def recorded(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """The same from the evidence."""
+    prefix = "curve/baseline/"
+    found = {RUN: evidence["curve/after"]} if "curve/after" in evidence else {}
+    return found | {n.removeprefix(prefix): v for n, v in evidence.items() if n.startswith(prefix)}
+
+
+def _curve(run: Material) -> Iterator[Block]:
+    found = lines(run)
+    if not found:
+        reason = run.evidence.get("reasons", {}).get("curve/after", "no score was recorded while training")
+        yield Text(f"Learning curve: not measured, {reason}.", "lack")
+    else:
+        yield Text(
+            f"{run.primary} on the validation rows after so many training examples; rows count again in each epoch. A "
+            "model that already knows something useful starts ahead of scratch, or gets there sooner."
+        )
+        data = curve_table(run, found)
+        if max(map(len, found.values())) > 1:
+            yield Chart(curves(told(run, found), found, run.unit, run.strategy), told(run, found), data)
+        else:
+            yield Text("There was one validation only, so there is no line to draw.", "note")
+            yield data
+    yield from known(run, "learning_curve", entries(run))
+
+
+def told(run: Material, found: Mapping[str, Sequence[Sequence[float]]]) -> str:
+    ends = (
+        f"{name} from {figure(points[0][1], 1)} to {figure(points[-1][1], 1)}" for name, points in found.items()
+    )
+    return f"Validation {run.unit} by training examples seen: {'; '.join(ends)}"
+
+
+def curve_table(run: Material, found: Mapping[str, Sequence[Sequence[float]]]) -> Table:
+    at = {name: {seen: score for seen, score in points} for name, points in found.items()}
+    counts = sorted({seen for points in at.values() for seen in points})
+    rows = [
+        [f"{seen:,.0f}", *(figure(points[seen], 1) if seen in points else "—" for points in at.values())]
+        for seen in counts
+    ]
+    return Table("Learning curve", ["examples seen", *at], rows)
+
+
+def entries(run: Material) -> list[tuple[str, str, Any, str]]:
+    return [
+        ("jumpstart", "Jumpstart", run.points, "gain over scratch at the first validation"),
+        ("asymptotic_gain", "Gain at the end", run.points, "gain over scratch at the last validation"),
+        ("transfer_ratio", "Transfer ratio", number, "area between the two curves, relative to the one under scratch"),
+        ("area", "Area between the curves", number, "how far the run is ahead of scratch on the whole way"),
+        (
+            *("examples_to_threshold", "Examples to reach the threshold", number),
+            "the threshold is what scratch reached in the end, unless set otherwise",
+        ),
+        ("scratch_examples_to_threshold", "The same for scratch", number, "how many examples scratch needed"),
+    ]

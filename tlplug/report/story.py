@@ -1,0 +1,56 @@
+"""A run told from its verdict to how it is done again."""
+
+from __future__ import annotations
+
+from tlplug.report import answers, changed, choice, gained
+from tlplug.report.blocks import Fact, Section, Text
+from tlplug.report.figures import figure, interval, percent_of, signed
+from tlplug.report.material import Material, three
+
+
+def title(run: Material) -> str:
+    return f"{run.result['task']}: {run.strategy}"
+
+
+def about(run: Material) -> str:
+    result = run.result
+    return (
+        f"{result['base_model']}, head {result['head']}; {result['test_rows']:,} test rows; seed {result['seed']}"
+    )
+
+
+def glance(run: Material) -> list[Fact]:
+    """The few figures to know first."""
+    result, cost = run.result, run.result["cost"]
+    facts = [Fact(run.unit, figure(result["scores"][run.primary], run.scale), "score of the run")]
+    against = result["verdict"]["against"]
+    if against is not None:
+        value, low, high = gained.gain(run, result["comparisons"][against])
+        facts.append(Fact(f"gain over {against}", signed(value, 1), f"{interval(low, high, 1)}"))
+    if cost["total_parameters"]:
+        share = percent_of(cost["trainable_parameters"], cost["total_parameters"])
+        facts.append(Fact("weights trained", share, f"in {cost['seconds']:,.0f} seconds"))
+    if "mean" in run.values("cka"):
+        facts.append(Fact("likeness to the base model", three(run.values("cka")["mean"]), "CKA; 1 is the same"))
+    return facts
+
+
+def sections(run: Material) -> list[Section]:
+    """All that there is to tell, in the order of the questions."""
+    scores = gained.scores(run)
+    further = gained.other_scores(run)
+    told = [*scores.blocks, *([Text(gained.meanings(run), "note")] if gained.meanings(run) else [])]
+    found = [
+        Section(scores.name, scores.title, [*told, *([further] if further else [])]),
+        gained.curve(run),
+        changed.forgotten(run),
+        changed.layers(run),
+        answers.labels(run),
+        answers.examples(run),
+        choice.inherited(run),
+        choice.base(run),
+        choice.others(run),
+        choice.cost(run),
+        choice.again(run),
+    ]
+    return [section for section in found if section is not None]
