@@ -19,6 +19,7 @@ Adapt a pretrained model to your data, and know what you got.
   python -m tlplug +strategy=STRATEGY +task=TASK [key=value ...]     train, measure, report
   python -m tlplug -m +strategy=lora,full +task=TASK seed=1,2,3      every combination, one after another
   python -m tlplug compare +task=TASK [strategies=[...]]             the lightest strategy that is good enough
+  python -m tlplug rank +task=TASK models=[a,b,...]                  which base model, before any is fine-tuned
   python -m tlplug evaluate RUN [data.path=...]                      scores of a finished run on other data
   python -m tlplug predict RUN --input FILE|- | --text "..."         JSON Lines in, JSON Lines out
   python -m tlplug measure RUN metric=[...]                          further metrics of a finished run
@@ -37,7 +38,8 @@ Adapt a pretrained model to your data, and know what you got.
 
 Often set: seed= run_dir= model.source= data.path= data.columns.text= data.limit.train= trainer.max_epochs=
 optimizer.learning_rate= trainer.devices= transfer.baselines=[...] and strategy.<field>. All: --cfg job.
-Of compare: strategies=[...] seeds= tune= factors=[...] until= stop= and fields.<strategy>.<field>."""
+Of compare: strategies=[...] seeds= tune= factors=[...] until= stop= and fields.<strategy>.<field>.
+Of rank: models=[...] examples= metrics=[...] verify= strategy="""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -74,6 +76,8 @@ def command(words: list[str]) -> Callable[[list[str]], int]:
         return show_version
     if words[:1] == ["compare"]:
         return compare
+    if words[:1] == ["rank"]:
+        return rank
     if "--cfg" in words:
         return show_config
     return train
@@ -160,3 +164,19 @@ def compare(words: list[str]) -> int:
     from tlplug.compare import compare as run
 
     return run(planned, Console(), dry_run=bool(flags))
+
+
+def rank(words: list[str]) -> int:
+    """Base models by what a forward pass of each tells of the task."""
+    from rich.console import Console
+
+    from tlplug.config import Composer
+    from tlplug.config.rank_plan import plan
+
+    if flags := [word for word in words if word.startswith("-")]:
+        raise UsageError(f"rank has no flag {flags[0]}; `python -m tlplug --help` shows what there is")
+    with Composer() as composer:
+        planned = plan(composer, words[1:])
+    from tlplug.rank import rank as run
+
+    return run(planned, Console())

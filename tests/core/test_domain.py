@@ -18,7 +18,7 @@ from tests.core.test_data_batches import data, features
 from tlplug.contracts import DataSettings, DomainSettings, LimitSettings, SplitSettings, UsageError
 from tlplug.data import Split, read_splits
 from tlplug.data.batches import EpochOrder, Repeated
-from tlplug.data.domain import in_terms_of, labelled, unlabelled
+from tlplug.data.domain import in_terms_of, labelled, looked_at, unlabelled
 from tlplug.data.module import TransferData
 from tlplug.module import by_stream
 from tlplug.registry import Registry
@@ -293,3 +293,37 @@ def test_processes_share_a_stream() -> None:
 def test_a_domain_is_read_from_the_corpora_that_ship(like: Split) -> None:
     settings = replace(domain(FILM), limit=LimitSettings(train=5, test=2))
     assert len(unlabelled(settings, HEAD, 0, "transfer.source")) == 5
+
+
+def looked(tmp_path: Path, rows: list[Any], **more: Any) -> Any:
+    return looked_at(domain(jsonl(tmp_path / "far.jsonl", rows), **more), HEAD, 0, "transfer.source")
+
+
+def test_rows_that_are_looked_at_keep_what_is_to_be_predicted(tmp_path: Path) -> None:
+    found = looked(tmp_path, numbered(3, "far"))
+    assert (found.text, found.plain) == ("text", False)
+    assert [row["label"] for row in found.rows] == ["0", "1", "0"]
+    jsonl(tmp_path / "parts/train.jsonl", numbered(6, "far"))
+    jsonl(tmp_path / "parts/test.jsonl", numbered(2, "tested"))
+    of_folder = looked_at(domain(tmp_path / "parts"), HEAD, 0, "transfer.source")
+    assert [row["text"] for row in of_folder.rows] == ["tested0", "tested1"]
+
+
+def test_rows_without_labels_and_columns_of_other_names_are_looked_at(tmp_path: Path) -> None:
+    found = looked(tmp_path, [{"tweet": "so so"}, {"tweet": "ha"}], columns={"text": "tweet", "label": "x"})
+    assert [dict(row) for row in found.rows] == [{"text": "so so", "id": 0}, {"text": "ha", "id": 1}]
+
+
+def test_texts_are_looked_at_by_a_head_that_reads_more(tmp_path: Path) -> None:
+    answering = Registry().find("head", "question_answering").load()()
+    (tmp_path / "book.txt").write_text("One line.\nAnother line.\n")
+    found = looked_at(domain(tmp_path / "book.txt"), answering, 0, "transfer.source")
+    assert found.plain and [row[found.text] for row in found.rows] == ["One line.", "Another line."]
+    with pytest.raises(UsageError, match=r'no column "text".*transfer\.source\.columns\.text'):
+        odd = jsonl(tmp_path / "odd.jsonl", [{"words": "x"}])
+        looked_at(domain(odd), answering, 0, "transfer.source")
+
+
+def test_what_is_not_there_is_an_error_of_its_own_key(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="transfer.source.path"):
+        looked_at(domain(tmp_path / "nothing.jsonl"), HEAD, 0, "transfer.source")

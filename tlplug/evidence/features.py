@@ -98,7 +98,8 @@ def stack_of(model: PreTrainedModel, base: BaseInfo) -> tuple[list[nn.Module], i
     if base.kind == "encoder-decoder":
         encoder = model.get_encoder()
         name = next(name for name, module in model.named_modules() if module is encoder)
-        reading = [block for block_name, block in every.items() if within(block_name, [name])]
+        # A strategy may have kept the encoder alone.
+        reading = [block for path, block in every.items() if not name or within(path, [name])]
         return reading, len(reading)
     return list(every.values()), max(len(every), getattr(model.config, "num_hidden_layers", 0) or 0)
 

@@ -16,7 +16,7 @@ from tlplug.report.material import Material, percent
 MOST_LABELS = 12
 """A matrix of more is no longer read; the worst labels are shown then."""
 SHOWN = 10
-LONGEST = 500
+LONGEST, LONGEST_LABEL = 500, 24
 OWN = ("id", "prediction", "probabilities")
 
 
@@ -62,15 +62,15 @@ def by_label(pairs: Sequence[tuple[str, str]], names: Sequence[str]) -> Iterator
 
 
 def matrix(counts: Counter[tuple[str, str]], totals: Counter[str], names: Sequence[str]) -> Table:
-    rows = [
+    rows: list[list[str | Cell]] = [
         [
-            f"is {true}",
+            f"is {brief(true)}",
             *(Cell(f"{counts[true, said]:,}", counts[true, said] / (totals[true] or 1)) for said in names),
             percent(counts[true, true] / totals[true]) if totals[true] else "no such row",
         ]
         for true in names
     ]
-    return Table("Confusion matrix", ["", *(f"said {name}" for name in names), "found"], rows)
+    return Table("Confusion matrix", ["", *(f"said {brief(name)}" for name in names), "found"], rows)
 
 
 def worst_labels(counts: Counter[tuple[str, str]], totals: Counter[str], names: Sequence[str]) -> Table:
@@ -80,8 +80,8 @@ def worst_labels(counts: Counter[tuple[str, str]], totals: Counter[str], names: 
     rows = []
     for true in sorted((name for name in names if totals[name]), key=found)[:MOST_LABELS]:
         wrong = Counter({said: counts[true, said] for said in names if said != true and counts[true, said]})
-        taken = [f"{said} ({count})" for said, count in wrong.most_common(2)]
-        rows.append([true, f"{totals[true]:,}", percent(found(true)), ", ".join(taken) or "—"])
+        taken = [f"{brief(said)} ({count})" for said, count in wrong.most_common(2)]
+        rows.append([brief(true), f"{totals[true]:,}", percent(found(true)), ", ".join(taken) or "—"])
     return Table("The worst labels", ["label", "test rows", "found", "most often taken for"], rows)
 
 
@@ -138,7 +138,9 @@ def flipped(run: Material, own: np.ndarray, other: np.ndarray, name: str) -> Ite
         places = np.lexsort((-sure, -sign * gain))
         places = places[sign * gain[places] > 0]
         count = f"{len(places):,} of {len(own):,} test rows"
-        title = f"{words[0]} where {name} is {words[1]}" if exact else f"Where the run is {words[2]} than {name}"
+        title = (
+            f"{words[0]} where {name} is {words[1]}" if exact else f"Where the run is {words[2]} than {name}"
+        )
         if len(places):
             score = None if exact else own
             shown = [example(run, place, score, name) for place in places[:SHOWN]]
@@ -147,7 +149,9 @@ def flipped(run: Material, own: np.ndarray, other: np.ndarray, name: str) -> Ite
             yield Text(f"{title}: in no test row.")
 
 
-def example(run: Material, place: int, score: np.ndarray | None = None, baseline: str | None = None) -> Example:
+def example(
+    run: Material, place: int, score: np.ndarray | None = None, baseline: str | None = None
+) -> Example:
     row, targets = run.rows[place], run.list("targets")
     target = targets[place] if targets is not None else {}
     columns = [(name, short(value)) for name, value in row.items() if shown(name, value, target, run)]
@@ -155,6 +159,8 @@ def example(run: Material, place: int, score: np.ndarray | None = None, baseline
     told += [(f"{'should be' if len(target) == 1 else name}", short(value)) for name, value in target.items()]
     if baseline is not None and (others := run.list(f"predictions/baseline/{baseline}")) is not None:
         told.append((f"{baseline} said", said(others[place])))
+    if "id" in row:
+        told.append(("row", str(row["id"])))
     if score is not None:
         told.append((run.unit, figure(float(score[place]), run.scale)))
     return Example(columns, told)
@@ -165,6 +171,11 @@ def shown(name: str, value: Any, target: Mapping[str, Any], run: Material) -> bo
     if name in OWN or name in target:
         return False
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(v, str) for v in value))
+
+
+def brief(label: str) -> str:
+    """A label as the head of a row or column."""
+    return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
 
 
 def said(prediction: Mapping[str, Any]) -> str:

@@ -63,6 +63,8 @@ class Chart:
     svg: str
     told: str
     data: Table
+    unfolded: bool = False
+    """Whether the data stand beside the picture, which then needs no words."""
 
 
 @dataclass(frozen=True)

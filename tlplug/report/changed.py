@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tlplug.report.blocks import Block, Cell, Chart, Section, Table, Text
 from tlplug.report.charts import heat
@@ -25,25 +26,44 @@ def _forgotten(run: Material) -> Iterator[Block]:
         "Source data are of the kind that the base model knew before (`transfer.source`). What it does on them before and "
         "after the run tells what the run overwrote."
     )
-    yield from known(run, "retention", RETENTION)
+    yield from known(run, "retention", retention(run))
     yield from known(run, "source_nll", SOURCE_NLL)
 
 
-RETENTION = [
-    ("source_score/before", "Source score, before", percent, "of the base model, on labelled source rows"),
-    ("source_score/after", "Source score, after", percent, "of the adapted model on the same rows"),
-    ("source_score/change", "Change", points_of, "backward transfer: below zero is forgetting"),
-    (
-        *("probe/before", "Source classes readable, before", percent),
-        "accuracy of a simple classifier on what the last layer makes of source rows",
-    ),
-    ("probe/after", "Source classes readable, after", percent, "the same of the adapted model"),
-    ("probe/change", "Change", points_of, "below zero: the last layer tells less of the source than it did"),
-]
+def retention(run: Material) -> list[tuple[str, str, Any, str]]:
+    lost = "below" if run.sign > 0 else "above"
+    return [
+        (
+            "source_score/before",
+            "Source score, before",
+            run.score,
+            f"{run.unit} on labelled source rows, base model",
+        ),
+        ("source_score/after", "Source score, after", run.score, "of the adapted model on the same rows"),
+        (
+            "source_score/change",
+            "Change of the source score",
+            run.points,
+            f"backward transfer: {lost} zero is forgetting",
+        ),
+        (
+            *("probe/before", "Source classes readable, before", percent),
+            "accuracy of a simple classifier on what the last layer makes of source rows",
+        ),
+        ("probe/after", "Source classes readable, after", percent, "the same of the adapted model"),
+        (
+            "probe/change",
+            "Change of that",
+            points_of,
+            "below zero: the last layer tells less of the source than it did",
+        ),
+    ]
+
+
 SOURCE_NLL = [
     ("before", "Surprise at source text, before", three, "mean of -log p(token) in nats: lower is better"),
     ("after", "Surprise at source text, after", three, "the same of the adapted model"),
-    ("change", "Change", plus, "above zero is forgetting; with its 95% interval over texts"),
+    ("change", "Change of surprise", plus, "above zero is forgetting; with its 95% interval over texts"),
     ("perplexity_ratio", "Perplexity, after to before", number, "1 is unchanged, above 1 is forgetting"),
 ]
 
@@ -61,7 +81,7 @@ def _layers(run: Material) -> Iterator[Block]:
             "CKA says how alike a layer's picture of the same texts is before and after: 1 is the same, 0 unrelated. "
             "Weights moved is the size of the change relative to the weights. The darker a cell, the more has changed."
         )
-        numbers = sorted({*cka, *moved}, reverse=False)
+        numbers = sorted({*cka, *moved})
         told = finding(cka, moved)
         yield Chart(picture(numbers, cka, moved, told), told, table(numbers, cka, drift))
     if not cka:
@@ -75,9 +95,19 @@ def _layers(run: Material) -> Iterator[Block]:
 
 CKA = [("mean", "CKA, mean over layers", three, "1: nothing that matters to it has changed")]
 WHOLE = [
-    ("relative_change", "Weights moved", percent, "size of the change relative to the weights, all matrices together"),
+    (
+        "relative_change",
+        "Weights moved",
+        percent,
+        "size of the change relative to the weights, all matrices together",
+    ),
     ("effective_rank", "Effective rank of the change", number, "how many directions it uses, by entropy"),
-    ("stable_rank", "Stable rank of the change", number, "the same, by energy: few directions is a narrow change"),
+    (
+        "stable_rank",
+        "Stable rank of the change",
+        number,
+        "the same, by energy: few directions is a narrow change",
+    ),
     (
         *("intruder_dimensions", "Intruder dimensions", number),
         "strong new directions that the base model did not have, mean over matrices; many go with forgetting",
@@ -115,7 +145,9 @@ def named(layer: int) -> str:
     return "embeddings" if layer == 0 else f"layer {layer}"
 
 
-def table(numbers: Sequence[int], cka: Mapping[int, float], drift: Mapping[str, Mapping[int, float]]) -> Table:
+def table(
+    numbers: Sequence[int], cka: Mapping[int, float], drift: Mapping[str, Mapping[int, float]]
+) -> Table:
     there = {name: values for name, values in drift.items() if values}
     heads = ["", *(["CKA"] if cka else []), *(DRIFT[name] for name in there)]
     rows: list[list[str | Cell]] = []

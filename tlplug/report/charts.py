@@ -30,7 +30,7 @@ def drawn(name: str, told: str, height: float) -> Iterator[tuple[Any, list[str]]
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    settings = {
+    settings: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": name,
         "font.size": TEXT,
@@ -79,7 +79,9 @@ def gains(told: str, rows: Sequence[tuple[str, float, float, float]], unit: str)
             colour = TAKEN if low > 0 else BAD if high < 0 else MARK
             axes.plot([low, high], [place, place], color=colour, linewidth=4, solid_capstyle="round")
             fill = "none" if low <= 0 <= high else colour
-            axes.plot([gain], [place], "o", color=colour, markersize=12, markerfacecolor=fill, markeredgewidth=2.5)
+            axes.plot(
+                [gain], [place], "o", color=colour, markersize=12, markerfacecolor=fill, markeredgewidth=2.5
+            )
         axes.axvline(0, color=SOFT, linestyle=(0, (3, 3)), linewidth=1.2, zorder=0)
         axes.set_yticks(range(len(rows)), [f"over {name}" for name, *_ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)

@@ -8,7 +8,7 @@ from typing import Any
 from tlplug.report.blocks import Block, Cell, Code, Fact, Facts, Section, Table, Text
 from tlplug.report.changed import named
 from tlplug.report.figures import percent_of
-from tlplug.report.material import Material, known, lack, number, percent, plus, points_of, three
+from tlplug.report.material import Material, known, lack, number, percent, points_of, three
 
 RANKING = ("h_score", "logme", "leep", "nce", "knn", "transrate")
 DISTANCES = {
@@ -17,7 +17,15 @@ DISTANCES = {
     "coral_distance": "how differently their features vary together: 0 is the same",
 }
 TOLD = {
-    *("transfer_gain", "learning_curve", "negative_transfer", "retention", "source_nll", "cka", "weight_drift"),
+    *(
+        "transfer_gain",
+        "learning_curve",
+        "negative_transfer",
+        "retention",
+        "source_nll",
+        "cka",
+        "weight_drift",
+    ),
     *("calibration", "counterfactual_gap", "cost", *RANKING, *DISTANCES),
 }
 """Metrics that have their place; others are shown as they are."""
@@ -30,7 +38,12 @@ def inherited(run: Material) -> Section:
 
 def calibration(run: Material) -> list[tuple[str, str, Any, str]]:
     against = [
-        (f"change/{name}", f"Calibration error, change to {name}", points_of, "below zero: the run is more honest")
+        (
+            f"change/{name}",
+            f"Calibration error, change to {name}",
+            points_of,
+            "below zero: the run is more honest",
+        )
         for name in run.result["baselines"]
     ]
     said = "by how much the model's sureness misses how often it is right; 0% is honest"
@@ -46,7 +59,12 @@ COUNTERFACTUAL = [
     ("flip_rate/before", "Answers that flip, before", percent, "the same of the base model"),
     ("gap", "Shift of probabilities", three, "by such a swap: 0 none, 1 all of it"),
     ("gap/before", "Shift of probabilities, before", three, "the same of the base model"),
-    ("feature_gap/before", "Shift of features, before", three, "1 - cosine of what the last layer makes of both texts"),
+    (
+        "feature_gap/before",
+        "Shift of features, before",
+        three,
+        "1 - cosine of what the last layer makes of both texts",
+    ),
     ("feature_gap/after", "Shift of features, after", three, "the same of the adapted model"),
     ("pairs", "Texts", number, "that had a word to swap. No flip in them is no proof that there is no bias"),
 ]
@@ -65,14 +83,16 @@ def _base(run: Material, asked: list[str]) -> Iterator[Block]:
     measured = [name for name in ranking if run.values(name)]
     if measured:
         yield Text(
-            "These scores guess, without training, how useful a layer's features are for the task: higher is better. Compare "
-            "them down a column, or with the same score of another base model; not across columns."
+            "These scores guess, without training, how useful a layer's features are for the task: higher is better. "
+            "Compare them down a column, or with the same score of another base model; not across columns."
         )
         yield by_layer(run, measured)
     yield from (lack(run, name, name) for name in ranking if name not in measured)
     distances = [name for name in asked if name in DISTANCES]
     if any(run.values(name) for name in distances):
-        yield Text("How far the task's texts are from source texts, and from the target's, to the eye of the last layer.")
+        yield Text(
+            "How far the task's texts are from source texts, and from the target's, to the eye of the last layer."
+        )
     for name in distances:
         if run.values(name):
             yield Facts(list(distance(run, name)))
@@ -81,13 +101,14 @@ def _base(run: Material, asked: list[str]) -> Iterator[Block]:
 
 
 def by_layer(run: Material, measured: list[str]) -> Table:
-    """The mean, the last layer and each layer, before; the best of each column is marked."""
+    """The mean and each layer, before the run; the best layer of each column is marked."""
     by = {name: run.layers(name, "before/layer/{}") for name in measured}
     rows: list[list[str | Cell]] = []
-    for key, told in ("before/mean", "mean over layers"), ("before", "last layer"), ("after", "last layer, after"):
+    last = [] if any(by.values()) else [("before", "last layer")]
+    for key, told in ("before/mean", "mean over layers"), *last, ("after", "last layer, after the run"):
         found = {name: run.values(name).get(key) for name in measured}
         if any(value is not None for value in found.values()):
-            rows.append([told, *("—" if value is None else number(value) for value in found.values())])
+            rows.append([told, *("—" if value is None else three(value) for value in found.values())])
     for layer in sorted({layer for values in by.values() for layer in values}, reverse=True):
         rows.append([named(layer), *(marked(values, layer) for values in by.values())])
     return Table("Ranking metrics", ["", *measured], rows)
@@ -97,7 +118,7 @@ def marked(values: Mapping[int, float], layer: int) -> str | Cell:
     if layer not in values:
         return "—"
     best = values[layer] == max(values.values())
-    return Cell(f"{number(values[layer])} best" if best else number(values[layer]), 0.6 if best else 0.0)
+    return Cell(f"{three(values[layer])} best" if best else three(values[layer]), 0.6 if best else 0.0)
 
 
 def distance(run: Material, name: str) -> Iterator[Fact]:
@@ -118,7 +139,11 @@ def others(run: Material) -> Section | None:
     for metric in run.result["metrics"]:
         if metric in TOLD:
             continue
-        found = {k: v for k, v in run.result["metrics"][metric].items() if k != "not_measured" or isinstance(v, float)}
+        found = {
+            k: v
+            for k, v in run.result["metrics"][metric].items()
+            if k != "not_measured" or isinstance(v, float)
+        }
         if found:
             blocks += known(run, metric, [(key, f"{metric}, {key}", number, "") for key in found])
         else:
@@ -134,8 +159,8 @@ def cost(run: Material) -> Section:
     blocks: list[Block] = [
         Table("Cost", heads, rows, marked=len(rows) - 1),
         Text(
-            "Seconds are those of training alone. MB is the most memory at any time while training. A training that was kept "
-            "from an earlier run shows what it cost then.",
+            "Seconds are those of training alone. MB is the most memory at any time while training. A training that was "
+            "kept from an earlier run shows what it cost then.",
             "note",
         ),
     ]
@@ -162,10 +187,17 @@ def again(run: Material) -> Section:
     """The command line, and what has to be the same."""
     result = run.result
     command = result.get("command")
-    blocks: list[Block] = [Code(command or f"python -m tlplug +strategy={run.strategy} +task={result['task']} seed={result['seed']}")]
+    blocks: list[Block] = [
+        Code(
+            command
+            or f"python -m tlplug +strategy={run.strategy} +task={result['task']} seed={result['seed']}"
+        )
+    ]
     if not command:
         blocks.append(Text("What else was set is in config.yaml in the run's folder.", "note"))
-    plugins = ", ".join(f"{p['kind']} {p['name']} ({p['distribution']} {p['version']})" for p in result["plugins"])
+    plugins = ", ".join(
+        f"{p['kind']} {p['name']} ({p['distribution']} {p['version']})" for p in result["plugins"]
+    )
     rows = [
         ["base model", result["base_model"]],
         ["head", result["head"]],
@@ -175,7 +207,9 @@ def again(run: Material) -> Section:
         ["versions", ", ".join(f"{name} {number}" for name, number in result["versions"].items())],
         ["plugins", plugins],
     ]
-    return Section("again", "How to do it again", [*blocks, Table("What it was done with", ["", "value"], rows)])
+    return Section(
+        "again", "How to do it again", [*blocks, Table("What it was done with", ["what", "value"], rows)]
+    )
 
 
 def as_words(value: Any) -> str:

@@ -27,22 +27,20 @@ def _scores(run: Material) -> Iterator[Block]:
     better = "higher" if run.sign > 0 else "lower"
     times = f" Figures are {run.primary} times {run.scale}." if run.scale != 1 else ""
     yield Text(
-        f"{run.primary} on the {result['test_rows']:,} test rows; {better} is better.{times} A baseline is what the run is "
-        "compared with: it answers the same test rows, so differences are taken row by row."
+        f"The score is {run.primary} on the {result['test_rows']:,} test rows; {better} is better.{times} A baseline is "
+        "what the run is compared with: it answers the same test rows, so differences are taken row by row."
     )
+    yield from meanings(run)
     compared = [(name, *gain(run, found)) for name, found in result["comparisons"].items()]
     if not compared:
         yield Text("Gain: not measured, no baseline was run (`transfer.baselines` is empty).", "lack")
         yield table(run)
         return
     told = f"Gain in {run.unit}: " + "; ".join(
-        f"{signed(g, 1)} over {name} (95% interval {interval(low, high, 1)})" for name, g, low, high in compared
+        f"{signed(g, 1)} over {name} (95% interval {interval(low, high, 1)})"
+        for name, g, low, high in compared
     )
-    yield Chart(gains(told, compared, run.unit), told, table(run))
-    if ahead := [name for name, _, _, high in compared if high < 0]:
-        yield Text(
-            f"{' and '.join(ahead)} did better than {run.strategy}, by more than chance: the better choice here."
-        )
+    yield Chart(gains(told, compared, run.unit), told, table(run), unfolded=True)
     yield Text(
         "A gain is an improvement. If other test rows of the same kind were drawn, it would fall inside the 95% interval "
         "in about 95 of 100 draws; an interval that holds zero (a hollow dot) means that no difference could be shown.",
@@ -83,11 +81,11 @@ def cell(score: float | None) -> str:
     return "not measured" if score is None else f"{score:,.3f}"
 
 
-def meanings(run: Material) -> str:
-    """A clause for each baseline that was run."""
-    return " ".join(
-        f"{name[0].upper()}{name[1:]}: {MEANS[name]}." for name in run.result["baselines"] if name in MEANS
-    )
+def meanings(run: Material) -> Iterator[Text]:
+    """A clause for each baseline that was run and that is known here."""
+    told = [f"`{name}` is {MEANS[name]}" for name in run.result["baselines"] if name in MEANS]
+    if told:
+        yield Text(f"{'; '.join(told)}.")
 
 
 def negative(run: Material) -> Iterator[Block]:
@@ -96,16 +94,19 @@ def negative(run: Material) -> Iterator[Block]:
         return
     values = run.values("negative_transfer")
     if not {"error_difference", "low", "high"} <= set(values):
-        yield Text(f"Negative transfer: not measured, {run.why_not('negative_transfer', 'error_difference')}.", "lack")
+        yield Text(
+            f"Negative transfer: not measured, {run.why_not('negative_transfer', 'error_difference')}.",
+            "lack",
+        )
         return
     ends = [values[key] for key in ("error_difference", "low", "high")]
     difference, low, high = (signed(value, run.scale) for value in ends)
     seeds = int(values.get("seeds", 1))
     over = "over test rows" if seeds == 1 else f"over {seeds} seeds"
-    said = "harm is shown" if ends[1] > 0 else "no harm is shown" if ends[2] >= 0 else "it helped"
+    said = "harm was done" if ends[1] > 0 else "no harm is shown" if ends[2] >= 0 else "no harm, but help"
     yield Text(
-        f"Negative transfer would be more error than training from scratch. Error of the run less that of scratch: "
-        f"{difference} (95% interval {low} to {high}, {over}), so {said}."
+        "Negative transfer is more error than training from scratch makes. The run's error minus scratch's is "
+        f"{difference} (95% interval {low} to {high}, {over}): {said}."
     )
 
 
@@ -138,7 +139,7 @@ def _curve(run: Material) -> Iterator[Block]:
         yield Text(f"Learning curve: not measured, {reason}.", "lack")
     else:
         yield Text(
-            f"{run.primary} on the validation rows after so many training examples; rows count again in each epoch. A "
+            f"The {run.primary} on the validation rows after so many training examples; rows count again in each epoch. A "
             "model that already knows something useful starts ahead of scratch, or gets there sooner."
         )
         data = curve_table(run, found)
@@ -152,13 +153,14 @@ def _curve(run: Material) -> Iterator[Block]:
 
 def told(run: Material, found: Mapping[str, Sequence[Sequence[float]]]) -> str:
     ends = (
-        f"{name} from {figure(points[0][1], 1)} to {figure(points[-1][1], 1)}" for name, points in found.items()
+        f"{name} from {figure(points[0][1], 1)} to {figure(points[-1][1], 1)}"
+        for name, points in found.items()
     )
     return f"Validation {run.unit} by training examples seen: {'; '.join(ends)}"
 
 
 def curve_table(run: Material, found: Mapping[str, Sequence[Sequence[float]]]) -> Table:
-    at = {name: {seen: score for seen, score in points} for name, points in found.items()}
+    at = {name: {point[0]: point[1] for point in points} for name, points in found.items()}
     counts = sorted({seen for points in at.values() for seen in points})
     rows = [
         [f"{seen:,.0f}", *(figure(points[seen], 1) if seen in points else "—" for points in at.values())]
@@ -171,8 +173,18 @@ def entries(run: Material) -> list[tuple[str, str, Any, str]]:
     return [
         ("jumpstart", "Jumpstart", run.points, "gain over scratch at the first validation"),
         ("asymptotic_gain", "Gain at the end", run.points, "gain over scratch at the last validation"),
-        ("transfer_ratio", "Transfer ratio", number, "area between the two curves, relative to the one under scratch"),
-        ("area", "Area between the curves", number, "how far the run is ahead of scratch on the whole way"),
+        (
+            "transfer_ratio",
+            "Transfer ratio",
+            number,
+            "area between the two curves, relative to the one under scratch",
+        ),
+        (
+            "area",
+            "Area between the curves",
+            number,
+            "how far the run is ahead of scratch on the whole way, in score times examples",
+        ),
         (
             *("examples_to_threshold", "Examples to reach the threshold", number),
             "the threshold is what scratch reached in the end, unless set otherwise",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import singledispatch
+from html import escape
 from typing import Any
 
 from tlplug.report import story
@@ -20,12 +21,15 @@ def markdown(
     """The whole file, from what `page` takes."""
     run = Material(result, evidence, rows)
     glance = Table(
-        "", [fact.name for fact in story.glance(run)], [[f"{f.value} ({f.meaning})" for f in story.glance(run)]]
+        "",
+        [fact.name for fact in story.glance(run)],
+        [[f"{f.value} ({f.meaning})" for f in story.glance(run)]],
     )
     parts = [
         f"# {plain(story.title(run))}",
         plain(story.about(run)),
         f"**{plain(run.result['verdict']['text'])}**",
+        *([words(said)] if (said := story.caution(run)) else []),
         grid(glance),
         *(section(each) for each in story.sections(run)),
     ]
@@ -73,7 +77,9 @@ def _code(each: Code) -> str:
 
 @block.register
 def _facts(each: Facts) -> str:
-    lines = [f"| {plain(f.name)} | {plain(f.value)} | {words(f.meaning).replace('|', '/')} |" for f in each.facts]
+    lines = [
+        f"| {plain(f.name)} | {plain(f.value)} | {words(f.meaning).replace('|', '/')} |" for f in each.facts
+    ]
     return "\n".join(["| | value | |", "| --- | ---: | --- |", *lines])
 
 
@@ -94,7 +100,7 @@ def line(cells: Sequence[str | Cell], bold: bool = False) -> str:
 
 @block.register
 def _chart(each: Chart) -> str:
-    return f"{plain(each.told)}.\n\n{grid(each.data)}"
+    return grid(each.data) if each.unfolded else f"{plain(each.told)}.\n\n{grid(each.data)}"
 
 
 @block.register
@@ -109,10 +115,4 @@ def _examples(each: Examples) -> str:
         items.append(f"1. {texts}<br>{told}")
     unfolded = " open" if each.unfolded else ""
     shown = "\n".join(items)
-    return f"<details{unfolded}><summary>{html(each.title)}</summary>\n\n{shown}\n\n</details>"
-
-
-def html(text: str) -> str:
-    from html import escape
-
-    return escape(text)
+    return f"<details{unfolded}><summary>{escape(each.title)}</summary>\n\n{shown}\n\n</details>"

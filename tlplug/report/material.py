@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tlplug.report.blocks import Fact, Facts, Text
-from tlplug.report.figures import signed
+from tlplug.report.figures import figure, signed
 
 RUN = "run"
 LAYER = "layer/"
@@ -36,7 +36,7 @@ class Material:
     @property
     def unit(self) -> str:
         """The primary score's name as figures of it are written."""
-        return f"{self.primary} × {self.scale}" if self.scale != 1 else self.primary
+        return f"{self.primary} \u00d7 {self.scale}" if self.scale != 1 else self.primary
 
     @property
     def sign(self) -> int:
@@ -56,7 +56,7 @@ class Material:
         """Why a metric, or one value of it, was not measured."""
         found = self.result["metrics"].get(metric)
         if found is None:
-            return f"the metric {metric} was not asked for (`metric=[{metric}]`)"
+            return f"{metric} was not asked for"
         if isinstance(found.get("not_measured"), str):
             return str(found["not_measured"])
         value = found.get(key) if key is not None else None
@@ -88,8 +88,14 @@ class Material:
     def opponent(self) -> str | None:
         """The baseline that single examples are held against."""
         there = [name for name in FIRST if self.array(f"example_scores/baseline/{name}") is not None]
-        others = (n for n in self.result["baselines"] if self.array(f"example_scores/baseline/{n}") is not None)
+        others = (
+            n for n in self.result["baselines"] if self.array(f"example_scores/baseline/{n}") is not None
+        )
         return there[0] if there else next(others, None)
+
+    def score(self, value: float) -> str:
+        """A primary score."""
+        return figure(value, self.scale)
 
     def points(self, gain: float) -> str:
         """A gain of the primary score."""
@@ -98,7 +104,10 @@ class Material:
 
 def lack(material: Material, metric: str, what: str) -> Text:
     """Says that something was not measured, and why."""
-    return Text(f"{what}: not measured, {material.why_not(metric)}.".replace("..", "."), "lack")
+    if metric not in material.result["metrics"]:
+        later = f"`python -m tlplug measure RUN metric=[{metric}]`"
+        return Text(f"{what}: not measured, for it was not asked for; {later} does it.", "lack")
+    return Text(f"{what}: not measured, {material.why_not(metric).removesuffix('.')}.", "lack")
 
 
 def number(value: float) -> str:
@@ -139,12 +148,13 @@ def known(
     if not there:
         yield lack(material, metric, metric)
         return
-    facts = []
+    facts, reasons = [], dict[str, list[str]]()
     for key, name, write, meaning in there:
         if key not in values:
-            facts.append(Fact(name, "not measured", material.why_not(metric, key), lack=True))
+            reasons.setdefault(material.why_not(metric, key), []).append(name)
             continue
         ends = [values.get(f"{key}/{end}") for end in ("low", "high")]
         between = "" if None in ends else f" ({write(ends[0])} to {write(ends[1])})"
         facts.append(Fact(name, write(values[key]) + between, meaning))
-    yield Facts(facts)
+    lacking = (Fact("; ".join(names), "not measured", why, lack=True) for why, names in reasons.items())
+    yield Facts([*facts, *lacking])

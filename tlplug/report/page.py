@@ -28,9 +28,7 @@ from tlplug.report.material import Material
 KINDS = {"positive": "good", "negative": "bad"}
 
 
-def page(
-    result: Mapping[str, Any], evidence: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
-) -> str:
+def page(result: Mapping[str, Any], evidence: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
     """The whole document.
 
     Args:
@@ -59,10 +57,11 @@ def header(run: Material) -> str:
         f"<span>{escape(fact.meaning)}</span></dd></div>"
         for fact in story.glance(run)
     )
+    caution = f'<p class="caution">{words(said)}</p>' if (said := story.caution(run)) else ""
     return (
         f'<p class="about">{escape(story.about(run))}</p>\n'
         f'<section class="verdict {KINDS.get(verdict["label"], "open")}" aria-label="Verdict">'
-        f"<p>{words(verdict['text'])}</p></section>\n"
+        f"<p>{words(verdict['text'])}</p>{caution}</section>\n"
         f'<dl class="glance">{tiles}</dl>'
     )
 
@@ -129,8 +128,10 @@ def cell(each: str | Cell) -> str:
 
 @block.register
 def _chart(each: Chart) -> str:
+    if each.unfolded:
+        return f"<figure>{each.svg}</figure>\n{_table(each.data)}"
     return (
-        f'<figure>{each.svg}<figcaption>{escape(each.told)}.</figcaption></figure>\n'
+        f"<figure>{each.svg}<figcaption>{escape(each.told)}.</figcaption></figure>\n"
         f"<details><summary>The same as a table</summary>{_table(each.data)}</details>"
     )
 

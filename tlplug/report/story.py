@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tlplug.report import answers, changed, choice, gained
-from tlplug.report.blocks import Fact, Section, Text
+from tlplug.report.blocks import Fact, Section
 from tlplug.report.figures import figure, interval, percent_of, signed
 from tlplug.report.material import Material, three
 
@@ -14,9 +14,20 @@ def title(run: Material) -> str:
 
 def about(run: Material) -> str:
     result = run.result
-    return (
-        f"{result['base_model']}, head {result['head']}; {result['test_rows']:,} test rows; seed {result['seed']}"
-    )
+    told = f"base model {result['base_model']}, head {result['head']}"
+    return f"{told}; {result['test_rows']:,} test rows; seed {result['seed']}"
+
+
+def caution(run: Material) -> str | None:
+    """What the verdict on the transfer does not say: that a baseline which is no training from scratch did better."""
+    gains = {name: gained.gain(run, found) for name, found in run.result["comparisons"].items()}
+    ahead = [
+        name for name, (_, _, high) in gains.items() if high < 0 and name != run.result["verdict"]["against"]
+    ]
+    if not ahead:
+        return None
+    than = " and ".join(f"{name} (by {figure(-gains[name][0], 1)})" for name in ahead)
+    return f"But {run.strategy} did worse than {than}, by more than chance: here that is the better choice."
 
 
 def glance(run: Material) -> list[Fact]:
@@ -31,7 +42,9 @@ def glance(run: Material) -> list[Fact]:
         share = percent_of(cost["trainable_parameters"], cost["total_parameters"])
         facts.append(Fact("weights trained", share, f"in {cost['seconds']:,.0f} seconds"))
     if "mean" in run.values("cka"):
-        facts.append(Fact("likeness to the base model", three(run.values("cka")["mean"]), "CKA; 1 is the same"))
+        facts.append(
+            Fact("likeness to the base model", three(run.values("cka")["mean"]), "CKA; 1 is the same")
+        )
     return facts
 
 
@@ -39,9 +52,8 @@ def sections(run: Material) -> list[Section]:
     """All that there is to tell, in the order of the questions."""
     scores = gained.scores(run)
     further = gained.other_scores(run)
-    told = [*scores.blocks, *([Text(gained.meanings(run), "note")] if gained.meanings(run) else [])]
     found = [
-        Section(scores.name, scores.title, [*told, *([further] if further else [])]),
+        Section(scores.name, scores.title, [*scores.blocks, *([further] if further else [])]),
         gained.curve(run),
         changed.forgotten(run),
         changed.layers(run),

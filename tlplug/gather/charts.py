@@ -1,0 +1,102 @@
+"""The pictures of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tlplug.report.charts import INK, LINE, MARK, SOFT, TAKEN, drawn
+
+NEAR = 17
+"""Names of points that lie nearer to each other than this, in units of the picture, are moved apart."""
+
+
+def scores(told: str, task: Mapping[str, Any], unit: str) -> str:
+    """The mean of each strategy on its interval, and a small mark for each seed."""
+    found, scale = task["strategies"], task["scale"]
+    with drawn(f"scores-{task['task']}", told, 74 + 44 * len(found)) as (axes, written):
+        for place, each in enumerate(found):
+            score = {end: scale * value for end, value in each["score"].items()}
+            colour = TAKEN if each["name"] == task["lightest"] else MARK
+            ends = [score["low"], score["high"]]
+            axes.plot(ends, [place, place], color=colour, linewidth=4, solid_capstyle="round")
+            axes.plot(score["mean"], place, "o", color=colour, markersize=12)
+            seeds = [scale * run["score"] for run in each["runs"]]
+            axes.plot(seeds, [place + 0.27] * len(seeds), "|", color=INK, markersize=9, markeredgewidth=1.8)
+        axes.set_yticks(range(len(found)), [wrapped(each["name"]) for each in found])
+        axes.set_ylim(len(found) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.grid(axis="x", color=LINE)
+        axes.set_axisbelow(True)
+        axes.locator_params(axis="x", nbins=5)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        axes.set_xlabel(unit)
+    return str(written[0])
+
+
+def wrapped(name: str) -> str:
+    """A long name in lines."""
+    return name.replace(" ", "\n", 1)
+
+
+def against(told: str, task: Mapping[str, Any], cost: str, words: str, unit: str) -> str:
+    """Score against a cost, the Pareto-optimal ones filled and joined by a line."""
+    sign = 1 if task["higher_is_better"] else -1
+    found = sorted(
+        (each for each in task["strategies"] if each[cost] is not None), key=lambda each: each[cost]
+    )
+    size = 100 if cost == "trainable_share" else 1
+    points = [(size * each[cost], task["scale"] * each["score"]["mean"]) for each in found]
+    best = [point for point, each in zip(points, found, strict=True) if each["pareto"][cost]]
+    with drawn(f"{cost}-{task['task']}", told, 300) as (axes, written):
+        axes.plot(*zip(*best, strict=True), color=TAKEN, linewidth=1.8, linestyle="--", zorder=1)
+        for point, each in zip(points, found, strict=True):
+            colour, fill = (TAKEN, TAKEN) if each["pareto"][cost] else (MARK, "none")
+            axes.plot(*point, "o", color=colour, markersize=10, markerfacecolor=fill, markeredgewidth=2.2)
+        spread(axes, points, sign)
+        axes.grid(color=LINE)
+        axes.set_axisbelow(True)
+        axes.tick_params(axis="y", length=0)
+        axes.locator_params(axis="y", nbins=5)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        axes.set_xlabel(words)
+        axes.set_title(unit, loc="left", fontsize=14, color=SOFT)
+        named(axes, points, [each["name"] for each in found])
+    return str(written[0])
+
+
+def spread(axes: Any, points: Sequence[tuple[float, float]], sign: int) -> None:
+    """A scale of powers of ten, with room for a strategy that costs nothing; better is up."""
+    costs = [cost for cost, _ in points if cost > 0]
+    if (costs and max(costs) > 10 * min(costs)) or len(costs) < len(points):
+        least = min(costs, default=1.0)
+        axes.set_xscale("symlog", linthresh=least, linscale=0.5)
+        axes.set_xlim(-0.3 * least if len(costs) < len(points) else 0.6 * least, max(costs, default=1.0) * 3)
+    else:
+        axes.set_xlim(0, max(costs, default=1.0) * 1.15)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+    axes.margins(y=0.2)
+    if sign < 0:
+        axes.invert_yaxis()
+
+
+def named(axes: Any, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
+    """Each point's name beside it, on the side where there is room; names that would lie on each other moved apart."""
+    axes.figure.draw_without_rendering()
+    taken: dict[bool, list[float]] = {True: [], False: []}
+    places = [axes.transData.transform(point) for point in points]
+    middle = axes.transAxes.transform((0.5, 0.5))[0]
+    unit = axes.figure.dpi / 72
+    for place in sorted(range(len(points)), key=lambda index: places[index][1]):
+        left, height = bool(places[place][0] > middle), places[place][1] / unit
+        free = max([height, *(other + NEAR for other in taken[left])])
+        taken[left].append(free)
+        axes.annotate(
+            names[place],
+            points[place],
+            xytext=(-10 if left else 10, free - height),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=13,
+        )

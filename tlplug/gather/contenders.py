@@ -1,0 +1,157 @@
+"""Runs -> what is compared in each task: a strategy, with its seeds."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tlplug.comparison import Interval, over_seeds
+from tlplug.gather.found import LeftOut, Run
+
+BASE = "base_model"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One strategy on one base model with the same settings, in all its seeds."""
+
+    name: str
+    """The strategy's, with what tells it from others of that strategy."""
+    runs: Sequence[Run]
+    """One a seed, by seed."""
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """Scores of single examples, [seeds, examples]."""
+        return np.stack([run.scores for run in self.runs])
+
+    @property
+    def seeds(self) -> list[int]:
+        return [run.seed for run in self.runs]
+
+    @property
+    def first(self) -> Run:
+        return self.runs[0]
+
+    def score(self) -> Interval:
+        """The primary score over seeds; of a share, no more than all."""
+        found = over_seeds(self.values)
+        ends = (0.0, 1.0) if self.first.result["scale"] == 100 else (-np.inf, np.inf)
+        return Interval(found.mean, float(max(found.low, ends[0])), float(min(found.high, ends[1])))
+
+    def gains_over(self, other: Contender) -> tuple[np.ndarray, list[int]]:
+        """How much better it is, [shared seeds, examples], and those seeds; where none is shared, means over seeds."""
+        sign = 1.0 if self.first.result["higher_is_better"] else -1.0
+        shared = [seed for seed in self.seeds if seed in other.seeds]
+        if not shared:
+            return sign * (self.values.mean(0) - other.values.mean(0))[None], []
+        own, others = ([each.seeds.index(seed) for seed in shared] for each in (self, other))
+        return sign * (self.values[own] - other.values[others]), shared
+
+
+def by_task(runs: Sequence[Run]) -> tuple[dict[str, list[Contender]], list[LeftOut]]:
+    """The contenders of each task, and the runs that cannot be compared with the others of theirs."""
+    tasks: dict[str, list[Run]] = {}
+    for run in runs:
+        tasks.setdefault(run.result["task"], []).append(run)
+    found, left_out = {}, []
+    for task, own in tasks.items():
+        alike, others = comparable(own)
+        found[task], repeated = contenders(alike)
+        left_out += [*others, *repeated]
+    return found, left_out
+
+
+def comparable(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
+    """Those that were tested as most of them were; of as many, as the first was."""
+    tested = [(scored(run), run.tested_on) for run in runs]
+    usual = Counter(tested).most_common(1)[0][0]
+    model = runs[tested.index(usual)]
+    kept = [run for run, kind in zip(runs, tested, strict=True) if kind == usual]
+    others = [run for run, kind in zip(runs, tested, strict=True) if kind != usual]
+    return kept, [LeftOut(run.folder, difference(run, model)) for run in others]
+
+
+def scored(run: Run) -> tuple[Any, ...]:
+    return tuple(run.result[name] for name in ("primary", "higher_is_better", "scale"))
+
+
+def difference(run: Run, model: Run) -> str:
+    """Why a run cannot be compared with another one of its task."""
+    if scored(run) != scored(model):
+        return f"its primary score is {run.result['primary']}, that of the others {model.result['primary']}"
+    if len(run.ids) != len(model.ids):
+        return f"it was tested on {len(run.ids):,} rows, the others on {len(model.ids):,}"
+    if (run.ids != model.ids).any():
+        return f"it was tested on as many rows as the others ({len(run.ids):,}), but not on the same ones"
+    return "its test rows have other targets than those of the others"
+
+
+def contenders(runs: Sequence[Run]) -> tuple[list[Contender], list[LeftOut]]:
+    """Runs that differ in nothing but their seed together; a second one of the same seed is left out."""
+    alike: dict[str, dict[int, Run]] = {}
+    repeated = []
+    for run in runs:
+        seeds = alike.setdefault(identity(run), {})
+        if run.seed in seeds:
+            same = seeds[run.seed].folder
+            repeated.append(LeftOut(run.folder, f"{same} has the same settings and the same seed"))
+        else:
+            seeds[run.seed] = run
+    groups = [[seeds[seed] for seed in sorted(seeds)] for seeds in alike.values()]
+    names = names_of([group[0] for group in groups])
+    return [Contender(name, group) for name, group in zip(names, groups, strict=True)], repeated
+
+
+def identity(run: Run) -> str:
+    named = [run.result["strategy"], run.result[BASE], run.settings]
+    return json.dumps(named, sort_keys=True, default=str)
+
+
+def names_of(runs: Sequence[Run]) -> list[str]:
+    """The strategy, the base model where these differ, and the settings that differ within a strategy."""
+    bases = short(sorted({run.result[BASE] for run in runs}))
+    names = []
+    for run in runs:
+        same = [
+            other.settings
+            for other in runs
+            if all(other.result[key] == run.result[key] for key in ("strategy", BASE))
+        ]
+        base = [bases[run.result[BASE]]] if len(bases) > 1 else []
+        settings = [
+            f"{key.removeprefix('strategy.')}={told(run.settings.get(key))}" for key in differing(same)
+        ]
+        names.append(" ".join([run.result["strategy"], *base, *settings]))
+    return names
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Keys that do not have the same value everywhere."""
+    keys = dict.fromkeys(key for each in settings for key in each)
+    return [key for key in keys if len({told(each.get(key)) for each in settings}) > 1]
+
+
+def told(value: Any) -> str:
+    """As it is typed."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return (
+        value if isinstance(value, str) else json.dumps(value, default=str).replace('"', "").replace(" ", "")
+    )
+
+
+def short(sources: Sequence[str]) -> dict[str, str]:
+    """Names of base models without what all of them end in, and without their owners where that is enough."""
+    parts = [source.rstrip("/").split("/") for source in sources]
+    while len(parts) > 1 and all(len(each) > 1 for each in parts) and len({each[-1] for each in parts}) == 1:
+        parts = [each[:-1] for each in parts]
+    last = [each[-1] for each in parts]
+    names = last if len(set(last)) == len(last) else ["/".join(each) for each in parts]
+    return dict(zip(sources, names, strict=True))

@@ -1,0 +1,215 @@
+"""gathered.json, version 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from tlplug.comparison import Interval, compare_paired, over_seeds
+from tlplug.gather.contenders import BASE, Contender, differing
+from tlplug.gather.found import LeftOut
+from tlplug.gather.sentence import overall, sentence
+from tlplug.gather.significance import front, holm, paired_test
+from tlplug.report.result import versions
+
+VERSION = 1
+LEVEL = 0.05
+"""Two strategies are told apart where the corrected p-value is below it."""
+COSTS = ("trainable_share", "seconds")
+FORGOTTEN = {
+    "retention": ("source_score/change", "probe/change"),
+    "source_nll": ("change", "perplexity_ratio"),
+}
+"""Values of metrics that say what the base model lost."""
+
+
+def make_gathered(tasks: Mapping[str, Sequence[Contender]], left_out: Iterable[LeftOut]) -> dict[str, Any]:
+    """All figures of the comparison, those of each run among them."""
+    told = [task_figures(task, contenders) for task, contenders in tasks.items()]
+    return {
+        "version": VERSION,
+        "sentence": overall(told),
+        "level": LEVEL,
+        "tasks": told,
+        "left_out": [{"folder": str(each.folder), "reason": each.reason} for each in left_out],
+        "versions": versions(),
+    }
+
+
+def task_figures(task: str, contenders: Sequence[Contender]) -> dict[str, Any]:
+    """One task: its strategies, the best one first, and each pair of them."""
+    result = contenders[0].first.result
+    sign = 1.0 if result["higher_is_better"] else -1.0
+    ordered = sorted(contenders, key=lambda each: -sign * each.values.mean())
+    figures = [contender_figures(each) for each in ordered]
+    pairs = pair_figures(ordered)
+    mark_fronts(figures, sign)
+    told = {
+        "task": task,
+        "head": result["head"],
+        "primary": result["primary"],
+        "higher_is_better": result["higher_is_better"],
+        "scale": result["scale"],
+        "test_rows": len(contenders[0].first.ids),
+        "seeds": sorted({seed for each in ordered for seed in each.seeds}),
+        "best": figures[0]["name"],
+        "lightest": lightest(figures, pairs),
+        "strategies": figures,
+        "pairs": pairs,
+        "differing_settings": between(ordered),
+    }
+    return {**told, "sentence": sentence(told)}
+
+
+def contender_figures(contender: Contender) -> dict[str, Any]:
+    costs = [run.result["cost"] or {} for run in contender.runs]
+    parameters = [
+        cost.get(name) for name in ("trainable_parameters", "total_parameters") for cost in costs[:1]
+    ]
+    return {
+        "name": contender.name,
+        "strategy": contender.first.result["strategy"],
+        BASE: contender.first.result[BASE],
+        "seeds": contender.seeds,
+        "score": asdict(contender.score()),
+        "scores": mean_scores(contender),
+        "trainable_parameters": parameters[0],
+        "total_parameters": parameters[1],
+        "trainable_share": None if None in parameters or not parameters[1] else parameters[0] / parameters[1],
+        "seconds": mean_where_known(cost.get("seconds") for cost in costs),
+        "peak_memory_mb": max(
+            (cost["peak_memory_mb"] for cost in costs if cost.get("peak_memory_mb")), default=None
+        ),
+        "negative_transfer": negative_transfer(contender),
+        "forgotten": forgotten(contender),
+        "runs": [
+            {"seed": run.seed, "score": float(run.scores.mean()), "folder": str(run.folder)}
+            for run in contender.runs
+        ],
+    }
+
+
+def mean_scores(contender: Contender) -> dict[str, float]:
+    """Of all scores that every seed has, the mean over seeds."""
+    found = [run.result["scores"] for run in contender.runs]
+    return {
+        name: fmean(each[name] for each in found) for name in found[0] if all(name in each for each in found)
+    }
+
+
+def mean_where_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def pair_figures(ordered: Sequence[Contender]) -> list[dict[str, Any]]:
+    """Each pair, the one with the better mean first; p-values corrected over all pairs of the task."""
+    pairs, gains = list(combinations(ordered, 2)), []
+    for first, second in pairs:
+        values, seeds = first.gains_over(second)
+        p_value, test = paired_test(values)
+        gains.append(
+            {
+                "first": first.name,
+                "second": second.name,
+                "gain": asdict(over_seeds(values)),
+                "seeds": seeds,
+                "paired_by": ["seed", "example"] if seeds else ["example"],
+                "test": test,
+                "p": p_value,
+            }
+        )
+    corrected = holm([pair["p"] for pair in gains])
+    return [
+        {**pair, "p_holm": p_value, "told_apart": p_value < LEVEL}
+        for pair, p_value in zip(gains, corrected, strict=True)
+    ]
+
+
+def mark_fronts(figures: Sequence[dict[str, Any]], sign: float) -> None:
+    """Says of each for which cost no other is as good and cheaper; None where that cost is not known."""
+    for each in figures:
+        each["pareto"] = dict.fromkeys(COSTS)
+    for cost in COSTS:
+        known = [each for each in figures if each[cost] is not None]
+        marks = front([each[cost] for each in known], [sign * each["score"]["mean"] for each in known])
+        for each, mark in zip(known, marks, strict=True):
+            each["pareto"][cost] = mark
+
+
+def lightest(figures: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]]) -> str:
+    """Of the best and those not told from it the one with the smallest share of trained weights, then of seconds."""
+    best = figures[0]["name"]
+    told = {pair["second"] for pair in pairs if pair["first"] == best and pair["told_apart"]}
+    level = [each for each in figures if each["name"] not in told]
+    return str(
+        min(level, key=lambda each: [each[cost] if each[cost] is not None else np.inf for cost in COSTS])[
+            "name"
+        ]
+    )
+
+
+def negative_transfer(contender: Contender) -> dict[str, Any]:
+    """error(run) - error(scratch) by the runs' own baselines: by the paired t over seeds; of one seed over examples."""
+    sign = 1.0 if contender.first.result["higher_is_better"] else -1.0
+    pairs = [(run.scratch, run.scores) for run in contender.runs if run.scratch is not None]
+    if not pairs:
+        return {"not_measured": "no run has scratch among its baselines (transfer.baselines=[...,scratch])"}
+    differences = [sign * (scratch - scores) for scratch, scores in pairs]
+    if len(pairs) > 1:
+        found = t_interval([float(each.mean()) for each in differences])
+    else:
+        over = compare_paired(differences[0].tolist(), np.zeros(len(differences[0])).tolist())
+        found = Interval(over.difference, over.low, over.high)
+    label = "negative" if found.low > 0 else "positive" if found.high < 0 else "inconclusive"
+    interval = "paired t over seeds" if len(pairs) > 1 else "paired bootstrap over examples"
+    named = {"error_difference": found.mean, "low": found.low, "high": found.high}
+    return {**named, "seeds": len(pairs), "interval": interval, "label": label}
+
+
+def t_interval(values: Sequence[float]) -> Interval:
+    """mean +- t_{S-1, 0.975} sd / sqrt(S)."""
+    from scipy.special import stdtrit  # type: ignore[import-untyped]
+
+    array = np.asarray(values, np.float64)
+    half = float(stdtrit(len(array) - 1, 0.975) * array.std(ddof=1) / np.sqrt(len(array)))
+    return Interval(float(array.mean()), float(array.mean()) - half, float(array.mean()) + half)
+
+
+def forgotten(contender: Contender) -> dict[str, Any]:
+    """What `retention` and `source_nll` found, by metric and value: the mean over the seeds that measured it, or why not."""
+    return {
+        metric: {key: measured(contender, metric, key) for key in keys} for metric, keys in FORGOTTEN.items()
+    }
+
+
+def measured(contender: Contender, metric: str, key: str) -> dict[str, Any]:
+    values, reasons = [], []
+    for run in contender.runs:
+        found = run.result["metrics"].get(metric, {"not_measured": f"the metric {metric} was not asked for"})
+        value = found.get(key, {"not_measured": found.get("not_measured", f"{metric} gave no {key}")})
+        if isinstance(value, Mapping):
+            reasons.append(value["not_measured"])
+        else:
+            values.append(float(value))
+    if not values:
+        return {"not_measured": "; ".join(dict.fromkeys(reasons))}
+    spread = asdict(t_interval(values)) if len(values) > 1 else {"mean": values[0], "low": None, "high": None}
+    return {**spread, "seeds": len(values)}
+
+
+def between(contenders: Sequence[Contender]) -> dict[str, list[str]]:
+    """Settings beside a strategy's own that are not the same for all: a comparison of unlike trainings says so."""
+    settings = [
+        {key: value for key, value in each.first.settings.items() if not key.startswith("strategy.")}
+        for each in contenders
+    ]
+    return {
+        key: [f"{each.name}: {own.get(key)}" for each, own in zip(contenders, settings, strict=True)]
+        for key in differing(settings)
+    }

@@ -1,0 +1,226 @@
+"""A comparison told in sections, for the page and for Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tlplug.gather import charts
+from tlplug.gather.sentence import BY, listed, p_value
+from tlplug.gather.table import costs, plus_minus
+from tlplug.report.blocks import Block, Cell, Chart, Fact, Section, Table, Text
+from tlplug.report.figures import figure, interval, signed
+
+FORGOTTEN = {
+    "retention": {
+        "source_score/change": "source score, after less before",
+        "probe/change": "probe on source rows, after less before",
+    },
+    "source_nll": {
+        "change": "loss on source texts, nats a token more",
+        "perplexity_ratio": "perplexity on source texts, times",
+    },
+}
+HOW = (
+    "A score's 95% interval is about other seeds and other test rows of the same kind; of a single seed it is about other "
+    "test rows alone. A gain is a mean of paired differences, by seed and test row where seeds are shared, so two "
+    "intervals of scores may overlap where their difference is beyond noise: go by the pairs."
+)
+TESTED = (
+    "p is corrected for the number of pairs by Holm's method (1979); two strategies are told apart where it is below 0.05. "
+    "With three shared seeds or more it is the larger of the p of a paired t test over seeds and of a permutation test over "
+    "test rows, so that a difference counts only where neither other seeds nor other rows could undo it; with fewer seeds "
+    "it is that over test rows alone. The interval is that of one pair, not corrected. Not told apart is no proof of being "
+    "equal: with few seeds only large differences can be told."
+)
+OPTIMAL = (
+    "Pareto-optimal (filled dots, *): no other has as good a mean score at a lower cost, or a better one at the same cost. "
+    "It goes by means alone, noise left aside."
+)
+
+
+def sections(gathered: Mapping[str, Any]) -> list[Section]:
+    """Over all tasks, then task by task, then what was left out and where the runs lie."""
+    tasks = gathered["tasks"]
+    found = [Section("tasks", "All tasks", [matrix(tasks)])] if len(tasks) > 1 else []
+    for number, task in enumerate(tasks):
+        found += of_task(task, number, f"{task['task']}: " if len(tasks) > 1 else "")
+    if gathered["left_out"]:
+        rows = [[each["folder"], each["reason"]] for each in gathered["left_out"]]
+        found.append(
+            Section("again-left", "Left out", [Table("Folders that are no part of this", ["", "why"], rows)])
+        )
+    return [*found, again(tasks)]
+
+
+def matrix(tasks: Sequence[Mapping[str, Any]]) -> Table:
+    """Strategies by tasks, the best of each task shaded."""
+    scores = {task["task"]: {each["name"]: each["score"] for each in task["strategies"]} for task in tasks}
+    names = list(dict.fromkeys(name for found in scores.values() for name in found))
+
+    def cell(name: str, task: Mapping[str, Any]) -> str | Cell:
+        score = scores[task["task"]].get(name)
+        words = "" if score is None else plus_minus(score, task["scale"])
+        return Cell(words, 0.6) if name == task["best"] else words
+
+    heads = ["", *(f"{task['task']} ({unit_of(task)})" for task in tasks)]
+    rows = [[name, *(cell(name, task) for task in tasks)] for name in names]
+    return Table("Mean scores, ± half of a 95% interval; shaded: the best", heads, rows)
+
+
+def unit_of(task: Mapping[str, Any]) -> str:
+    return f"{task['primary']} in %" if task["scale"] == 100 else str(task["primary"])
+
+
+def of_task(task: Mapping[str, Any], number: int, before: str) -> Iterator[Section]:
+    for name, title, blocks in (
+        ("scores", "Which strategy is best?", scores(task)),
+        ("costs", "What does it cost?", cost(task)),
+        ("scratch", "Did it do harm?", harm(task)),
+        ("forgotten", "What was forgotten?", forgotten(task)),
+    ):
+        yield Section(f"{name}-{number}", before + title, list(blocks))
+
+
+def scores(task: Mapping[str, Any]) -> Iterator[Block]:
+    scale, better = task["scale"], "higher" if task["higher_is_better"] else "lower"
+    seeds = ", ".join(map(str, task["seeds"]))
+    yield Text(f"{task['primary']} on {task['test_rows']:,} test rows, seeds {seeds}; {better} is better.")
+    rows = [
+        [
+            each["name"],
+            ", ".join(map(str, each["seeds"])),
+            figure(each["score"]["mean"], scale),
+            ends(each["score"], scale),
+        ]
+        for each in task["strategies"]
+    ]
+    named = f"{unit_of(task)}: " + "; ".join(f"{row[0]} {row[2]} ({row[3]})" for row in rows)
+    own = [each["name"] for each in task["strategies"]].index(task["lightest"])
+    data = Table("Scores", ["", "seeds", unit_of(task), "95% interval"], rows, own)
+    yield Chart(charts.scores(named, task, unit_of(task)), named, data)
+    for key, values in task["differing_settings"].items():
+        yield Text(f"`{key}` is not the same for all: {', '.join(values)}.")
+    if task["pairs"]:
+        yield pairs(task)
+        yield Text(TESTED, "note")
+    yield Text(HOW, "note")
+
+
+def ends(score: Mapping[str, float], scale: int) -> str:
+    return f"{figure(score['low'], scale)} to {figure(score['high'], scale)}"
+
+
+def pairs(task: Mapping[str, Any]) -> Table:
+    """The better one of each pair, its gain and whether that is beyond noise."""
+    rows = []
+    for pair in task["pairs"]:
+        gain, by = pair["gain"], " and ".join(pair["paired_by"])
+        seeds = f"{by}, {len(pair['seeds'])} seeds" if len(pair["seeds"]) > 1 else by
+        shown = [signed(gain["mean"], task["scale"]), interval(gain["low"], gain["high"], task["scale"])]
+        told = "yes" if pair["told_apart"] else "no"
+        rows.append([f"{pair['first']} over {pair['second']}", *shown, p_value(pair["p_holm"]), told, seeds])
+    heads = ["", "gain", "95% interval", "p (Holm)", "told apart", "paired by"]
+    return Table("Pairs", heads, rows)
+
+
+def cost(task: Mapping[str, Any]) -> Iterator[Block]:
+    """The two pictures, each with its data."""
+    for name, words in BY.items():
+        known = [each for each in task["strategies"] if each[name] is not None]
+        if not known:
+            yield Text(f"Score against {words}: not measured, no run recorded it.", "lack")
+            continue
+        best = listed([each["name"] for each in known if each["pareto"][name]])
+        told = f"{task['primary']} against {words}; Pareto-optimal: {best}"
+        axis = "share of weights trained, %" if name == "trainable_share" else "seconds of a training"
+        place = list(BY).index(name)
+        rows = [
+            [each["name"], figure(each["score"]["mean"], task["scale"]), costs(each)[place].strip()]
+            for each in known
+        ]
+        data = Table(f"Score and {words}; * is Pareto-optimal", ["", unit_of(task), words], rows)
+        yield Chart(charts.against(told, task, name, axis, unit_of(task)), told, data)
+    yield Text(OPTIMAL, "note")
+
+
+def harm(task: Mapping[str, Any]) -> Iterator[Block]:
+    """Against training from scratch, by each run's own baseline."""
+    found = {each["name"]: each["negative_transfer"] for each in task["strategies"]}
+    if all("not_measured" in each for each in found.values()):
+        yield Text(
+            f"Against training from scratch: not measured, {next(iter(found.values()))['not_measured']}.",
+            "lack",
+        )
+        return
+    rows = []
+    for name, each in found.items():
+        if "not_measured" in each:
+            rows.append([name, "not measured", "", "", ""])
+            continue
+        between = interval(each["low"], each["high"], task["scale"])
+        seeds = f"{each['interval']} ({each['seeds']})" if each["seeds"] > 1 else each["interval"]
+        rows.append([name, signed(each["error_difference"], task["scale"]), between, each["label"], seeds])
+    heads = ["", "error less that of scratch", "95% interval", "transfer", "interval by"]
+    yield Table("Error against training from scratch, paired by seed", heads, rows)
+    yield Text(
+        "Below zero the base model's knowledge helped; above zero it did harm (negative transfer).", "note"
+    )
+
+
+def forgotten(task: Mapping[str, Any]) -> Iterator[Block]:
+    """What `retention` and `source_nll` measured, or why they did not."""
+    for metric, values in FORGOTTEN.items():
+        found = {each["name"]: each["forgotten"][metric] for each in task["strategies"]}
+        keys = [key for key in values if any("not_measured" not in each[key] for each in found.values())]
+        if not keys:
+            reasons = dict.fromkeys(each[key]["not_measured"] for each in found.values() for key in values)
+            yield Text(f"{metric}: not measured, {'; '.join(reasons)}.", "lack")
+            continue
+        rows = [[name, *(mean(each[key]) for key in keys)] for name, each in found.items()]
+        yield Table(f"{metric}, mean over seeds (95% interval)", ["", *(values[key] for key in keys)], rows)
+
+
+def mean(found: Mapping[str, Any]) -> str:
+    if "not_measured" in found:
+        return "not measured"
+    between = "" if found["low"] is None else f" ({found['low']:.3f} to {found['high']:.3f})"
+    return f"{found['mean']:.3f}{between}"
+
+
+def again(tasks: Sequence[Mapping[str, Any]]) -> Section:
+    """Each run's folder, which holds what it takes to run it again."""
+    rows = [
+        [each["name"], task["task"], str(run["seed"]), figure(run["score"], task["scale"]), run["folder"]]
+        for task in tasks
+        for each in task["strategies"]
+        for run in each["runs"]
+    ]
+    told = Text(
+        "Every run's settings are in `config.yaml`, its figures and versions in `result.json`, in its folder."
+    )
+    return Section(
+        "again", "How to do it again", [told, Table("Runs", ["", "task", "seed", "score", "folder"], rows)]
+    )
+
+
+def glance(gathered: Mapping[str, Any]) -> list[Fact]:
+    """The few figures to know first."""
+    tasks = gathered["tasks"]
+    runs = sum(len(each["runs"]) for task in tasks for each in task["strategies"])
+    facts = [
+        Fact(
+            "runs",
+            str(runs),
+            f"{len(gathered['left_out'])} left out" if gathered["left_out"] else "none left out",
+        )
+    ]
+    if len(tasks) > 1:
+        return [*facts, Fact("tasks", str(len(tasks)), ", ".join(task["task"] for task in tasks))]
+    task = tasks[0]
+    by_name = {each["name"]: each for each in task["strategies"]}
+    for title, name in (("best", task["best"]), ("lightest not told from it", task["lightest"])):
+        score = figure(by_name[name]["score"]["mean"], task["scale"])
+        share, seconds = (word.removesuffix(" *").strip() for word in costs(by_name[name]))
+        facts.append(Fact(title, name, f"{task['primary']} {score}; trains {share}, {seconds} s"))
+    return facts

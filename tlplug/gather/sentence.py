@@ -1,0 +1,103 @@
+"""What a comparison found, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tlplug.gather.significance import ENOUGH_SEEDS
+from tlplug.report.figures import figure, interval, percent_of, signed
+
+BY = {"trainable_share": "share of weights trained", "seconds": "seconds"}
+
+
+def overall(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """The sentence of the task; of several, which strategy is best how often, and the sentence of each."""
+    if len(tasks) == 1:
+        return str(tasks[0]["sentence"])
+    best = Counter(task["best"] for task in tasks).most_common()
+    led = ", ".join(f"{name} on {count}" for name, count in best)
+    return " ".join(
+        [f"Best by mean score on {len(tasks)} tasks: {led}.", *(told["sentence"] for told in tasks)]
+    )
+
+
+def sentence(task: Mapping[str, Any]) -> str:
+    """Which is best, which is the lightest that is not told from it, and what is Pareto-optimal."""
+    by_name = {each["name"]: each for each in task["strategies"]}
+    best = by_name[task["best"]]
+    if len(by_name) == 1:
+        return f"{task['task']}: only {best['name']} was run, with {scored(best, task)}; nothing to compare it with."
+    first = f"{task['task']}: {best['name']} is best, with {scored(best, task)}."
+    return " ".join([first, light(task, by_name), *few_seeds(task), fronts(task)])
+
+
+def few_seeds(task: Mapping[str, Any]) -> Iterator[str]:
+    """What the p-values do not count."""
+    fewest = min(len(pair["seeds"]) for pair in task["pairs"])
+    if fewest < ENOUGH_SEEDS:
+        some = (
+            "Some pairs share"
+            if fewest < max(len(pair["seeds"]) for pair in task["pairs"])
+            else "Pairs share"
+        )
+        shared = f"{fewest or 'no'} seed{'' if fewest == 1 else 's'}"
+        yield f"{some} {shared} only, so that how much seeds differ is not in their p."
+
+
+def scored(found: Mapping[str, Any], task: Mapping[str, Any]) -> str:
+    score, scale = found["score"], task["scale"]
+    ends = " to ".join(figure(score[end], scale) for end in ("low", "high"))
+    return f"{task['primary']} {figure(score['mean'], scale)} (95% interval {ends})"
+
+
+def light(task: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]) -> str:
+    """The lightest that is not told from the best one."""
+    found = by_name[task["lightest"]]
+    if task["lightest"] == task["best"]:
+        tied = any(not pair["told_apart"] for pair in task["pairs"] if pair["first"] == task["best"])
+        return (
+            "It is also the lightest of those not told from it."
+            if tied
+            else "Every other is worse beyond noise."
+        )
+    pair = next(p for p in task["pairs"] if (p["first"], p["second"]) == (task["best"], task["lightest"]))
+    gain, scale = pair["gain"], task["scale"]
+    return (
+        f"{task['lightest']} is the lightest that is not told from it: {moves(found)}, and the best is "
+        f"{signed(gain['mean'], scale)} better ({interval(gain['low'], gain['high'], scale)}; "
+        f"p {p_value(pair['p_holm'])})."
+    )
+
+
+def moves(found: Mapping[str, Any]) -> str:
+    if found["trainable_share"] is None:
+        return "its share of trained weights is not known"
+    return f"{percent_of(found['trainable_parameters'], found['total_parameters'])} of the weights trained"
+
+
+def fronts(task: Mapping[str, Any]) -> str:
+    """Which are Pareto-optimal, by each cost; one list where the two are the same."""
+    named = {
+        words: [each["name"] for each in task["strategies"] if each["pareto"][cost]]
+        for cost, words in BY.items()
+    }
+    named = {words: names for words, names in named.items() if names}
+    if not named:
+        return "What is Pareto-optimal is not known: no run recorded its cost."
+    lists = [listed(names) for names in named.values()]
+    if len(set(lists)) == 1:
+        return f"Pareto-optimal by {' and by '.join(named)}: {lists[0]}."
+    return f"Pareto-optimal by {'; by '.join(f'{words}: {listed(names)}' for words, names in named.items())}."
+
+
+def listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def p_value(value: float) -> str:
+    """`0.032`, `0.40`, `< 0.001`."""
+    if value < 0.001:
+        return "< 0.001"
+    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"

@@ -1,0 +1,90 @@
+"""The comparison in the terminal: a row a strategy, then what it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tlplug.gather.sentence import p_value
+from tlplug.report.figures import figure, percent_of, signed
+
+MARK = " *"
+"""After a cost by which a strategy is Pareto-optimal."""
+
+
+def show_gathered(console: Console, gathered: Mapping[str, Any]) -> None:
+    for task in gathered["tasks"]:
+        console.print(table(task))
+        for key, values in task["differing_settings"].items():
+            console.print(Text(f"{key} is not the same for all: {', '.join(values)}", style="yellow"))
+        console.print(Text(task["sentence"], style="bold"))
+    for each in gathered["left_out"]:
+        console.print(Text(f"Left out  {each['folder']}: {each['reason']}"), soft_wrap=True)
+
+
+def table(task: Mapping[str, Any]) -> Table:
+    """Scores with half of their 95% interval, and how far below the best one each is."""
+    seeds = f"{len(task['seeds'])} seed{'s' if len(task['seeds']) > 1 else ''}"
+    found = Table(
+        title=f"\n{task['task']}: {task['test_rows']} test rows, {seeds}; ± is half of a 95% interval, p is Holm's, "
+        "* is Pareto-optimal",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    found.add_column("", overflow="fold")
+    for name in ("seeds", task["primary"], "to best", "p", "moves", "seconds"):
+        found.add_column(name, justify="right", no_wrap=True)
+    for each in task["strategies"]:
+        style = "bold" if each["name"] in (task["best"], task["lightest"]) else ""
+        found.add_row(each["name"], *cells(each, task), style=style)
+    return found
+
+
+def cells(found: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[str, ...]:
+    """Seeds, score, difference to the best, its p-value, and the two costs."""
+    return (
+        str(len(found["seeds"])),
+        plus_minus(found["score"], task["scale"]),
+        *below(found, task),
+        *costs(found),
+    )
+
+
+def plus_minus(found: Mapping[str, float], scale: int) -> str:
+    return f"{figure(found['mean'], scale)} ±{half(found, scale)}"
+
+
+def half(found: Mapping[str, float], scale: int) -> str:
+    """Half of the interval: of the longer side, for that of a share may end at all or nothing."""
+    return figure(max(found["high"] - found["mean"], found["mean"] - found["low"]), scale)
+
+
+def below(found: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[str, str]:
+    pair = next(
+        (p for p in task["pairs"] if (p["first"], p["second"]) == (task["best"], found["name"])), None
+    )
+    if pair is None:
+        return "best", ""
+    gain, scale = pair["gain"], task["scale"]
+    return f"{signed(-gain['mean'], scale)} ±{half(gain, scale)}", p_value(pair["p_holm"])
+
+
+def costs(found: Mapping[str, Any]) -> tuple[str, str]:
+    share = seconds = "not known"
+    if found["trainable_share"] is not None:
+        share = percent_of(found["trainable_parameters"], found["total_parameters"])
+    if found["seconds"] is not None:
+        seconds = f"{found['seconds']:,.1f}"
+    return marked(share, found["pareto"]["trainable_share"]), marked(seconds, found["pareto"]["seconds"])
+
+
+def marked(words: str, optimal: bool | None) -> str:
+    """Blank where there is no mark, so that figures stand below each other."""
+    return words + (MARK if optimal else " " * len(MARK))

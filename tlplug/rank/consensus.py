@@ -1,0 +1,99 @@
+"""From values to an order, and from an order and scores to how good it was. Plain arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+ENOUGH = 3
+"""Of fewer models a correlation of ranks says next to nothing."""
+
+
+def ranks(values: Sequence[float], higher_is_better: bool = True) -> list[float]:
+    """1 for the best; equal ones share the mean of their ranks."""
+    from scipy.stats import rankdata
+
+    signed = np.asarray(values, np.float64) * (-1 if higher_is_better else 1)
+    return [float(rank) for rank in rankdata(signed)]
+
+
+@dataclass(frozen=True)
+class Consensus:
+    """The mean rank of each of n models over the metrics that were measured for all of them."""
+
+    by_metric: Mapping[str, list[float]]
+    """Metric -> the ranks of the models, [n]; only of metrics that count."""
+    models: int
+
+    @property
+    def mean_ranks(self) -> list[float] | None:
+        """[n]; None where no metric counts."""
+        if not self.by_metric:
+            return None
+        return [fmean(found[number] for found in self.by_metric.values()) for number in range(self.models)]
+
+    @property
+    def ranks(self) -> list[float] | None:
+        """The ranks of the mean ranks, [n]."""
+        means = self.mean_ranks
+        # Means of the same ranks in another order may differ in the last digit, and are equal.
+        return None if means is None else ranks([round(mean, 9) for mean in means], higher_is_better=False)
+
+
+def consensus(
+    values: Mapping[str, Sequence[float | None]], higher_is_better: Mapping[str, bool]
+) -> Consensus:
+    """Of the values of n models by metric; None where a model has no value, which leaves out the metric."""
+    found = {}
+    for name, measured in values.items():
+        present = [value for value in measured if value is not None]
+        if present and len(present) == len(measured):
+            found[name] = ranks(present, higher_is_better[name])
+    return Consensus(found, max(map(len, values.values()), default=0))
+
+
+def chosen(order: Sequence[int], parameters: Sequence[int], first: int) -> list[int]:
+    """The first of an order of models, and the smallest where it is not among them; the first-ranked of equally small."""
+    found = list(order[:first])
+    smallest = min(order, key=lambda model: parameters[model])
+    return found if smallest in found else [*found, smallest]
+
+
+def agreement(
+    ranked: Sequence[float], scores: Sequence[float], higher_is_better: bool = True
+) -> dict[str, Any]:
+    """How well ranks (1 is the best) tell the scores.
+
+    `tau`: Kendall's tau-b of ranks and scores, 1 where they agree in each pair, -1 where in none; null where there are
+    fewer than three, or all ranks or all scores are equal, and `why_no_tau` says which. `p_value`: of no relation.
+    `regret`: by how much the best score is better than that of the model ranked first; the mean of theirs where
+    several are first.
+    """
+    signed = np.asarray(scores, np.float64) * (1 if higher_is_better else -1)
+    first = signed[np.asarray(ranked) == min(ranked)]
+    found: dict[str, Any] = {"tau": None, "p_value": None, "why_no_tau": no_tau(ranked, scores)}
+    if found["why_no_tau"] is None:
+        from scipy.stats import kendalltau
+
+        tau = kendalltau([-rank for rank in ranked], signed)
+        found |= {"tau": float(tau.statistic), "p_value": finite(float(tau.pvalue))}
+    return {**found, "regret": float(signed.max() - first.mean())}
+
+
+def no_tau(ranked: Sequence[float], scores: Sequence[float]) -> str | None:
+    if len(scores) < ENOUGH:
+        return f"{len(scores)} models are too few for a correlation of ranks: verify {ENOUGH} at least"
+    if len(set(ranked)) == 1:
+        return "all have the same rank"
+    if len(set(scores)) == 1:
+        return "all have the same score"
+    return None
+
+
+def finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

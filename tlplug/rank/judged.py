@@ -1,0 +1,121 @@
+"""A model that was looked at -> the values of all metrics; those that were computed before are kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from tlplug import cache
+from tlplug.contracts import Evidence, TransferMetric
+from tlplug.data.features import identity
+from tlplug.evidence.measure import measure_one
+from tlplug.rank.candidates import Candidate, Shown
+from tlplug.rank.look import FEATURES, PROBABILITIES, Look, Telling, look
+
+KIND = "ranked"
+BEFORE, OF_LAYER = "before", "before/layer/"
+NOT_MEASURED = "not_measured"
+LOGME = "logme"
+
+log = logging.getLogger(__name__)
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One base model with what was measured of it, or why it could not be looked at."""
+
+    candidate: Candidate
+    metrics: Mapping[str, Values] = field(default_factory=dict)
+    parameters: int = 0
+    layers: int = 0
+    seconds: float = 0.0
+    kept: bool = False
+    error: str | None = None
+
+    def value(self, metric: str) -> float | None:
+        """Of the last layer, or of what there is one value of; None where it was not measured."""
+        found = self.metrics[metric].get(BEFORE)
+        return found if isinstance(found, float) else None
+
+    def why_not(self, metric: str) -> str:
+        """Why there is no value."""
+        values = self.metrics[metric]
+        found = values.get(BEFORE, values)
+        return str(found.get(NOT_MEASURED, f"it gives no value {BEFORE!r}"))
+
+    def by_layer(self, metric: str) -> dict[int, float]:
+        """The values of the layers that have one."""
+        return {
+            int(name.removeprefix(OF_LAYER)): value
+            for name, value in self.metrics[metric].items()
+            if name.startswith(OF_LAYER) and isinstance(value, float)
+        }
+
+    def best_layer(self, metrics: Mapping[str, TransferMetric]) -> dict[str, Any] | None:
+        """By LogME where it is asked for, else by the first metric that has values of layers; the lowest of equal ones."""
+        names = sorted(metrics, key=lambda name: name != LOGME)
+        name = next((name for name in names if self.by_layer(name)), None)
+        if name is None:
+            return None
+        found, sign = self.by_layer(name), 1 if metrics[name].higher_is_better else -1
+        layer = max(found, key=lambda layer: (sign * found[layer], -layer))
+        return {"layer": layer, "metric": name, "value": found[layer]}
+
+
+def judged(
+    candidate: Candidate, shown: Shown, metrics: Mapping[str, TransferMetric], telling: Telling
+) -> Judged:
+    """Look at a model and measure. An error ends this model, not the ranking."""
+    begun = time.perf_counter()
+    try:
+        seen = look(candidate, shown, telling)
+        values = Measuring(seen, shown).all(metrics)
+    except Exception as error:
+        log.exception("%s could not be looked at", candidate.name)
+        return Judged(candidate, error=f"{type(error).__name__}: {error}")
+    seconds = time.perf_counter() - begun
+    return Judged(candidate, values, seen.parameters, seen.layers, seconds, seen.kept)
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """All metrics of one model; its features are read only where one of them is new."""
+
+    seen: Look
+    shown: Shown
+
+    def all(self, metrics: Mapping[str, TransferMetric]) -> dict[str, Values]:
+        return {name: self._one(name, metric) for name, metric in metrics.items()}
+
+    def _one(self, name: str, metric: TransferMetric) -> Values:
+        key = cache.key_of(
+            {
+                "look": self.seen.key,
+                "metric": identity(metric),
+                "classes": [self.shown.classes.tolist(), self.shown.head.labels],
+            }
+        )
+        known: Values | None = cache.read(KIND, key)
+        if known is not None:
+            return known
+        found = measure_one(name, metric, self._evidence)
+        # Without any value it costs nothing to try again, and a failure may have been of the moment.
+        if NOT_MEASURED not in found:
+            cache.write(KIND, key, found)
+        return found
+
+    @cached_property
+    def _evidence(self) -> Evidence:
+        arrays = self.seen.arrays()
+        return {
+            "features/before": arrays[FEATURES],
+            "classes": self.shown.classes,
+            "labels": list(self.shown.head.labels),
+            "source_probabilities": arrays.get(PROBABILITIES),
+            "reasons": {"source_probabilities": self.seen.reason},
+        }

@@ -1,0 +1,195 @@
+"""One forward pass of a bare base model over the rows, kept under a hash of all that determines what it gives."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tlplug import cache
+from tlplug.contracts import Batch, LoadOptions
+from tlplug.data.features import key_of
+from tlplug.evidence.classifier import no_classifier, source_probabilities
+from tlplug.evidence.features import BATCH_SIZE, layer_features
+from tlplug.evidence.probes import TASK, Probe
+from tlplug.evidence.recorder import in_batches, looking, on
+from tlplug.layers import blocks, depths, new_parameters
+from tlplug.precision import best_precision
+from tlplug.rank.candidates import Candidate, Shown
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+KIND = "rank"
+LIBRARIES = ("tlplug", "torch", "transformers")
+FEATURES, PROBABILITIES = "features", "source_probabilities"
+PARAMETERS, LAYERS, REASON = "parameters", "layers", "reason"
+
+log = logging.getLogger(__name__)
+Arrays = dict[str, np.ndarray]
+Telling = Callable[[int], None]
+"""Told how many rows have been done since it was last told."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one model made of the rows."""
+
+    key: str
+    parameters: int
+    """Of the base model; a head that is put on it is not counted."""
+    layers: int
+    """Its blocks, L."""
+    reason: str
+    """Why there are no source probabilities; empty where there are."""
+    arrays: Callable[[], Arrays]
+    """`features` float32 [L + 1, p, D], and where there is a classifier `source_probabilities` float64 [p, Z]."""
+    kept: bool
+    """Whether an earlier ranking had it."""
+
+
+def look(candidate: Candidate, shown: Shown, telling: Telling) -> Look:
+    """From the cache, or by loading the model. Nothing of it is kept where it fails."""
+    device, precision = place(candidate)
+    key = key_for(candidate, shown, device, precision)
+    path = cache.cache_folder() / KIND / f"{key}.safetensors"
+    facts = read_facts(path)
+    if facts is not None:
+        return made(key, facts, partial(read_arrays, path), kept=True)
+    facts, arrays = computed(candidate, shown, device, precision, telling)
+    keep(path, facts, arrays)
+    return made(key, facts, lambda: arrays, kept=False)
+
+
+def made(key: str, facts: Mapping[str, str], arrays: Callable[[], Arrays], kept: bool) -> Look:
+    return Look(key, int(facts[PARAMETERS]), int(facts[LAYERS]), facts[REASON], arrays, kept)
+
+
+def place(candidate: Candidate) -> tuple[torch.device, str]:
+    """Where it is computed, and in which precision: as the trainer's settings say of a training."""
+    import torch
+
+    settings, base = candidate.job.trainer, candidate.base
+    gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    precision = settings.precision
+    if precision == "auto":
+        precision = best_precision(settings.accelerator, base.dtype)
+    return torch.device("cuda" if gpu else "cpu"), precision
+
+
+def key_for(candidate: Candidate, shown: Shown, device: torch.device, precision: str) -> str:
+    base = candidate.base
+    return cache.key_of(
+        {
+            "base": [base.fingerprint, base.dtype, base.attention, base.max_length],
+            "rows": key_of(shown.head, shown.rows, base, False),
+            "computed": [device.type, precision],
+            "libraries": {name: version(name) for name in LIBRARIES},
+        }
+    )
+
+
+def computed(
+    candidate: Candidate, shown: Shown, device: torch.device, precision: str, telling: Telling
+) -> tuple[dict[str, str], Arrays]:
+    """The facts and the arrays of a model that is loaded for it.
+
+    Raises:
+        ValueError: its files lack a part of it, or its features are no finite numbers.
+    """
+    head, base = shown.head, candidate.base
+    encoded = Probe(TASK, shown.rows).features(head, base)
+    model = head.load_model(base, LoadOptions())
+    expect_whole(model)
+
+    def features(some: list[dict[str, Any]]) -> np.ndarray:
+        found = layer_features(model, base, [on(head.collate(some, base), device)])
+        telling(len(some))
+        return found
+
+    with looking(model, device, precision):
+        arrays = {FEATURES: in_batches(encoded, BATCH_SIZE, features, axis=1)}
+    if not np.isfinite(arrays[FEATURES]).all():
+        raise ValueError(f"what {base.source} makes of the rows is not finite")
+    facts = {PARAMETERS: str(parameters(model)), LAYERS: str(len(arrays[FEATURES]) - 1), REASON: ""}
+    del model
+    try:
+        arrays[PROBABILITIES] = probabilities(candidate, shown, encoded, device)
+    except ValueError as reason:
+        facts[REASON] = str(reason)
+    return facts, arrays
+
+
+def expect_whole(model: nn.Module) -> None:
+    """A block that the files do not hold is random, and would be ranked as if it were the model's."""
+    depth, top = depths(model), len(blocks(model))
+    absent = [name for name in new_parameters(model) if depth[name] <= top]
+    if absent:
+        raise ValueError(f"its files have no {absent[0]} ({len(absent)} weights are missing)")
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters() if not getattr(p, "is_new", False))
+
+
+def probabilities(
+    candidate: Candidate, shown: Shown, encoded: list[dict[str, Any]], device: torch.device
+) -> np.ndarray:
+    """What the base model's own classifier says.
+
+    Raises:
+        ValueError: there is none.
+    """
+    base = candidate.base
+    if reason := no_classifier(base):
+        raise ValueError(reason)
+    order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index]["input_ids"]))
+    batches: list[Batch] = [
+        shown.head.collate([encoded[index] for index in order[start : start + BATCH_SIZE]], base)
+        for start in range(0, len(order), BATCH_SIZE)
+    ]
+    found: np.ndarray = source_probabilities(base, batches, device)[np.argsort(order)]
+    return found
+
+
+def read_facts(path: Path) -> dict[str, str] | None:
+    """What was written beside the arrays; None where there is nothing. A damaged file is reported and made again."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, "np") as file:
+            return dict(file.metadata())
+    except (SafetensorError, OSError) as error:
+        log.warning("%s is damaged (%s); it is made again", path, error)
+        return None
+
+
+def read_arrays(path: Path) -> Arrays:
+    from safetensors.numpy import load_file
+
+    return dict(load_file(path))
+
+
+def keep(path: Path, facts: dict[str, str], arrays: Arrays) -> None:
+    """All of the file or nothing. A cache that cannot be written to costs time later, not this ranking."""
+    from safetensors.numpy import save_file
+
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside, facts)
+        beside.replace(path)
+    except OSError as error:
+        log.warning("%s cannot be written (%s); the next ranking makes it again", path, error)
+    finally:
+        beside.unlink(missing_ok=True)

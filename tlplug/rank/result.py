@@ -1,0 +1,107 @@
+"""rank.json, version 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tlplug.config.rank_plan import RankPlan
+from tlplug.rank.candidates import Shown
+from tlplug.rank.judged import Judged
+from tlplug.rank.ranking import Ranking
+from tlplug.rank.verify import Verified, how_good
+from tlplug.rank.wording import sentences
+from tlplug.report.result import told_of, versions
+
+VERSION = 1
+
+
+def make_ranking(
+    plan: RankPlan, shown: Shown, ranking: Ranking, verified: Sequence[Verified]
+) -> dict[str, Any]:
+    """All figures of one ranking; the models in their order, those that failed last."""
+    job, head = plan.first, shown.head
+    failed = [model for model in ranking.models if model.error is not None]
+    tried = verification(plan, ranking, verified) if verified else None
+    first = ranking.order[0].candidate.name if ranking.order else None
+    return {
+        "version": VERSION,
+        "task": job.task,
+        "head": job.head_name,
+        "labels": list(head.labels),
+        "rows": len(shown.rows),
+        "data_seed": job.data.seed,
+        "primary": head.primary,
+        "higher_is_better": head.higher_is_better,
+        "scale": head.scale,
+        "metrics": {name: metric_figures(name, ranking) for name in ranking.metrics},
+        "models": [model_figures(model, ranking) for model in [*ranking.order, *failed]],
+        "verified": tried,
+        "first": first,
+        "sentence": " ".join(sentences(ranking, tried, head.scale)),
+        "command": None if first is None else plan.command(first),
+        "versions": versions(),
+        "plugins": told_of({(p.kind, p.name): p for p in job.plugins}.values()),
+    }
+
+
+def metric_figures(name: str, ranking: Ranking) -> dict[str, Any]:
+    return {
+        "higher_is_better": ranking.metrics[name].higher_is_better,
+        "counted": name in ranking.consensus.by_metric,
+        "why_not": ranking.left_out.get(name),
+    }
+
+
+def model_figures(model: Judged, ranking: Ranking) -> dict[str, Any]:
+    """One model: its ranks, all its values, its best layer."""
+    candidate = model.candidate
+    named = {
+        "name": candidate.name,
+        "title": candidate.title,
+        "base_model": candidate.base.source,
+        "error": model.error,
+    }
+    if model.error is not None:
+        return named
+    at = ranking.sound.index(model)
+    return {
+        **named,
+        "rank": ranking.ranks.get(candidate.name),
+        "mean_rank": ranking.mean_ranks.get(candidate.name),
+        "size_rank": ranking.size_ranks[candidate.name],
+        "ranks": {name: found[at] for name, found in ranking.consensus.by_metric.items()},
+        "metrics": model.metrics,
+        "best_layer": model.best_layer(ranking.metrics),
+        "parameters": model.parameters,
+        "layers": model.layers,
+        "seconds": model.seconds,
+        "cached": model.kept,
+    }
+
+
+def verification(plan: RankPlan, ranking: Ranking, verified: Sequence[Verified]) -> dict[str, Any]:
+    head = plan.first.head
+    return {
+        "strategy": plan.settings.strategy,
+        "seed": plan.first.seed,
+        "primary": head.primary,
+        **how_good(
+            verified,
+            head.primary,
+            head.higher_is_better,
+            ranking.ranks.get,
+            ranking.size_ranks.__getitem__,
+        ),
+        "models": [
+            {
+                "name": each.name,
+                "score": each.score(head.primary),
+                "scores": each.outcome.scores if each.outcome else None,
+                "cost": each.outcome.cost if each.outcome else None,
+                "cached": each.kept,
+                "error": each.error,
+            }
+            for each in verified
+        ],
+    }

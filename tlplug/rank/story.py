@@ -1,0 +1,157 @@
+"""The story of one ranking, from a plan to its figures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from tlplug import console as screen
+from tlplug import processes, run_directory
+from tlplug.cache import write_whole
+from tlplug.compare.memory import give_back
+from tlplug.compare.table import duration
+from tlplug.config.rank_plan import RankPlan
+from tlplug.rank.candidates import Candidate, Shown, candidates, shown
+from tlplug.rank.judged import Judged, judged
+from tlplug.rank.ranking import Ranking
+from tlplug.rank.result import make_ranking
+from tlplug.rank.table import parameters_told, show_ranking
+from tlplug.rank.verify import Verified, verified
+from tlplug.report.figures import figure
+
+RANK = "rank.json"
+
+log = logging.getLogger(__name__)
+
+
+def rank(plan: RankPlan, console: Console) -> int:
+    """Look at each model, order them, fine-tune those that are to tell how good the order is.
+
+    Returns:
+        1 where a model failed, else 0.
+
+    Raises:
+        UsageError: the data, the settings or a base model are not usable; nothing has been written.
+        KeyboardInterrupt: it was interrupted; the message says how to go on.
+    """
+    if processes.rank() > 0:
+        return follow(plan)
+    folder = choose(plan)
+    with screen.quiet_libraries():
+        rows = shown(plan)
+        found = candidates(plan, rows.head)
+        preflight(plan, rows, found, console)
+        with run_directory.logged(folder / "log.txt"):
+            write_whole(folder / run_directory.CONFIG, config_text(plan))
+            ranking, tried = ranked(plan, rows, found, console)
+            result = make_ranking(plan, rows, ranking, tried)
+            run_directory.write_json(folder / RANK, result)
+    show_ranking(console, result)
+    screen.facts(console, {"Figures": str(folder / RANK)})
+    return int(any(model.error for model in ranking.models) or any(each.error for each in tried))
+
+
+def follow(plan: RankPlan) -> int:
+    """A further process of a training on several devices: it trains along, shows nothing and leaves nothing."""
+    silent = Console(quiet=True)
+    with screen.quiet_libraries():
+        rows = shown(plan)
+        ranked(plan, rows, candidates(plan, rows.head), silent)
+    return 0
+
+
+def choose(plan: RankPlan) -> Path:
+    """Where it is going to lie: a new folder, or the one of the same ranking that was cut off.
+
+    Raises:
+        UsageError: something else lies there.
+    """
+    job = plan.first
+    if job.run_dir:
+        folder = Path(job.run_dir).expanduser()
+        begun = folder / run_directory.CONFIG
+        same = begun.is_file() and begun.read_text(encoding="utf-8") == config_text(plan)
+        if same and not (folder / RANK).exists():
+            return folder
+    return run_directory.choose(job.run_dir, job.task, "rank")
+
+
+def config_text(plan: RankPlan) -> str:
+    return str(OmegaConf.to_yaml(OmegaConf.create(plan.config())))
+
+
+def preflight(plan: RankPlan, rows: Shown, found: Sequence[Candidate], console: Console) -> None:
+    """What was found, before any model is loaded."""
+    job, chosen = plan.first, plan.settings
+    screen.facts(
+        console,
+        {
+            "Task": f"{job.task} ({'; '.join(filter(None, (job.head_name, ', '.join(rows.head.labels))))})",
+            "Data": f"{job.data.path}: {len(rows.rows):,} training rows are shown to each model",
+            "Base models": ", ".join(candidate.title for candidate in found),
+            "Metrics": ", ".join(chosen.metrics),
+            "Verify": f"{chosen.verify} by {chosen.strategy}, {job.trainer.max_epochs} epochs, seed {job.seed}"
+            if chosen.verify
+            else "none is fine-tuned",
+        },
+    )
+
+
+def ranked(
+    plan: RankPlan, rows: Shown, found: Sequence[Candidate], console: Console
+) -> tuple[Ranking, list[Verified]]:
+    try:
+        models = [
+            seen(number, candidate, len(found), plan, rows, console)
+            for number, candidate in enumerate(found, 1)
+        ]
+        ranking = Ranking(models, plan.first.metrics)
+        chosen = ranking.to_verify(plan.settings.verify)
+        tried = [train(number, model, len(chosen), plan, console) for number, model in enumerate(chosen, 1)]
+    except KeyboardInterrupt as stopped:
+        raise KeyboardInterrupt(
+            "interrupted; the same command goes on from the last model that was finished"
+        ) from stopped
+    return ranking, tried
+
+
+def seen(
+    number: int, candidate: Candidate, count: int, plan: RankPlan, rows: Shown, console: Console
+) -> Judged:
+    """One model looked at, with a line that says so."""
+    with screen.counting(console, candidate.title, len(rows.rows)) as telling:
+        found = judged(candidate, rows, plan.first.metrics, telling)
+    give_back()
+    took = f"{duration(found.seconds)}{', from the cache' if found.kept else ''}"
+    say(
+        console,
+        f"model {number} of {count}  {candidate.title}: "
+        + (
+            f"failed: {found.error}"
+            if found.error
+            else f"{parameters_told(found.parameters)} parameters, {found.layers} layers, {took}"
+        ),
+    )
+    return found
+
+
+def train(number: int, model: Judged, count: int, plan: RankPlan, console: Console) -> Verified:
+    """One model fine-tuned, with a line that says so."""
+    head = plan.first.head
+    found = verified(model, plan.settings.strategy, console, partial(screen.counting, console))
+    score = found.score(head.primary)
+    told = (f"failed: {found.error}" if score is None else f"{head.primary} {figure(score, head.scale)}") + (
+        ", from the cache" if found.kept else ""
+    )
+    say(console, f"verified {number} of {count}  {model.candidate.title}: {told}")
+    return found
+
+
+def say(console: Console, told: str) -> None:
+    log.info(told)
+    console.print(told, highlight=False, markup=False)

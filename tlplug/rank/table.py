@@ -1,0 +1,99 @@
+"""A ranking in the terminal: the order, and what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from tlplug.compare.table import empty_table
+from tlplug.report.figures import figure
+
+SIDE_BY_SIDE = 6
+"""Columns of metrics that go beside a name on 80 characters."""
+DASH = "-"
+
+
+def show_ranking(console: Console, result: Mapping[str, Any]) -> None:
+    """The order; the values of the metrics; what failed; then what it says, and which command comes next."""
+    sound = [model for model in result["models"] if not model["error"]]
+    if sound:
+        show_order(console, result, sound)
+        names = [name for name in result["metrics"] if any(value_of(model, name) for model in sound)]
+        for start in range(0, len(names), SIDE_BY_SIDE):
+            show_values(console, result, sound, names[start : start + SIDE_BY_SIDE])
+    show_failures(console, result)
+    console.print(Text(result["sentence"], style="bold green" if sound else "bold red"))
+    if result["command"]:
+        console.print("Adapt it:", highlight=False)
+        console.print(f"  {result['command']}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_order(console: Console, result: Mapping[str, Any], sound: list[Mapping[str, Any]]) -> None:
+    scores = {each["name"]: each for each in (result["verified"] or {"models": []})["models"]}
+    columns = ["rank", "mean rank", "by size", "parameters", "best layer"]
+    if scores:
+        columns.append(result["primary"])
+    title = f"{result['task']}: {len(sound)} base models on {result['rows']:,} training rows"
+    table = empty_table(title, "", columns)
+    for model in sound:
+        cells = [
+            rank_told(model["rank"]),
+            DASH if model["mean_rank"] is None else f"{model['mean_rank']:.1f}",
+            rank_told(model["size_rank"]),
+            parameters_told(model["parameters"]),
+            layer_told(model),
+            *([score_told(scores.get(model["name"]), result["scale"])] if scores else []),
+        ]
+        table.add_row(Text(model["title"]), *cells, style="bold" if model["name"] == result["first"] else "")
+    console.print(table)
+
+
+def show_values(
+    console: Console, result: Mapping[str, Any], sound: list[Mapping[str, Any]], names: list[str]
+) -> None:
+    table = empty_table("Metrics, of the last layer", "", names)
+    for model in sound:
+        table.add_row(Text(model["title"]), *(value_of(model, name) or DASH for name in names))
+    console.print(table)
+
+
+def show_failures(console: Console, result: Mapping[str, Any]) -> None:
+    failed = [*result["models"], *(result["verified"] or {"models": []})["models"]]
+    titles = {model["name"]: model["title"] for model in result["models"]}
+    for each in failed:
+        if each["error"]:
+            told = f"{titles[each['name']]} failed: {each['error']}"
+            console.print(told, highlight=False, markup=False)
+
+
+def value_of(model: Mapping[str, Any], metric: str) -> str | None:
+    """Three decimals of the last layer's value."""
+    found = model["metrics"][metric].get("before")
+    return f"{found:,.3f}" if isinstance(found, float) else None
+
+
+def rank_told(rank: float | None) -> str:
+    """`3`, and `3.5` of two that share the third and fourth place."""
+    return DASH if rank is None else f"{rank:g}"
+
+
+def parameters_told(count: int) -> str:
+    """`22.6M`, `1.3B`."""
+    for unit, size in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return str(count)
+
+
+def layer_told(model: Mapping[str, Any]) -> str:
+    best = model["best_layer"]
+    return DASH if best is None else f"{best['layer']} of {model['layers']}"
+
+
+def score_told(found: Mapping[str, Any] | None, scale: int) -> str:
+    if found is None:
+        return ""
+    return "failed" if found["error"] else figure(found["score"], scale)

@@ -1,0 +1,81 @@
+"""Fine-tunes some of the ranked models, to tell how good the ranking was."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lightning.pytorch import Callback
+from rich.console import Console
+
+from tlplug import console as screen
+from tlplug.compare.memory import give_back
+from tlplug.contracts import Outcome
+from tlplug.frozen import Counting
+from tlplug.outcomes import Outcomes
+from tlplug.prepare import prepare
+from tlplug.rank.consensus import agreement
+from tlplug.rank.judged import Judged
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One model that was fine-tuned, or why it could not be."""
+
+    name: str
+    outcome: Outcome | None = None
+    kept: bool = False
+    """Whether it had been trained before."""
+    error: str | None = None
+
+    def score(self, primary: str) -> float | None:
+        return None if self.outcome is None else self.outcome.scores[primary]
+
+
+def verified(model: Judged, strategy_name: str, console: Console, counting: Counting) -> Verified:
+    """Train it, or find the same training in the cache. An error ends this model, not the others."""
+    candidate = model.candidate
+    job = candidate.job
+    try:
+        outcomes = Outcomes(prepare(job, console), counting)
+        stored = outcomes.stored(job.strategy, job.optimizer)
+        found = stored or outcomes.train(job.strategy, job.optimizer, bar(candidate.title, job, console))
+    except Exception as error:
+        log.exception("%s could not be fine-tuned by %s", candidate.name, strategy_name)
+        return Verified(candidate.name, error=f"{type(error).__name__}: {error}")
+    finally:
+        give_back()
+    return Verified(candidate.name, found, stored is not None)
+
+
+def bar(title: str, job: Any, console: Console) -> Sequence[Callback]:
+    return [screen.Bar(console, f"{title} {job.strategy_name}", job.head.primary)]
+
+
+def how_good(
+    found: Sequence[Verified],
+    primary: str,
+    higher_is_better: bool,
+    ranked: Callable[[str], float | None],
+    size_ranked: Callable[[str], float],
+) -> dict[str, Any]:
+    """The ranking and the one by size beside the scores of the models that were fine-tuned.
+
+    Args:
+        ranked, size_ranked: a model's rank by its name.
+    """
+    scores = {each.name: score for each in found if (score := each.score(primary)) is not None}
+    if not scores:
+        return {"ranking": None, "size": None, "best": None}
+    names, values = list(scores), list(scores.values())
+    own = [rank for name in names if (rank := ranked(name)) is not None]
+    best = max(names, key=lambda name: scores[name] if higher_is_better else -scores[name])
+    return {
+        "ranking": agreement(own, values, higher_is_better) if len(own) == len(values) else None,
+        "size": agreement([size_ranked(name) for name in names], values, higher_is_better),
+        "best": best,
+    }

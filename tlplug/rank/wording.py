@@ -1,0 +1,78 @@
+"""What a ranking says in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tlplug.rank.ranking import Ranking
+from tlplug.report.figures import figure
+
+HARD_TO_BEAT = "A ranking by size alone is hard to beat"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def sentences(ranking: Ranking, verified: Mapping[str, Any] | None, scale: int) -> Iterator[str]:
+    if not ranking.sound:
+        yield "No model could be looked at."
+        return
+    yield from first(ranking)
+    yield by_size(ranking)
+    for why in dict.fromkeys(ranking.left_out.values()):
+        names = [name for name, other in ranking.left_out.items() if other == why]
+        yield f"{listed(names)} {'is' if len(names) == 1 else 'are'} not counted: {why}."
+    if verified is None:
+        yield (
+            f"How good this ranking is was not tried: verify=3 fine-tunes the first three and the smallest. {HARD_TO_BEAT}."
+        )
+    else:
+        yield from how_good(verified, scale)
+
+
+def first(ranking: Ranking) -> Iterator[str]:
+    if not ranking.ranks:
+        yield "No metric was measured for all models, so they are ordered by size alone."
+        return
+    best = min(ranking.ranks.values())
+    names = [m.candidate.title for m in ranking.order if ranking.ranks[m.candidate.name] == best]
+    mean = ranking.mean_ranks[ranking.order[0].candidate.name]
+    counted = listed(list(ranking.consensus.by_metric))
+    yield (
+        f"{listed(names)} {'is' if len(names) == 1 else 'are'} ranked first of {len(ranking.sound)}: "
+        f"mean rank {mean:.1f} over {counted}, as they were measured for all models."
+    )
+
+
+def by_size(ranking: Ranking) -> str:
+    best = min(ranking.size_ranks.values())
+    names = [m.candidate.title for m in ranking.order if ranking.size_ranks[m.candidate.name] == best]
+    if len(names) == len(ranking.sound) > 1:
+        return "All are of one size."
+    return f"By size alone it would be {listed(names)}."
+
+
+def how_good(verified: Mapping[str, Any], scale: int) -> Iterator[str]:
+    tried = [each for each in verified["models"] if each["error"] is None]
+    yield f"{len(tried)} were fine-tuned by {verified['strategy']}, with seed {verified['seed']}."
+    own, size = verified["ranking"], verified["size"]
+    if size is None:
+        return
+    if own is None:
+        yield "There is no ranking by metrics to be judged."
+        return
+    points = "points of " if scale == 100 else ""
+    yield (
+        f"Kendall's tau with {verified['primary']}: {tau(own)}, by size {tau(size)}. Regret at 1: "
+        f"{figure(own['regret'], scale)} {points}{verified['primary']}, by size {figure(size['regret'], scale)}."
+    )
+    for told, name in ((own, "the ranking"), (size, "the ranking by size")):
+        if told["why_no_tau"]:
+            yield f"No tau of {name}: {told['why_no_tau']}."
+
+
+def tau(found: Mapping[str, Any]) -> str:
+    return "none" if found["tau"] is None else f"{found['tau']:.2f}"
