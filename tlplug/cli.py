@@ -10,7 +10,7 @@ from tlplug.contracts import UsageError
 
 USAGE, INTERRUPTED = 2, 130
 SWEEP = ("-m", "--multirun")
-FINISHED = ("evaluate", "predict", "export", "measure")
+FINISHED = ("evaluate", "predict", "export", "measure", "report")
 DRY_RUN = "--dry-run"
 
 HELP = """\
@@ -23,6 +23,7 @@ Adapt a pretrained model to your data, and know what you got.
   python -m tlplug evaluate RUN [data.path=...]                      scores of a finished run on other data
   python -m tlplug predict RUN --input FILE|- | --text "..."         JSON Lines in, JSON Lines out
   python -m tlplug measure RUN metric=[...]                          further metrics of a finished run
+  python -m tlplug report RUN... | SWEEP_DIR                         finished runs in one comparison; one run's page
   python -m tlplug export RUN OUT [--merge] [--push owner/name]      for plain transformers and peft
   python -m tlplug plugins list                                      plugins, with where they come from
   python -m tlplug plugins check NAME                                whether a plugin is sound

@@ -1,4 +1,4 @@
-"""The commands on finished runs: `evaluate`, `measure`, `predict`, `export`."""
+"""The commands on finished runs: `evaluate`, `measure`, `report`, `predict`, `export`."""
 
 from __future__ import annotations
 
@@ -94,6 +94,38 @@ def measure(words: Sequence[str]) -> int:
         result = compute(run, metrics, bool(others), lambda told: console.print(told, style="dim"))
     write_reports(given.run)
     show_metrics(console, {name: result["metrics"][name] for name in metrics}, given.run)
+    return 0
+
+
+def report(words: Sequence[str]) -> int:
+    """`report RUN... | SWEEP_DIR [--output FOLDER]`; of one run its own report, written anew."""
+    options = Parser(
+        prog="python -m tlplug report",
+        description="Finished runs as one comparison; of a single run its own report, written anew.",
+        allow_abbrev=False,
+    )
+    options.add_argument(
+        "runs", metavar="RUN", type=Path, nargs="+", help="run directory, or a folder with runs below it"
+    )
+    options.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="default: the one folder named, else outputs/reports/<time>-<id>",
+    )
+    given = options.parse(words)
+    from rich.console import Console
+
+    from tlplug.gather import gather, is_run, retell
+    from tlplug.gather.table import show_gathered, show_paths
+
+    console = Console()
+    if len(given.runs) == 1 and is_run(given.runs[0]):
+        show_paths(console, retell(given.runs[0], given.output))
+        return 0
+    gathered, folder = gather(given.runs, given.output)
+    show_gathered(console, gathered)
+    show_paths(console, folder)
     return 0
 
 

@@ -19,6 +19,8 @@ from tlplug.processes import from_first, rank
 from tlplug.training import Prepared, adapt, build_trainer, outcome
 
 KIND = "outcomes"
+ORIGIN = ("_name_or_path", "transformers_version", "dtype", "architectures")
+"""Of a model's config what does not change a model that is made from it."""
 LIBRARIES = ("tlplug", "torch", "transformers", "lightning")
 
 
@@ -60,9 +62,17 @@ class Outcomes:
                 "strategy": identity(strategy),
                 "streams": {stream: features.key for stream, features in data.streams.items()},
                 "optimizer": asdict(optimizer.over(strategy.optimizer_defaults)),
+                "weights": self._weights(strategy),
                 **self.task_parts,
             }
         )
+
+    def _weights(self, strategy: Strategy) -> Any:
+        """Random ones are those of every base model of the same architecture."""
+        if not strategy.load_options(self.task.head).random_weights:
+            return self.task.base.fingerprint
+        config = self.task.base.config.to_dict()
+        return {name: value for name, value in config.items() if name not in ORIGIN}
 
     @cached_property
     def task_parts(self) -> dict[str, Any]:
@@ -70,7 +80,7 @@ class Outcomes:
         head = type(task.head)
         return {
             "head": [f"{head.__module__}.{head.__qualname__}", asdict(task.head.config), task.head.labels],
-            "base": [task.base.fingerprint, task.base.max_length, task.base.attention, task.base.dtype],
+            "base": [task.base.max_length, task.base.attention, task.base.dtype],
             "data": task.data.digest(),
             "trainer": [asdict(task.trainer), best_precision(task.trainer.accelerator, task.base.dtype)],
             "seed": task.seed,

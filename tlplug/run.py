@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger
 from omegaconf import OmegaConf
 from rich.console import Console
 from torch import nn
@@ -26,6 +28,8 @@ from tlplug.prepare import prepare, read_domains
 from tlplug.processes import rank
 from tlplug.report import make_result, show_result
 from tlplug.report.figures import percent_of
+from tlplug.report.story import pictures
+from tlplug.report.written import PAGE, material, write_reports
 from tlplug.training import Prepared, adapt
 
 
@@ -47,10 +51,14 @@ def run(job: Job, console: Console) -> dict[str, Any]:
         preflight(job, task, console)
         with run_directory.logged(folder / "log.txt"):
             write_whole(folder / run_directory.CONFIG, OmegaConf.to_yaml(OmegaConf.create(job.config)))
-            model, outcome = train(job, task, recorder, folder, console)
-            save(job, task, model, folder)
-            baselines = compare_with(job, task, console)
-            result = judge_run(job, task, outcome, baselines, recorder.found(), folder)
+            name = f"{job.task} {job.strategy_name} seed {job.seed}"
+            with loggers.opened(job.loggers, folder, name, job.config) as opened:
+                model, outcome = train(job, task, recorder, opened, console)
+                save(job, task, model, folder)
+                baselines = compare_with(job, task, console)
+                result = judge_run(job, task, outcome, baselines, recorder.found(), folder)
+                write_reports(folder)
+                loggers.tell(opened, result, lambda: pictures(material(folder)), folder / PAGE)
     show_result(console, result)
     where(console, folder, job.strategy.saves)
     return result
@@ -108,19 +116,17 @@ def tested_on(job: Job) -> str:
 
 
 def train(
-    job: Job, task: Prepared, recorder: Recorder, folder: Path, console: Console
+    job: Job, task: Prepared, recorder: Recorder, opened: Sequence[Logger], console: Console
 ) -> tuple[nn.Module, Outcome]:
-    name = f"{job.task} {job.strategy_name} seed {job.seed}"
-    with loggers.opened(job.loggers, folder, name, job.config) as opened:
-        return adapt(
-            task,
-            job.strategy,
-            job.optimizer,
-            opened,
-            [screen.Bar(console, job.strategy_name, task.head.primary)],
-            partial(screen.counting, console),
-            recorder,
-        )
+    return adapt(
+        task,
+        job.strategy,
+        job.optimizer,
+        opened,
+        [screen.Bar(console, job.strategy_name, task.head.primary)],
+        partial(screen.counting, console),
+        recorder,
+    )
 
 
 def compare_with(job: Job, task: Prepared, console: Console) -> dict[str, Outcome]:
@@ -168,6 +174,9 @@ def judge_run(
         "higher_is_better": task.head.higher_is_better,
         "scale": task.head.scale,
         "test_rows": len(outcome.predictions),
+        "data": job.data.path if job.data.target.path is None else job.data.target.path,
+        "data_hashes": {name: features.key for name, features in task.data.features.items()},
+        "command": command_of(job),
     }
     verdict = judge(comparisons, task.head)
     metrics = evidence.measure(job.metrics, collected)
@@ -181,10 +190,17 @@ def judge_run(
     return result
 
 
+def command_of(job: Job) -> str:
+    """The command line that does it again, in a folder of its own."""
+    words = [word for word in job.typed if not word.lstrip("+").startswith("run_dir=")]
+    return shlex.join(["python", "-m", "tlplug", *words])
+
+
 def where(console: Console, folder: Path, saved: str) -> None:
     screen.facts(
         console,
         {
+            "Report": str(folder / PAGE),
             "Result": str(folder / "result.json"),
             "Trained": f"{folder / saved}/",
             "Predictions": str(folder / "predictions.jsonl"),

@@ -32,7 +32,7 @@ class CounterfactualGap(TransferMetric):
     """
 
     contract = 1
-    needs: frozenset[str] = frozenset()
+    needs = frozenset({f"predictions/after/{ORIGINAL}", f"predictions/after/{SWAPPED}"})
     higher_is_better = False
 
     @dataclass

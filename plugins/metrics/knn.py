@@ -21,9 +21,9 @@ class KNN(LabelledFeatures):
 
     Leave-one-out accuracy of k nearest neighbours by Euclidean distance of the features [p, D], against classes [p]
     (Cover & Hart 1967). From 0 to 1; higher is better. A rotation, a scale or a shift of the features changes nothing,
-    nor does the order of rows or classes: other rows as near as the k-th vote too, and where n classes have the most
-    votes a row counts 1/n. With constant features thus all other rows vote. The only row of its class is always wrong.
-    Fewer than k + 1 rows, or one class: not measured.
+    nor does the order of rows or classes: other rows as near as the k-th vote too, and a row whose class is one of n
+    with the most votes counts 1/n. With constant features thus all other rows vote. The only row of its class is
+    always wrong. Fewer than k + 1 rows, or one class: not measured.
     """
 
     contract = 1

@@ -20,12 +20,9 @@ from tlplug_plugins.metrics.singular_values import (
 )
 
 Values = dict[str, float | NotMeasured]
-MEANS = {
-    "effective_rank": "its ranks are of a change that is not 0, in blocks, with no side too large",
-    "stable_rank": "its ranks are of a change that is not 0, in blocks, with no side too large",
-    "intruder_dimensions": "it takes all singular vectors of a matrix: see the metric's field largest",
-}
-"""The values that are means over matrices -> why a matrix may have none."""
+MEANS = ("effective_rank", "stable_rank", "intruder_dimensions")
+"""The values that are means over matrices."""
+NONE = "these matrices are embeddings, or too large for it (metric.weight_drift.largest), or did not change"
 
 
 class WeightDrift(TransferMetric):
@@ -63,18 +60,18 @@ class WeightDrift(TransferMetric):
 
     def of_weight(self, change: WeightChange) -> dict[str, float]:
         """Sums of squares, and the ranks and intruders where they are to be had."""
-        before = np.asarray(change.before, np.float64)
-        whole = change.layer != 0 and max(before.shape) <= 4 * self.config.largest
+        before, after, largest = change.before, change.after, self.config.largest
+        moved, norm = squared_sums(before, after)
+        whole = change.layer != 0 and max(before.shape) <= 4 * largest
         if not whole and change.factors is None:
-            moved = np.square(change.after - before).sum()
-            return {"squared_change": float(moved), "squared_norm": float(np.square(before).sum())}
-        values = singular_values(before, change.after, change.factors)
-        found = {"squared_change": float(values @ values), "squared_norm": float(np.square(before).sum())}
+            return {"squared_change": moved, "squared_norm": norm}
+        values = singular_values(before, after, change.factors)
+        found = {"squared_change": float(values @ values), "squared_norm": norm}
         if whole and values.any():
             found |= {"effective_rank": effective_rank(values), "stable_rank": stable_rank(values)}
-        if whole and min(before.shape) <= self.config.largest:
+        if whole and min(before.shape) <= largest:
             found["intruder_dimensions"] = intruder_dimensions(
-                before, change.after, self.config.k, self.config.epsilon
+                before, after, self.config.k, self.config.epsilon
             )
         return found
 
@@ -89,13 +86,22 @@ class WeightDrift(TransferMetric):
         return values
 
 
+def squared_sums(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+    """Of the change and of before, in float64; by blocks of rows, for an embedding is large."""
+    moved = norm = 0.0
+    for start in range(0, len(before), 4096):
+        first, second = (m[start : start + 4096].astype(np.float64) for m in (before, after))
+        moved, norm = moved + float(np.square(second - first).sum()), norm + float(np.square(first).sum())
+    return moved, norm
+
+
 def over(matrices: Sequence[Mapping[str, Any]]) -> Values:
     """The values of some matrices together."""
     moved, norm = (math.fsum(m[name] for m in matrices) for name in ("squared_change", "squared_norm"))
     values: Values = {"relative_change": relative(moved, norm)}
-    for name, why in MEANS.items():
+    for name in MEANS:
         known = [matrix[name] for matrix in matrices if name in matrix]
-        values[name] = math.fsum(known) / len(known) if known else NotMeasured(f"no matrix has one: {why}")
+        values[name] = math.fsum(known) / len(known) if known else NotMeasured(NONE)
     return values
 
 

@@ -1,5 +1,6 @@
 """Baselines: cached by all that determines them, and equal whether cached or not."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -50,13 +51,15 @@ def test_a_cached_baseline_is_what_training_it_alone_gives(tiny_base):
 
 
 def test_the_key_changes_with_each_thing_that_determines_the_result(tiny_base):
+    deeper = copy.deepcopy(tiny_base.config)
+    deeper.num_hidden_layers += 1
     keys = {
         "as it is": key(prepare(tiny_base)),
         "seed": key(prepare(tiny_base, seed=4)),
         "rows": key(prepare(tiny_base, train=23)),
         "batch size": key(prepare(tiny_base, batch_size=4)),
         "epochs": key(prepare(tiny_base, trainer=replace(QUICK, max_epochs=2))),
-        "weights": key(replace(prepare(tiny_base), base=replace(tiny_base, fingerprint="others"))),
+        "architecture": key(replace(prepare(tiny_base), base=replace(tiny_base, config=deeper))),
         "strategy": key(prepare(tiny_base), "linear_probe"),
         "field": key(prepare(tiny_base), "lora"),
         "other field": key(prepare(tiny_base), "lora", rank=2),
@@ -65,6 +68,12 @@ def test_the_key_changes_with_each_thing_that_determines_the_result(tiny_base):
     }
     assert len(set(keys.values())) == len(keys)
     assert key(prepare(tiny_base)) == keys["as it is"]
+
+
+def test_other_weights_are_another_training_but_for_one_from_random_weights(tiny_base):
+    others = replace(prepare(tiny_base), base=replace(tiny_base, fingerprint="others"))
+    assert key(others, "lora") != key(prepare(tiny_base), "lora")
+    assert key(others) == key(prepare(tiny_base))
 
 
 def test_a_rate_that_is_the_strategy_s_own_is_no_other_training(tiny_base):

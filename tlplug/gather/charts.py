@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ NEAR = 17
 def scores(told: str, task: Mapping[str, Any], unit: str) -> str:
     """The mean of each strategy on its interval, and a small mark for each seed."""
     found, scale = task["strategies"], task["scale"]
-    with drawn(f"scores-{task['task']}", told, 74 + 44 * len(found)) as (axes, written):
+    with drawn(f"scores-{plain(task)}", told, 74 + 44 * len(found)) as (axes, written):
         for place, each in enumerate(found):
             score = {end: scale * value for end, value in each["score"].items()}
             colour = TAKEN if each["name"] == task["lightest"] else MARK
@@ -34,6 +35,11 @@ def scores(told: str, task: Mapping[str, Any], unit: str) -> str:
     return str(written[0])
 
 
+def plain(task: Mapping[str, Any]) -> str:
+    """The task's name as part of an id."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", task["task"])
+
+
 def wrapped(name: str) -> str:
     """A long name in lines."""
     return name.replace(" ", "\n", 1)
@@ -48,7 +54,7 @@ def against(told: str, task: Mapping[str, Any], cost: str, words: str, unit: str
     size = 100 if cost == "trainable_share" else 1
     points = [(size * each[cost], task["scale"] * each["score"]["mean"]) for each in found]
     best = [point for point, each in zip(points, found, strict=True) if each["pareto"][cost]]
-    with drawn(f"{cost}-{task['task']}", told, 300) as (axes, written):
+    with drawn(f"{cost}-{plain(task)}", told, 300) as (axes, written):
         axes.plot(*zip(*best, strict=True), color=TAKEN, linewidth=1.8, linestyle="--", zorder=1)
         for point, each in zip(points, found, strict=True):
             colour, fill = (TAKEN, TAKEN) if each["pareto"][cost] else (MARK, "none")

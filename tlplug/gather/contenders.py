@@ -60,12 +60,17 @@ def by_task(runs: Sequence[Run]) -> tuple[dict[str, list[Contender]], list[LeftO
     tasks: dict[str, list[Run]] = {}
     for run in runs:
         tasks.setdefault(run.result["task"], []).append(run)
-    found, left_out = {}, []
+    groups: dict[str, list[list[Run]]] = {}
+    left_out = []
     for task, own in tasks.items():
         alike, others = comparable(own)
-        found[task], repeated = contenders(alike)
+        groups[task], repeated = in_seeds(alike)
         left_out += [*others, *repeated]
-    return found, left_out
+    names = names_of([[seeds[0] for seeds in own] for own in groups.values()])
+    return {
+        task: [Contender(name, seeds) for name, seeds in zip(own, groups[task], strict=True)]
+        for task, own in zip(groups, names, strict=True)
+    }, left_out
 
 
 def comparable(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
@@ -93,8 +98,8 @@ def difference(run: Run, model: Run) -> str:
     return "its test rows have other targets than those of the others"
 
 
-def contenders(runs: Sequence[Run]) -> tuple[list[Contender], list[LeftOut]]:
-    """Runs that differ in nothing but their seed together; a second one of the same seed is left out."""
+def in_seeds(runs: Sequence[Run]) -> tuple[list[list[Run]], list[LeftOut]]:
+    """Runs that differ in nothing but their seed together, by seed; a second one of the same seed is left out."""
     alike: dict[str, dict[int, Run]] = {}
     repeated = []
     for run in runs:
@@ -104,9 +109,7 @@ def contenders(runs: Sequence[Run]) -> tuple[list[Contender], list[LeftOut]]:
             repeated.append(LeftOut(run.folder, f"{same} has the same settings and the same seed"))
         else:
             seeds[run.seed] = run
-    groups = [[seeds[seed] for seed in sorted(seeds)] for seeds in alike.values()]
-    names = names_of([group[0] for group in groups])
-    return [Contender(name, group) for name, group in zip(names, groups, strict=True)], repeated
+    return [[seeds[seed] for seed in sorted(seeds)] for seeds in alike.values()], repeated
 
 
 def identity(run: Run) -> str:
@@ -114,22 +117,30 @@ def identity(run: Run) -> str:
     return json.dumps(named, sort_keys=True, default=str)
 
 
-def names_of(runs: Sequence[Run]) -> list[str]:
-    """The strategy, the base model where these differ, and the settings that differ within a strategy."""
-    bases = short(sorted({run.result[BASE] for run in runs}))
-    names = []
-    for run in runs:
-        same = [
-            other.settings
-            for other in runs
-            if all(other.result[key] == run.result[key] for key in ("strategy", BASE))
-        ]
-        base = [bases[run.result[BASE]]] if len(bases) > 1 else []
-        settings = [
-            f"{key.removeprefix('strategy.')}={told(run.settings.get(key))}" for key in differing(same)
-        ]
-        names.append(" ".join([run.result["strategy"], *base, *settings]))
-    return names
+def names_of(tasks: Sequence[Sequence[Run]]) -> list[list[str]]:
+    """The strategy, the base model where these differ, and the settings that differ within a strategy.
+
+    What differs in one task is told in all, so that a name is the same thing in each.
+    """
+    bases = short(sorted({run.result[BASE] for runs in tasks for run in runs}))
+    told_bases = any(len({run.result[BASE] for run in runs}) > 1 for runs in tasks)
+    keys: dict[str, dict[str, None]] = {}
+    for runs in tasks:
+        for run in runs:
+            alike = [other.settings for other in runs if arm(other) == arm(run)]
+            keys.setdefault(run.result["strategy"], {}).update(dict.fromkeys(differing(alike)))
+
+    def name(run: Run) -> str:
+        base = [bases[run.result[BASE]]] if told_bases else []
+        settings = {key: told(run.settings.get(key)) for key in keys[run.result["strategy"]]}
+        fields = [f"{key.removeprefix('strategy.')}={value}" for key, value in settings.items()]
+        return " ".join([run.result["strategy"], *base, *fields])
+
+    return [[name(run) for run in runs] for runs in tasks]
+
+
+def arm(run: Run) -> tuple[str, str]:
+    return run.result["strategy"], run.result[BASE]
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -27,7 +27,8 @@ def page(gathered: Mapping[str, Any]) -> str:
         f"<span>{escape(fact.meaning)}</span></dd></div>"
         for fact in glance(gathered)
     )
-    verdict = "".join(f"<p>{pages.words(line)}</p>" for line in verdicts(gathered))
+    first, *tasks = [pages.words(line) for line in verdicts(gathered)]
+    verdict = f"<p>{first}</p>" + "".join(f'<p class="caution">{line}</p>' for line in tasks)
     body = "\n".join(map(pages.section, sections(gathered)))
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

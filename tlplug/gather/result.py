@@ -109,8 +109,8 @@ def mean_where_known(values: Iterable[float | None]) -> float | None:
 
 def pair_figures(ordered: Sequence[Contender]) -> list[dict[str, Any]]:
     """Each pair, the one with the better mean first; p-values corrected over all pairs of the task."""
-    pairs, gains = list(combinations(ordered, 2)), []
-    for first, second in pairs:
+    gains: list[dict[str, Any]] = []
+    for first, second in combinations(ordered, 2):
         values, seeds = first.gains_over(second)
         p_value, test = paired_test(values)
         gains.append(

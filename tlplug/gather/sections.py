@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tlplug.gather import charts
 from tlplug.gather.sentence import BY, listed, p_value
-from tlplug.gather.table import costs, plus_minus
+from tlplug.gather.table import MARK, costs, plus_minus
 from tlplug.report.blocks import Block, Cell, Chart, Fact, Section, Table, Text
 from tlplug.report.figures import figure, interval, signed
 
@@ -69,7 +70,7 @@ def matrix(tasks: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def unit_of(task: Mapping[str, Any]) -> str:
-    return f"{task['primary']} in %" if task["scale"] == 100 else str(task["primary"])
+    return f"{task['primary']} \u00d7 {task['scale']}" if task["scale"] != 1 else str(task["primary"])
 
 
 def of_task(task: Mapping[str, Any], number: int, before: str) -> Iterator[Section]:
@@ -98,7 +99,7 @@ def scores(task: Mapping[str, Any]) -> Iterator[Block]:
     named = f"{unit_of(task)}: " + "; ".join(f"{row[0]} {row[2]} ({row[3]})" for row in rows)
     own = [each["name"] for each in task["strategies"]].index(task["lightest"])
     data = Table("Scores", ["", "seeds", unit_of(task), "95% interval"], rows, own)
-    yield Chart(charts.scores(named, task, unit_of(task)), named, data)
+    yield Chart(partial(charts.scores, named, task, unit_of(task)), named, data, unfolded=True)
     for key, values in task["differing_settings"].items():
         yield Text(f"`{key}` is not the same for all: {', '.join(values)}.")
     if task["pairs"]:
@@ -115,11 +116,11 @@ def pairs(task: Mapping[str, Any]) -> Table:
     """The better one of each pair, its gain and whether that is beyond noise."""
     rows = []
     for pair in task["pairs"]:
-        gain, by = pair["gain"], " and ".join(pair["paired_by"])
-        seeds = f"{by}, {len(pair['seeds'])} seeds" if len(pair["seeds"]) > 1 else by
+        gain, shared = pair["gain"], len(pair["seeds"])
+        by = f"row, {shared} seeds" if shared > 1 else "row, one seed" if shared else "row, seeds differ"
         shown = [signed(gain["mean"], task["scale"]), interval(gain["low"], gain["high"], task["scale"])]
         told = "yes" if pair["told_apart"] else "no"
-        rows.append([f"{pair['first']} over {pair['second']}", *shown, p_value(pair["p_holm"]), told, seeds])
+        rows.append([f"{pair['first']} over {pair['second']}", *shown, p_value(pair["p_holm"]), told, by])
     heads = ["", "gain", "95% interval", "p (Holm)", "told apart", "paired by"]
     return Table("Pairs", heads, rows)
 
@@ -136,11 +137,10 @@ def cost(task: Mapping[str, Any]) -> Iterator[Block]:
         axis = "share of weights trained, %" if name == "trainable_share" else "seconds of a training"
         place = list(BY).index(name)
         rows = [
-            [each["name"], figure(each["score"]["mean"], task["scale"]), costs(each)[place].strip()]
-            for each in known
+            [each["name"], figure(each["score"]["mean"], task["scale"]), costs(each)[place]] for each in known
         ]
         data = Table(f"Score and {words}; * is Pareto-optimal", ["", unit_of(task), words], rows)
-        yield Chart(charts.against(told, task, name, axis, unit_of(task)), told, data)
+        yield Chart(partial(charts.against, told, task, name, axis, unit_of(task)), told, data)
     yield Text(OPTIMAL, "note")
 
 
@@ -159,13 +159,30 @@ def harm(task: Mapping[str, Any]) -> Iterator[Block]:
             rows.append([name, "not measured", "", "", ""])
             continue
         between = interval(each["low"], each["high"], task["scale"])
-        seeds = f"{each['interval']} ({each['seeds']})" if each["seeds"] > 1 else each["interval"]
-        rows.append([name, signed(each["error_difference"], task["scale"]), between, each["label"], seeds])
-    heads = ["", "error less that of scratch", "95% interval", "transfer", "interval by"]
-    yield Table("Error against training from scratch, paired by seed", heads, rows)
-    yield Text(
-        "Below zero the base model's knowledge helped; above zero it did harm (negative transfer).", "note"
+        how = f"t, {each['seeds']} seeds" if each["seeds"] > 1 else "bootstrap, rows"
+        rows.append([name, signed(each["error_difference"], task["scale"]), between, each["label"], how])
+    yield Table(
+        "Error against training from scratch",
+        ["", "less that of scratch", "95% interval", "transfer", "by"],
+        rows,
     )
+    yield from lacks(found)
+    yield Text(
+        "Below zero the base model's knowledge helped; above zero it did harm (negative transfer). The runs' own baseline "
+        "`scratch` is compared, by seed: with several seeds by a paired t interval over them, on these test rows; with "
+        "one seed by a paired bootstrap over test rows, which says nothing of other seeds.",
+        "note",
+    )
+
+
+def lacks(found: Mapping[str, Mapping[str, Any]]) -> Iterator[Text]:
+    """Why something was not measured, a line a reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, each in found.items():
+        if "not_measured" in each:
+            reasons.setdefault(each["not_measured"], []).append(name)
+    for reason, names in reasons.items():
+        yield Text(f"Not measured of {listed(names)}: {reason.removesuffix('.')}.", "lack")
 
 
 def forgotten(task: Mapping[str, Any]) -> Iterator[Block]:
@@ -179,6 +196,7 @@ def forgotten(task: Mapping[str, Any]) -> Iterator[Block]:
             continue
         rows = [[name, *(mean(each[key]) for key in keys)] for name, each in found.items()]
         yield Table(f"{metric}, mean over seeds (95% interval)", ["", *(values[key] for key in keys)], rows)
+        yield from lacks({name: each[keys[0]] for name, each in found.items()})
 
 
 def mean(found: Mapping[str, Any]) -> str:
@@ -221,6 +239,6 @@ def glance(gathered: Mapping[str, Any]) -> list[Fact]:
     by_name = {each["name"]: each for each in task["strategies"]}
     for title, name in (("best", task["best"]), ("lightest not told from it", task["lightest"])):
         score = figure(by_name[name]["score"]["mean"], task["scale"])
-        share, seconds = (word.removesuffix(" *").strip() for word in costs(by_name[name]))
+        share, seconds = (word.removeprefix(MARK) for word in costs(by_name[name]))
         facts.append(Fact(title, name, f"{task['primary']} {score}; trains {share}, {seconds} s"))
     return facts

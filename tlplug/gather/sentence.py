@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tlplug.comparison import points
 from tlplug.gather.significance import ENOUGH_SEEDS
-from tlplug.report.figures import figure, interval, percent_of, signed
+from tlplug.report.figures import figure, interval, percent_of
 
 BY = {"trainable_share": "share of weights trained", "seconds": "seconds"}
 
@@ -29,7 +30,9 @@ def sentence(task: Mapping[str, Any]) -> str:
     best = by_name[task["best"]]
     if len(by_name) == 1:
         return f"{task['task']}: only {best['name']} was run, with {scored(best, task)}; nothing to compare it with."
-    first = f"{task['task']}: {best['name']} is best, with {scored(best, task)}."
+    beyond = all(pair["told_apart"] for pair in task["pairs"] if pair["first"] == task["best"])
+    leads = "is best" if beyond else "has the best mean"
+    first = f"{task['task']}: {best['name']} {leads}, {scored(best, task)}."
     return " ".join([first, light(task, by_name), *few_seeds(task), fronts(task)])
 
 
@@ -66,7 +69,7 @@ def light(task: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]) -> 
     gain, scale = pair["gain"], task["scale"]
     return (
         f"{task['lightest']} is the lightest that is not told from it: {moves(found)}, and the best is "
-        f"{signed(gain['mean'], scale)} better ({interval(gain['low'], gain['high'], scale)}; "
+        f"{points(gain['mean'], scale)} better ({interval(gain['low'], gain['high'], scale)}; "
         f"p {p_value(pair['p_holm'])})."
     )
 

@@ -12,10 +12,13 @@ from tlplug.cache import write_whole
 from tlplug.contracts import UsageError
 from tlplug.gather.contenders import by_task
 from tlplug.gather.found import Unusable, evidence_of, find, is_run, result_of
+from tlplug.gather.page import markdown, page
 from tlplug.gather.result import make_gathered
+from tlplug.report.markdown import markdown as run_markdown
 from tlplug.report.page import page as run_page
+from tlplug.report.written import MARKDOWN, PAGE
 
-GATHERED, PAGE, TEXT = "gathered.json", "report.html", "report.md"
+GATHERED = "gathered.json"
 REPORTS = "reports"
 
 
@@ -28,8 +31,6 @@ def gather(places: Sequence[Path], output: Path | None = None) -> tuple[dict[str
     Raises:
         UsageError: a place that is no folder, no run that can be used, or something lies in `output`.
     """
-    from tlplug.gather.page import markdown, page
-
     folder = where(places, output)
     runs, left_out = find(places)
     tasks, others = by_task(runs)
@@ -38,7 +39,7 @@ def gather(places: Sequence[Path], output: Path | None = None) -> tuple[dict[str
         raise UsageError(f"no run can be used:\n{reasons}")
     gathered = make_gathered(tasks, [*left_out, *others])
     write_whole(folder / PAGE, page(gathered))
-    write_whole(folder / TEXT, markdown(gathered))
+    write_whole(folder / MARKDOWN, markdown(gathered))
     run_directory.write_json(folder / GATHERED, gathered)
     return gathered, folder
 
@@ -59,8 +60,6 @@ def retell(run: Path, output: Path | None = None) -> Path:
     Raises:
         UsageError: the run is not finished, of another version or damaged, or something lies in `output`.
     """
-    from tlplug.report.markdown import markdown
-
     if output is not None:
         run_directory.expect_empty(output, f"--output {output}")
     try:
@@ -70,7 +69,7 @@ def retell(run: Path, output: Path | None = None) -> Path:
         raise UsageError(f"{run}: {reason}") from reason
     folder = output or run
     write_whole(folder / PAGE, run_page(*told))
-    write_whole(folder / TEXT, markdown(*told))
+    write_whole(folder / MARKDOWN, run_markdown(*told))
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -13,8 +14,9 @@ from rich.text import Text
 from tlplug.gather.sentence import p_value
 from tlplug.report.figures import figure, percent_of, signed
 
-MARK = " *"
-"""After a cost by which a strategy is Pareto-optimal."""
+WRITTEN = {"gathered.json": "Figures", "report.html": "Report", "report.md": "Markdown"}
+MARK = "* "
+"""Before a cost by which a strategy is Pareto-optimal."""
 
 
 def show_gathered(console: Console, gathered: Mapping[str, Any]) -> None:
@@ -79,12 +81,22 @@ def below(found: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[str, str]:
 def costs(found: Mapping[str, Any]) -> tuple[str, str]:
     share = seconds = "not known"
     if found["trainable_share"] is not None:
-        share = percent_of(found["trainable_parameters"], found["total_parameters"])
+        share = moved(found)
     if found["seconds"] is not None:
         seconds = f"{found['seconds']:,.1f}"
     return marked(share, found["pareto"]["trainable_share"]), marked(seconds, found["pareto"]["seconds"])
 
 
+def moved(found: Mapping[str, Any]) -> str:
+    trained = found["trainable_parameters"]
+    return percent_of(trained, found["total_parameters"]) if trained else "0%"
+
+
 def marked(words: str, optimal: bool | None) -> str:
-    """Blank where there is no mark, so that figures stand below each other."""
-    return words + (MARK if optimal else " " * len(MARK))
+    return MARK + words if optimal else words
+
+
+def show_paths(console: Console, folder: Path) -> None:
+    """What was written there, a path a line."""
+    for name in sorted(path.name for path in folder.iterdir() if path.name in WRITTEN):
+        console.print(f"{WRITTEN[name]:<10}{folder / name}", highlight=False, markup=False, soft_wrap=True)

@@ -16,7 +16,7 @@ ENOUGH = 3
 
 def ranks(values: Sequence[float], higher_is_better: bool = True) -> list[float]:
     """1 for the best; equal ones share the mean of their ranks."""
-    from scipy.stats import rankdata
+    from scipy.stats import rankdata  # type: ignore[import-untyped]
 
     signed = np.asarray(values, np.float64) * (-1 if higher_is_better else 1)
     return [float(rank) for rank in rankdata(signed)]

@@ -100,13 +100,30 @@ def key_for(candidate: Candidate, shown: Shown, device: torch.device, precision:
 def computed(
     candidate: Candidate, shown: Shown, device: torch.device, precision: str, telling: Telling
 ) -> tuple[dict[str, str], Arrays]:
-    """The facts and the arrays of a model that is loaded for it.
+    """The facts and the arrays of a model that is loaded for it."""
+    encoded = Probe(TASK, shown.rows).features(shown.head, candidate.base)
+    facts, features = looked_at(candidate, shown, encoded, device, precision, telling)
+    try:
+        found = probabilities(candidate, shown, encoded, device)
+    except ValueError as reason:
+        return {**facts, REASON: str(reason)}, {FEATURES: features}
+    return {**facts, REASON: ""}, {FEATURES: features, PROBABILITIES: found}
+
+
+def looked_at(
+    candidate: Candidate,
+    shown: Shown,
+    encoded: list[dict[str, Any]],
+    device: torch.device,
+    precision: str,
+    telling: Telling,
+) -> tuple[dict[str, str], np.ndarray]:
+    """How large the model is, and its features, [L + 1, p, D].
 
     Raises:
         ValueError: its files lack a part of it, or its features are no finite numbers.
     """
     head, base = shown.head, candidate.base
-    encoded = Probe(TASK, shown.rows).features(head, base)
     model = head.load_model(base, LoadOptions())
     expect_whole(model)
 
@@ -116,16 +133,10 @@ def computed(
         return found
 
     with looking(model, device, precision):
-        arrays = {FEATURES: in_batches(encoded, BATCH_SIZE, features, axis=1)}
-    if not np.isfinite(arrays[FEATURES]).all():
+        found = in_batches(encoded, BATCH_SIZE, features, axis=1)
+    if not np.isfinite(found).all():
         raise ValueError(f"what {base.source} makes of the rows is not finite")
-    facts = {PARAMETERS: str(parameters(model)), LAYERS: str(len(arrays[FEATURES]) - 1), REASON: ""}
-    del model
-    try:
-        arrays[PROBABILITIES] = probabilities(candidate, shown, encoded, device)
-    except ValueError as reason:
-        facts[REASON] = str(reason)
-    return facts, arrays
+    return {PARAMETERS: str(parameters(model)), LAYERS: str(len(found) - 1)}, found
 
 
 def expect_whole(model: nn.Module) -> None:
@@ -182,14 +193,16 @@ def read_arrays(path: Path) -> Arrays:
 
 def keep(path: Path, facts: dict[str, str], arrays: Arrays) -> None:
     """All of the file or nothing. A cache that cannot be written to costs time later, not this ranking."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside, facts)
-        beside.replace(path)
-    except OSError as error:
+        try:
+            save_file({name: np.ascontiguousarray(each) for name, each in arrays.items()}, beside, facts)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
         log.warning("%s cannot be written (%s); the next ranking makes it again", path, error)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -37,11 +37,9 @@ class Ranking:
             if name in self.consensus.by_metric or not self.sound:
                 continue
             without = [model for model in self.sound if model.value(name) is None]
-            told = "; ".join(dict.fromkeys(model.why_not(name) for model in without[:2]))
             measured = len(self.sound) - len(without)
-            found[name] = (
-                f"measured for {measured} of {len(self.sound)} models" if measured else f"for none: {told}"
-            )
+            told = f"measured for {measured or 'none'} of {len(self.sound)} models"
+            found[name] = told if measured else f"{told} ({without[0].why_not(name)})"
         return found
 
     @cached_property

@@ -43,7 +43,7 @@ def first(ranking: Ranking) -> Iterator[str]:
     counted = listed(list(ranking.consensus.by_metric))
     yield (
         f"{listed(names)} {'is' if len(names) == 1 else 'are'} ranked first of {len(ranking.sound)}: "
-        f"mean rank {mean:.1f} over {counted}, as they were measured for all models."
+        f"mean rank {mean:.1f} over {counted}, which were measured for all models."
     )
 
 

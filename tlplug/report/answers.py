@@ -52,9 +52,9 @@ def by_label(pairs: Sequence[tuple[str, str]], names: Sequence[str]) -> Iterator
     counts, totals = Counter(pairs), Counter(true for true, _ in pairs)
     if len(names) <= MOST_LABELS:
         yield Text(
-            "A row is the label that a test row has, a column what the run said; right answers lie on the diagonal. The "
-            "darker a cell, the larger its share of the row."
+            "A row is the label that a test row has, a column what the run said; right answers lie on the diagonal."
         )
+        yield Text("The darker a cell, the larger its share of the row.", "shades")
         yield matrix(counts, totals, names)
         return
     yield Text(f"Of {len(names)} labels these are the ones that the run finds least often.")

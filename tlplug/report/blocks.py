@@ -1,12 +1,13 @@
 """What a report is made of: sections of plain blocks, which a page and a Markdown file write each in its own way.
 
-All strings are plain text; a command or a key stands in `backticks`. Only `Chart.svg` is markup.
+All strings are plain text; a command or a key stands in `backticks`. Only what `Chart.draw` gives is markup.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Text:
 
     words: str
     kind: str = ""
-    """`note` for the small print, `lack` for what was not measured."""
+    """`note` for the small print, `lack` for what was not measured, `shades` for what explains those of cells."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Facts:
 class Chart:
     """A picture, its finding in words, and its data."""
 
-    svg: str
+    draw: Callable[..., Any]
+    """Gives it as SVG, or with `kind` as the bytes of a PNG; not called where there is no room for pictures."""
     told: str
     data: Table
     unfolded: bool = False

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tlplug.report.blocks import Block, Cell, Chart, Section, Table, Text
-from tlplug.report.charts import heat
+from tlplug.report.charts import SVG, heat
 from tlplug.report.material import Material, known, lack, number, percent, plus, points_of, three
 
 DRIFT = {
@@ -79,11 +80,12 @@ def _layers(run: Material) -> Iterator[Block]:
         yield Text(
             "A model is a stack of layers: 0 is what goes in (the embeddings), the highest number is the last one. "
             "CKA says how alike a layer's picture of the same texts is before and after: 1 is the same, 0 unrelated. "
-            "Weights moved is the size of the change relative to the weights. The darker a cell, the more has changed."
+            "Weights moved is the size of the change relative to the weights."
         )
+        yield Text("The darker a cell, the more has changed.", "shades")
         numbers = sorted({*cka, *moved})
         told = finding(cka, moved)
-        yield Chart(picture(numbers, cka, moved, told), told, table(numbers, cka, drift))
+        yield Chart(partial(picture, numbers, cka, moved, told), told, table(numbers, cka, drift))
     if not cka:
         yield lack(run, "cka", "CKA")
     if not moved:
@@ -126,7 +128,9 @@ def finding(cka: Mapping[int, float], moved: Mapping[int, float]) -> str:
     return f"Change by layer: {'; '.join(parts)}"
 
 
-def picture(numbers: Sequence[int], cka: Mapping[int, float], moved: Mapping[int, float], told: str) -> str:
+def picture(
+    numbers: Sequence[int], cka: Mapping[int, float], moved: Mapping[int, float], told: str, kind: str = SVG
+) -> Any:
     columns: dict[str, list[tuple[str, float] | None]] = {}
     if cka:
         # An unbiased estimate may lie a little outside of 0 to 1.
@@ -138,7 +142,7 @@ def picture(numbers: Sequence[int], cka: Mapping[int, float], moved: Mapping[int
         columns["weights moved"] = [
             (percent(moved[n]), moved[n] / most) if n in moved else None for n in numbers
         ]
-    return heat(told, [named(n) for n in numbers], columns)
+    return heat(told, [named(n) for n in numbers], columns, kind)
 
 
 def named(layer: int) -> str:

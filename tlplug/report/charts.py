@@ -7,25 +7,33 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
+from importlib.resources import files
 from typing import Any
 
-WIDTH, TEXT = 440, 14
+WIDTH, TEXT = 440, 15
 """In the units of the picture, which is drawn for a phone and grows from there."""
 
 # Each stands in for a colour of the page, which is another one in the dark: matplotlib wants a real one.
 COLOURS = {
     name: f"#0101{number:02x}"
-    for number, name in enumerate(("ink", "soft", "line", "mark", "taken", "bad", "heat"), 1)
+    for number, name in enumerate(("ink", "soft", "line", "mark", "taken", "bad", "heat", "paper"), 1)
 }
-INK, SOFT, LINE, MARK, TAKEN, BAD, HEAT = COLOURS.values()
+INK, SOFT, LINE, MARK, TAKEN, BAD, HEAT, PAPER = COLOURS.values()
 
 # A line is told from another one by its dashes and its marker, not by colour alone.
+QUALITIES = ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor")
 STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"), ((0, (5, 1)), "v"), ((0, (1, 1)), "P"))
 
 
+SVG, PNG = "svg", "png"
+
+
 @contextmanager
-def drawn(name: str, told: str, height: float) -> Iterator[tuple[Any, list[str]]]:
-    """Axes to draw on; the list holds the SVG afterwards. Everything is drawn off screen, with no state kept."""
+def drawn(name: str, told: str, height: float, kind: str = SVG) -> Iterator[tuple[Any, list[Any]]]:
+    """Axes to draw on; the list holds the SVG, or the bytes of a PNG, afterwards.
+
+    Everything is drawn off screen, with no state kept.
+    """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -49,11 +57,40 @@ def drawn(name: str, told: str, height: float) -> Iterator[tuple[Any, list[str]]
         axes = figure.subplots()
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.set_facecolor("none")
-        written: list[str] = []
+        written: list[Any] = []
         yield axes, written
-        file = io.StringIO()
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    written.append(inline(file.getvalue(), name, told))
+        written.append(as_png(figure) if kind == PNG else inline(as_svg(figure), name, told))
+
+
+def as_svg(figure: Any) -> str:
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return file.getvalue()
+
+
+def as_png(figure: Any) -> bytes:
+    """In the colours of the page by day, for where no page is around it."""
+    from matplotlib.colors import to_hex
+
+    of_page = dict(re.findall(r"--(\w+): (#\w+)", first_rule(style())))
+    light = {placeholder: of_page[colour] for colour, placeholder in COLOURS.items()}
+    for artist in figure.findobj():
+        for quality in QUALITIES:
+            get, put = getattr(artist, f"get_{quality}", None), getattr(artist, f"set_{quality}", None)
+            if get and put and to_hex(get()) in light:
+                put(light[to_hex(get())])
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=144, facecolor=light[PAPER])
+    return file.getvalue()
+
+
+def style() -> str:
+    """The page's."""
+    return files("tlplug.report").joinpath("style.css").read_text(encoding="utf-8")
+
+
+def first_rule(css: str) -> str:
+    return css[: css.index("}")]
 
 
 def inline(svg: str, name: str, told: str) -> str:
@@ -66,19 +103,20 @@ def inline(svg: str, name: str, told: str) -> str:
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'xlink:href="#', f'href="#{name}-', svg)
     svg = re.sub(r"url\(#", f"url(#{name}-", svg)
+    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
     for colour, placeholder in COLOURS.items():
         svg = svg.replace(placeholder, f"var(--{colour})")
     return svg.strip()
 
 
-def gains(told: str, rows: Sequence[tuple[str, float, float, float]], unit: str) -> str:
+def gains(told: str, rows: Sequence[tuple[str, float, float, float]], unit: str, kind: str = SVG) -> Any:
     """Name, gain, low and high of each: a dot on its interval, hollow where the interval holds no gain at all."""
-    with drawn("gains", told, 74 + 40 * len(rows)) as (axes, written):
+    with drawn("gains", told, 74 + 40 * len(rows), kind) as (axes, written):
         for place, (_, gain, low, high) in enumerate(rows):
             colour = TAKEN if low > 0 else BAD if high < 0 else MARK
             axes.plot([low, high], [place, place], color=colour, linewidth=4, solid_capstyle="round")
-            fill = "none" if low <= 0 <= high else colour
+            fill = PAPER if low <= 0 <= high else colour
             axes.plot(
                 [gain], [place], "o", color=colour, markersize=12, markerfacecolor=fill, markeredgewidth=2.5
             )
@@ -94,9 +132,11 @@ def gains(told: str, rows: Sequence[tuple[str, float, float, float]], unit: str)
     return written[0]
 
 
-def curves(told: str, lines: Mapping[str, Sequence[Sequence[float]]], unit: str, run: str) -> str:
+def curves(
+    told: str, lines: Mapping[str, Sequence[Sequence[float]]], unit: str, run: str, kind: str = SVG
+) -> Any:
     """Score against examples seen, a line each."""
-    with drawn("curve", told, 300) as (axes, written):
+    with drawn("curve", told, 300, kind) as (axes, written):
         for number, (name, points) in enumerate(lines.items()):
             seen, scores = zip(*points, strict=True)
             dashes, marker = STYLES[number % len(STYLES)]
@@ -121,9 +161,14 @@ def curves(told: str, lines: Mapping[str, Sequence[Sequence[float]]], unit: str,
     return written[0]
 
 
-def heat(told: str, layers: Sequence[str], columns: Mapping[str, Sequence[tuple[str, float] | None]]) -> str:
+def heat(
+    told: str,
+    layers: Sequence[str],
+    columns: Mapping[str, Sequence[tuple[str, float] | None]],
+    kind: str = SVG,
+) -> Any:
     """Layers from the bottom up, a column a quantity; each cell has its figure and is shaded by 0 to 1."""
-    with drawn("layers", told, 34 + 24 * len(layers)) as (axes, written):
+    with drawn("layers", told, 34 + 24 * len(layers), kind) as (axes, written):
         from matplotlib.patches import Rectangle
 
         for place, cells in enumerate(columns.values()):

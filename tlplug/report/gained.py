@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tlplug.report.blocks import Block, Chart, Section, Table, Text
@@ -40,7 +41,7 @@ def _scores(run: Material) -> Iterator[Block]:
         f"{signed(g, 1)} over {name} (95% interval {interval(low, high, 1)})"
         for name, g, low, high in compared
     )
-    yield Chart(gains(told, compared, run.unit), told, table(run), unfolded=True)
+    yield Chart(partial(gains, told, compared, run.unit), told, table(run), unfolded=True)
     yield Text(
         "A gain is an improvement. If other test rows of the same kind were drawn, it would fall inside the 95% interval "
         "in about 95 of 100 draws; an interval that holds zero (a hollow dot) means that no difference could be shown.",
@@ -144,7 +145,9 @@ def _curve(run: Material) -> Iterator[Block]:
         )
         data = curve_table(run, found)
         if max(map(len, found.values())) > 1:
-            yield Chart(curves(told(run, found), found, run.unit, run.strategy), told(run, found), data)
+            yield Chart(
+                partial(curves, told(run, found), found, run.unit, run.strategy), told(run, found), data
+            )
         else:
             yield Text("There was one validation only, so there is no line to draw.", "note")
             yield data

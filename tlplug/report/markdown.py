@@ -12,7 +12,7 @@ from tlplug.report import story
 from tlplug.report.blocks import Block, Cell, Chart, Code, Examples, Facts, Section, Table, Text
 from tlplug.report.material import Material
 
-SPECIAL = re.compile(r"([\\`*_\[\]<>|~#$&@!:])")
+SPECIAL = re.compile(r"([\\`*_\[\]<>|~#$&@!]|:(?=//))")
 
 
 def markdown(
@@ -37,7 +37,14 @@ def markdown(
 
 
 def section(told: Section) -> str:
-    return "\n\n".join([f"## {plain(told.title)}", *(block(each) for each in told.blocks)])
+    return "\n\n".join(
+        [f"## {plain(told.title)}", *(block(each) for each in told.blocks if not pictured(each))]
+    )
+
+
+def pictured(each: Block) -> bool:
+    """Of shades, which there are none of here."""
+    return isinstance(each, Text) and each.kind == "shades"
 
 
 def plain(text: str) -> str:

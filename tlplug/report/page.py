@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import singledispatch
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from tlplug.report import story
@@ -23,6 +22,7 @@ from tlplug.report.blocks import (
     Table,
     Text,
 )
+from tlplug.report.charts import style
 from tlplug.report.material import Material
 
 KINDS = {"positive": "good", "negative": "bad"}
@@ -38,13 +38,12 @@ def page(result: Mapping[str, Any], evidence: Mapping[str, Any], rows: Sequence[
     """
     run = Material(result, evidence, rows)
     title = escape(story.title(run))
-    style = files("tlplug.report").joinpath("style.css").read_text(encoding="utf-8")
     body = "\n".join([header(run), *map(section, story.sections(run))])
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         # Else a browser asks the place it was opened from for an icon.
-        f'<link rel="icon" href="data:,">\n<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n'
+        f'<link rel="icon" href="data:,">\n<title>{title}</title>\n<style>\n{style()}</style>\n</head>\n<body>\n<main>\n'
         f"<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
@@ -129,9 +128,9 @@ def cell(each: str | Cell) -> str:
 @block.register
 def _chart(each: Chart) -> str:
     if each.unfolded:
-        return f"<figure>{each.svg}</figure>\n{_table(each.data)}"
+        return f"<figure>{each.draw()}</figure>\n{_table(each.data)}"
     return (
-        f"<figure>{each.svg}<figcaption>{escape(each.told)}.</figcaption></figure>\n"
+        f"<figure>{each.draw()}<figcaption>{escape(each.told)}.</figcaption></figure>\n"
         f"<details><summary>The same as a table</summary>{_table(each.data)}</details>"
     )
 

@@ -11,6 +11,8 @@ from tlplug.comparison import Comparison, Verdict
 from tlplug.contracts import Outcome
 
 VERSION = 1
+RUN = "run"
+"""The run's own name beside those of its baselines."""
 LIBRARIES = (
     "tlplug",
     "torch",
@@ -48,6 +50,7 @@ def make_result(
         "metrics": metrics,
         "verdict": verdict.as_dict(),
         "cost": run.cost,
+        "curve": {RUN: run.curve, **{name: found.curve for name, found in baselines.items() if found.curve}},
         "baseline_cost": {name: outcome.cost for name, outcome in baselines.items()},
         "versions": versions(),
         "plugins": told_of(plugins),

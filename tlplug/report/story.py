@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tlplug.report import answers, changed, choice, gained
-from tlplug.report.blocks import Fact, Section
+from tlplug.report.blocks import Chart, Fact, Section
+from tlplug.report.charts import PNG
 from tlplug.report.figures import figure, interval, percent_of, signed
 from tlplug.report.material import Material, three
 
@@ -66,3 +67,13 @@ def sections(run: Material) -> list[Section]:
         choice.again(run),
     ]
     return [section for section in found if section is not None]
+
+
+def pictures(run: Material) -> dict[str, bytes]:
+    """Every chart as a PNG, by the name of its section."""
+    return {
+        section.name: block.draw(kind=PNG)
+        for section in sections(run)
+        for block in section.blocks
+        if isinstance(block, Chart)
+    }

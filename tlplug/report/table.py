@@ -81,7 +81,9 @@ def lines_of(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         single = not isinstance(value, Mapping)
         told = f"{value:.4g}" if single else f"not measured: {value['not_measured']}"
         found.setdefault(LAYER.sub("layers", name), []).append(told)
-    return [(name, " ".join(dict.fromkeys(told) if "not" in told[0] else told)) for name, told in found.items()]
+    return [
+        (name, " ".join(dict.fromkeys(told) if "not" in told[0] else told)) for name, told in found.items()
+    ]
 
 
 def show_scores(console: Console, figures: dict[str, Any], folder: Path) -> None:

@@ -6,18 +6,24 @@ import json
 from pathlib import Path
 
 from tlplug.cache import write_whole
-from tlplug.evidence import read
+from tlplug.evidence.files import read
 from tlplug.report.markdown import markdown
+from tlplug.report.material import Material
 from tlplug.report.page import page
 
 PAGE, MARKDOWN = "report.html", "report.md"
 
 
-def write_reports(folder: Path) -> None:
-    """Both, in place of those that are there."""
-    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    evidence = read(folder / "evidence")
+def material(folder: Path) -> Material:
+    """All that a finished run's report is written from."""
     with (folder / "predictions.jsonl").open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
-    write_whole(folder / PAGE, page(result, evidence, rows))
-    write_whole(folder / MARKDOWN, markdown(result, evidence, rows))
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return Material(result, read(folder / "evidence"), rows)
+
+
+def write_reports(folder: Path) -> None:
+    """Both, in place of those that are there."""
+    run = material(folder)
+    write_whole(folder / PAGE, page(run.result, run.evidence, run.rows))
+    write_whole(folder / MARKDOWN, markdown(run.result, run.evidence, run.rows))
