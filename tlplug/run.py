@@ -76,7 +76,7 @@ def follow(job: Job) -> dict[str, Any]:
 
 def recorder_of(job: Job, task: Prepared) -> Recorder:
     """What looks at the model before and after, with the rows that it is shown."""
-    probes = probes_of(
+    probes, reasons = probes_of(
         task.head,
         task.base,
         task.rows["validation"],
@@ -88,7 +88,7 @@ def recorder_of(job: Job, task: Prepared) -> Recorder:
     precision = job.trainer.precision
     if precision == "auto":
         precision = best_precision(job.trainer.accelerator, task.base.dtype)
-    return Recorder(task.head, task.base, job.strategy, job.metrics, probes, job.evidence, precision)
+    return Recorder(task.head, task.base, job.strategy, job.metrics, probes, job.evidence, precision, reasons)
 
 
 def preflight(job: Job, task: Prepared, console: Console) -> None:

@@ -12,6 +12,9 @@ from tlplug import Evidence, NotMeasured, TransferMetric
 
 BINS = 15
 PREFIX = "predictions/baseline/"
+UNTRAINED = (
+    "the base model was not tested as it is: that takes a head without new weights and the baseline zero_shot"
+)
 Values = dict[str, float | NotMeasured]
 
 
@@ -49,7 +52,7 @@ class Calibration(TransferMetric):
         values: Values = {"error": own}
         if evidence.get("predictions/before") is None:
             why = evidence.get("reasons", {}).get("predictions/before")
-            values["change"] = NotMeasured(why or "no evidence of predictions/before")
+            values["change"] = NotMeasured(why or UNTRAINED)
         else:
             values["change"] = own - error("predictions/before")
         for name in sorted(evidence):

@@ -55,7 +55,9 @@ class CounterfactualGap(TransferMetric):
         pairs = [(row, swapper.row(row, columns)) for row in kept]
         changed = [pair for pair in pairs if pair[0] != pair[1]][: self.config.rows]
         if not changed:
-            return {}
+            raise NotMeasured(
+                "no text of the validation rows has a word of a pair (metric.counterfactual_gap.pairs)"
+            )
         original, swapped = zip(*changed, strict=True)
         return {ORIGINAL: list(original), SWAPPED: list(swapped)}
 
@@ -79,11 +81,7 @@ def both(evidence: Evidence, what: str) -> tuple[Any, Any]:
     for probe in (ORIGINAL, SWAPPED):
         if evidence.get(f"{what}/{probe}") is None:
             why = evidence.get("reasons", {}).get(f"{what}/{probe}")
-            raise NotMeasured(
-                why
-                or f"no evidence of {what}/{probe}: no text of the probed validation rows has a word of a pair "
-                "(metric.counterfactual_gap.pairs), or the metric was not in the run's list when it was trained"
-            )
+            raise NotMeasured(why or f"no evidence of {what}/{probe}")
     return evidence[f"{what}/{ORIGINAL}"], evidence[f"{what}/{SWAPPED}"]
 
 

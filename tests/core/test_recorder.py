@@ -8,10 +8,10 @@ import torch
 
 from tests.conftest import make_rows
 from tests.core.test_baselines import QUICK, prepare, strategy
-from tlplug import TransferMetric, WeightChange
+from tlplug import NotMeasured, TransferMetric, WeightChange
 from tlplug.contracts import EvidenceSettings, LoadOptions, OptimizerSettings
 from tlplug.data.domain import Domain
-from tlplug.evidence import Recorder, probes_of
+from tlplug.evidence import Recorder, measure, probes_of
 from tlplug.evidence.probes import classes_of, drawn
 from tlplug.evidence.recorder import looking
 from tlplug.registry import Registry
@@ -36,9 +36,13 @@ class Norms(TransferMetric):
 
 def recorder(task, name="lora", metrics=None, rows=512, weights=True, domains=None, **fields):
     metrics = {"norms": Norms()} if metrics is None else metrics
-    probes = probes_of(task.head, task.base, task.rows["validation"], domains or {}, metrics, rows, 0)
+    probes, reasons = probes_of(
+        task.head, task.base, task.rows["validation"], domains or {}, metrics, rows, 0
+    )
     settings = EvidenceSettings(rows, weights)
-    return Recorder(task.head, task.base, strategy(name, **fields), metrics, probes, settings, "32-true")
+    return Recorder(
+        task.head, task.base, strategy(name, **fields), metrics, probes, settings, "32-true", reasons
+    )
 
 
 def run(task, found, name="lora", **fields):
@@ -111,7 +115,7 @@ def test_nothing_is_recorded_where_nothing_is_asked_for(tiny_base):
     task = prepare(tiny_base)
     found = recorder(task, rows=0, weights=False)
     run(task, found)
-    assert found.found() == {"reasons": {}}
+    assert set(found.found()) == {"reasons"}
 
 
 class Breaks(Norms):
@@ -212,3 +216,19 @@ def test_the_curve_counts_examples_and_is_the_baselines_too(tiny_base):
     outcome, other = run(task, None), run(task, None, "scratch")
     assert [seen for seen, _ in outcome.curve] == [24, 48, 72] == [seen for seen, _ in other.curve]
     assert outcome.curve[-1][1] == outcome.validation["accuracy"]
+
+
+class Nothing(TransferMetric):
+    needs = frozenset({"predictions/after/nothing"})
+
+    def probes(self, context):
+        raise NotMeasured("no row speaks of it")
+
+
+def test_a_metric_that_finds_no_rows_says_why(tiny_base):
+    task = prepare(tiny_base)
+    found = recorder(task, metrics={"nothing": Nothing()})
+    assert found.found()["reasons"] == {"predictions/after/nothing": "no row speaks of it"}
+    assert measure({"nothing": Nothing()}, found.found()) == {
+        "nothing": {"not_measured": "no row speaks of it"}
+    }

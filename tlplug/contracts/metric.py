@@ -73,6 +73,9 @@ class TransferMetric:
 
         Rows have the head's columns, without the targets, and an `id` each. The evidence is `features/before/<name>`,
         `predictions/after/<name>` and so on.
+
+        Raises:
+            NotMeasured: the task has no such rows.
         """
         return {}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.contracts import BaseInfo, ProbeContext, Row, Rows, TaskHead, TransferMetric
+from tlplug.contracts import BaseInfo, NotMeasured, ProbeContext, Row, Rows, TaskHead, TransferMetric
 from tlplug.data.domain import Domain
 
 TASK, SOURCE = "task", "source"
@@ -59,22 +59,30 @@ def probes_of(
     metrics: Mapping[str, TransferMetric],
     most: int,
     seed: int,
-) -> list[Probe]:
+) -> tuple[list[Probe], dict[str, str]]:
     """The task's validation rows, those of other domains, and what metrics ask for.
 
     Args:
         most: so many rows of a probe at most, drawn by `seed`; 0 leaves none.
+
+    Returns:
+        The probes, and for the evidence of those that there cannot be, why.
     """
     if not most:
-        return []
+        return [], {}
     own = drawn(validation, most, seed)
     found = [Probe(TASK, own)]
     found += [of_domain(name, domain, head, most, seed) for name, domain in domains.items()]
     context = ProbeContext(head, base, own, seed)
+    reasons: dict[str, str] = {}
     for metric in metrics.values():
-        for name, rows in metric.probes(context).items():
-            found.append(Probe(name, list(rows), predicted=True))
-    return [probe for probe in found if len(probe.rows)]
+        try:
+            asked = metric.probes(context)
+        except NotMeasured as reason:
+            reasons |= dict.fromkeys(metric.needs, str(reason))
+        else:
+            found += [Probe(name, list(rows), predicted=True) for name, rows in asked.items()]
+    return [probe for probe in found if len(probe.rows)], reasons
 
 
 def of_domain(name: str, domain: Domain, head: TaskHead, most: int, seed: int) -> Probe:

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+OF_TEST = (f"predictions/{BEFORE}", f"example_scores/{BEFORE}")
+"""Of the test rows, which a baseline that trains nothing shows, not the recorder."""
+UNTRAINED = "the base model does not answer by itself: the head adds weights that have to be trained first"
+UNASKED = "the base model's own answers are not known: no baseline that trains nothing was run"
+UNSCORED = "the source rows have no targets that this head can score: their labels are others, or none"
+
 log = logging.getLogger(__name__)
 
 
@@ -42,8 +48,9 @@ class Recorder:
     probes: Sequence[Probe]
     settings: EvidenceSettings
     precision: str
-    evidence: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    """Evidence that there is not -> why."""
+    evidence: dict[str, Any] = field(default_factory=dict)
     _layers: dict[str, int | None] = field(default_factory=dict)
     _start: Start | None = None
 
@@ -94,12 +101,16 @@ class Recorder:
                 self.reasons[f"{kind}/{BEFORE}{probe.suffix}"] = reason
 
     def _look(self, model: nn.Module, stage: str, device: torch.device) -> None:
+        answers = stage == AFTER or not new_parameters(model)
+        if stage == BEFORE:
+            self.reasons |= dict.fromkeys(OF_TEST, UNASKED if answers else UNTRAINED)
         with looking(model, device, self.precision):
-            answers = stage == AFTER or not new_parameters(model)
             for probe in self.probes:
                 self._features(probe, model, stage, device)
                 if probe.name == SOURCE:
                     self._likelihood(probe, model, stage, device)
+                    if not probe.scored:
+                        self.reasons[f"scores/{stage}/{SOURCE}"] = UNSCORED
                 if probe.predicted or probe.scored:
                     self._predictions(probe, model, stage, device, answers)
 
@@ -134,8 +145,7 @@ class Recorder:
         name = f"predictions/{stage}{probe.suffix}"
         scores = f"scores/{stage}{probe.suffix}"
         if not answers:
-            told = "the base model does not answer by itself: the head adds weights that have to be trained first"
-            self.reasons |= {name: told, scores: told}
+            self.reasons |= {name: UNTRAINED, scores: UNTRAINED}
             return
         with self._reported(name, scores):
             rows = probe.rows[: self.head.eval_examples] if probe.scored else probe.rows

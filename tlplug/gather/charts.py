@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tlplug.report.charts import INK, LINE, MARK, SOFT, TAKEN, drawn
 
-NEAR = 17
-"""Names of points that lie nearer to each other than this, in units of the picture, are moved apart."""
+NEAR, ASIDE, LETTER = 17, 9, 7.5
+"""In units of the picture: between names above each other, from a point to its name, and the width of a letter."""
 
 
 def scores(told: str, task: Mapping[str, Any], unit: str) -> str:
@@ -87,22 +89,29 @@ def spread(axes: Any, points: Sequence[tuple[float, float]], sign: int) -> None:
 
 
 def named(axes: Any, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
-    """Each point's name beside it, on the side where there is room; names that would lie on each other moved apart."""
+    """Each point's name beside it, off the line that rises to the right, and no name on another one."""
     axes.figure.draw_without_rendering()
-    taken: dict[bool, list[float]] = {True: [], False: []}
-    places = [axes.transData.transform(point) for point in points]
-    middle = axes.transAxes.transform((0.5, 0.5))[0]
     unit = axes.figure.dpi / 72
-    for place in sorted(range(len(points)), key=lambda index: places[index][1]):
-        left, height = bool(places[place][0] > middle), places[place][1] / unit
-        free = max([height, *(other + NEAR for other in taken[left])])
-        taken[left].append(free)
+    places = [axes.transData.transform(point) / unit for point in points]
+    middle = axes.transAxes.transform((0.5, 0.5))[0] / unit
+    taken: list[tuple[float, float, float]] = []
+    for index in sorted(range(len(points)), key=lambda index: float(places[index][1])):
+        x, y = places[index]
+        side, align = (-ASIDE, "right") if x > middle else (ASIDE, "left")
+        start, end = sorted((x + side, x + side + np.sign(side) * LETTER * len(names[index])))
+        height = y - side
+        while any(
+            start < right and left < end and abs(height - other) < NEAR for left, right, other in taken
+        ):
+            height += 1
+        taken.append((start, end, height))
+        offset = (side, height - y)
         axes.annotate(
-            names[place],
-            points[place],
-            xytext=(-10 if left else 10, free - height),
+            names[index],
+            points[index],
+            offset,
             textcoords="offset points",
-            ha="right" if left else "left",
+            ha=align,
             va="center",
             fontsize=13,
         )

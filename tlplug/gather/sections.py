@@ -46,12 +46,7 @@ def sections(gathered: Mapping[str, Any]) -> list[Section]:
     found = [Section("tasks", "All tasks", [matrix(tasks)])] if len(tasks) > 1 else []
     for number, task in enumerate(tasks):
         found += of_task(task, number, f"{task['task']}: " if len(tasks) > 1 else "")
-    if gathered["left_out"]:
-        rows = [[each["folder"], each["reason"]] for each in gathered["left_out"]]
-        found.append(
-            Section("again-left", "Left out", [Table("Folders that are no part of this", ["", "why"], rows)])
-        )
-    return [*found, again(tasks)]
+    return [*found, again(gathered)]
 
 
 def matrix(tasks: Sequence[Mapping[str, Any]]) -> Table:
@@ -114,15 +109,24 @@ def ends(score: Mapping[str, float], scale: int) -> str:
 
 def pairs(task: Mapping[str, Any]) -> Table:
     """The better one of each pair, its gain and whether that is beyond noise."""
-    rows = []
+    rows, paired = [], []
     for pair in task["pairs"]:
         gain, shared = pair["gain"], len(pair["seeds"])
-        by = f"row, {shared} seeds" if shared > 1 else "row, one seed" if shared else "row, seeds differ"
+        paired.append(f"{shared} seeds" if shared > 1 else "one seed" if shared else "no shared seed")
         shown = [signed(gain["mean"], task["scale"]), interval(gain["low"], gain["high"], task["scale"])]
         told = "yes" if pair["told_apart"] else "no"
-        rows.append([f"{pair['first']} over {pair['second']}", *shown, p_value(pair["p_holm"]), told, by])
-    heads = ["", "gain", "95% interval", "p (Holm)", "told apart", "paired by"]
-    return Table("Pairs", heads, rows)
+        rows.append([f"{pair['first']} over {pair['second']}", *shown, p_value(pair["p_holm"]), told])
+    heads = ["", "gain", "95% interval", "p (Holm)", "told apart"]
+    return with_or_above("Pairs, by test row", heads, rows, "seeds", paired)
+
+
+def with_or_above(
+    title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], name: str, values: Sequence[str]
+) -> Table:
+    """A table with one column more, which stands in the title where it says the same in each row."""
+    if len(set(values)) == 1:
+        return Table(f"{title}, {values[0]}", heads, rows)
+    return Table(title, [*heads, name], [[*row, value] for row, value in zip(rows, values, strict=True)])
 
 
 def cost(task: Mapping[str, Any]) -> Iterator[Block]:
@@ -153,19 +157,21 @@ def harm(task: Mapping[str, Any]) -> Iterator[Block]:
             "lack",
         )
         return
-    rows = []
-    for name, each in found.items():
-        if "not_measured" in each:
-            rows.append([name, "not measured", "", "", ""])
-            continue
-        between = interval(each["low"], each["high"], task["scale"])
-        how = f"t, {each['seeds']} seeds" if each["seeds"] > 1 else "bootstrap, rows"
-        rows.append([name, signed(each["error_difference"], task["scale"]), between, each["label"], how])
-    yield Table(
-        "Error against training from scratch",
-        ["", "less that of scratch", "95% interval", "transfer", "by"],
-        rows,
-    )
+    known = {name: each for name, each in found.items() if "not_measured" not in each}
+    rows = [
+        [
+            name,
+            signed(each["error_difference"], task["scale"]),
+            interval(each["low"], each["high"], task["scale"]),
+            each["label"],
+        ]
+        for name, each in known.items()
+    ]
+    how = [
+        f"t over {each['seeds']} seeds" if each["seeds"] > 1 else "over test rows" for each in known.values()
+    ]
+    heads = ["", "less that of scratch", "95% interval", "transfer"]
+    yield with_or_above("Error against training from scratch", heads, rows, "interval", how)
     yield from lacks(found)
     yield Text(
         "Below zero the base model's knowledge helped; above zero it did harm (negative transfer). The runs' own baseline "
@@ -206,20 +212,21 @@ def mean(found: Mapping[str, Any]) -> str:
     return f"{found['mean']:.3f}{between}"
 
 
-def again(tasks: Sequence[Mapping[str, Any]]) -> Section:
-    """Each run's folder, which holds what it takes to run it again."""
+def again(gathered: Mapping[str, Any]) -> Section:
+    """Each run's folder, which holds what it takes to run it again; and which folders are no part of this."""
     rows = [
         [each["name"], task["task"], str(run["seed"]), figure(run["score"], task["scale"]), run["folder"]]
-        for task in tasks
+        for task in gathered["tasks"]
         for each in task["strategies"]
         for run in each["runs"]
     ]
-    told = Text(
+    told = (
         "Every run's settings are in `config.yaml`, its figures and versions in `result.json`, in its folder."
     )
-    return Section(
-        "again", "How to do it again", [told, Table("Runs", ["", "task", "seed", "score", "folder"], rows)]
-    )
+    blocks: list[Block] = [Text(told), Table("Runs", ["", "task", "seed", "score", "folder"], rows)]
+    if others := [[each["folder"], each["reason"]] for each in gathered["left_out"]]:
+        blocks.append(Table("Left out", ["folder", "why"], others))
+    return Section("again", "How to do it again", blocks)
 
 
 def glance(gathered: Mapping[str, Any]) -> list[Fact]:

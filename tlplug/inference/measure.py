@@ -73,11 +73,11 @@ def recorder_of(run: Finished, metrics: Mapping[str, TransferMetric], device: st
         name: looked_at(settings, head, run.data.seed, STREAMS[name])
         for name, settings in domains_of(run).items()
     }
-    probes = evidence.probes_of(head, base, rows, domains, metrics, run.evidence.rows, run.data.seed)
+    probes, reasons = evidence.probes_of(head, base, rows, domains, metrics, run.evidence.rows, run.data.seed)
     precision = run.trainer.precision
     if precision == "auto":
         precision = best_precision(device, base.dtype)
-    return evidence.Recorder(head, base, run.strategy, metrics, probes, run.evidence, precision)
+    return evidence.Recorder(head, base, run.strategy, metrics, probes, run.evidence, precision, reasons)
 
 
 def domains_of(run: Finished) -> dict[str, DomainSettings]:

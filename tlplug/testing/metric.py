@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tlplug import evidence as room
-from tlplug.contracts import NotMeasured, Outcome, TaskHead, TransferMetric, WeightChange
+from tlplug.contracts import NotMeasured, Outcome, ProbeContext, TaskHead, TransferMetric, WeightChange
 from tlplug.testing import declared
 from tlplug.testing.check import Check, Fault, named, require_all, table
 
@@ -32,6 +32,7 @@ COST = {
 class Labelled(TaskHead):
     """Of whose rows the evidence is."""
 
+    columns = {"text": "a text", "label": "its class"}
     targets = ("label",)
     primary = "accuracy"
 
@@ -75,6 +76,28 @@ def looked_at() -> dict[str, Any]:
     return found
 
 
+def of_probes(metric: TransferMetric) -> dict[str, Any]:
+    """Of the rows that it asks for by itself."""
+    if type(metric).probes is TransferMetric.probes:
+        return {}
+    from tlplug.testing import tiny
+
+    words = ("he", "she")
+    rows = [{"id": row, "text": f"{words[row % 2]} liked it {row} times"} for row in range(ROWS)]
+    context = ProbeContext(Labelled().with_labels(LABELS), tiny.base("encoder"), rows, 0)
+    draw = np.random.default_rng(2)
+    found: dict[str, Any] = {}
+    for seed, (name, asked) in enumerate(metric.probes(context).items()):
+        for stage in ("before", "after"):
+            shape = (LAYERS + 1, len(asked), WIDTH)
+            found[f"features/{stage}/{name}"] = draw.normal(size=shape).astype(np.float32)
+        answers = outcome([LABELS[row % 2] for row in range(len(asked))], 0.7, seed).predictions
+        found[f"predictions/after/{name}"] = [
+            {**answer, "id": row["id"]} for answer, row in zip(answers, asked, strict=True)
+        ]
+    return found
+
+
 def changed_weight() -> WeightChange:
     """A matrix of 12 by 8 to which a product of rank 2 was added."""
     draw = np.random.default_rng(1)
@@ -92,7 +115,7 @@ class MetricCase:
     ) -> None:
         self.plugin = plugin
         self.fields = fields
-        self.evidence = {**made_up(), **self.of_weights(), **(evidence or {})}
+        self.evidence = {**made_up(), **self.of_weights(), **of_probes(self.metric()), **(evidence or {})}
 
     def of_weights(self) -> dict[str, Any]:
         """What it has to know of a matrix, under the names that it needs."""
