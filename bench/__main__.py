@@ -5,9 +5,10 @@
     python -m bench squad scitldr 0 1  several
     python -m bench squad 0 rows=16 epochs=1   a try with other settings (bench/settings.py): shown, not kept
 
-Parts: sst2, squad, scitldr, vader (bench/measurements.py says what each is) and curves, the losses of both step by
-step. Each is written to bench/results.json and bench/results.md as soon as it is measured; parts that are not asked
-for keep what they had there. One whose data or base model is not there is left out, with a line that says so.
+Parts: sst2, squad, scitldr, vader (bench/measurements.py says what each is), curves, the losses of both step by step,
+and forgetting, what each strategy costs the base model's own texts. Each is written to bench/results.json and
+bench/results.md as soon as it is measured; parts that are not asked for keep what they had there. One whose data or
+base model is not there is left out, with a line that says so.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from bench.settings import changed
 
 HERE = Path(__file__).resolve().parent
 SEEDS = [0, 1, 2]
-CURVES = "curves"
-PARTS = (*MEASUREMENTS, CURVES)
+CURVES, FORGETTING = "curves", "forgetting"
+PARTS = (*MEASUREMENTS, CURVES, FORGETTING)
+NEEDS = {CURVES: "sst2", FORGETTING: "scitldr"}
 LIBRARIES = ("tlplug", "torch", "lightning", "transformers", "peft", "accelerate")
 Results = dict[str, Any]
 
@@ -52,8 +54,7 @@ def main(words: Sequence[str]) -> int:
 
 def take(part: str, seeds: Sequence[int], changes: list[str], words: Sequence[str]) -> Results | None:
     """Measure one part and keep it, unless it is a try; None where what it needs is not there."""
-    needs = "sst2" if part == CURVES else part
-    if absent := apart("bench.measurements", "absent", needs):
+    if absent := apart("bench.measurements", "absent", NEEDS.get(part, part)):
         print(f"bench: {part} is left out: {absent}", file=sys.stderr)
         return None
     command = shlex.join(["python", "-m", "bench", *words])
@@ -78,12 +79,18 @@ def fault(words: Sequence[str], changes: Sequence[str]) -> str | None:
 def measure(part: str, seeds: Sequence[int], changes: list[str]) -> Results:
     if part == CURVES:
         return {"strategies": apart("bench.loss_curves", "compare")}
+    if part == FORGETTING:
+        return {"runs": {str(seed): apart("bench.forgetting", "compare", seed) for seed in seeds}}
     return pairs.compare(part, seeds, changes)
 
 
 def agrees(part: str, found: Results) -> bool:
     if part == CURVES:
         return all(curve["agree"] for curve in found["strategies"].values())
+    if part == FORGETTING:
+        return all(
+            runs["full at a high rate"]["change"] > runs["lora"]["change"] for runs in found["runs"].values()
+        )
     return pairs.near(part, found)
 
 

@@ -263,16 +263,16 @@ def test_a_classifier_without_weights_is_not_asked(tiny_base):
     assert "its files have no classifier" in found.reason and "source_probabilities" not in found.arrays()
 
 
-def test_asking_the_classifier_leaves_chance_as_it_was(tiny_base, classifier_base):
+def test_asking_the_classifier_leaves_chance_as_it_was(tiny_base):
+    """Weights that are drawn are those of a classifier that the files lack."""
     import torch
 
-    given_rows = shown(4)
-    features = given_rows.head.encode(given_rows.rows, classifier_base, False)
-    batch = given_rows.head.collate(features, classifier_base)
+    named = changed(tiny_base, architectures=["BertForSequenceClassification"])
     torch.manual_seed(3)
     expected = torch.rand(3)
     torch.manual_seed(3)
-    source_probabilities(classifier_base, [batch], torch.device("cpu"))
+    with pytest.raises(ValueError, match="have no classifier"):
+        source_probabilities(named, [], torch.device("cpu"))
     assert torch.equal(torch.rand(3), expected)
 
 

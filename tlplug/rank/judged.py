@@ -105,7 +105,7 @@ class Measuring:
             return known
         found = measure_one(name, metric, self._evidence)
         # Without any value it costs nothing to try again, and a failure may have been of the moment.
-        if True:
+        if NOT_MEASURED not in found:
             cache.write(KIND, key, found)
         return found
 
