@@ -9,9 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CORE, PLUGINS = ROOT / "tlplug", ROOT / "plugins"
 HEAVY = {"torch", "transformers", "peft", "lightning", "datasets", "wandb", "bitsandbytes", "torchmetrics"}
 
-# A room -> the rooms it may import. Leaves, which import contracts at most, may be imported by every room
-# that stands above them here.
-LEAVES = {"contracts", "processes", "cache", "comparison", "layers"}
+# A room -> the rooms it may import.
 MAY_IMPORT = {
     "contracts": set(),
     "processes": set(),
@@ -25,10 +23,12 @@ MAY_IMPORT = {
     "base_model": {"contracts", "cache"},
     "data": {"contracts", "processes", "cache"},
     "module": {"contracts", "processes"},
-    "evidence": {"contracts"},
-    "cost": {"contracts", "module"},
+    "evidence": {"contracts", "cache", "layers", "precision", "base_model", "data", "module"},
+    "energy": set(),
+    "cost": {"module", "energy"},
+    "curve": {"module"},
     "loggers": {"contracts"},
-    "report": {"contracts", "comparison"},
+    "report": {"contracts", "cache", "comparison", "evidence"},
     "run_directory": {"contracts", "cache"},
     "console": {"contracts", "cost", "report"},
     "plugin_list": {"contracts", "registry"},
@@ -42,33 +42,30 @@ MAY_IMPORT = {
     },
     "inference": {
         *("contracts", "cache", "comparison", "precision", "config", "base_model", "data", "module"),
-        *("report", "run_directory"),
+        *("evidence", "report", "run_directory"),
     },
     "matrix": {"contracts", "registry", "fit", "testing"},
     "frozen": {"contracts", "cache", "data", "module", "precision", "processes"},
-    "training": {"contracts", "layers", "precision", "cost", "data", "module", "frozen"},
+    "training": {"contracts", "layers", "precision", "cost", "curve", "data", "module", "frozen"},
+    "prepare": {"contracts", "config", "inference", "data", "console", "training"},
     "outcomes": {"contracts", "cache", "processes", "precision", "data", "frozen", "training"},
     "baselines": {"contracts", "frozen", "training", "outcomes"},
-    "run": LEAVES
-    | {
-        "inference",
-        "data",
-        "evidence",
-        "loggers",
-        "report",
-        "console",
-        "training",
-        "baselines",
-        "run_directory",
-    }
-    | {"config"},
+    "run": {
+        *("contracts", "cache", "comparison", "processes", "precision", "config", "evidence", "loggers"),
+        *("report", "run_directory", "console", "prepare", "training", "baselines"),
+    },
     "compare": {
         *("contracts", "cache", "comparison", "processes", "precision", "config", "data", "module", "cost"),
-        *("report", "run_directory", "console", "frozen", "training", "outcomes", "run"),
+        *("report", "run_directory", "console", "frozen", "prepare", "training", "outcomes"),
     },
+    "rank": {
+        *("contracts", "cache", "processes", "layers", "precision", "registry", "config", "data", "evidence"),
+        *("report", "run_directory", "console", "inference", "frozen", "prepare", "outcomes", "compare"),
+    },
+    "gather": {"contracts", "cache", "comparison", "evidence", "report", "run_directory"},
     "sweep": {"contracts", "config", "run_directory", "report"},
-    "finished": {"contracts", "run_directory", "console", "inference", "report"},
-    "cli": {"contracts", "config", "run", "compare", "sweep", "finished", "plugin_commands"},
+    "finished": {"contracts", "config", "run_directory", "console", "inference", "report", "gather"},
+    "cli": {"contracts", "config", "run", "compare", "rank", "sweep", "finished", "plugin_commands"},
     "__main__": {"cli"},
 }
 LIGHT = ["contracts", "registry", "config", "cli", "finished", "plugin_list", "plugin_commands", "scaffold"]

@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 import tomllib
+from dataclasses import MISSING as DATACLASS_MISSING
 from dataclasses import fields, is_dataclass
 from itertools import takewhile
 
@@ -17,9 +18,12 @@ from tlplug import finished
 from tlplug.cli import DRY_RUN, FINISHED
 from tlplug.config import Composer, RootConfig, build
 from tlplug.config.compose import GROUPS, ROOT_KEYS, key_paths
+from tlplug.config.metrics import metrics_of
 from tlplug.config.plan import plan
+from tlplug.config.rank_plan import plan as rank_plan
 from tlplug.config.reopen import override
-from tlplug.contracts.settings import LOGGERS, MISSING, CompareSettings
+from tlplug.contracts.settings import LOGGERS, MISSING, CompareSettings, RankSettings
+from tlplug.inference.measure import NODES
 from tlplug.registry import Registry
 from tlplug.sweep import combinations
 
@@ -37,7 +41,7 @@ PROGRAM = "python -m tlplug"
 PLUGIN_COMMANDS = ("list", "check", "new", "matrix")
 OPERATORS = {"|", ">", ">>", "<", "&&", ";"}
 """Of a shell: what comes after them is no word of the command."""
-NOT_COMPOSED = (["--help"], ["--version"], ["compare"])
+NOT_COMPOSED = (["--help"], ["--version"], ["compare"], ["rank"])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TITLED_BLOCK = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
@@ -102,6 +106,11 @@ def leaves(settings, prefix):
             yield from leaves(value, key)
         else:
             yield key, shown(value)
+
+
+def of_field(field):
+    """The same of a field whose settings cannot be made without it."""
+    return shown(field.default if field.default_factory is DATACLASS_MISSING else field.default_factory())
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +183,9 @@ def test_every_command_line_can_be_run(composer, parsed, page, words):
     if words[0] == "plugins":
         check_plugins(words[1:])
         return
+    if words[0] == "rank":
+        assert rank_plan(composer, words[1:]).jobs
+        return
     if words[0] == "compare":
         assert plan(composer, [word for word in words[1:] if word != DRY_RUN]).jobs
         return
@@ -201,7 +213,11 @@ def check_finished(composer, parsed, words):
         assert ended.value.code == 0
         return
     _, given = parsed(words)
-    override(composer.compose(["strategy=lora", "task=sentiment"]), getattr(given, "data", []))
+    keys = getattr(given, "keys", [])
+    metrics = [key for key in keys if key.startswith("metric")]
+    assert not metrics or metrics_of(metrics)
+    others = [*getattr(given, "data", []), *(key for key in keys if key not in metrics)]
+    override(composer.compose(["strategy=lora", "task=sentiment"]), others, NODES if keys else ("data",))
     assert getattr(given, "merge", True) or given.dtype is None
     assert getattr(given, "push", True) or not given.private
 
@@ -213,6 +229,9 @@ def check_finished(composer, parsed, words):
         ["evaluate", "RUN", "data.pth=x"],
         ["predict", "RUN", "--txt", "x"],
         ["export", "RUN"],
+        ["measure", "RUN", "metric=[logmee]"],
+        ["measure", "RUN", "metric=[cka]", "transfer.sorce=topic"],
+        ["report", "RUN", "--outptu", "x"],
     ],
 )
 def test_a_misspelt_word_of_such_a_command_would_be_found(composer, parsed, words):
@@ -258,11 +277,11 @@ def test_the_reference_has_every_flag_of_the_commands_and_no_other(parsed):
         for flag, commands, _ in rows(section(REFERENCE, "## Commands"), 3)
         for command in commands.split(", ")
     }
-    least = {"evaluate": ["RUN"], "predict": ["RUN", "--text", "x"], "export": ["RUN", "OUT"]}
+    least = {"predict": ["RUN", "--text", "x"], "export": ["RUN", "OUT"]}
     assert {(flag, command) for flag, command in told if command in FINISHED} == {
         (flag, command)
         for command in FINISHED
-        for action in parsed([command, *least[command]])[0]._actions
+        for action in parsed([command, *least.get(command, ["RUN"])])[0]._actions
         for flag in action.option_strings
         if flag not in ("-h", "--help")
     }
@@ -281,7 +300,8 @@ def flags_of_plugin_commands():
 
 def test_every_key_that_is_mentioned_is_there(composer):
     known = set(GROUPS)
-    basic = ["strategy=lora", "task=sentiment", "logger=[csv,wandb]"]
+    every = f"metric=[{','.join(Registry().names('metric'))}]"
+    basic = ["strategy=lora", "task=sentiment", "logger=[csv,wandb]", every]
     for kind in ("strategy", "head"):
         for name in Registry().names(kind):
             known |= set(key_paths(composer.compose([*basic, f"{kind}={name}"])))
@@ -344,9 +364,10 @@ def test_the_plugin_page_names_all_that_a_plugin_defines():
 def test_the_reference_has_every_settings_key_with_its_default_and_no_other():
     root = RootConfig()
     expected = [("seed", shown(root.seed)), ("run_dir", shown(root.run_dir))]
-    for name in ("model", "data", "optimizer", "trainer", "transfer"):
+    for name in ("model", "data", "optimizer", "trainer", "transfer", "evidence"):
         expected += leaves(getattr(root, name), name)
     expected += leaves(CompareSettings(), "compare")
+    expected += [(f"rank.{field.name}", of_field(field)) for field in fields(RankSettings)]
     for name, settings in LOGGERS.items():
         expected += leaves(settings(), f"logger.{name}")
     for plugin in BUILT_IN:
@@ -483,7 +504,10 @@ def test_the_architecture_has_every_room_with_what_it_may_import():
 
 def test_the_way_of_a_run_is_that_of_the_code():
     story = section(ARCHITECTURE, "## The way of one run")
-    code = "".join((ROOT / "tlplug" / name).read_text(encoding="utf-8") for name in ("run.py", "training.py"))
+    code = "".join(
+        (ROOT / "tlplug" / name).read_text(encoding="utf-8")
+        for name in ("run.py", "prepare.py", "training.py")
+    )
     called = re.findall(r"^ {2,}([\w.]+(?:, [\w.]+)*)", BLOCK.findall(story)[0][1], re.MULTILINE)
     for name in (name.rpartition(".")[2] for names in called for name in names.split(", ")):
         assert re.search(rf"\b{name}\b", code), name

@@ -79,7 +79,7 @@ def measure(words: Sequence[str]) -> int:
     given = options.parse(words)
     from rich.console import Console
 
-    from tlplug.config import metrics_of, reopen
+    from tlplug.config import Composer, metrics_of, reopen
     from tlplug.console import quiet_libraries
     from tlplug.inference.measure import NODES
     from tlplug.inference.measure import measure as compute
@@ -88,6 +88,8 @@ def measure(words: Sequence[str]) -> int:
 
     asked = [word for word in given.keys if word.lstrip("+").startswith("metric")]
     others = [word for word in given.keys if word not in asked]
+    with Composer() as composer:
+        others = composer.spelt_out(others)
     metrics, run = metrics_of(asked), reopen(given.run, others, given.trust, NODES)
     console = Console()
     with quiet_libraries():

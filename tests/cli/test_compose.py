@@ -31,6 +31,27 @@ def test_all_signs_mean_the_same(composer, sign):
     assert config.data.columns.text == "review"
 
 
+@pytest.mark.parametrize("key", ["transfer.source", "data.target"])
+def test_a_domain_may_be_a_data_preset_and_what_is_typed_beside_it_stands(composer, key):
+    from omegaconf import OmegaConf
+
+    config = composer.compose([*BASIC, f"{key}=beekeeping"])
+    preset = composer.compose([*BASIC, "data=beekeeping"]).data
+    found = OmegaConf.select(config, key)
+    assert (found.path, dict(found.columns)) == (preset.path, dict(preset.columns))
+    other = OmegaConf.select(
+        composer.compose([*BASIC, f"{key}=sst2", f"{key}.columns.text=review", f"{key}.test=mine.jsonl"]), key
+    )
+    assert (other.path, other.columns.text, other.test) == ("stanfordnlp/sst2", "review", "mine.jsonl")
+    assert OmegaConf.select(composer.compose([*BASIC, f"{key}=./beekeeping"]), key).path == "./beekeeping"
+
+
+def test_a_preset_is_spelt_out_for_a_finished_run(composer):
+    words = composer.spelt_out(["transfer.source=topic", "evidence.rows=8"])
+    assert words[0] == "transfer.source.path=pkg://tlplug_conf/corpora/topic"
+    assert "transfer.source.columns.text=text" in words and words[-1] == "evidence.rows=8"
+
+
 def test_groups_can_be_exchanged_over_a_preset(composer):
     config = composer.compose([*BASIC, "data=sst2", "metric=[cost]", "logger=[csv,wandb]", "trainer=ddp"])
     assert config.data.columns.text == "sentence"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,21 +11,24 @@ import time
 import pytest
 
 from tests.cli.runs import command_line, main, result_of, run_in_process, tiny_words
+from tests.conftest import ROOT
 
 RESULT = {
     *("version", "task", "strategy", "strategy_config", "head", "base_model", "seed", "primary", "test_rows"),
-    *("higher_is_better", "scale"),
+    *("higher_is_better", "scale", "data", "data_hashes", "command", "scores", "baselines", "comparisons"),
+    *("metrics", "verdict", "cost", "curve", "baseline_cost", "versions", "plugins"),
+}
+DEFAULT_METRICS = {
     *(
-        "scores",
-        "baselines",
-        "comparisons",
-        "metrics",
-        "verdict",
-        "cost",
-        "baseline_cost",
-        "versions",
-        "plugins",
+        "transfer_gain",
+        "learning_curve",
+        "negative_transfer",
+        "retention",
+        "source_nll",
+        "cka",
+        "weight_drift",
     ),
+    *("calibration", "cost"),
 }
 
 
@@ -46,7 +50,7 @@ def test_the_run_directory_holds_what_is_promised(tiny_run):
     found = {path.relative_to(folder).parts[0] for path in folder.rglob("*")}
     assert found == {
         *("config.yaml", "adapter", "evidence", "predictions.jsonl", "result.json", "metrics.csv", "log.txt"),
-        "head.json",
+        *("head.json", "report.html", "report.md"),
     }
     assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= {
         path.name for path in (folder / "adapter").iterdir()
@@ -59,12 +63,49 @@ def test_result_json_holds_what_is_promised(tiny_run):
     assert (result["task"], result["strategy"], result["primary"]) == ("sentiment", "lora", "accuracy")
     assert set(result["scores"]) == {"accuracy", "macro_f1", "mcc", "calibration_error"}
     assert set(result["baselines"]) == {"trivial", "linear_probe", "scratch"}
-    assert set(result["metrics"]) == {"transfer_gain", "cost"}
+    assert set(result["metrics"]) == DEFAULT_METRICS
     assert result["verdict"]["against"] == "scratch" and result["verdict"]["text"]
     assert result["cost"]["trainable_parameters"] < result["cost"]["total_parameters"]
     difference = result["scores"]["accuracy"] - result["baselines"]["scratch"]["accuracy"]
     assert result["comparisons"]["scratch"]["difference"] == pytest.approx(difference)
     assert result["metrics"]["transfer_gain"]["scratch"] == pytest.approx(difference)
+
+
+def test_result_json_is_valid_by_its_schema(tiny_run):
+    from jsonschema import Draft202012Validator
+
+    schema = json.loads((ROOT / "tlplug/report/result.schema.json").read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(result_of(tiny_run[0]))
+
+
+def test_the_command_in_the_result_does_the_run_again(tiny_run, tiny_folder, rows_folder):
+    words = shlex.split(result_of(tiny_run[0])["command"])
+    assert words[:3] == ["python", "-m", "tlplug"]
+    assert words[3:] == [*tiny_words(tiny_folder, rows_folder), "trainer.max_epochs=2"]
+
+
+def test_metrics_are_measured_of_the_run_and_of_its_baselines(tiny_run):
+    result = result_of(tiny_run[0])
+    metrics, curve = result["metrics"], result["curve"]
+    assert [seen for seen, _ in curve["run"]] == [48, 96] == [seen for seen, _ in curve["scratch"]]
+    last = curve["run"][-1][1] - curve["scratch"][-1][1]
+    assert metrics["learning_curve"]["asymptotic_gain"] == pytest.approx(last)
+    lost = result["baselines"]["scratch"]["accuracy"] - result["scores"]["accuracy"]
+    assert metrics["negative_transfer"]["error_difference"] == pytest.approx(lost)
+    assert 0.5 < metrics["cka"]["layer/2"] <= 1.0 and metrics["cka"]["layer/0"] == pytest.approx(1.0)
+    assert 0 < metrics["weight_drift"]["relative_change"] < 0.5
+    assert metrics["weight_drift"]["effective_rank"] <= 8, "it is a lora of rank 8"
+    assert metrics["calibration"]["error"] == pytest.approx(result["scores"]["calibration_error"], abs=1e-6)
+    assert "left to right" in metrics["source_nll"]["not_measured"]
+
+
+def test_the_report_tells_what_the_result_does(tiny_run):
+    result = result_of(tiny_run[0])
+    for name in ("report.html", "report.md"):
+        text = (tiny_run[0] / name).read_text(encoding="utf-8")
+        assert " ".join(result["verdict"]["text"].split()) in " ".join(text.replace("\\", "").split())
+        assert "scratch" in text
 
 
 def test_predictions_are_one_row_an_example_of_the_test_split(tiny_run, rows_folder):
@@ -202,3 +243,7 @@ def test_wandb_writes_offline_without_a_key_and_keeps_the_run_s_scores(
         assert done.returncode == 0, done.stderr[-2000:]
         written = list((tmp_path / str(number) / "wandb").glob("offline-run-*/run-*.wandb"))
         assert len(written) == 1 and written[0].stat().st_size > 1000
+        media = written[0].parent / "files" / "media"
+        assert len(list(media.rglob("report_*.html"))) == 1
+        assert {file.name.partition("_")[0] for file in media.rglob("*.table.json")} == {"scores", "metrics"}
+        assert list(media.rglob("*.png"))

@@ -101,24 +101,40 @@ class Composer:
                 config.task, config.strategy.preset = chosen.task, chosen.strategy
                 del config["hydra"]
             for key in SHORT:
-                self._take_preset(OmegaConf.select(config, key), chosen)
+                self._take_preset(OmegaConf.select(config, key))
             return config
         except (HydraException, OmegaConfBaseException) as error:
             raise UsageError(plain_words(error)) from error
 
-    def _take_preset(self, domain: DictConfig, chosen: Mapping[str, str]) -> None:
+    def spelt_out(self, words: Sequence[str]) -> list[str]:
+        """Words in which no domain is named by a data preset: the preset's path and columns stand in its place."""
+        found: list[str] = []
+        for word in words:
+            key, _, value = normalised(word).partition("=")
+            domain = key.removesuffix(".path")
+            if domain in SHORT and value in self.choices("data"):
+                found += [f"{domain}.{name}" for name in lines_of(self._preset(value))]
+            else:
+                found.append(word)
+        return found
+
+    def _take_preset(self, domain: DictConfig) -> None:
         """Where a domain's path is the name of a data preset, the preset's rows; what was typed beside it stands."""
         if domain.path not in self.choices("data"):
             return
-        words = [f"strategy={chosen['strategy']}", f"task={chosen['task']}", f"data={domain.path}"]
-        found = compose(ROOT, words).data
-        domain.path, domain.columns = found.path, {**found.columns, **domain.columns}
-        for name in ("subset", "revision"):
-            domain[name] = domain[name] or found[name]
         usual = DomainSettings()
-        for name in ("train", "test"):
-            if domain[name] == getattr(usual, name):
-                domain[name] = found.splits[name]
+        for name, value in self._preset(domain.path).items():
+            if name == "columns":
+                domain.columns = {**value, **domain.columns}
+            elif name == "path" or domain[name] == getattr(usual, name):
+                domain[name] = value
+
+    def _preset(self, name: str) -> dict[str, Any]:
+        """A data preset in terms of a domain."""
+        others = [f"{group}={self.choices(group)[0]}" for group in CHOSEN]
+        found = compose(ROOT, [*others, f"data={name}"]).data
+        splits = {split: found.splits[split] for split in ("train", "test")}
+        return {**{key: found[key] for key in ("path", "subset", "revision", "columns")}, **splits}
 
     def _check_root(self, override: Override) -> None:
         first = group_of(override).partition(".")[0]
@@ -197,6 +213,12 @@ def normalised(word: str) -> str:
     if key in SHORT:
         bare = f"{SHORT[key]}{sign}{value}"
     return f"++{bare}" if bare.startswith(OPEN) else bare
+
+
+def lines_of(values: Mapping[str, Any]) -> list[str]:
+    """`key=value` of each that is set, of columns each by itself."""
+    flat = {**values, **{f"columns.{name}": value for name, value in values["columns"].items()}}
+    return [f"{name}={value}" for name, value in flat.items() if name != "columns" and value is not None]
 
 
 def parse(lines: list[str]) -> list[Override]:
