@@ -100,4 +100,4 @@ def nothing_to_compare(reasons: dict[str, str]) -> str:
         reasons[name] for name in ("features/before/source", "features/before/target") if name in reasons
     ]
     ask = "the task's rows have nothing to be compared with: name transfer.source=... or data.target=..."
-    return "; ".join([ask, *dict.fromkeys(known)])
+    return "; ".join(dict.fromkeys(known)) or ask

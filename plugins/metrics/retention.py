@@ -11,7 +11,6 @@ from tlplug import Evidence, NotMeasured, TransferMetric
 from tlplug_plugins.metrics.probe import probe_accuracy
 
 Values = dict[str, float | NotMeasured]
-ASK = "name what the base model was trained on: transfer.source=... (a preset, a data set or a file)"
 SCORES = ("scores/before/source", "scores/after/source")
 PROBE = ("features/before/source", "features/after/source", "classes/source")
 
@@ -75,14 +74,8 @@ def recorded(evidence: Evidence, names: Sequence[str]) -> list:  # type: ignore[
     """The evidence of these names; where some is missing, why."""
     for name in names:
         if evidence.get(name) is None:
-            raise NotMeasured(evidence.get("reasons", {}).get(name) or missing(evidence, name))
+            raise NotMeasured(evidence.get("reasons", {}).get(name) or f"no evidence of {name}")
     return [evidence[name] for name in names]
-
-
-def missing(evidence: Evidence, name: str) -> str:
-    if evidence.get("features/before/source") is None:
-        return f"no evidence of {name}; {ASK}"
-    return f"no evidence of {name}: the source rows have no labels for it"
 
 
 def before_and_after(name, pair_of, evidence: Evidence) -> Values:  # type: ignore[no-untyped-def]

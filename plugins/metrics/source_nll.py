@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tlplug import Evidence, NotMeasured, TransferMetric
-
-ASK = "name texts that the base model was trained on: transfer.source=... (a preset, a data set or a file)"
+from tlplug import Evidence, TransferMetric
 
 
 class SourceNLL(TransferMetric):
@@ -21,7 +19,7 @@ class SourceNLL(TransferMetric):
     """
 
     contract = 1
-    needs: frozenset[str] = frozenset()
+    needs = frozenset({"nll/before/source", "nll/after/source"})
     higher_is_better = False
 
     @dataclass
@@ -36,11 +34,7 @@ class SourceNLL(TransferMetric):
                 raise ValueError(f"seed is {self.seed}; it has to be 0 or more")
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
-        names = ("nll/before/source", "nll/after/source")
-        for name in names:
-            if evidence.get(name) is None:
-                raise NotMeasured(evidence.get("reasons", {}).get(name) or f"no evidence of {name}; {ASK}")
-        before, after = (evidence[name] for name in names)
+        before, after = (evidence[f"nll/{stage}/source"] for stage in ("before", "after"))
         return source_nll(before, after, self.config.resamples, self.config.seed)
 
 

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 OF_TEST = (f"predictions/{BEFORE}", f"example_scores/{BEFORE}")
 """Of the test rows, which a baseline that trains nothing shows, not the recorder."""
+OF_SOURCE = tuple(
+    f"{kind}/{stage}/{SOURCE}" for kind in ("features", "nll", "scores") for stage in (BEFORE, AFTER)
+)
+UNNAMED = "nothing says what the base model knew: transfer.source=... names a preset, a data set or a file of it"
 UNTRAINED = "the base model does not answer by itself: the head adds weights that have to be trained first"
 UNASKED = "the base model's own answers are not known: no baseline that trains nothing was run"
 UNSCORED = "the source rows have no targets that this head can score: their labels are others, or none"
@@ -57,6 +61,8 @@ class Recorder:
     def before(self, model: nn.Module, device: torch.device) -> None:
         """The bare base model, before anything is wrapped."""
         self._classes()
+        if self.probes and SOURCE not in {probe.name for probe in self.probes}:
+            self.reasons |= dict.fromkeys(OF_SOURCE, UNNAMED)
         if self.strategy.load_options(self.head).random_weights:
             self._no_before("the strategy starts from random weights, so there is no base model to look at")
         else:
@@ -92,8 +98,8 @@ class Recorder:
             classes = classes_of(probe.rows, self.head) if probe.reads is None else None
             if classes is not None:
                 self.evidence[f"classes{probe.suffix}"] = classes
-        if TASK in {probe.name for probe in self.probes} and "classes" not in self.evidence:
-            self.reasons["classes"] = "this head's rows have no single class each"
+            else:
+                self.reasons[f"classes{probe.suffix}"] = f"the {probe.name}'s rows have no single class each"
 
     def _no_before(self, reason: str) -> None:
         for probe in self.probes:

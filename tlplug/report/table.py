@@ -37,11 +37,19 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
     others = [f"{name} {value:.3f}" for name, value in result["scores"].items() if name != result["primary"]]
     if others:
         console.print(f"also: {', '.join(others)}", highlight=False)
-    for metric, values in result["metrics"].items():
-        if "not_measured" in values:
-            console.print(f"{metric}: not measured, {values['not_measured']}", highlight=False)
+    for reason, names in lacking(result["metrics"]).items():
+        console.print(f"not measured: {', '.join(names)} ({reason})", style="dim", highlight=False)
     verdict = result["verdict"]
     console.print(Text(verdict["text"], style=f"bold {COLOURS.get(verdict['label'], '')}".strip()))
+
+
+def lacking(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Why metrics were not measured -> which."""
+    found: dict[str, list[str]] = {}
+    for metric, values in metrics.items():
+        if "not_measured" in values:
+            found.setdefault(values["not_measured"], []).append(metric)
+    return found
 
 
 def compared(comparison: dict[str, float], scale: int, sign: int) -> tuple[str, str]:
