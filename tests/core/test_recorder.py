@@ -232,3 +232,34 @@ def test_a_metric_that_finds_no_rows_says_why(tiny_base):
     assert measure({"nothing": Nothing()}, found.found()) == {
         "nothing": {"not_measured": "no row speaks of it"}
     }
+
+
+class Asks(TransferMetric):
+    needs = frozenset({"source_probabilities"})
+
+
+def test_a_classifier_of_the_base_model_s_own_is_heard_where_a_metric_asks(tiny_base, tmp_path):
+    task = prepare(tiny_base)
+    run(task, found := recorder(task, metrics={"asks": Asks()}))
+    assert "came without a classifier" in found.found()["reasons"]["source_probabilities"]
+
+    from transformers import AutoModelForSequenceClassification
+
+    from tlplug.base_model import find_base
+    from tlplug.contracts import ModelSettings
+
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_base.path, num_labels=3).eval()
+    model.save_pretrained(tmp_path)
+    tiny_base.tokenizer.save_pretrained(tmp_path)
+    task = prepare(find_base(ModelSettings(source=str(tmp_path)), 64))
+    own = recorder(task, metrics={"asks": Asks()})
+    own._own_classifier(torch.device("cpu"))
+    probabilities = own.found()["source_probabilities"]
+    row = task.rows["validation"][3]
+    tokens = tiny_base.tokenizer(row["text"], return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**tokens).logits.double().softmax(-1)[0]
+    np.testing.assert_allclose(probabilities[3], expected, atol=1e-5)
+    silent = recorder(task)
+    silent._own_classifier(torch.device("cpu"))
+    assert "source_probabilities" not in silent.found()

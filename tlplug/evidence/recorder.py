@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlplug.contracts import BaseInfo, Batch, EvidenceSettings, Strategy, TaskHead, TransferMetric
+from tlplug.evidence.classifier import no_classifier, source_probabilities
 from tlplug.evidence.collect import AFTER, BEFORE
 from tlplug.evidence.features import BATCH_SIZE, layer_features
 from tlplug.evidence.likelihood import BATCH_SIZE as FEW
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 OF_TEST = (f"predictions/{BEFORE}", f"example_scores/{BEFORE}")
 """Of the test rows, which a baseline that trains nothing shows, not the recorder."""
+PROBABILITIES = "source_probabilities"
 OF_SOURCE = tuple(
     f"{kind}/{stage}/{SOURCE}" for kind in ("features", "nll", "scores") for stage in (BEFORE, AFTER)
 )
@@ -61,6 +63,7 @@ class Recorder:
     def before(self, model: nn.Module, device: torch.device) -> None:
         """The bare base model, before anything is wrapped."""
         self._classes()
+        self._own_classifier(device)
         if self.probes and SOURCE not in {probe.name for probe in self.probes}:
             self.reasons |= dict.fromkeys(OF_SOURCE, UNNAMED)
         if self.strategy.load_options(self.head).random_weights:
@@ -100,6 +103,19 @@ class Recorder:
                 self.evidence[f"classes{probe.suffix}"] = classes
             else:
                 self.reasons[f"classes{probe.suffix}"] = f"the {probe.name}'s rows have no single class each"
+
+    def _own_classifier(self, device: torch.device) -> None:
+        """What a classifier that came with the base model says of the task's rows, where a metric asks for it."""
+        probe = next((probe for probe in self.probes if probe.name == TASK), None)
+        if probe is None or not any(PROBABILITIES in metric.needs for metric in self.metrics.values()):
+            return
+        if reason := no_classifier(self.base):
+            self.reasons[PROBABILITIES] = reason
+            return
+        with self._reported(PROBABILITIES):
+            parts, back = by_length(probe.features(self.head, self.base), BATCH_SIZE)
+            batches = [self._collate(part) for part in parts]
+            self.evidence[PROBABILITIES] = source_probabilities(self.base, batches, device)[back]
 
     def _no_before(self, reason: str) -> None:
         for probe in self.probes:
@@ -221,12 +237,19 @@ def in_batches(
     axis: int = 0,
 ) -> np.ndarray:
     """`compute` on batches of about one length each, put together in the order of the features along `axis`."""
+    parts, back = by_length(features, size)
+    return np.take(np.concatenate([compute(part) for part in parts], axis=axis), back, axis=axis)
+
+
+def by_length(
+    features: Sequence[dict[str, Any]], size: int
+) -> tuple[list[list[dict[str, Any]]], np.ndarray]:
+    """Batches of about one length each, and what puts their rows back into the order of the features."""
     order = sorted(range(len(features)), key=lambda index: longest_first(features[index]))
     parts = [
-        compute([features[index] for index in order[start : start + size]])
-        for start in range(0, len(order), size)
+        [features[index] for index in order[start : start + size]] for start in range(0, len(order), size)
     ]
-    return np.take(np.concatenate(parts, axis=axis), np.argsort(order), axis=axis)
+    return parts, np.argsort(order)
 
 
 def on(batch: Batch, device: torch.device) -> Batch:
