@@ -32,8 +32,8 @@ SEED = 0
 NOTE = (
     "What is verified has to be trained enough. With 2 epochs in place of 6, by which MiniLM had learnt the task (78.8) and "
     "nothing else had (all four truncations at 50.0, the spoilt models from 50.0 to 52.2), tau of the metrics was -0.22 and "
-    "of size alone 0.62, with a regret of 28.8 and 22.9 points. Six epochs were settled on one truncation, before any "
-    "ranking was held against them: 50.0 after two, 74.5 after six."
+    "of size alone 0.62, with a regret of 28.8 and 22.9 points. Six epochs were settled on one truncation, once the figures "
+    "with two had been seen and before those with six: it had 50.0 after two and 74.5 after six."
 )
 """Of an earlier run of the same words with `trainer.max_epochs=2`."""
 Results = dict[str, Any]

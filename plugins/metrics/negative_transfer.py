@@ -96,12 +96,13 @@ def negative_transfer(
         )
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise ValueError("errors must be finite")
-    if higher_is_better:
-        first, second = second, first
+    sign = -1.0 if higher_is_better else 1.0
     if first.ndim == 2 and len(first) > 1:
-        return over_seeds(first.mean(1) - second.mean(1))
+        return over_seeds(sign * (first.mean(1) - second.mean(1)))
+    # The run before the baseline, as the verdict has them: the resampled means are the same, turned.
     found = compare_paired(first.ravel(), second.ravel(), resamples=resamples, seed=seed)
-    return Difference(found.difference, found.low, found.high, 1, OVER_EXAMPLES)
+    low, high = sorted((sign * found.low, sign * found.high))
+    return Difference(sign * found.difference, low, high, 1, OVER_EXAMPLES)
 
 
 def over_seeds(differences: np.ndarray) -> Difference:

@@ -74,7 +74,26 @@ def test_other_rows_are_looked_at_with_the_model(run):
     assert "features/after/source" in evidence.read(run / "evidence")
 
 
-def test_a_metric_with_rows_of_its_own_is_measured_later(run, rows_folder):
+def test_nothing_of_rows_that_were_looked_at_before_stays_beside_others(run, tmp_path):
+    words = ["measure", str(run), "metric=[retention,coral_distance]"]
+    assert main([*words, "transfer.source=topic"]) == 0
+    first = result_of(run)["metrics"]
+    texts = tmp_path / "texts.txt"
+    texts.write_text("".join(f"A line of number {number}.\n" for number in range(60)))
+    assert main(["measure", str(run), "metric=[cka]", f"transfer.source={texts}"]) == 0
+    metrics = result_of(run)["metrics"]
+    assert "no single class" in metrics["retention"]["not_measured"]
+    assert metrics["coral_distance"]["source"] != first["coral_distance"]["source"]
+    assert "classes/source" not in evidence.read(run / "evidence")
+
+
+def test_fields_that_decide_what_is_recorded_are_heard_later(run):
+    before = result_of(run)["metrics"]["weight_drift"]["intruder_dimensions"]
+    assert main(["measure", str(run), "metric=[weight_drift]", "metric.weight_drift.epsilon=0.999"]) == 0
+    assert result_of(run)["metrics"]["weight_drift"]["intruder_dimensions"] > before
+
+
+def test_a_metric_with_rows_of_its_own_is_measured_later(run):
     pairs = "metric.counterfactual_gap.pairs=[[warm,leaden],[tender,clumsy],[bright,flat]]"
     assert main(["measure", str(run), "metric=[counterfactual_gap]", pairs]) == 0
     found = result_of(run)["metrics"]["counterfactual_gap"]

@@ -2,7 +2,7 @@
 
 from tlplug.config.build import STREAMS, Job, build, domain_of
 from tlplug.config.compose import Composer
-from tlplug.config.metrics import metrics_of
+from tlplug.config.metrics import metrics_again, metrics_of
 from tlplug.config.reopen import Finished, reopen
 from tlplug.config.schema import RootConfig
 
@@ -14,6 +14,7 @@ __all__ = [
     "RootConfig",
     "build",
     "domain_of",
+    "metrics_again",
     "metrics_of",
     "reopen",
 ]

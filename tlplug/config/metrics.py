@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tlplug.config.build import instance
+from tlplug.config.build import OURS, instance
 from tlplug.config.compose import parse
 from tlplug.contracts import TransferMetric, UsageError
 from tlplug.registry import Plugin, Registry, unknown
@@ -37,6 +37,18 @@ def metrics_of(words: Sequence[str]) -> dict[str, TransferMetric]:
         except OmegaConfBaseException as error:
             raise UsageError(f"'{line}': {str(error).splitlines()[0]}") from error
     return {name: instance(plugin, nodes[name]) for name, plugin in plugins.items()}
+
+
+def metrics_again(config: Mapping[str, Any], names: Iterable[str]) -> dict[str, TransferMetric]:
+    """Metrics of a finished run, with the fields that its config has of them; one that is not there any more is left out."""
+    registry, nodes = Registry(), config.get(GROUP) or {}
+    found = {}
+    for name in names:
+        fields = {key: value for key, value in (nodes.get(name) or {}).items() if key not in OURS}
+        if name in registry.names(GROUP):
+            plugin = registry.find(GROUP, name)
+            found[name] = instance(plugin, OmegaConf.merge(node_of(plugin), fields))  # type: ignore[arg-type]
+    return found
 
 
 def node_of(plugin: Plugin) -> DictConfig:

@@ -4,6 +4,17 @@ from tlplug.evidence.collect import collect
 from tlplug.evidence.files import read, write
 from tlplug.evidence.measure import measure
 from tlplug.evidence.probes import Probe, probes_of
-from tlplug.evidence.recorder import Recorder
+from tlplug.evidence.recorder import RECORDED_FOR, Recorder, of_rows, records
 
-__all__ = ["Probe", "Recorder", "collect", "measure", "probes_of", "read", "write"]
+__all__ = [
+    "RECORDED_FOR",
+    "Probe",
+    "Recorder",
+    "collect",
+    "measure",
+    "of_rows",
+    "probes_of",
+    "read",
+    "records",
+    "write",
+]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tlplug.contracts import BaseInfo, Batch, EvidenceSettings, Strategy, TaskHead, TransferMetric
 from tlplug.evidence.classifier import no_classifier, source_probabilities
-from tlplug.evidence.collect import AFTER, BEFORE
+from tlplug.evidence.collect import AFTER, BASELINE, BEFORE
 from tlplug.evidence.features import BATCH_SIZE, layer_features
 from tlplug.evidence.likelihood import BATCH_SIZE as FEW
 from tlplug.evidence.likelihood import likelihoods, no_likelihood
@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 
 OF_TEST = (f"predictions/{BEFORE}", f"example_scores/{BEFORE}")
 """Of the test rows, which a baseline that trains nothing shows, not the recorder."""
+RECORDED_FOR = "recorded_for"
+"""The evidence that says with which fields the metrics that asked for evidence of their own did so."""
 PROBABILITIES = "source_probabilities"
 OF_SOURCE = tuple(
     f"{kind}/{stage}/{SOURCE}" for kind in ("features", "nll", "scores") for stage in (BEFORE, AFTER)
 )
-UNNAMED = "nothing says what the base model knew: transfer.source=... names a preset, a data set or a file of it"
+UNNAMED = (
+    "nothing says what the base model knew: transfer.source=... names a preset, a data set or a file of it"
+)
 UNTRAINED = "the base model does not answer by itself: the head adds weights that have to be trained first"
 UNASKED = "the base model's own answers are not known: no baseline that trains nothing was run"
 UNSCORED = "the source rows have no targets that this head can score: their labels are others, or none"
@@ -93,8 +97,9 @@ class Recorder:
                 self._weights(model, self._start)
 
     def found(self) -> dict[str, Any]:
-        """All evidence, with the reasons for what is not there."""
-        return {**self.evidence, "reasons": self.reasons}
+        """All evidence, with the reasons for what is not there, and the fields of the metrics that asked for some of it."""
+        asked = {name: asdict(metric.config) for name, metric in self.metrics.items() if records(metric)}
+        return {**self.evidence, "reasons": self.reasons, RECORDED_FOR: asked}
 
     def _classes(self) -> None:
         for probe in self.probes:
@@ -226,6 +231,20 @@ class Recorder:
             self.reasons |= dict.fromkeys(names, f"it could not be recorded: {type(error).__name__}: {error}")
 
 
+def records(metric: TransferMetric) -> bool:
+    """Whether what is recorded depends on the metric's own fields."""
+    own = type(metric)
+    return own.probes is not TransferMetric.probes or own.of_weight is not TransferMetric.of_weight
+
+
+def of_rows(name: str) -> bool:
+    """Whether evidence is of the rows that the model was looked at with, not of the test or of the weights."""
+    kind, _, rest = name.partition("/")
+    if kind == "predictions":
+        return "/" in rest and not rest.startswith(f"{BASELINE}/")
+    return kind in ("features", "nll", "scores", "classes", PROBABILITIES)
+
+
 def longest_first(feature: Mapping[str, Any]) -> int:
     return -len(feature["input_ids"])
 
@@ -241,9 +260,7 @@ def in_batches(
     return np.take(np.concatenate([compute(part) for part in parts], axis=axis), back, axis=axis)
 
 
-def by_length(
-    features: Sequence[dict[str, Any]], size: int
-) -> tuple[list[list[dict[str, Any]]], np.ndarray]:
+def by_length(features: Sequence[dict[str, Any]], size: int) -> tuple[list[list[dict[str, Any]]], np.ndarray]:
     """Batches of about one length each, and what puts their rows back into the order of the features."""
     order = sorted(range(len(features)), key=lambda index: longest_first(features[index]))
     parts = [

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from tlplug import evidence, run_directory
-from tlplug.config import STREAMS, Finished
+from tlplug.config import STREAMS, Finished, metrics_again
 from tlplug.contracts import DomainSettings, TransferMetric, UsageError
 from tlplug.data.domain import looked_at
 from tlplug.data.source import read_splits
@@ -39,12 +39,13 @@ def known(run: Finished) -> dict[str, Any]:
 
 
 def lacking(metrics: Mapping[str, TransferMetric], found: Mapping[str, Any]) -> dict[str, TransferMetric]:
-    """The metrics that need something of the model which was not recorded, and for which there is no reason."""
-    reasons = found.get("reasons", {})
+    """The metrics that need something of the model which was not recorded, or was recorded for other fields of theirs."""
+    reasons, recorded = found.get("reasons", {}), found.get(evidence.RECORDED_FOR, {})
     return {
         name: metric
         for name, metric in metrics.items()
         if any(need not in found and need not in reasons for need in metric.needs)
+        or (evidence.records(metric) and recorded.get(name) != asdict(metric.config))
     }
 
 
@@ -98,19 +99,31 @@ def measure(
         told: what is being done, where it takes a while.
     """
     found = known(run)
+    path = run.folder / run_directory.RESULT
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if anew:
+        # What was measured of the rows that were looked at before is measured of these.
+        metrics = {**metrics_again(run.config, result["metrics"]), **metrics}
     needing = metrics if anew else lacking(metrics, found)
     if needing:
         told(f"looking at the model for {', '.join(needing)}")
-        more = record(run, metrics)
-        reasons = {**found.get("reasons", {}), **more.pop("reasons")}
-        found |= more
-        found["reasons"] = {name: reason for name, reason in reasons.items() if name not in found}
+        found = renewed(found, record(run, needing), anew)
         put_in_place(found, run.folder / FOLDER)
-    path = run.folder / run_directory.RESULT
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     result["metrics"] |= evidence.measure(metrics, found)
     run_directory.write_json(path, result)
     return result
+
+
+def renewed(found: Mapping[str, Any], more: Mapping[str, Any], anew: bool) -> dict[str, Any]:
+    """The evidence with what has just been recorded in it; nothing of other rows stays beside it."""
+    kept = {name: value for name, value in found.items() if not (anew and evidence.of_rows(name))}
+    reasons = {
+        name: why for name, why in kept.get("reasons", {}).items() if not (anew and evidence.of_rows(name))
+    }
+    recorded = {**kept.get(evidence.RECORDED_FOR, {}), **more.get(evidence.RECORDED_FOR, {})}
+    known = {**kept, **more, evidence.RECORDED_FOR: recorded}
+    reasons |= more["reasons"]
+    return {**known, "reasons": {name: why for name, why in reasons.items() if name not in known}}
 
 
 def put_in_place(found: Mapping[str, Any], folder: Path) -> None:
