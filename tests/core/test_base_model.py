@@ -103,3 +103,24 @@ def test_loaded_models_are_in_training_mode_and_float32(tiny_base):
         assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
         assert model.config.num_labels == 3 and model.config.pad_token_id == tiny_base.tokenizer.pad_token_id
     assert tiny_base.config.num_labels == 2, "the base's own config must not change"
+
+
+@pytest.mark.parametrize(("labels", "new"), [(2, False), (3, True)])
+def test_a_classifier_of_other_classes_is_made_anew(tiny_base, tmp_path, labels, new):
+    """One that came with the base model and tells as many apart as the task does is kept."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from tlplug.layers import new_parameters
+    from tlplug.registry import Registry
+
+    saved = AutoModelForSequenceClassification.from_pretrained(tiny_base.path, num_labels=labels)
+    saved.save_pretrained(tmp_path)
+    tiny_base.tokenizer.save_pretrained(tmp_path)
+    base = find_base(ModelSettings(source=str(tmp_path)), 64)
+    head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
+    model = head.load_model(base, LoadOptions())
+    assert model.classifier.weight.shape == (2, 64)
+    assert torch.equal(model.classifier.weight, saved.classifier.weight) != new
+    assert ("classifier.weight" in new_parameters(model)) == new
+    assert torch.equal(model.bert.pooler.dense.weight, saved.bert.pooler.dense.weight)

@@ -19,7 +19,8 @@ def has_model(auto: Any, base: BaseInfo) -> bool:
 def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: Any) -> PreTrainedModel:
     """The base model through a transformers Auto class, in training mode, in `base.dtype` where it is not quantized.
 
-    Parameters that the base model's files do not have, such as a new head's, get the attribute `is_new`.
+    Parameters that the base model's files do not have, or have in another shape, such as a new head's, get the
+    attribute `is_new`.
 
     Args:
         auto: the Auto class, which decides the head.
@@ -39,11 +40,14 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
             revision=base.revision,
             use_safetensors=True,
             output_loading_info=True,
+            # A classifier that came with the base model may tell other classes apart than the task's.
+            ignore_mismatched_sizes=True,
             **common,
             **quantized(auto, config, options),
         )
+        new = {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])}
         for name, parameter in model.named_parameters():
-            parameter.is_new = name in told["missing_keys"]
+            parameter.is_new = name in new
     keep_trainable(model)
     make_room_for_tokens(model, len(base.tokenizer))
     if base.gradient_checkpointing:
