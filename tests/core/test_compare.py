@@ -21,13 +21,13 @@ from tlplug.compare.estimate import Batches, Estimate, batches_of, estimates
 from tlplug.compare.ladder import Judge, Run, Rung, chosen_rate, finished
 from tlplug.compare.page import page
 from tlplug.compare.result import figures, spread
-from tlplug.compare.table import duration
 from tlplug.compare.timing import Timing, timed
 from tlplug.compare.trainings import Shown, Trainings
 from tlplug.comparison import compare_paired, over_seeds
 from tlplug.contracts import OptimizerSettings, Outcome, UsageError
 from tlplug.contracts.settings import CompareSettings
 from tlplug.frozen import silent
+from tlplug.report.figures import duration
 from tlplug.training import adapt
 
 # Intervals over seeds and examples

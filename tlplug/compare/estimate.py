@@ -6,12 +6,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tlplug.compare.memory import give_back
 from tlplug.compare.timing import Timing, timed
 from tlplug.compare.trainings import Trainings
 from tlplug.contracts import Strategy, UsageError
 from tlplug.data.batches import share
 from tlplug.data.module import TransferData
+from tlplug.memory import give_back
 from tlplug.training import Prepared, total_steps
 
 LIGHTNING = 0.002

@@ -7,7 +7,8 @@ from html import escape
 from typing import Any
 
 from tlplug.compare.chart import chart
-from tlplug.compare.table import columns, duration, not_run, row, scored
+from tlplug.compare.table import columns, not_run, row, scored
+from tlplug.report.figures import duration
 
 STYLE = """\
 :root { color-scheme: light dark; --paper: #fcfcfb; --ink: #1d2126; --soft: #5d6670; --line: #e2e4e6;

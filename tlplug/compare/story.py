@@ -20,13 +20,13 @@ from tlplug.compare.estimate import Estimate, estimates
 from tlplug.compare.ladder import Judge, Run, Rung
 from tlplug.compare.page import page
 from tlplug.compare.result import make_comparison
-from tlplug.compare.table import duration, show_comparison, show_estimates
+from tlplug.compare.table import show_comparison, show_estimates
 from tlplug.compare.trainings import Shown, Trainings
 from tlplug.config.plan import Plan
 from tlplug.contracts import UsageError
 from tlplug.prepare import prepare
 from tlplug.processes import rank
-from tlplug.report.figures import figure
+from tlplug.report.figures import duration, figure
 
 COMPARE, REPORT = "compare.json", "report.html"
 

@@ -5,35 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from tlplug.compare.estimate import Estimate
-from tlplug.report.figures import figure, percent_of, signed
-
-ON_ITS_WAY = 100
-"""Up to so many seconds or minutes, a duration is told in these."""
-
-
-def duration(seconds: float) -> str:
-    """`4.2 s`, `45 s`, `3.1 min`, `2.5 h`."""
-    for unit, size in (("s", 1), ("min", 60), ("h", 3600)):
-        if seconds < ON_ITS_WAY * size or unit == "h":
-            value = seconds / size
-            return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
-    raise AssertionError
-
-
-def empty_table(title: str, first: str, columns: Sequence[str]) -> Table:
-    table = Table(
-        title=f"\n{title}", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
-    )
-    table.add_column(first, overflow="fold")
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
+from tlplug.report.figures import duration, figure, percent_of, signed
+from tlplug.report.table import empty_table
 
 
 def show_estimates(console: Console, expected: Sequence[Estimate], seeds: int) -> None:

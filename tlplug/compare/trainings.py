@@ -10,10 +10,10 @@ from statistics import fmean
 from lightning.pytorch import Callback
 
 from tlplug.compare.ladder import Run, Rung, chosen_rate
-from tlplug.compare.memory import give_back
 from tlplug.contracts import OptimizerSettings, Outcome, Strategy
 from tlplug.contracts.settings import CompareSettings
 from tlplug.frozen import Counting
+from tlplug.memory import give_back
 from tlplug.outcomes import Outcomes
 from tlplug.training import Prepared
 

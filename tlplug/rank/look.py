@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlplug import cache
-from tlplug.contracts import Batch, LoadOptions
+from tlplug.contracts import LoadOptions
 from tlplug.data.features import key_of
 from tlplug.evidence.classifier import no_classifier, source_probabilities
 from tlplug.evidence.features import BATCH_SIZE, layer_features
 from tlplug.evidence.probes import TASK, Probe
-from tlplug.evidence.recorder import in_batches, looking, on
+from tlplug.evidence.recorder import by_length, in_batches, looking, on
 from tlplug.layers import blocks, depths, new_parameters
 from tlplug.precision import best_precision
 from tlplug.rank.candidates import Candidate, Shown
@@ -162,12 +162,9 @@ def probabilities(
     base = candidate.base
     if reason := no_classifier(base):
         raise ValueError(reason)
-    order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index]["input_ids"]))
-    batches: list[Batch] = [
-        shown.head.collate([encoded[index] for index in order[start : start + BATCH_SIZE]], base)
-        for start in range(0, len(order), BATCH_SIZE)
-    ]
-    found: np.ndarray = source_probabilities(base, batches, device)[np.argsort(order)]
+    parts, back = by_length(encoded, BATCH_SIZE)
+    batches = [shown.head.collate(part, base) for part in parts]
+    found: np.ndarray = source_probabilities(base, batches, device)[back]
     return found
 
 

@@ -13,16 +13,15 @@ from rich.console import Console
 from tlplug import console as screen
 from tlplug import processes, run_directory
 from tlplug.cache import write_whole
-from tlplug.compare.memory import give_back
-from tlplug.compare.table import duration
 from tlplug.config.rank_plan import RankPlan
+from tlplug.memory import give_back
 from tlplug.rank.candidates import Candidate, Shown, candidates, shown
 from tlplug.rank.judged import Judged, judged
 from tlplug.rank.ranking import Ranking
 from tlplug.rank.result import make_ranking
 from tlplug.rank.table import parameters_told, show_ranking
 from tlplug.rank.verify import Verified, verified
-from tlplug.report.figures import figure
+from tlplug.report.figures import duration, figure
 
 RANK = "rank.json"
 

@@ -11,9 +11,9 @@ from lightning.pytorch import Callback
 from rich.console import Console
 
 from tlplug import console as screen
-from tlplug.compare.memory import give_back
 from tlplug.contracts import Outcome
 from tlplug.frozen import Counting
+from tlplug.memory import give_back
 from tlplug.outcomes import Outcomes
 from tlplug.prepare import prepare
 from tlplug.rank.consensus import agreement

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+ON_ITS_WAY = 100
+"""Up to so many seconds or minutes, a duration is told in these."""
+
 
 def percent_of(part: float, whole: float) -> str:
     """`100%`, `1.5%`, `0.0034%`: two digits that matter."""
@@ -26,3 +29,12 @@ def digits(value: float) -> int:
 def interval(low: float, high: float, scale: int) -> str:
     """Differences of scores: `-1.5 to +4.0`."""
     return f"{signed(low, scale)} to {signed(high, scale)}"
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `45 s`, `3.1 min`, `2.5 h`."""
+    for unit, size in (("s", 1), ("min", 60), ("h", 3600)):
+        if seconds < ON_ITS_WAY * size or unit == "h":
+            value = seconds / size
+            return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+    raise AssertionError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,16 @@ from tlplug.report.figures import figure, interval, percent_of, signed
 
 LAYER = re.compile(r"layer/\d+")
 COLOURS = {"positive": "green", "negative": "red"}
+
+
+def empty_table(title: str, first: str, columns: Sequence[str]) -> Table:
+    table = Table(
+        title=f"\n{title}", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column(first, overflow="fold")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def show_result(console: Console, result: dict[str, Any]) -> None:
