@@ -22,7 +22,9 @@ class TransRate(LabelledFeatures):
     in the mean, so that `epsilon`, the squared distortion, means the same for every model and a rotation, a scale or a
     shift of the features changes nothing. The authors' program gives each class the weight 1 / K, which is the same
     where classes are of one size. Classes with few rows against D have a short code whatever the features are: compare on
-    the same rows. Constant features give 0. One class: not measured.
+    the same rows. What a class's code costs goes by second moments around the mean of all rows, so two classes of one size
+    whose means lie opposite each other cost the same together as apart: a difference of their means is not seen.
+    Constant features give 0. One class: not measured.
     """
 
     contract = 1
