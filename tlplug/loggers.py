@@ -105,7 +105,11 @@ def tables(result: Mapping[str, Any]) -> dict[str, Any]:
     values = [
         [name, value, ""] for name, value in flat(result["metrics"]).items() if not isinstance(value, str)
     ]
-    lacks = [[name, None, why] for name, why in flat(result["metrics"]).items() if isinstance(why, str)]
+    lacks = [
+        [name.removesuffix("/not_measured"), None, why]
+        for name, why in flat(result["metrics"]).items()
+        if isinstance(why, str)
+    ]
     return {
         "scores": wandb.Table(["", *names], rows),
         "metrics": wandb.Table(["metric", "value", "not measured"], [*values, *lacks]),
