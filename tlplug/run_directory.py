@@ -32,6 +32,24 @@ def choose(run_dir: str | None, *names: str) -> Path:
     return path
 
 
+def choose_or_go_on(run_dir: str | None, config: str, ends_with: str, *names: str) -> Path:
+    """The same for work that can go on where it was cut off: `run_dir` may hold what this config began.
+
+    Args:
+        ends_with: name of the file that is written last.
+
+    Raises:
+        UsageError: something else lies there.
+    """
+    if run_dir is not None:
+        folder = Path(run_dir).expanduser()
+        begun = folder / CONFIG
+        same = begun.is_file() and begun.read_text(encoding="utf-8") == config
+        if same and not (folder / ends_with).exists():
+            return folder
+    return choose(run_dir, *names)
+
+
 def expect_empty(path: Path, named: str) -> None:
     """Nothing is ever written over: `named` says how the user asked for the folder."""
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlplug import Evidence, NotMeasured, TransferMetric, compare_paired
+from tlplug_plugins.metrics.resampling import Resampling
 
 SCRATCH = "example_scores/baseline/scratch"
 OVER_EXAMPLES = "paired bootstrap over examples"
@@ -29,15 +30,8 @@ class NegativeTransfer(TransferMetric):
     higher_is_better = False
 
     @dataclass
-    class Config:
-        resamples: int = 10_000
-        seed: int = 0
-
-        def __post_init__(self) -> None:
-            if self.resamples < 100:
-                raise ValueError(f"resamples is {self.resamples}; an interval needs at least 100")
-            if self.seed < 0:
-                raise ValueError(f"seed is {self.seed}; it has to be 0 or more")
+    class Config(Resampling):
+        pass
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
         if evidence.get(SCRATCH) is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlplug import Evidence, TransferMetric
+from tlplug_plugins.metrics.resampling import Resampling
 
 
 class SourceNLL(TransferMetric):
@@ -23,15 +24,8 @@ class SourceNLL(TransferMetric):
     higher_is_better = False
 
     @dataclass
-    class Config:
-        resamples: int = 10_000
-        seed: int = 0
-
-        def __post_init__(self) -> None:
-            if not 100 <= self.resamples <= 10**6:
-                raise ValueError(f"resamples is {self.resamples}; it has to be from 100 to a million")
-            if self.seed < 0:
-                raise ValueError(f"seed is {self.seed}; it has to be 0 or more")
+    class Config(Resampling):
+        pass
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
         before, after = (evidence[f"nll/{stage}/source"] for stage in ("before", "after"))

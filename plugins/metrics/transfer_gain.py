@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tlplug import Evidence, NotMeasured, TransferMetric, compare_paired
+from tlplug_plugins.metrics.resampling import Resampling
 
 PREFIX = "example_scores/baseline/"
 
@@ -24,13 +25,8 @@ class TransferGain(TransferMetric):
     higher_is_better = True
 
     @dataclass
-    class Config:
-        resamples: int = 10_000
-        seed: int = 0
-
-        def __post_init__(self) -> None:
-            if self.resamples < 100:
-                raise ValueError(f"resamples is {self.resamples}; an interval needs at least 100")
+    class Config(Resampling):
+        pass
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
         baselines = sorted(name.removeprefix(PREFIX) for name in evidence if name.startswith(PREFIX))

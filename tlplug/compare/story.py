@@ -45,7 +45,9 @@ def compare(plan: Plan, console: Console, dry_run: bool = False) -> int:
     """
     if rank() > 0:
         return follow(plan)
-    folder = choose(plan)
+    folder = run_directory.choose_or_go_on(
+        plan.first.run_dir, config_text(plan), COMPARE, plan.first.task, "compare"
+    )
     with screen.quiet_libraries():
         trainings = prepared(plan, console)
         preflight(plan, trainings, console)
@@ -66,24 +68,6 @@ def follow(plan: Plan) -> int:
     with screen.quiet_libraries():
         climb(plan, prepared(plan, silent), silent)
     return 0
-
-
-def choose(plan: Plan) -> Path:
-    """Where it is going to lie: a new folder, or the one of the same comparison that was cut off.
-
-    Raises:
-        UsageError: something else lies there.
-    """
-    job = plan.first
-    if job.run_dir and cut_off(Path(job.run_dir).expanduser(), config_text(plan)):
-        return Path(job.run_dir).expanduser()
-    return run_directory.choose(job.run_dir, job.task, "compare")
-
-
-def cut_off(folder: Path, config: str) -> bool:
-    """Whether the comparison of this config was begun there and not finished."""
-    begun = folder / run_directory.CONFIG
-    return begun.is_file() and not (folder / COMPARE).exists() and begun.read_text(encoding="utf-8") == config
 
 
 def prepared(plan: Plan, console: Console) -> Trainings:

@@ -9,10 +9,10 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from tlplug.config.build import Job, build, plain, settings
-from tlplug.config.compose import GROUPS, ROOT_KEYS, RUN_DIR, Composer, group_of, normalised, parse, values
+from tlplug.config.compose import GROUPS, ROOT_KEYS, RUN_DIR, Composer, group_of, normalised, parse
+from tlplug.config.own_words import typed_settings
 from tlplug.contracts import Strategy, UsageError
 from tlplug.contracts.settings import CompareSettings
 from tlplug.registry import unknown
@@ -125,23 +125,8 @@ def sorted_out(words: Sequence[str]) -> tuple[list[Override], list[str], list[st
 
 def compare_settings(overrides: Sequence[Override]) -> CompareSettings:
     """The settings, typed and checked."""
-    config = OmegaConf.structured(CompareSettings)
-    for override in overrides:
-        name = group_of(override).removeprefix(f"{NODE}.")
-        try:
-            OmegaConf.update(config, name, value(name, override))
-        except OmegaConfBaseException as error:
-            raise UsageError(f"'{override.input_line}': {str(error).splitlines()[0]}") from error
+    config = typed_settings(CompareSettings, NODE, overrides, LISTS, ("strategies", "factors"))
     return settings(config)  # type: ignore[no-any-return]
-
-
-def value(name: str, override: Override) -> Any:
-    """What was typed; lists need no brackets."""
-    several = override.is_sweep_override()
-    if several and name not in LISTS:
-        raise UsageError(f"'{override.input_line}' has several values; it takes one")
-    found = [parse([f"x={item}"])[0].value() for item in values(override)] if several else override.value()
-    return [found] if name in ("strategies", "factors") and not isinstance(found, list) else found
 
 
 def by_strategy(single: Sequence[str], strategies: Sequence[str]) -> dict[str, list[str]]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from tlplug.config.build import Job, build, plain, settings
-from tlplug.config.compose import GROUPS, ROOT_KEYS, RUN_DIR, Composer, group_of, normalised, parse, values
+from tlplug.config.compose import GROUPS, ROOT_KEYS, RUN_DIR, Composer, group_of, normalised, parse
+from tlplug.config.own_words import typed_settings
 from tlplug.contracts import UsageError
 from tlplug.contracts.settings import RankSettings
 from tlplug.registry import unknown
@@ -127,25 +127,10 @@ def sorted_out(words: Sequence[str]) -> tuple[list[Override], list[str]]:
 
 def rank_settings(overrides: Sequence[Override]) -> RankSettings:
     """The settings, typed and checked."""
-    config = OmegaConf.structured(RankSettings)
-    for override in overrides:
-        name = group_of(override).removeprefix(f"{NODE}.")
-        try:
-            OmegaConf.update(config, name, value(name, override))
-        except OmegaConfBaseException as error:
-            raise UsageError(f"'{override.input_line}': {str(error).splitlines()[0]}") from error
+    config = typed_settings(RankSettings, NODE, overrides, LISTS, LISTS)
     if OmegaConf.is_missing(config, "models"):
         raise UsageError("say which base models: models=[minilm,./my-model,owner/name]")
     return settings(config)  # type: ignore[no-any-return]
-
-
-def value(name: str, override: Override) -> Any:
-    """What was typed; lists need no brackets."""
-    several = override.is_sweep_override()
-    if several and name not in LISTS:
-        raise UsageError(f"'{override.input_line}' has several values; it takes one")
-    found = [parse([f"x={item}"])[0].value() for item in values(override)] if several else override.value()
-    return [found] if name in LISTS and not isinstance(found, list) else found
 
 
 def model_words(name: str, presets: Sequence[str]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -40,7 +39,9 @@ def rank(plan: RankPlan, console: Console) -> int:
     """
     if processes.rank() > 0:
         return follow(plan)
-    folder = choose(plan)
+    folder = run_directory.choose_or_go_on(
+        plan.first.run_dir, config_text(plan), RANK, plan.first.task, "rank"
+    )
     with screen.quiet_libraries():
         rows = shown(plan)
         found = candidates(plan, rows.head)
@@ -62,22 +63,6 @@ def follow(plan: RankPlan) -> int:
         rows = shown(plan)
         ranked(plan, rows, candidates(plan, rows.head), silent)
     return 0
-
-
-def choose(plan: RankPlan) -> Path:
-    """Where it is going to lie: a new folder, or the one of the same ranking that was cut off.
-
-    Raises:
-        UsageError: something else lies there.
-    """
-    job = plan.first
-    if job.run_dir:
-        folder = Path(job.run_dir).expanduser()
-        begun = folder / run_directory.CONFIG
-        same = begun.is_file() and begun.read_text(encoding="utf-8") == config_text(plan)
-        if same and not (folder / RANK).exists():
-            return folder
-    return run_directory.choose(job.run_dir, job.task, "rank")
 
 
 def config_text(plan: RankPlan) -> str:

@@ -1,0 +1,23 @@
+"""What the metrics with a bootstrap interval can be set to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST = 10**6
+
+
+@dataclass
+class Resampling:
+    """Of a percentile bootstrap (Efron & Tibshirani 1993)."""
+
+    resamples: int = 10_000
+    """How many samples are drawn, from 100 to a million."""
+    seed: int = 0
+    """Of the drawing."""
+
+    def __post_init__(self) -> None:
+        if not 100 <= self.resamples <= MOST:
+            raise ValueError(f"resamples is {self.resamples}; it has to be from 100 to a million")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; it has to be 0 or more")

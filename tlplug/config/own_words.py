@@ -1,0 +1,45 @@
+"""The words of a command that are its own settings and no run's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tlplug.config.compose import group_of, parse, values
+from tlplug.contracts import UsageError
+
+
+def typed_settings(
+    cls: type, node: str, overrides: Sequence[Override], lists: Collection[str], always: Collection[str]
+) -> DictConfig:
+    """The settings on their types; they are not made into an object yet.
+
+    Args:
+        node: that the keys may stand below: `compare.until` is `until`.
+        lists: fields that several values are given to, with brackets or without.
+        always: those of them that are a list of one where one value is given.
+
+    Raises:
+        UsageError: a value is of another type, or there are several for a field that takes one.
+    """
+    config: DictConfig = OmegaConf.structured(cls)
+    for override in overrides:
+        name = group_of(override).removeprefix(f"{node}.")
+        try:
+            OmegaConf.update(config, name, value(name, override, lists, always))
+        except OmegaConfBaseException as error:
+            raise UsageError(f"'{override.input_line}': {str(error).splitlines()[0]}") from error
+    return config
+
+
+def value(name: str, override: Override, lists: Collection[str], always: Collection[str]) -> Any:
+    """What was typed; lists need no brackets."""
+    several = override.is_sweep_override()
+    if several and name not in lists:
+        raise UsageError(f"'{override.input_line}' has several values; it takes one")
+    found = [parse([f"x={item}"])[0].value() for item in values(override)] if several else override.value()
+    return [found] if name in always and not isinstance(found, list) else found
