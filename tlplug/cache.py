@@ -62,12 +62,22 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     beside = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
         yield beside
+        open_to_others(beside)
         beside.replace(folder)
     except OSError:
         if not folder.is_dir():  # else another process was faster
             raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def open_to_others(folder: Path) -> None:
+    """As open as what is made in the ordinary way; temporary folders and some files are for their owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    folder.chmod(0o777 & ~mask)
+    for path in folder.rglob("*"):
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -38,6 +38,7 @@ class CostMeter(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         # Summed where the batch is: asking for the number at every step would make a GPU wait.
+        self.energy.tick()
         streams = by_stream(batch).values()
         self.tokens = self.tokens + sum(each["attention_mask"].sum() for each in streams)
 

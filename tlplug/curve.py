@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
-from tlplug.module import MAIN, by_stream
-
 
 class LearningCurve(Callback):
     """At each validation of a fit, how many training examples had been seen, and the score.
 
-    The counts depend on the data and on the batches alone, so those of a run and of its baselines are the same.
+    An example is a row, however many parts it is read in. The counts depend on the data and on the batches alone, so those
+    of a run and of its baselines are the same.
+
+    Args:
+        rows: of the training split.
+        batches: of an epoch, given the number of processes.
     """
 
-    def __init__(self, primary: str) -> None:
+    def __init__(self, primary: str, rows: int, batches: Callable[[int], int]) -> None:
         self.primary = primary
+        self.rows = rows
+        self.batches = batches
         self.points: list[list[float]] = []
-        self._seen = 0
+        self._done = 0
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self._seen += len(by_stream(batch)[MAIN]["id"]) * trainer.world_size
+    def on_train_batch_end(self, *given: Any, **named: Any) -> None:
+        self._done += 1
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         scores: dict[str, dict[str, float]] = pl_module.scores  # type: ignore[assignment]
         if trainer.state.fn == TrainerFn.FITTING and "validation" in scores:
-            self.points.append([self._seen, scores["validation"][self.primary]])
+            seen = round(self.rows * self._done / self.batches(trainer.world_size))
+            self.points.append([seen, scores["validation"][self.primary]])

@@ -11,26 +11,37 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 class EnergyMeter:
-    """Joules between `start` and `joules`, of the whole processor and GPU: what else runs there counts too."""
+    """Joules since `start`, of the whole processor and GPU: what else runs there counts too.
+
+    A counter begins anew after some hundred kilojoules, so `tick` has to be called more often than that is spent.
+    """
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
         self.counters = [*processor_counters(powercap), *gpu_counters()]
-        self._started: list[float] = []
+        self._last: list[float] = []
+        self._spent, self._started = 0.0, False
 
     def start(self) -> None:
-        self._started = [read() for read, _ in self.counters]
+        self._last, self._spent, self._started = self._read(), 0.0, True
+
+    def tick(self) -> None:
+        """Count what was spent since the last time."""
+        now = self._read()
+        for end, start, (_, limit) in zip(now, self._last, self.counters, strict=False):
+            self._spent += (end - start) % limit
+        self._last = now
 
     def joules(self) -> float | None:
         """None where the machine does not tell."""
-        if not self.counters or not self._started:
-            return None
-        now = [read() for read, _ in self.counters]
-        # A counter that has come to its end begins anew.
-        spent = [
-            (end - start) % limit
-            for end, start, (_, limit) in zip(now, self._started, self.counters, strict=True)
-        ]
-        return sum(spent)
+        self.tick()
+        return self._spent if self._started and self.counters else None
+
+    def _read(self) -> list[float]:
+        try:
+            return [read() for read, _ in self.counters]
+        except OSError:
+            self.counters = []  # what is known until then is not the whole
+            return []
 
 
 Counter = tuple[Callable[[], float], float]
@@ -38,12 +49,12 @@ Counter = tuple[Callable[[], float], float]
 
 
 def processor_counters(powercap: Path) -> list[Counter]:
-    """One a socket; those of its parts are in it."""
+    """Of each socket; those of its parts are in it, and that of the whole platform has the sockets in it."""
     found: list[Counter] = []
     for zone in sorted(powercap.glob("intel-rapl:*")):
-        if zone.name.count(":") > 1:
-            continue
         try:
+            if not (zone / "name").read_text().startswith("package"):
+                continue
             limit = microjoules(zone / "max_energy_range_uj")
             microjoules(zone / "energy_uj")
         except OSError:

@@ -79,21 +79,24 @@ def measure(words: Sequence[str]) -> int:
     given = options.parse(words)
     from rich.console import Console
 
+    from tlplug import run_directory
     from tlplug.config import Composer, metrics_of, reopen
     from tlplug.console import quiet_libraries
-    from tlplug.inference.measure import NODES
+    from tlplug.inference.measure import NODES, words_before
     from tlplug.inference.measure import measure as compute
     from tlplug.report.table import show_metrics
     from tlplug.report.written import write_reports
 
-    asked = [word for word in given.keys if word.lstrip("+").startswith("metric")]
+    run_directory.expect_writable(given.run)
+    asked = [word for word in given.keys if word.lstrip("+").partition("=")[0].split(".")[0] == "metric"]
     others = [word for word in given.keys if word not in asked]
     with Composer() as composer:
         others = composer.spelt_out(others)
-    metrics, run = metrics_of(asked), reopen(given.run, others, given.trust, NODES)
+    words = [*words_before(given.run, others), *others]
+    metrics, run = metrics_of(asked), reopen(given.run, words, given.trust, NODES)
     console = Console()
     with quiet_libraries():
-        result = compute(run, metrics, bool(others), lambda told: console.print(told, style="dim"))
+        result = compute(run, metrics, words, bool(others), lambda told: console.print(told, style="dim"))
     write_reports(given.run)
     show_metrics(console, {name: result["metrics"][name] for name in metrics}, given.run)
     return 0

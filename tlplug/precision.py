@@ -25,6 +25,11 @@ def best_precision(accelerator: str, dtype: str) -> str:
     return "bf16-mixed" if mixed else "32-true"
 
 
+def settled(precision: str, accelerator: str, dtype: str) -> str:
+    """The same where `auto` may have been asked for."""
+    return best_precision(accelerator, dtype) if precision == "auto" else precision
+
+
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """What Lightning computes in for `precision`, outside of its Trainer."""
     import torch

@@ -10,7 +10,7 @@ from tlplug import console as screen
 from tlplug.config import STREAMS, Job, domain_of
 from tlplug.contracts import BaseInfo, TaskHead, UsageError
 from tlplug.data.check import check_rows
-from tlplug.data.domain import Domain, labelled, looked_at, unlabelled
+from tlplug.data.domain import labelled, unlabelled
 from tlplug.data.features import encode
 from tlplug.data.module import TransferData
 from tlplug.data.source import SPLITS, read_splits
@@ -82,20 +82,3 @@ def encoded(
     return TransferData(
         **features, head=head, base=base, batch_size=job.data.batch_size, seed=job.seed, streams=others
     )
-
-
-def read_domains(job: Job, head: TaskHead) -> dict[str, Domain]:
-    """Rows of other domains, where they are named, that a model is looked at with.
-
-    Raises:
-        UsageError: they are not usable.
-    """
-    found = {
-        name: looked_at(domain_of(name, job), head, job.data.seed, key)
-        for name, key in STREAMS.items()
-        if domain_of(name, job).path is not None
-    }
-    for domain in found.values():
-        if not domain.plain:
-            check_rows({"test": domain.rows}, head, with_targets=False)
-    return found

@@ -20,11 +20,12 @@ from tlplug import evidence, loggers, run_directory
 from tlplug.baselines import Baselines
 from tlplug.cache import write_whole
 from tlplug.comparison import compare_paired, judge
-from tlplug.config import Job
+from tlplug.config import STREAMS, Job, domain_of
 from tlplug.contracts import Outcome
-from tlplug.evidence import Recorder, probes_of
-from tlplug.precision import best_precision
-from tlplug.prepare import prepare, read_domains
+from tlplug.data.domain import read_domains
+from tlplug.evidence import Recorder
+from tlplug.precision import settled
+from tlplug.prepare import prepare
 from tlplug.processes import rank
 from tlplug.report import make_result, show_result
 from tlplug.report.figures import percent_of
@@ -55,6 +56,7 @@ def run(job: Job, console: Console) -> dict[str, Any]:
             with loggers.opened(job.loggers, folder, name, job.config) as opened:
                 model, outcome = train(job, task, recorder, opened, console)
                 save(job, task, model, folder)
+                recorder.after(model, task.head.with_decoding(outcome.decoding))
                 baselines = compare_with(job, task, console)
                 result = judge_run(job, task, outcome, baselines, recorder.found(), folder)
                 write_reports(folder)
@@ -76,19 +78,14 @@ def follow(job: Job) -> dict[str, Any]:
 
 def recorder_of(job: Job, task: Prepared) -> Recorder:
     """What looks at the model before and after, with the rows that it is shown."""
-    probes, reasons = probes_of(
-        task.head,
-        task.base,
-        task.rows["validation"],
-        read_domains(job, task.head),
-        job.metrics,
-        job.evidence.rows,
-        job.data.seed,
+    domains = read_domains(
+        {name: domain_of(name, job) for name in STREAMS}, STREAMS, task.head, job.data.seed
     )
-    precision = job.trainer.precision
-    if precision == "auto":
-        precision = best_precision(job.trainer.accelerator, task.base.dtype)
-    return Recorder(task.head, task.base, job.strategy, job.metrics, probes, job.evidence, precision, reasons)
+    precision = settled(job.trainer.precision, job.trainer.accelerator, task.base.dtype)
+    return Recorder.of(
+        *(task.head, task.base, job.strategy, job.metrics, task.rows["validation"], domains),
+        *(job.evidence, job.data, precision),
+    )
 
 
 def preflight(job: Job, task: Prepared, console: Console) -> None:
@@ -175,9 +172,11 @@ def judge_run(
         "scale": task.head.scale,
         "test_rows": len(outcome.predictions),
         "data": job.data.path if job.data.target.path is None else job.data.target.path,
+        "source": job.transfer.source.path,
         "data_hashes": {name: features.key for name, features in task.data.features.items()},
         "command": command_of(job),
     }
+    collected["reasons"] = {n: why for n, why in recorded["reasons"].items() if n not in collected}
     verdict = judge(comparisons, task.head)
     metrics = evidence.measure(job.metrics, collected)
     result = make_result(names, outcome, baselines, comparisons, metrics, verdict, job.plugins)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,16 @@ def expect_empty(path: Path, named: str) -> None:
     """Nothing is ever written over: `named` says how the user asked for the folder."""
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UsageError(f"{named}: something lies there already; name a new folder")
+
+
+def expect_writable(folder: Path) -> None:
+    """Before anything is computed that is to be written there.
+
+    Raises:
+        UsageError: it may not be written to.
+    """
+    if folder.is_dir() and not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder} may not be written to, and what is found out goes into it; copy it first")
 
 
 def stamp() -> str:

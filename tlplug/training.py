@@ -29,7 +29,7 @@ from tlplug.data.module import TransferData
 from tlplug.frozen import ComputeOnce, Counting, silent
 from tlplug.layers import new_parameters
 from tlplug.module import TransferModule, in_order
-from tlplug.precision import best_precision, hold_moving_in_float32
+from tlplug.precision import hold_moving_in_float32, settled
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
         def before(self, model: nn.Module, device: torch.device) -> None: ...
 
         def begins(self, model: nn.Module) -> None: ...
-
-        def after(self, model: nn.Module, head: TaskHead, device: torch.device) -> None: ...
 
 
 log = logging.getLogger(__name__)
@@ -77,14 +75,15 @@ def adapt(
     Args:
         optimizer: what the user set; the rest is the strategy's own.
         counting: shows the progress of what is done to every row once.
-        watch: shown the model before it is adapted, before it is trained, and after.
+        watch: shown the model before it is adapted and before it is trained.
 
     Returns:
         The adapted model and what it scored.
     """
     seed_everything(task.seed, workers=True, verbose=False)
-    meter, curve = CostMeter(), LearningCurve(task.head.primary)
     data = task.data.with_streams((*strategy.streams, *strategy.optional_streams))
+    meter = CostMeter()
+    curve = LearningCurve(task.head.primary, len(task.rows["train"]), data.steps_per_epoch)
     trainer = build_trainer(
         settings_for(strategy, task.trainer),
         loggers,
@@ -96,8 +95,6 @@ def adapt(
     module = module_for(task, strategy, optimizer, device, steps, watch)
     fit_and_test(trainer, module, data)
     found = outcome(module.head, module.predictions["test"], task.rows["test"], meter.cost(module))
-    if watch is not None:
-        watch.after(module.model, module.head, device)
     return module.model, replace(found, validation=module.scores.get("validation", {}), curve=curve.points)
 
 
@@ -196,8 +193,7 @@ def build_trainer(
 ) -> Trainer:
     """Lightning's Trainer, with what tlplug does itself switched off: sampling, progress, checkpoints."""
     arguments = asdict(settings)
-    if arguments["precision"] == "auto":
-        arguments["precision"] = best_precision(settings.accelerator, dtype)
+    arguments["precision"] = settled(settings.precision, settings.accelerator, dtype)
     return Trainer(
         **arguments,
         logger=list(loggers) or False,

@@ -46,7 +46,8 @@ class WeightDrift(TransferMetric):
         epsilon: float = EPSILON
         """A vector is an intruder where no vector of before has an absolute cosine with it of at least this."""
         largest: int = 1024
-        """Intruders are counted in matrices whose smaller side is at most this."""
+        """Intruders are counted, and ranks of a change that is no product of factors told, in matrices whose smaller side is
+        at most this."""
 
         def __post_init__(self) -> None:
             if self.k < 1:
@@ -63,7 +64,7 @@ class WeightDrift(TransferMetric):
         before, after, largest = change.before, change.after, self.config.largest
         moved, norm = squared_sums(before, after)
         whole = change.layer != 0 and max(before.shape) <= 4 * largest
-        if not whole and change.factors is None:
+        if change.factors is None and not (whole and min(before.shape) <= largest):
             return {"squared_change": moved, "squared_norm": norm}
         values = singular_values(before, after, change.factors)
         found = {"squared_change": float(values @ values), "squared_norm": norm}

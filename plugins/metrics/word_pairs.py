@@ -68,10 +68,13 @@ class Swapper:
         return self.pattern.sub(lambda match: cased(self.other[match[0].lower()], match[0]), text)
 
     def row(self, row: Row, columns: Sequence[str]) -> dict[str, Any]:
-        return {
-            name: self.text(value) if name in columns and isinstance(value, str) else value
-            for name, value in row.items()
-        }
+        return {name: self.swapped(value) if name in columns else value for name, value in row.items()}
+
+    def swapped(self, value: Any) -> Any:
+        """A text, or texts in a list, such as words; what is neither stays."""
+        if isinstance(value, str):
+            return self.text(value)
+        return [self.swapped(each) for each in value] if isinstance(value, list) else value
 
 
 def cased(word: str, like: str) -> str:

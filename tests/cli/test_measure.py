@@ -135,3 +135,45 @@ def test_a_run_that_is_not_there_or_did_not_finish_is_said(run, tmp_path, capsys
     (run / "result.json").write_text("{}")
     assert main(["measure", str(run), "metric=[cka]"]) == 2
     assert "evidence version 9" in capsys.readouterr().err
+
+
+def test_what_was_named_before_holds_for_the_next_one(run, tmp_path):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("".join(f"A line of number {number}.\n" for number in range(60)))
+    assert main(["measure", str(run), "metric=[coral_distance]", f"transfer.source={texts}"]) == 0
+    assert main(["measure", str(run), "metric=[knn]", "metric.knn.k=3"]) == 0
+    first = result_of(run)
+    assert first["source"] == str(texts)
+    pairs = "metric.counterfactual_gap.pairs=[[warm,leaden]]"
+    assert main(["measure", str(run), "metric=[counterfactual_gap]", pairs]) == 0
+    again = evidence.read(run / "evidence")
+    assert again["features/after/source"].shape[1] == 60, "the source is still that of the line before"
+    assert main(["measure", str(run), "metric=[cka]", "evidence.rows=12"]) == 0
+    last = result_of(run)
+    assert last["metric_fields"]["knn"] == {"k": 3} and last["source"] == str(texts)
+    assert evidence.read(run / "evidence")["features/after"].shape[1] == 12
+    assert {"knn", "coral_distance", "counterfactual_gap"} <= set(last["metrics"])
+
+
+def test_a_source_of_its_own_leaves_nothing_of_a_preset_s(run, tmp_path):
+    assert main(["measure", str(run), "metric=[coral_distance]", "transfer.source=product_sentiment"]) == 0
+    texts = tmp_path / "texts.txt"
+    texts.write_text("A line.\nAnother line.\nA third.\n")
+    assert main(["measure", str(run), "metric=[coral_distance]", f"transfer.source={texts}"]) == 0
+    assert evidence.read(run / "evidence")["features/after/source"].shape[1] == 3
+
+
+def test_what_failed_is_tried_again(run):
+    found = evidence.read(run / "evidence")
+    reasons = {**found["reasons"], "features/after": "it could not be recorded: OutOfMemoryError: no room"}
+    lacking = {name: value for name, value in found.items() if name != "features/after"}
+    room.put_in_place({**lacking, "reasons": reasons}, run / "evidence")
+    assert main(["measure", str(run), "metric=[cka]"]) == 0
+    assert result_of(run)["metrics"]["cka"]["mean"] <= 1.0 + 1e-9
+    assert "features/after" not in evidence.read(run / "evidence")["reasons"]
+
+
+def test_evidence_that_was_cut_off_in_its_change_of_places_is_put_back(run):
+    (run / "evidence").rename(run / ".evidence.2026-1.old")
+    assert main(["measure", str(run), "metric=[logme]"]) == 0
+    assert (run / "evidence" / "index.json").is_file()

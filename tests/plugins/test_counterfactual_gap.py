@@ -127,7 +127,7 @@ def test_probes_are_the_rows_with_a_word_as_they_are_and_swapped():
     ]
     assert found[SWAPPED] == [
         {"id": 3, "text": "she won"},
-        {"id": 8, "text": "nothing", "text_pair": "James", "tokens": ["he"], "source": "he"},
+        {"id": 8, "text": "nothing", "text_pair": "James", "tokens": ["she"], "source": "he"},
     ]
     assert rows[0] == {"id": 3, "text": "he won", "label": "she"}
     few = CounterfactualGap(CounterfactualGap.Config(rows=1)).probes(context(rows))

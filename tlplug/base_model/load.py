@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from tlplug.contracts import BaseInfo, LoadOptions
+from tlplug.contracts import BaseInfo, LoadOptions, UsageError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -45,7 +45,10 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
             **common,
             **quantized(auto, config, options),
         )
-        new = {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])}
+        other = [name for name, *_ in told["mismatched_keys"]]
+        if strange := [name for name in other if name.startswith(f"{model.base_model_prefix}.")]:
+            raise UsageError(f"{base.source}: {strange[0]} has another shape than its config says")
+        new = {*told["missing_keys"], *other}
         for name, parameter in model.named_parameters():
             parameter.is_new = name in new
     keep_trainable(model)

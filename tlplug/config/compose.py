@@ -115,7 +115,7 @@ class Composer:
             if domain in SHORT and value in self.choices("data"):
                 found += [f"{domain}.{name}" for name in lines_of(self._preset(value))]
             else:
-                found.append(word)
+                found.append(normalised(word).lstrip("+"))
         return found
 
     def _take_preset(self, domain: DictConfig) -> None:

@@ -28,6 +28,8 @@ def metrics_of(words: Sequence[str]) -> dict[str, TransferMetric]:
     nodes = {name: node_of(plugin) for name, plugin in plugins.items()}
     for key, value, line in fields:
         name, _, field = key.partition(".")
+        if not field:
+            raise UsageError(f"'{line}': say which field of {name}: metric.{name}.<field>=...")
         if name not in nodes:
             raise UsageError(f"'{line}': {unknown('metric here', name, nodes)}")
         if field not in nodes[name]:
@@ -39,9 +41,16 @@ def metrics_of(words: Sequence[str]) -> dict[str, TransferMetric]:
     return {name: instance(plugin, nodes[name]) for name, plugin in plugins.items()}
 
 
-def metrics_again(config: Mapping[str, Any], names: Iterable[str]) -> dict[str, TransferMetric]:
-    """Metrics of a finished run, with the fields that its config has of them; one that is not there any more is left out."""
-    registry, nodes = Registry(), config.get(GROUP) or {}
+def metrics_again(
+    config: Mapping[str, Any], later: Mapping[str, Any], names: Iterable[str]
+) -> dict[str, TransferMetric]:
+    """Metrics of a finished run, with the fields that they had last; one that is not there any more is left out.
+
+    Args:
+        config: of the run.
+        later: fields of metrics that were measured after it, by the metrics' names.
+    """
+    registry, nodes = Registry(), {**(config.get(GROUP) or {}), **later}
     found = {}
     for name in names:
         fields = {key: value for key, value in (nodes.get(name) or {}).items() if key not in OURS}

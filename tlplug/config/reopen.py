@@ -12,10 +12,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from tlplug.config.build import instance, plain, settings
-from tlplug.config.compose import key_paths, normalised, parse
+from tlplug.config.compose import SHORT, key_paths, normalised, parse
 from tlplug.config.schema import OPEN, RootConfig
 from tlplug.contracts import (
     DataSettings,
+    DomainSettings,
     EvidenceSettings,
     ModelSettings,
     Strategy,
@@ -113,7 +114,13 @@ def read(folder: Path) -> DictConfig:
 
 def override(config: DictConfig, words: Sequence[str], nodes: Sequence[str] = DATA) -> None:
     """Only the data that is looked at of a finished run can be another."""
-    for found in parse([normalised(word).lstrip("+") for word in words]):
+    given = parse([normalised(word).lstrip("+") for word in words])
+    for found in given:
+        domain = found.key_or_group.removesuffix(".path")
+        if domain in SHORT and domain != found.key_or_group:
+            # Columns and splits were those of the data that was named before.
+            OmegaConf.update(config, domain, OmegaConf.structured(DomainSettings), merge=False)
+    for found in given:
         key = found.key_or_group
         if not any(key.startswith(f"{node}.") for node in nodes):
             told = ", ".join(f"{node}.*" for node in nodes)

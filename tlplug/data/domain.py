@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tlplug.contracts import (
@@ -15,6 +15,7 @@ from tlplug.contracts import (
     TaskHead,
     UsageError,
 )
+from tlplug.data.check import check_rows
 from tlplug.data.source import read_splits
 from tlplug.data.sources import open_source
 from tlplug.data.split import Split
@@ -65,6 +66,28 @@ def looked_at(settings: DomainSettings, head: TaskHead, seed: int, key: str) -> 
     except UsageError as error:
         raise UsageError(in_terms_of(key, str(error))) from error
     return Domain(split, next(iter(wanted)), plain)
+
+
+def read_domains(
+    settings: Mapping[str, DomainSettings], keys: Mapping[str, str], head: TaskHead, seed: int
+) -> dict[str, Domain]:
+    """Rows of other domains, where they are named, that a model is looked at with, by the domains' names.
+
+    Args:
+        keys: of the settings, for errors.
+
+    Raises:
+        UsageError: they are not usable.
+    """
+    found = {
+        name: looked_at(domain, head, seed, keys[name])
+        for name, domain in settings.items()
+        if domain.path is not None
+    }
+    for domain in found.values():
+        if not domain.plain:
+            check_rows({"test": domain.rows}, head, with_targets=False)
+    return found
 
 
 def named(column: str, settings: DomainSettings) -> str:

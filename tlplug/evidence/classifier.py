@@ -45,7 +45,8 @@ def source_probabilities(base: BaseInfo, batches: Sequence[Batch], device: torch
 
     if reason := no_classifier(base):
         raise ValueError(reason)
-    with torch.no_grad(), torch.random.fork_rng():
+    devices = [device] if device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(devices):
         model = load_pretrained(AutoModelForSequenceClassification, base, LoadOptions()).to(device).eval()
         if absent := next(iter(new_parameters(model)), None):
             raise ValueError(f"{base.source} names a classifier, but its files have no {absent}")

@@ -40,7 +40,14 @@ def file_of(name: str) -> str:
 
 
 def put(path: Path, value: Mapping[str, Any], indent: int | None = None) -> None:
-    path.write_text(json.dumps(value, indent=indent) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(value, indent=indent, default=in_json) + "\n", encoding="utf-8")
+
+
+def in_json(value: Any) -> Any:
+    """numpy's numbers, which plugins may hand over, as plain ones."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} {value!r} is no JSON value")
 
 
 def read(folder: Path) -> dict[str, Any]:

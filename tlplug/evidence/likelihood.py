@@ -13,9 +13,6 @@ from tlplug.evidence.features import INPUTS, transformers_model
 if TYPE_CHECKING:
     from torch import nn
 
-BATCH_SIZE = 4
-"""The logits of a batch are as wide as the vocabulary."""
-
 
 def no_likelihood(model: nn.Module, base: BaseInfo) -> str | None:
     """Why a model gives texts no likelihood; None where it does."""

@@ -25,14 +25,13 @@ def measure_one(name: str, metric: TransferMetric, evidence: Evidence) -> dict[s
     if missing:
         return {"not_measured": why(missing, evidence)}
     try:
-        values = metric.measure(evidence)
+        return {key: value_of(value) for key, value in metric.measure(evidence).items()}
     except NotMeasured as reason:
         return {"not_measured": str(reason)}
     except Exception as error:
         # A metric comes after hours of training; its fault must not cost the run's result.
         log.exception("metric %s failed", name)
         return {"not_measured": f"it failed: {type(error).__name__}: {error}"}
-    return {key: value_of(value) for key, value in values.items()}
 
 
 def why(missing: list[str], evidence: Evidence) -> str:
@@ -47,4 +46,5 @@ def why(missing: list[str], evidence: Evidence) -> str:
 def value_of(value: float | NotMeasured) -> Any:
     if isinstance(value, NotMeasured):
         return {"not_measured": str(value)}
-    return float(value) if math.isfinite(value) else {"not_measured": f"it is {value}"}
+    number = float(value)
+    return number if math.isfinite(number) else {"not_measured": f"it is {value}"}

@@ -11,6 +11,7 @@ import numpy as np
 from tlplug.contracts import BaseInfo, NotMeasured, ProbeContext, Row, Rows, TaskHead, TransferMetric
 from tlplug.data.domain import Domain
 
+LONGEST = 1024
 TASK, SOURCE = "task", "source"
 
 
@@ -43,8 +44,9 @@ class Probe:
 
 
 def plain(rows: Rows, column: str, base: BaseInfo) -> list[dict[str, Any]]:
-    """Texts by themselves."""
-    encoded = base.tokenizer([row[column] for row in rows], truncation=True, max_length=base.max_length)
+    """Texts by themselves, the first 1,024 tokens of each at most."""
+    longest = min(base.max_length, LONGEST)
+    encoded = base.tokenizer([row[column] for row in rows], truncation=True, max_length=longest)
     return [
         {"id": row["id"], **{name: encoded[name][index] for name in encoded}}
         for index, row in enumerate(rows)

@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tlplug.contracts import BaseInfo, Batch, EvidenceSettings, Strategy, TaskHead, TransferMetric
+from tlplug.contracts import (
+    BaseInfo,
+    Batch,
+    DataSettings,
+    EvidenceSettings,
+    Rows,
+    Strategy,
+    TaskHead,
+    TransferMetric,
+)
+from tlplug.data.domain import Domain
 from tlplug.evidence.classifier import no_classifier, source_probabilities
 from tlplug.evidence.collect import AFTER, BASELINE, BEFORE
 from tlplug.evidence.features import BATCH_SIZE, layer_features
-from tlplug.evidence.likelihood import BATCH_SIZE as FEW
 from tlplug.evidence.likelihood import likelihoods, no_likelihood
-from tlplug.evidence.probes import SOURCE, TASK, Probe, classes_of, plain
+from tlplug.evidence.probes import SOURCE, TASK, Probe, classes_of, plain, probes_of
 from tlplug.evidence.weights import Start, matrices_of
 from tlplug.layers import new_parameters
 from tlplug.precision import autocast
@@ -37,6 +46,9 @@ UNNAMED = (
     "nothing says what the base model knew: transfer.source=... names a preset, a data set or a file of it"
 )
 UNTRAINED = "the base model does not answer by itself: the head adds weights that have to be trained first"
+FAILED = "it could not be recorded"
+"""How a reason begins that another try may do away with."""
+UNMOVED = "no matrix of the base model moved whose change could be told"
 UNASKED = "the base model's own answers are not known: no baseline that trains nothing was run"
 UNSCORED = "the source rows have no targets that this head can score: their labels are others, or none"
 
@@ -58,14 +70,39 @@ class Recorder:
     probes: Sequence[Probe]
     settings: EvidenceSettings
     precision: str
+    batch_size: int
+    """Of training; more rows than a few times that many are not looked at together."""
     reasons: dict[str, str] = field(default_factory=dict)
     """Evidence that there is not -> why."""
     evidence: dict[str, Any] = field(default_factory=dict)
+    _device: torch.device | None = None
     _layers: dict[str, int | None] = field(default_factory=dict)
     _start: Start | None = None
 
+    @classmethod
+    def of(
+        cls,
+        head: TaskHead,
+        base: BaseInfo,
+        strategy: Strategy,
+        metrics: Mapping[str, TransferMetric],
+        validation: Rows,
+        domains: Mapping[str, Domain],
+        settings: EvidenceSettings,
+        data: DataSettings,
+        precision: str,
+    ) -> Recorder:
+        """With the rows that the model is shown: of the validation split, of other domains, and the metrics' own."""
+        probes, reasons = probes_of(head, base, validation, domains, metrics, settings.rows, data.seed)
+        return cls(head, base, strategy, metrics, probes, settings, precision, data.batch_size, reasons)
+
     def before(self, model: nn.Module, device: torch.device) -> None:
-        """The bare base model, before anything is wrapped."""
+        """The bare base model, before anything is wrapped.
+
+        Args:
+            device: where the model is looked at, after its training too.
+        """
+        self._device = device
         self._classes()
         self._own_classifier(device)
         if self.probes and SOURCE not in {probe.name for probe in self.probes}:
@@ -74,8 +111,9 @@ class Recorder:
             self._no_before("the strategy starts from random weights, so there is no base model to look at")
         else:
             self._look(model, BEFORE, device)
-        if self._asked_of_weights():
-            self._layers = matrices_of(model, self.head)
+        if asked := self._asked_of_weights():
+            with self._reported(*(f"weights/{name}" for name in asked)):
+                self._layers = matrices_of(model, self.head)
 
     def bare(self, model: nn.Module) -> None:
         """The bare base model of a finished run, over which what was trained is loaded next."""
@@ -84,16 +122,17 @@ class Recorder:
 
     def begins(self, model: nn.Module) -> None:
         """The adapted model, before the first step."""
-        if self._asked_of_weights():
-            with self._reported("weights"):
+        if asked := self._asked_of_weights():
+            with self._reported(*(f"weights/{name}" for name in asked)):
                 self._start = Start.of(self._layers, model, self.strategy)
 
-    def after(self, model: nn.Module, head: TaskHead, device: torch.device) -> None:
+    def after(self, model: nn.Module, head: TaskHead) -> None:
         """The adapted model, trained; `head` decodes as it learnt to."""
+        assert self._device is not None, "it was not shown before"
         self.head = head
-        self._look(model, AFTER, device)
+        self._look(model, AFTER, self._device)
         if self._start is not None:
-            with self._reported("weights"):
+            with self._reported(*(f"weights/{name}" for name in self._asked_of_weights())):
                 self._weights(model, self._start)
 
     def found(self) -> dict[str, Any]:
@@ -118,7 +157,7 @@ class Recorder:
             self.reasons[PROBABILITIES] = reason
             return
         with self._reported(PROBABILITIES):
-            parts, back = by_length(probe.features(self.head, self.base), BATCH_SIZE)
+            parts, back = by_length(probe.features(self.head, self.base), self._rows)
             batches = [self._collate(part) for part in parts]
             self.evidence[PROBABILITIES] = source_probabilities(self.base, batches, device)[back]
 
@@ -131,7 +170,8 @@ class Recorder:
         answers = stage == AFTER or not new_parameters(model)
         if stage == BEFORE:
             self.reasons |= dict.fromkeys(OF_TEST, UNASKED if answers else UNTRAINED)
-        with looking(model, device, self.precision):
+        names = [f"features/{stage}{probe.suffix}" for probe in self.probes]
+        with self._reported(*names), looking(model, device, self.precision):
             for probe in self.probes:
                 self._features(probe, model, stage, device)
                 if probe.name == SOURCE:
@@ -148,7 +188,7 @@ class Recorder:
             collate = self._collate_plain if probe.reads is not None else self._collate
             self.evidence[name] = in_batches(
                 features,
-                BATCH_SIZE,
+                self._rows,
                 lambda some: layer_features(model, self.base, [on(collate(some), device)]),
                 axis=1,
             )
@@ -162,7 +202,7 @@ class Recorder:
         with self._reported(name):
             self.evidence[name] = in_batches(
                 plain(probe.rows, probe.text, self.base),
-                FEW,
+                1,  # the logits of a text are as wide as the vocabulary
                 lambda some: likelihoods(model, [on(self._collate_plain(some), device)]),
             )
 
@@ -187,17 +227,23 @@ class Recorder:
 
         features = sorted(self.head.encode(rows, self.base, False), key=longest_first)
         outputs: list[dict[str, Any]] = []
-        for start in range(0, len(features), BATCH_SIZE):
-            batch = on(self._collate(features[start : start + BATCH_SIZE]), device)
+        for start in range(0, len(features), self._rows):
+            batch = on(self._collate(features[start : start + self._rows]), device)
             outputs += self.head.predict(model, batch)
         return self.head.decode(*in_order(outputs, rows), self.base)
+
+    @property
+    def _rows(self) -> int:
+        """At a time: without gradients several times as many fit as in training."""
+        return min(BATCH_SIZE, 4 * self.batch_size)
 
     def _collate(self, features: Sequence[dict[str, Any]]) -> Batch:
         return self.head.collate(features, self.base)
 
     def _collate_plain(self, features: Sequence[dict[str, Any]]) -> Batch:
         inputs = [{name: value for name, value in each.items() if name != "id"} for each in features]
-        return dict(self.base.tokenizer.pad(inputs, return_tensors="pt"))
+        # On the right, or the positions of a text would change with what it is padded to.
+        return dict(self.base.tokenizer.pad(inputs, padding_side="right", return_tensors="pt"))
 
     def _asked_of_weights(self) -> dict[str, TransferMetric]:
         if not self.settings.weights:
@@ -213,12 +259,16 @@ class Recorder:
         found: dict[str, dict[str, Any]] = {name: {} for name in asked}
         for change in start.changes(model, self.strategy):
             for name, metric in asked.items():
-                found[name][change.name] = {"layer": change.layer, **metric.of_weight(change)}
-        for name, values in found.items():
-            if values:
-                self.evidence[f"weights/{name}"] = values
+                with self._reported(f"weights/{name}"):
+                    values = {key: float(value) for key, value in metric.of_weight(change).items()}
+                    found[name][change.name] = {"layer": change.layer, **values}
+        for name, changes in found.items():
+            if f"weights/{name}" in self.reasons:
+                continue
+            if changes:
+                self.evidence[f"weights/{name}"] = changes
             else:
-                self.reasons[f"weights/{name}"] = "no matrix of the base model moved"
+                self.reasons[f"weights/{name}"] = UNMOVED
 
     @contextmanager
     def _reported(self, *names: str) -> Iterator[None]:
@@ -227,8 +277,8 @@ class Recorder:
             yield
         except Exception as error:
             # Evidence stands beside hours of training; a fault of it must not cost the run.
-            log.exception("%s could not be recorded", names[0])
-            self.reasons |= dict.fromkeys(names, f"it could not be recorded: {type(error).__name__}: {error}")
+            log.exception("%s could not be recorded", ", ".join(names))
+            self.reasons |= dict.fromkeys(names, f"{FAILED}: {type(error).__name__}: {error}")
 
 
 def records(metric: TransferMetric) -> bool:
@@ -283,15 +333,14 @@ def looking(model: nn.Module, device: torch.device, precision: str) -> Iterator[
 
     modes = [(module, module.training) for module in model.modules()]
     home = next(model.parameters()).device
-    quantized = getattr(model, "quantization_method", None) is not None
+    devices = [device] if device.type == "cuda" else []
     model.eval()
-    if not quantized:
-        model.to(device)
     try:
-        with torch.no_grad(), torch.random.fork_rng(), autocast(precision, device):
+        # transformers' own `to` refuses to move quantized models.
+        torch.nn.Module.to(model, device)
+        with torch.no_grad(), torch.random.fork_rng(devices), autocast(precision, device):
             yield
     finally:
-        if not quantized:
-            model.to(home)
+        torch.nn.Module.to(model, home)
         for module, training in modes:
             module.training = training

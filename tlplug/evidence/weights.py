@@ -54,8 +54,9 @@ class Start:
     @classmethod
     def bare(cls, layers: Mapping[str, int | None], model: nn.Module) -> Start:
         """A bare base model, over which what moved is going to be loaded."""
-        whole = {name: value.detach().to("cpu", copy=True) for name, value in model.named_parameters()}
-        return cls(layers, {name: whole[name] for name in layers}, {})
+        named = model.named_parameters()
+        whole = {name: value.detach().to("cpu", copy=True) for name, value in named if name in layers}
+        return cls(layers, whole, {})
 
     def changes(self, model: nn.Module, strategy: Strategy) -> Iterator[WeightChange]:
         """What has become of those that moved."""

@@ -26,7 +26,17 @@ NEEDED = (
     *("scale", "scores", "metrics", "cost"),
 )
 NO_SETTING = {
-    *("seed", "task", "run_dir", "resume", "logger", "metric", "transfer", "evidence", "checkpoint"),
+    *(
+        "seed",
+        "task",
+        "run_dir",
+        "resume",
+        "logger",
+        "metric",
+        "transfer.baselines",
+        "evidence",
+        "checkpoint",
+    ),
     *("strategy.name", "strategy.preset", "model.source", "model.sha256", "model.install", "model.license"),
 }
 """Keys of a config that name a run or say what it records, and do not change what is trained."""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tlplug import evidence, run_directory
 from tlplug.config import STREAMS, Finished, metrics_again
-from tlplug.contracts import DomainSettings, TransferMetric, UsageError
-from tlplug.data.domain import looked_at
+from tlplug.contracts import TransferMetric, UsageError
+from tlplug.data.domain import read_domains
 from tlplug.data.source import read_splits
-from tlplug.inference.open_run import base_of, bound_head
-from tlplug.precision import best_precision
+from tlplug.inference.open_run import adapted_model, bare_model, base_of, bound_head
+from tlplug.precision import settled
 
 FOLDER = "evidence"
+FIELDS, LOOKED_WITH = "metric_fields", "looked_with"
+"""Of result.json, where `measure` was used: the fields of the metrics that it measured, and the words that name rows."""
 NODES = ("data", "transfer", "evidence")
 """Whose keys can be set anew: which rows are looked at."""
 
@@ -28,6 +30,7 @@ def known(run: Finished) -> dict[str, Any]:
     Raises:
         UsageError: the run did not finish, or its evidence is of another version.
     """
+    recover(run.folder / FOLDER)
     if not (run.folder / FOLDER).is_dir() or not (run.folder / run_directory.RESULT).is_file():
         raise UsageError(
             f"{run.folder} holds no {FOLDER}/ and {run_directory.RESULT}: the run did not finish"
@@ -40,7 +43,9 @@ def known(run: Finished) -> dict[str, Any]:
 
 def lacking(metrics: Mapping[str, TransferMetric], found: Mapping[str, Any]) -> dict[str, TransferMetric]:
     """The metrics that need something of the model which was not recorded, or was recorded for other fields of theirs."""
-    reasons, recorded = found.get("reasons", {}), found.get(evidence.RECORDED_FOR, {})
+    recorded = found.get(evidence.RECORDED_FOR, {})
+    told = found.get("reasons", {}).items()
+    reasons = {name for name, why in told if not why.startswith(evidence.FAILED)}
     return {
         name: metric
         for name, metric in metrics.items()
@@ -55,63 +60,68 @@ def record(run: Finished, metrics: Mapping[str, TransferMetric]) -> dict[str, An
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     recorder = recorder_of(run, metrics, device.type)
-    head, base = recorder.head, recorder.base
-    options = run.strategy.load_options(head)
-    if options.quantization is not None:
-        options = replace(options, device=str(device))
-    model = head.load_model(base, options)
-    recorder.before(model, device)
-    recorder.bare(model)
-    adapted = run.strategy.load(model, run.folder / run.strategy.saves, base)
-    recorder.after(adapted, head, device)
+    bare = bare_model(run, recorder.head, recorder.base, device)
+    recorder.before(bare, device)
+    recorder.bare(bare)
+    recorder.after(adapted_model(run, bare, recorder.base), recorder.head)
     return recorder.found()
 
 
 def recorder_of(run: Finished, metrics: Mapping[str, TransferMetric], device: str) -> evidence.Recorder:
     head, base = bound_head(run), base_of(run.model, run.data.max_length)
     rows = read_splits(run.data, head.columns, head.optional_columns, ("train", "validation"))["validation"]
-    domains = {
-        name: looked_at(settings, head, run.data.seed, STREAMS[name])
-        for name, settings in domains_of(run).items()
-    }
-    probes, reasons = evidence.probes_of(head, base, rows, domains, metrics, run.evidence.rows, run.data.seed)
-    precision = run.trainer.precision
-    if precision == "auto":
-        precision = best_precision(device, base.dtype)
-    return evidence.Recorder(head, base, run.strategy, metrics, probes, run.evidence, precision, reasons)
-
-
-def domains_of(run: Finished) -> dict[str, DomainSettings]:
-    found = {"target": run.data.target, "source": run.transfer.source}
-    return {name: settings for name, settings in found.items() if settings.path is not None}
+    settings = {"target": run.data.target, "source": run.transfer.source}
+    domains = read_domains(settings, STREAMS, head, run.data.seed)
+    precision = settled(run.trainer.precision, device, base.dtype)
+    return evidence.Recorder.of(
+        *(head, base, run.strategy, metrics, rows, domains, run.evidence, run.data, precision)
+    )
 
 
 def measure(
     run: Finished,
     metrics: Mapping[str, TransferMetric],
+    words: Sequence[str] = (),
     anew: bool = False,
     told: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """The result with these metrics' values in it; the evidence and result.json hold them too.
 
     Args:
-        anew: other rows than the run's are to be looked at, so the model is needed whatever was recorded.
+        words: that the run was opened with: other rows to look at than its config names. They are remembered.
+        anew: the rows are others than those that were looked at last, so the model is needed whatever was recorded.
         told: what is being done, where it takes a while.
     """
-    found = known(run)
-    path = run.folder / run_directory.RESULT
+    found, path = known(run), run.folder / run_directory.RESULT
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    fields = result.get(FIELDS, {})
     if anew:
         # What was measured of the rows that were looked at before is measured of these.
-        metrics = {**metrics_again(run.config, result["metrics"]), **metrics}
+        metrics = {**metrics_again(run.config, fields, result["metrics"]), **metrics}
+        result["metrics"] = {name: value for name, value in result["metrics"].items() if name in metrics}
     needing = metrics if anew else lacking(metrics, found)
     if needing:
         told(f"looking at the model for {', '.join(needing)}")
         found = renewed(found, record(run, needing), anew)
         put_in_place(found, run.folder / FOLDER)
     result["metrics"] |= evidence.measure(metrics, found)
+    result[FIELDS] = {**fields, **{name: asdict(metric.config) for name, metric in metrics.items()}}
+    result |= {LOOKED_WITH: list(words), "source": run.transfer.source.path}
     run_directory.write_json(path, result)
     return result
+
+
+def words_before(folder: Path, now: Sequence[str]) -> list[str]:
+    """Those that an earlier `measure` was told, without which other rows would be looked at than it did.
+
+    Of a domain whose data is named anew, nothing that was said of the data before.
+    """
+    path = folder / run_directory.RESULT
+    if not path.is_file():
+        return []
+    words: list[str] = json.loads(path.read_text(encoding="utf-8")).get(LOOKED_WITH, [])
+    named = {word.partition(".path=")[0] for word in now if ".path=" in word}
+    return [word for word in words if not any(word.startswith(f"{domain}.") for domain in named)]
 
 
 def renewed(found: Mapping[str, Any], more: Mapping[str, Any], anew: bool) -> dict[str, Any]:
@@ -124,6 +134,13 @@ def renewed(found: Mapping[str, Any], more: Mapping[str, Any], anew: bool) -> di
     known = {**kept, **more, evidence.RECORDED_FOR: recorded}
     reasons |= more["reasons"]
     return {**known, "reasons": {name: why for name, why in reasons.items() if name not in known}}
+
+
+def recover(folder: Path) -> None:
+    """Put the evidence back that was cut off while it changed places."""
+    left = sorted(folder.parent.glob(f".{folder.name}.*.old"))
+    if left and not folder.exists():
+        left[-1].replace(folder)
 
 
 def put_in_place(found: Mapping[str, Any], folder: Path) -> None:

@@ -13,7 +13,7 @@ from tlplug.base_model import find_base
 from tlplug.config import Finished, reopen
 from tlplug.contracts import BaseInfo, LoadOptions, ModelSettings, TaskHead, UsageError
 from tlplug.inference.adapted import Adapted
-from tlplug.precision import best_precision, hold_moving_in_float32
+from tlplug.precision import hold_moving_in_float32, settled
 from tlplug.run_directory import HEAD, HEAD_VERSION
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def load(run: str | Path, overrides: Sequence[str] = (), trust: bool = False) ->
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = finished.trainer.precision
     head, base = bound_head(finished), base_of(finished.model, finished.data.max_length)
-    if precision == "auto":
-        precision = best_precision(device.type, base.dtype)
+    precision = settled(precision, device.type, base.dtype)
     options = finished.strategy.load_options(head)
     model = load_model(finished, head, base, options, device).to(device).eval()
     return Adapted(finished, head, base, model, device, precision)
@@ -112,9 +111,25 @@ def load_model(
     run: Finished, head: TaskHead, base: BaseInfo, options: LoadOptions, device: torch.device
 ) -> nn.Module:
     """The base model with its head, and what the run saved over it."""
-    saved = run.folder / run.strategy.saves
-    if not saved.is_dir():
+    return adapted_model(run, bare_model(run, head, base, device, options), base)
+
+
+def bare_model(
+    run: Finished, head: TaskHead, base: BaseInfo, device: torch.device, options: LoadOptions | None = None
+) -> nn.Module:
+    """The base model with its head, as the run's strategy loads it or as `options` say.
+
+    Raises:
+        UsageError: the run saved nothing to be loaded over it.
+    """
+    if not (run.folder / run.strategy.saves).is_dir():
         raise UsageError(f"{run.folder} holds no {run.strategy.saves}/: the run did not finish")
+    options = options or run.strategy.load_options(head)
     if options.quantization is not None:
         options = replace(options, device=str(device))
-    return hold_moving_in_float32(run.strategy.load(head.load_model(base, options), saved, base))
+    return cast("nn.Module", head.load_model(base, options))
+
+
+def adapted_model(run: Finished, bare: nn.Module, base: BaseInfo) -> nn.Module:
+    """What the run saved, over a bare model."""
+    return hold_moving_in_float32(run.strategy.load(bare, run.folder / run.strategy.saves, base))

@@ -21,7 +21,7 @@ from tlplug.evidence.features import BATCH_SIZE, layer_features
 from tlplug.evidence.probes import TASK, Probe
 from tlplug.evidence.recorder import by_length, in_batches, looking, on
 from tlplug.layers import blocks, depths, new_parameters
-from tlplug.precision import best_precision
+from tlplug.precision import settled
 from tlplug.rank.candidates import Candidate, Shown
 
 if TYPE_CHECKING:
@@ -79,9 +79,7 @@ def place(candidate: Candidate) -> tuple[torch.device, str]:
 
     settings, base = candidate.job.trainer, candidate.base
     gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    precision = settings.precision
-    if precision == "auto":
-        precision = best_precision(settings.accelerator, base.dtype)
+    precision = settled(settings.precision, settings.accelerator, base.dtype)
     return torch.device("cuda" if gpu else "cpu"), precision
 
 
