@@ -52,7 +52,17 @@ MAY_IMPORT = {
     "outcomes": {"contracts", "cache", "processes", "precision", "data", "frozen", "training"},
     "baselines": {"contracts", "frozen", "training", "outcomes"},
     "run": {
-        *("contracts", "cache", "comparison", "processes", "precision", "config", "evidence", "loggers"),
+        *(
+            "contracts",
+            "cache",
+            "comparison",
+            "processes",
+            "precision",
+            "config",
+            "data",
+            "evidence",
+            "loggers",
+        ),
         *("report", "run_directory", "console", "prepare", "training", "baselines"),
     },
     "compare": {

@@ -31,7 +31,7 @@ from tlplug.contracts import (
 
 if TYPE_CHECKING:
     from tlplug.base_model import has_model, load_pretrained
-    from tlplug.comparison import Comparison, compare_paired, shared_out
+    from tlplug.comparison import Comparison, Interval, compare_paired, shared_out, t_interval
     from tlplug.inference import load
     from tlplug.layers import blocks, depths, present_output_modules, trunk_linear_names, within
 
@@ -45,7 +45,9 @@ _LAZY = {
     "load_pretrained": "tlplug.base_model",
     "Comparison": "tlplug.comparison",
     "compare_paired": "tlplug.comparison",
+    "Interval": "tlplug.comparison",
     "shared_out": "tlplug.comparison",
+    "t_interval": "tlplug.comparison",
     "present_output_modules": "tlplug.layers",
     "trunk_linear_names": "tlplug.layers",
     "within": "tlplug.layers",
@@ -59,6 +61,7 @@ __all__ = [
     "Comparison",
     "Evidence",
     "FrozenPrefix",
+    "Interval",
     "LoadOptions",
     "LowRank",
     "NotMeasured",
@@ -81,6 +84,7 @@ __all__ = [
     "load_pretrained",
     "present_output_modules",
     "shared_out",
+    "t_interval",
     "trunk_linear_names",
     "within",
 ]

@@ -94,6 +94,22 @@ def over_seeds(values: Sequence[Sequence[float]] | np.ndarray) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def t_interval(values: Sequence[float] | np.ndarray) -> Interval:
+    """mean +- t_{S-1, 0.975} sd / sqrt(S) of S values, one a seed: Student's interval over other seeds.
+
+    Raises:
+        ValueError: there are fewer than two values.
+    """
+    from scipy.special import stdtrit
+
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1 or len(array) < 2:
+        raise ValueError(f"an interval over seeds takes two values at least; got {array.shape}")
+    mean = float(array.mean())
+    half = float(stdtrit(len(array) - 1, 0.975) * array.std(ddof=1) / np.sqrt(len(array)))
+    return Interval(mean, mean - half, mean + half)
+
+
 def shared_out(
     statistics: Sequence[Sequence[float]], score: Callable[[np.ndarray], np.ndarray]
 ) -> list[float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tlplug import Evidence, NotMeasured, TransferMetric, compare_paired
+from tlplug import Evidence, NotMeasured, TransferMetric, compare_paired, t_interval
 from tlplug_plugins.metrics.resampling import Resampling
 
 SCRATCH = "example_scores/baseline/scratch"
@@ -92,16 +92,9 @@ def negative_transfer(
         raise ValueError("errors must be finite")
     sign = -1.0 if higher_is_better else 1.0
     if first.ndim == 2 and len(first) > 1:
-        return over_seeds(sign * (first.mean(1) - second.mean(1)))
+        over = t_interval(sign * (first.mean(1) - second.mean(1)))
+        return Difference(over.mean, over.low, over.high, len(first), OVER_SEEDS)
     # The run before the baseline, as the verdict has them: the resampled means are the same, turned.
     found = compare_paired(first.ravel(), second.ravel(), resamples=resamples, seed=seed)
     low, high = sorted((sign * found.low, sign * found.high))
     return Difference(sign * found.difference, low, high, 1, OVER_EXAMPLES)
-
-
-def over_seeds(differences: np.ndarray) -> Difference:
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
-
-    count, mean = len(differences), float(differences.mean())
-    half = float(stdtrit(count - 1, 0.975) * differences.std(ddof=1) / np.sqrt(count))
-    return Difference(mean, mean - half, mean + half, count, OVER_SEEDS)

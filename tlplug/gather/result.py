@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.comparison import Interval, compare_paired, over_seeds
+from tlplug.comparison import Interval, compare_paired, over_seeds, t_interval
 from tlplug.gather.contenders import BASE, Contender, differing
 from tlplug.gather.found import LeftOut
 from tlplug.gather.sentence import overall, sentence
@@ -170,15 +170,6 @@ def negative_transfer(contender: Contender) -> dict[str, Any]:
     interval = "paired t over seeds" if len(pairs) > 1 else "paired bootstrap over examples"
     named = {"error_difference": found.mean, "low": found.low, "high": found.high}
     return {**named, "seeds": len(pairs), "interval": interval, "label": label}
-
-
-def t_interval(values: Sequence[float]) -> Interval:
-    """mean +- t_{S-1, 0.975} sd / sqrt(S)."""
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
-
-    array = np.asarray(values, np.float64)
-    half = float(stdtrit(len(array) - 1, 0.975) * array.std(ddof=1) / np.sqrt(len(array)))
-    return Interval(float(array.mean()), float(array.mean()) - half, float(array.mean()) + half)
 
 
 def forgotten(contender: Contender) -> dict[str, Any]:

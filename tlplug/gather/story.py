@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,7 @@ from tlplug.gather.contenders import by_task
 from tlplug.gather.found import Unusable, evidence_of, find, is_run, result_of
 from tlplug.gather.page import markdown, page
 from tlplug.gather.result import make_gathered
-from tlplug.report.markdown import markdown as run_markdown
-from tlplug.report.page import page as run_page
-from tlplug.report.written import MARKDOWN, PAGE
+from tlplug.report.written import MARKDOWN, PAGE, write_reports
 
 GATHERED = "gathered.json"
 REPORTS = "reports"
@@ -45,12 +43,15 @@ def gather(places: Sequence[Path], output: Path | None = None) -> tuple[dict[str
 
 
 def where(places: Sequence[Path], output: Path | None) -> Path:
-    """`output`; else the one folder that holds the runs, where an earlier report is replaced; else a new one."""
+    """`output`; else the one folder that holds the runs, where an earlier comparison is replaced; else a new one."""
     if output is not None:
         run_directory.expect_empty(output, f"--output {output}")
         return output
     if len(places) == 1 and not is_run(places[0]):
-        return places[0]
+        # A page of that name that is no earlier comparison is somebody's: it stays.
+        ours = (places[0] / GATHERED).is_file() or not (places[0] / PAGE).exists()
+        if ours and os.access(places[0], os.W_OK):
+            return places[0]
     return run_directory.OUTPUTS / REPORTS / run_directory.stamp()
 
 
@@ -63,14 +64,15 @@ def retell(run: Path, output: Path | None = None) -> Path:
     if output is not None:
         run_directory.expect_empty(output, f"--output {output}")
     try:
-        result = read_result(run)
-        told = (result, evidence_of(run), rows_of(run))
+        read_result(run)
+        evidence_of(run)
     except Unusable as reason:
         raise UsageError(f"{run}: {reason}") from reason
-    folder = output or run
-    write_whole(folder / PAGE, run_page(*told))
-    write_whole(folder / MARKDOWN, run_markdown(*told))
-    return folder
+    run_directory.expect_writable(output or run)
+    try:
+        return write_reports(run, output)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{run}: predictions.jsonl cannot be read: {error}") from error
 
 
 def read_result(run: Path) -> dict[str, Any]:
@@ -78,11 +80,3 @@ def read_result(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise Unusable(f"it is not finished: there is no {run_directory.RESULT}")
     return result_of(path.read_bytes())
-
-
-def rows_of(run: Path) -> list[dict[str, Any]]:
-    try:
-        lines = (run / "predictions.jsonl").read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines if line]
-    except (OSError, ValueError) as error:
-        raise Unusable(f"predictions.jsonl cannot be read: {error}") from error

@@ -22,8 +22,9 @@ def material(folder: Path) -> Material:
     return Material(result, read(folder / "evidence"), rows)
 
 
-def write_reports(folder: Path) -> None:
-    """Both, in place of those that are there."""
-    run = material(folder)
-    write_whole(folder / PAGE, page(run.result, run.evidence, run.rows))
-    write_whole(folder / MARKDOWN, markdown(run.result, run.evidence, run.rows))
+def write_reports(run: Path, output: Path | None = None) -> Path:
+    """Both, into the run's folder in place of those that are there, or into another one; gives back which."""
+    found, folder = material(run), output or run
+    write_whole(folder / PAGE, page(found.result, found.evidence, found.rows))
+    write_whole(folder / MARKDOWN, markdown(found.result, found.evidence, found.rows))
+    return folder
