@@ -12,8 +12,8 @@ from tlplug import NotMeasured, TransferMetric, WeightChange
 from tlplug.contracts import DataSettings, EvidenceSettings, LoadOptions, OptimizerSettings
 from tlplug.data.domain import Domain
 from tlplug.evidence import Recorder, measure
+from tlplug.evidence.looking import looking
 from tlplug.evidence.probes import classes_of, drawn
-from tlplug.evidence.recorder import looking
 from tlplug.registry import Registry
 from tlplug.testing import tiny
 from tlplug.training import adapt

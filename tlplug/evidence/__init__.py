@@ -2,9 +2,10 @@
 
 from tlplug.evidence.collect import collect
 from tlplug.evidence.files import read, write
+from tlplug.evidence.kept import FAILED, of_rows
 from tlplug.evidence.measure import measure
 from tlplug.evidence.probes import Probe, probes_of
-from tlplug.evidence.recorder import FAILED, RECORDED_FOR, Recorder, of_rows, records
+from tlplug.evidence.recorder import RECORDED_FOR, Recorder, records
 
 __all__ = [
     "FAILED",

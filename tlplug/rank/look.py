@@ -18,8 +18,8 @@ from tlplug.contracts import LoadOptions
 from tlplug.data.features import key_of
 from tlplug.evidence.classifier import no_classifier, source_probabilities
 from tlplug.evidence.features import BATCH_SIZE, layer_features
+from tlplug.evidence.looking import by_length, in_batches, looking, on
 from tlplug.evidence.probes import TASK, Probe
-from tlplug.evidence.recorder import by_length, in_batches, looking, on
 from tlplug.layers import blocks, depths, new_parameters
 from tlplug.precision import settled
 from tlplug.rank.candidates import Candidate, Shown
