@@ -16,6 +16,15 @@ def test_a_sweep_is_gathered_into_itself(tmp_path, capsys):
     assert json.loads((sweep / "gathered.json").read_text())["tasks"][0]["best"] == "full"
 
 
+def test_a_page_that_is_no_comparison_of_ours_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sweep = make_sweep(tmp_path / "sweep", {"lora": 0.7, "full": 0.9}, seeds=(1,))
+    (sweep / "report.html").write_text("mine")
+    assert main(["report", "sweep"]) == 0
+    assert (sweep / "report.html").read_text() == "mine" and not (sweep / "gathered.json").exists()
+    assert len(list((tmp_path / "outputs" / "reports").iterdir())) == 1
+
+
 def test_runs_are_gathered_into_a_folder_of_their_own(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_sweep(tmp_path / "sweep", {"lora": 0.7, "full": 0.9}, seeds=(1,))

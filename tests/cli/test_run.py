@@ -107,7 +107,7 @@ def test_metrics_are_measured_of_the_run_and_of_its_baselines(tiny_run):
     assert 0 < metrics["weight_drift"]["relative_change"] < 0.5
     assert metrics["weight_drift"]["effective_rank"] <= 8, "it is a lora of rank 8"
     assert metrics["calibration"]["error"] == pytest.approx(result["scores"]["calibration_error"], abs=1e-6)
-    assert "left to right" in metrics["source_nll"]["not_measured"]
+    assert "transfer.source=" in metrics["source_nll"]["not_measured"]
 
 
 def test_the_report_tells_what_the_result_does(tiny_run):
@@ -257,3 +257,15 @@ def test_wandb_writes_offline_without_a_key_and_keeps_the_run_s_scores(
         assert len(list(media.rglob("report_*.html"))) == 1
         assert {file.name.partition("_")[0] for file in media.rglob("*.table.json")} == {"scores", "metrics"}
         assert list(media.rglob("*.png"))
+
+
+def test_what_was_trained_is_there_when_looking_at_it_is_interrupted(
+    tmp_path, tiny_folder, rows_folder, monkeypatch
+):
+    def interrupt(self, *given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tlplug.evidence.Recorder.after", interrupt)
+    words = [*tiny_words(tiny_folder, rows_folder), "transfer.baselines=[]", f"run_dir={tmp_path / 'run'}"]
+    assert main(words) == 130
+    assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").is_file()

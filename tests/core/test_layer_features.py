@@ -156,3 +156,33 @@ def test_what_has_no_likelihood_says_why(tiny_base):
     _, decoder, classifier = head_and_model("decoder")
     assert "replaces" in no_likelihood(classifier, decoder)
     assert "left to right" in no_likelihood(None, tiny_base)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_plain_texts_of_a_decoder_that_counts_positions_do_not_change_with_their_batch(side, tmp_path):
+    from tests.core.test_base_kinds import saved
+    from tests.core.test_recorder import recorder
+    from tlplug.base_model import find_base
+    from tlplug.data.domain import Domain
+
+    base = find_base(saved("gpt2", tmp_path, auto="AutoModelForCausalLM"), 64)
+    base.tokenizer.padding_side = side
+    head = Registry().find("head", "language_modeling").load()()
+    model = head.load_model(base, LoadOptions())
+    task = replace(prepare(base), head=head)
+    together, alone = {}, {}
+    for found, rows in [(together, ROWS), *((alone, [row]) for row in ROWS)]:
+        task = replace(task, rows={**task.rows, "validation": ROWS})
+        own = recorder(task, "full", metrics={}, domains={"source": Domain(rows, "text", plain=True)})
+        own.before(model, torch.device("cpu"))
+        for name in ("features/before/source", "nll/before/source"):
+            found.setdefault(name, []).append(own.found()[name])
+    np.testing.assert_allclose(
+        together["features/before/source"][0],
+        np.concatenate(alone["features/before/source"], axis=1),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    np.testing.assert_allclose(
+        together["nll/before/source"][0], np.concatenate(alone["nll/before/source"]), rtol=1e-5
+    )
