@@ -1,4 +1,4 @@
-"""The report in a browser: nothing is fetched, nothing fails, it fits a phone, and its text can be read.
+"""The reports in a browser: nothing is fetched, nothing fails, it fits a phone, and its text can be read.
 
 Skipped where Chromium, its driver or selenium is missing.
 """
@@ -8,7 +8,9 @@ import shutil
 
 import pytest
 
+from tests.core.gathering import make_sweep
 from tests.core.report_runs import RUNS
+from tlplug.gather.story import gather
 from tlplug.report.page import page
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -18,6 +20,9 @@ pytestmark = [
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium or chromedriver is missing"),
 ]
 PHONE, DESKTOP = 390, 1100
+GATHERED = "gathered"
+PAGES = [*RUNS, GATHERED]
+"""Reports of single runs, and one of several."""
 
 # Every text node with its contrast to what it stands on. Colours are painted to be read, for a browser may tell them
 # in any notation; what lies behind is laid over each other from the root, in an SVG the shapes painted before too.
@@ -87,6 +92,8 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("reports")
     for name, maker in RUNS.items():
         (made / f"{name}.html").write_text(page(*maker()), encoding="utf-8")
+    gather([make_sweep(made / "sweep", tasks=("sentiment", "topic"))], made / "gathered")
+    (made / "gathered" / "report.html").rename(made / f"{GATHERED}.html")
     return made
 
 
@@ -104,7 +111,7 @@ def opened(browser, file, width=PHONE, scheme="light", media="screen"):
     return browser
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", PAGES)
 def test_nothing_is_fetched_and_nothing_fails(browser, folder, name):
     opened(browser, folder / f"{name}.html")
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
@@ -116,7 +123,7 @@ def test_nothing_is_fetched_and_nothing_fails(browser, folder, name):
 
 
 @pytest.mark.parametrize("width", [320, PHONE, DESKTOP])
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", PAGES)
 def test_the_page_does_not_scroll_sideways(browser, folder, name, width):
     opened(browser, folder / f"{name}.html", width)
     browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
@@ -129,7 +136,7 @@ def test_the_page_does_not_scroll_sideways(browser, folder, name, width):
 
 @pytest.mark.parametrize("media", ["screen", "print"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", PAGES)
 def test_all_text_has_the_contrast_of_wcag_aa(browser, folder, name, scheme, media):
     opened(browser, folder / f"{name}.html", DESKTOP, scheme, media)
     found = browser.execute_script(CONTRASTS)

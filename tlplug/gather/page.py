@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
-from importlib.resources import files
 from typing import Any
 
 from tlplug.gather.sections import glance, sections
@@ -20,23 +18,12 @@ def title(gathered: Mapping[str, Any]) -> str:
 
 def page(gathered: Mapping[str, Any]) -> str:
     """The whole document, from what is in gathered.json."""
-    name = escape(title(gathered))
-    style = files("tlplug.report").joinpath("style.css").read_text(encoding="utf-8")
-    tiles = "".join(
-        f"<div><dt>{escape(fact.name)}</dt><dd><strong>{escape(fact.value)}</strong> "
-        f"<span>{escape(fact.meaning)}</span></dd></div>"
-        for fact in glance(gathered)
-    )
     first, *tasks = [pages.words(line) for line in verdicts(gathered)]
     verdict = f"<p>{first}</p>" + "".join(f'<p class="caution">{line}</p>' for line in tasks)
-    body = "\n".join(map(pages.section, sections(gathered)))
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<title>{name}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n'
-        f'<h1>{name}</h1>\n<section class="verdict" aria-label="Verdict">{verdict}</section>\n'
-        f'<dl class="glance">{tiles}</dl>\n{body}\n</main>\n</body>\n</html>\n'
+    above = (
+        f'<section class="verdict" aria-label="Verdict">{verdict}</section>\n{pages.tiles(glance(gathered))}'
     )
+    return pages.document(title(gathered), "\n".join([above, *map(pages.section, sections(gathered))]))
 
 
 def verdicts(gathered: Mapping[str, Any]) -> list[str]:

@@ -37,32 +37,40 @@ def page(result: Mapping[str, Any], evidence: Mapping[str, Any], rows: Sequence[
         rows: the lines of predictions.jsonl, in the order of the evidence.
     """
     run = Material(result, evidence, rows)
-    title = escape(story.title(run))
-    body = "\n".join([header(run), *map(section, story.sections(run))])
+    return document(story.title(run), "\n".join([header(run), *map(section, story.sections(run))]))
+
+
+def document(title: str, body: str) -> str:
+    """A page that needs nothing else."""
+    name = escape(title)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         # Else a browser asks the place it was opened from for an icon.
-        f'<link rel="icon" href="data:,">\n<title>{title}</title>\n<style>\n{style()}</style>\n</head>\n<body>\n<main>\n'
-        f"<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
+        f'<link rel="icon" href="data:,">\n<title>{name}</title>\n<style>\n{style()}</style>\n</head>\n<body>\n<main>\n'
+        f"<h1>{name}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
 def header(run: Material) -> str:
     """The verdict in one sentence, and the figures to know first."""
     verdict = run.result["verdict"]
-    tiles = "".join(
-        f"<div><dt>{escape(fact.name)}</dt><dd><strong>{escape(fact.value)}</strong> "
-        f"<span>{escape(fact.meaning)}</span></dd></div>"
-        for fact in story.glance(run)
-    )
     caution = f'<p class="caution">{words(said)}</p>' if (said := story.caution(run)) else ""
     return (
         f'<p class="about">{escape(story.about(run))}</p>\n'
         f'<section class="verdict {KINDS.get(verdict["label"], "open")}" aria-label="Verdict">'
-        f"<p>{words(verdict['text'])}</p>{caution}</section>\n"
-        f'<dl class="glance">{tiles}</dl>'
+        f"<p>{words(verdict['text'])}</p>{caution}</section>\n{tiles(story.glance(run))}"
     )
+
+
+def tiles(facts: Sequence[Fact]) -> str:
+    """Figures side by side."""
+    shown = "".join(
+        f"<div><dt>{escape(fact.name)}</dt><dd><strong>{escape(fact.value)}</strong> "
+        f"<span>{escape(fact.meaning)}</span></dd></div>"
+        for fact in facts
+    )
+    return f'<dl class="glance">{shown}</dl>'
 
 
 def section(told: Section) -> str:
