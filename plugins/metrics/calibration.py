@@ -63,6 +63,8 @@ class Calibration(TransferMetric):
 
 def classes_of(targets: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[int]:
     """Each target as an index into the labels."""
+    if not labels:
+        raise NotMeasured("the head has no labels, and so no confidence in one")
     index = {label: number for number, label in enumerate(labels)}
     found = [index.get(str(next(iter(one.values())))) if len(one) == 1 else None for one in targets]
     classes = [number for number in found if number is not None]

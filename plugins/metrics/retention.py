@@ -29,7 +29,7 @@ class Retention(TransferMetric):
 
     contract = 1
     needs: frozenset[str] = frozenset()
-    higher_is_better = True
+    higher_is_better = None  # the source score has a direction of its own
 
     @dataclass
     class Config:
