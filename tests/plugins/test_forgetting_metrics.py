@@ -424,11 +424,12 @@ def test_embeddings_and_large_matrices_have_the_change_alone():
         matrix("embeddings", 0, (6, 3)),
         matrix("long", 1, (17, 3), state=3),
         matrix("long factors", 1, (17, 3), factors=True, state=3),
-        matrix("middling", 2, (5, 16), state=4),
+        matrix("middling", 2, (5, 16), factors=True, state=4),
+        matrix("middling and dense", 2, (5, 16), state=4),
         matrix("small", None, (4, 16), state=5),
     ]
     kept = recorded(metric, *changes)["weights/weight_drift"]
-    for name in ("embeddings", "long", "long factors"):
+    for name in ("embeddings", "long", "long factors", "middling and dense"):
         assert set(kept[name]) == {"layer", "squared_change", "squared_norm"}
     assert kept["long"]["squared_change"] == pytest.approx(kept["long factors"]["squared_change"], rel=1e-5)
     assert "effective_rank" in kept["middling"] and "intruder_dimensions" not in kept["middling"]

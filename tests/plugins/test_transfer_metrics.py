@@ -247,7 +247,7 @@ def test_labels_that_are_numbers_are_found_by_their_names():
         ({"predictions/after": [{"probabilities": {"no": 1.0, "maybe": 0.0}}] * 2}, "no probabilities"),
         ({"targets": [{"label": "maybe"}, {"label": "no"}]}, "targets"),
         ({"targets": [{"label": "no", "other": "no"}] * 2}, "targets"),
-        ({"labels": [], "targets": []}, "targets"),
+        ({"labels": [], "targets": []}, "no labels"),
     ],
 )
 def test_other_predictions_have_no_calibration(changed, why):
