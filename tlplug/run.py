@@ -150,17 +150,42 @@ def judge_run(
     folder: Path,
 ) -> dict[str, Any]:
     """Evidence, metrics, verdict; all of it written."""
-    untrained = [name for name, s in job.baselines.items() if s is not None and not s.capabilities.trains]
-    collected = {
-        **recorded,
-        **evidence.collect(outcome, baselines, task.head, task.rows["test"], untrained),
-    }
+    collected = all_evidence(job, task, outcome, baselines, recorded)
     evidence.write(collected, folder / "evidence")
     comparisons = {
         name: compare_paired(outcome.example_scores, other.example_scores)
         for name, other in baselines.items()
     }
-    names = {
+    result = make_result(
+        names_of(job, task, outcome),
+        outcome,
+        baselines,
+        comparisons,
+        evidence.measure(job.metrics, collected),
+        judge(comparisons, task.head),
+        job.plugins,
+    )
+    leave(task, outcome, result, folder)
+    return result
+
+
+def all_evidence(
+    job: Job,
+    task: Prepared,
+    outcome: Outcome,
+    baselines: dict[str, Outcome],
+    recorded: dict[str, Any],
+) -> dict[str, Any]:
+    """What was recorded of the model, and what is known of the test; no reason stays for what is there."""
+    untrained = [name for name, s in job.baselines.items() if s is not None and not s.capabilities.trains]
+    of_test = evidence.collect(outcome, baselines, task.head, task.rows["test"], untrained)
+    reasons = {name: why for name, why in recorded["reasons"].items() if name not in of_test}
+    return {**recorded, **of_test, "reasons": reasons}
+
+
+def names_of(job: Job, task: Prepared, outcome: Outcome) -> dict[str, Any]:
+    """What the run is of, for result.json."""
+    return {
         "task": job.task,
         "strategy": job.strategy_name,
         "strategy_config": asdict(job.strategy.config),
@@ -176,17 +201,15 @@ def judge_run(
         "data_hashes": {name: features.key for name, features in task.data.features.items()},
         "command": command_of(job),
     }
-    collected["reasons"] = {n: why for n, why in recorded["reasons"].items() if n not in collected}
-    verdict = judge(comparisons, task.head)
-    metrics = evidence.measure(job.metrics, collected)
-    result = make_result(names, outcome, baselines, comparisons, metrics, verdict, job.plugins)
+
+
+def leave(task: Prepared, outcome: Outcome, result: dict[str, Any], folder: Path) -> None:
+    """The predictions beside their rows, what the head learnt, and the result."""
     rows = {row["id"]: row for row in task.rows["test"]}
-    run_directory.write_lines(
-        folder / "predictions.jsonl", [{**rows[p["id"]], **p} for p in outcome.predictions]
-    )
+    lines = [{**rows[prediction["id"]], **prediction} for prediction in outcome.predictions]
+    run_directory.write_lines(folder / "predictions.jsonl", lines)
     run_directory.write_head(folder, task.head.labels, outcome.decoding)
     run_directory.write_json(folder / run_directory.RESULT, result)
-    return result
 
 
 def command_of(job: Job) -> str:
