@@ -136,8 +136,8 @@ def test_a_class_that_is_not_packaged_is_chosen_by_its_dotted_path(composer, tmp
 
 def one_edit(word):
     """The word with its last two letters exchanged, or one doubled where they are the same."""
-    swapped = word[:-2] + word[-1] + word[-2]
-    return swapped if len(word) > 1 and swapped != word else word + word[-1]
+    swapped = word[:-2] + word[:-3:-1]
+    return swapped if swapped != word else word + word[-1]
 
 
 def every_key():
