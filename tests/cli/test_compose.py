@@ -140,20 +140,22 @@ def one_edit(word):
     return swapped if swapped != word else word + word[-1]
 
 
+def keys_of(composer, strategy, task, *words):
+    return key_paths(composer.compose([f"strategy={strategy}", f"task={task}", *words]))
+
+
 def every_key():
     with Composer() as composer:
         choices = {group: composer.choices(group) for group in GROUPS}
         whole = [f"metric=[{','.join(choices['metric'])}]", f"logger=[{','.join(choices['logger'])}]"]
-        keys = set()
+        # Keys of a strategy are asked of each strategy, those of a head of each task, all others once.
+        keys = {("lora", "sentiment", key) for key in keys_of(composer, "lora", "sentiment", *whole)}
         for strategy in choices["strategy"]:
-            for task in choices["task"]:
-                words = [f"strategy={strategy}", f"task={task}", *whole]
-                found = key_paths(composer.compose(words))
-                keys |= {
-                    (strategy, task, key)
-                    for key in found
-                    if strategy == "lora" or key.startswith("strategy.")
-                }
+            found = keys_of(composer, strategy, "sentiment", "metric=[]")
+            keys |= {(strategy, "sentiment", key) for key in found if key.startswith("strategy.")}
+        for task in choices["task"]:
+            found = keys_of(composer, "lora", task, "metric=[]")
+            keys |= {("lora", task, key) for key in found if key.startswith("head.")}
         return sorted(keys), choices
 
 
