@@ -98,7 +98,7 @@ def test_wrong_words_get_one_clear_error(composer, words, says):
         (["data=files"], "data.path has no value"),
         (["model=custom"], "model.source has no value"),
         (["transfer.baselines=[scrtach]"], "Did you mean 'scratch'"),
-        (["metric.transfer_gain.resamples=3"], "at least 100"),
+        (["metric.transfer_gain.resamples=3"], "from 100 to a million"),
     ],
 )
 def test_values_of_no_use_are_found_before_anything_loads(composer, words, says):
