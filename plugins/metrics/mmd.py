@@ -15,7 +15,7 @@ ROUNDING = 1e-13
 
 
 class MMD(DomainDistance):
-    """How far other rows' features are from the task's: squared maximum mean discrepancy.
+    """How far other rows' features are from the task's: maximum mean discrepancy.
 
     The unbiased estimate mean k(x, x') + mean k(y, y') - 2 mean k(x, y) over pairs of different rows x [p, D] and
     y [q, D], with k(a, b) = exp(-|a - b|^2 / (2 s^2)) and s the median distance of all pairs of the p + q rows (Gretton et

@@ -16,7 +16,7 @@ PROBE = ("features/before/source", "features/after/source", "classes/source")
 
 
 class Retention(TransferMetric):
-    """What the adapted model still knows of the source data; below 0 it has forgotten.
+    """What the adapted model still knows of the source; below 0 it has forgotten.
 
     `source_score/before`, `/after`: the primary score on labelled source rows, where the base model answers by itself;
     `source_score/change` = after - before, the backward transfer of two tasks (Lopez-Paz & Ranzato 2017), whose

@@ -50,7 +50,8 @@ def tiny_run(tmp_path_factory, tiny_folder, rows_folder):
 
     folder = tmp_path_factory.mktemp("runs") / "run"
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setenv("TLPLUG_CACHE", str(tmp_path_factory.mktemp("cache")))
         assert main([*tiny_words(tiny_folder, rows_folder), "trainer.max_epochs=2", f"run_dir={folder}"]) == 0
     return folder, printed.getvalue()
 

@@ -455,13 +455,13 @@ def test_the_direction_of_a_metric_counts():
     assert found.ranks == {"x": 1.0, "y": 2.0}
 
 
-def test_the_best_layer_is_by_logme_where_it_is_asked_for():
+def test_the_best_layer_is_by_the_first_metric_that_knows_layers():
     layers = {
         "knn": {"before": 0.5, "before/layer/0": 0.5, "before/layer/1": 0.9, "before/layer/2": 0.9},
         "logme": {"before": 0.1, "before/layer/0": 0.3, "before/layer/1": 0.2},
     }
     found = Judged(candidate_named("x"), layers, 10, 2)
-    every = {name: SimpleNamespace(higher_is_better=True) for name in ("knn", "logme")}
+    every = {name: SimpleNamespace(higher_is_better=True) for name in ("logme", "knn")}
     assert found.best_layer(every) == {"layer": 0, "metric": "logme", "value": 0.3}
     assert found.best_layer({"knn": every["knn"]})["layer"] == 1, "of equal layers the lowest"
     lower = {"knn": SimpleNamespace(higher_is_better=False)}

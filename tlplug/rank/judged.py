@@ -19,7 +19,6 @@ from tlplug.rank.look import FEATURES, PROBABILITIES, Look, Telling, look
 KIND = "ranked"
 BEFORE, OF_LAYER = "before", "before/layer/"
 NOT_MEASURED = "not_measured"
-LOGME = "logme"
 
 log = logging.getLogger(__name__)
 Values = Mapping[str, Any]
@@ -57,9 +56,8 @@ class Judged:
         }
 
     def best_layer(self, metrics: Mapping[str, TransferMetric]) -> dict[str, Any] | None:
-        """By LogME where it is asked for, else by the first metric that has values of layers; the lowest of equal ones."""
-        names = sorted(metrics, key=lambda name: name != LOGME)
-        name = next((name for name in names if self.by_layer(name)), None)
+        """By the first metric that has values of layers; the lowest of equal ones."""
+        name = next((name for name in metrics if self.by_layer(name)), None)
         if name is None:
             return None
         found, sign = self.by_layer(name), 1 if metrics[name].higher_is_better else -1

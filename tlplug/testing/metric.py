@@ -115,7 +115,11 @@ class MetricCase:
     ) -> None:
         self.plugin = plugin
         self.fields = fields
-        self.evidence = {**made_up(), **self.of_weights(), **of_probes(self.metric()), **(evidence or {})}
+        self.given = evidence or {}
+
+    @cached_property
+    def evidence(self) -> dict[str, Any]:
+        return {**made_up(), **self.of_weights(), **of_probes(self.metric()), **self.given}
 
     def of_weights(self) -> dict[str, Any]:
         """What it has to know of a matrix, under the names that it needs."""
