@@ -1,4 +1,4 @@
-"""In which number format is computed. What moves is always held in float32."""
+"""In which number format is computed, and where. What moves is always held in float32."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from tlplug.contracts import Batch
 
 HALF = ("bfloat16", "float16")
 
@@ -37,6 +39,11 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     if not precision.endswith("-mixed"):
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16 if precision.startswith("bf16") else torch.float16)
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """A batch with its tensors where the model is."""
+    return {name: value.to(device) if hasattr(value, "to") else value for name, value in batch.items()}
 
 
 def hold_moving_in_float32(model: nn.Module) -> nn.Module:

@@ -151,7 +151,7 @@ def judge_run(
 ) -> dict[str, Any]:
     """Evidence, metrics, verdict; all of it written."""
     collected = all_evidence(job, task, outcome, baselines, recorded)
-    evidence.write(collected, folder / "evidence")
+    evidence.write(collected, folder / evidence.FOLDER)
     comparisons = {
         name: compare_paired(outcome.example_scores, other.example_scores)
         for name, other in baselines.items()

@@ -12,6 +12,8 @@ import numpy as np
 from tlplug.cache import whole_folder
 from tlplug.contracts import Evidence
 
+FOLDER = "evidence"
+"""Where it lies in a run directory."""
 VERSION = 1
 INDEX, ARRAYS, VALUES = "index.json", "arrays.safetensors", "values.json"
 LARGE = ("predictions/",)

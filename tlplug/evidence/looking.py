@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tlplug.contracts import Batch
 from tlplug.precision import autocast
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-
-def longest_first(feature: Mapping[str, Any]) -> int:
-    return -len(feature["input_ids"])
 
 
 def in_batches(
@@ -33,15 +28,11 @@ def in_batches(
 
 def by_length(features: Sequence[dict[str, Any]], size: int) -> tuple[list[list[dict[str, Any]]], np.ndarray]:
     """Batches of about one length each, and what puts their rows back into the order of the features."""
-    order = sorted(range(len(features)), key=lambda index: longest_first(features[index]))
+    order = sorted(range(len(features)), key=lambda index: -len(features[index]["input_ids"]))
     parts = [
         [features[index] for index in order[start : start + size]] for start in range(0, len(order), size)
     ]
     return parts, np.argsort(order)
-
-
-def on(batch: Batch, device: torch.device) -> Batch:
-    return {name: value.to(device) if hasattr(value, "to") else value for name, value in batch.items()}
 
 
 @contextmanager

@@ -22,10 +22,11 @@ from tlplug.evidence.collect import AFTER, BEFORE
 from tlplug.evidence.features import BATCH_SIZE, layer_features
 from tlplug.evidence.kept import PROBABILITIES, Kept
 from tlplug.evidence.likelihood import likelihoods, no_likelihood
-from tlplug.evidence.looking import by_length, in_batches, longest_first, looking, on
+from tlplug.evidence.looking import by_length, in_batches, looking
 from tlplug.evidence.moved import Moved, asks_of_weights
 from tlplug.evidence.probes import SOURCE, TASK, Probe, classes_of, plain, probes_of
 from tlplug.layers import new_parameters
+from tlplug.precision import on_device
 
 if TYPE_CHECKING:
     import torch
@@ -175,7 +176,7 @@ class Recorder:
             self.kept.evidence[name] = in_batches(
                 features,
                 self._rows,
-                lambda some: layer_features(model, self.base, [on(collate(some), device)]),
+                lambda some: layer_features(model, self.base, [on_device(collate(some), device)]),
                 axis=1,
             )
 
@@ -189,7 +190,7 @@ class Recorder:
             self.kept.evidence[name] = in_batches(
                 plain(probe.rows, probe.text, self.base),
                 1,  # the logits of a text are as wide as the vocabulary
-                lambda some: likelihoods(model, [on(self._collate_plain(some), device)]),
+                lambda some: likelihoods(model, [on_device(self._collate_plain(some), device)]),
             )
 
     def _predictions(
@@ -200,23 +201,15 @@ class Recorder:
         if not answers:
             self.kept.reasons |= {name: UNTRAINED, scores: UNTRAINED}
             return
+        from tlplug.module import predictions_of  # brings Lightning, which metrics alone can do without
+
         with self.kept.reported(name, scores):
             rows = probe.rows[: self.head.eval_examples] if probe.scored else probe.rows
-            predictions = self._predicted(rows, model, device)
+            predictions = predictions_of(rows, self.head, model, self.base, self._rows, device)
             if probe.predicted:
                 self.kept.evidence[name] = predictions
             if probe.scored:
                 self.kept.evidence[scores] = self.head.scores(predictions, rows)
-
-    def _predicted(self, rows: Sequence[Any], model: nn.Module, device: torch.device) -> list[dict[str, Any]]:
-        from tlplug.module import in_order
-
-        features = sorted(self.head.encode(rows, self.base, False), key=longest_first)
-        outputs: list[dict[str, Any]] = []
-        for start in range(0, len(features), self._rows):
-            batch = on(self._collate(features[start : start + self._rows]), device)
-            outputs += self.head.predict(model, batch)
-        return self.head.decode(*in_order(outputs, rows), self.base)
 
     @property
     def _rows(self) -> int:

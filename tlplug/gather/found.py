@@ -19,7 +19,6 @@ from tlplug.contracts import UsageError
 from tlplug.report.result import VERSION
 from tlplug.run_directory import CONFIG, RESULT
 
-EVIDENCE = "evidence"
 AFTER, SCRATCH = "example_scores/after", "example_scores/baseline/scratch"
 NEEDED = (
     *("task", "strategy", "strategy_config", "head", "base_model", "seed", "primary", "higher_is_better"),
@@ -194,10 +193,10 @@ def result_of(text: bytes) -> dict[str, Any]:
 def evidence_of(folder: Path) -> dict[str, Any]:
     from safetensors import SafetensorError
 
-    if not (folder / EVIDENCE).is_dir():
+    if not (folder / evidence.FOLDER).is_dir():
         raise Unusable("it has no evidence/, so its test rows cannot be paired with those of others")
     try:
-        recorded = evidence.read(folder / EVIDENCE)
+        recorded = evidence.read(folder / evidence.FOLDER)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise Unusable(f"its evidence cannot be read: {error}") from error
     if missing := [name for name in ("ids", "targets", AFTER) if name not in recorded]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlplug.config import Finished
 from tlplug.contracts import BaseInfo, Prediction, Row, TaskHead, UsageError
-from tlplug.module import in_order
+from tlplug.module import predictions_of
 from tlplug.precision import autocast
 
 if TYPE_CHECKING:
@@ -105,15 +105,8 @@ class Adapted:
         """Predictions for checked rows, each with an `id` of its own."""
         import torch
 
-        features = sorted(
-            self.head.encode(rows, self.base, False), key=lambda feature: -len(feature["input_ids"])
-        )
-        outputs: list[dict[str, Any]] = []
         with torch.inference_mode(), autocast(self.precision, self.device):
-            for start in range(0, len(features), batch_size):
-                batch = self.head.collate(features[start : start + batch_size], self.base)
-                outputs += self.head.predict(self.model, on_device(batch, self.device))
-        return self.head.decode(*in_order(outputs, rows), self.base)
+            return predictions_of(rows, self.head, self.model, self.base, batch_size, self.device)
 
 
 def taken(rows: Iterator[Row], count: int) -> tuple[list[Row], UsageError | None]:
@@ -124,7 +117,3 @@ def taken(rows: Iterator[Row], count: int) -> tuple[list[Row], UsageError | None
     except UsageError as fault:
         return chunk, fault
     return chunk, None
-
-
-def on_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    return {name: value.to(device) if hasattr(value, "to") else value for name, value in batch.items()}

@@ -17,7 +17,6 @@ from tlplug.data.source import read_splits
 from tlplug.inference.open_run import adapted_model, bare_model, base_of, bound_head
 from tlplug.precision import settled
 
-FOLDER = "evidence"
 FIELDS, LOOKED_WITH = "metric_fields", "looked_with"
 """Of result.json, where `measure` was used: the fields of the metrics that it measured, and the words that name rows."""
 NODES = ("data", "transfer", "evidence")
@@ -30,13 +29,13 @@ def known(run: Finished) -> dict[str, Any]:
     Raises:
         UsageError: the run did not finish, or its evidence is of another version.
     """
-    recover(run.folder / FOLDER)
-    if not (run.folder / FOLDER).is_dir() or not (run.folder / run_directory.RESULT).is_file():
+    recover(run.folder / evidence.FOLDER)
+    if not (run.folder / evidence.FOLDER).is_dir() or not (run.folder / run_directory.RESULT).is_file():
         raise UsageError(
-            f"{run.folder} holds no {FOLDER}/ and {run_directory.RESULT}: the run did not finish"
+            f"{run.folder} holds no {evidence.FOLDER}/ and {run_directory.RESULT}: the run did not finish"
         )
     try:
-        return evidence.read(run.folder / FOLDER)
+        return evidence.read(run.folder / evidence.FOLDER)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
@@ -103,7 +102,7 @@ def measure(
     if needing:
         told(f"looking at the model for {', '.join(needing)}")
         found = renewed(found, record(run, needing), anew)
-        put_in_place(found, run.folder / FOLDER)
+        put_in_place(found, run.folder / evidence.FOLDER)
     result["metrics"] |= evidence.measure(metrics, found)
     result[FIELDS] = {**fields, **{name: asdict(metric.config) for name, metric in metrics.items()}}
     result |= {LOOKED_WITH: list(words), "source": run.transfer.source.path}

@@ -38,9 +38,8 @@ def load(run: str | Path, overrides: Sequence[str] = (), trust: bool = False) ->
 
     finished = reopen(Path(run), overrides, trust)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    precision = finished.trainer.precision
     head, base = bound_head(finished), base_of(finished.model, finished.data.max_length)
-    precision = settled(precision, device.type, base.dtype)
+    precision = settled(finished.trainer.precision, device.type, base.dtype)
     options = finished.strategy.load_options(head)
     model = load_model(finished, head, base, options, device).to(device).eval()
     return Adapted(finished, head, base, model, device, precision)

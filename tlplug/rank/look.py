@@ -18,10 +18,10 @@ from tlplug.contracts import LoadOptions
 from tlplug.data.features import key_of
 from tlplug.evidence.classifier import no_classifier, source_probabilities
 from tlplug.evidence.features import BATCH_SIZE, layer_features
-from tlplug.evidence.looking import by_length, in_batches, looking, on
+from tlplug.evidence.looking import by_length, in_batches, looking
 from tlplug.evidence.probes import TASK, Probe
 from tlplug.layers import blocks, depths, new_parameters
-from tlplug.precision import settled
+from tlplug.precision import on_device, settled
 from tlplug.rank.candidates import Candidate, Shown
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def looked_at(
     expect_whole(model)
 
     def features(some: list[dict[str, Any]]) -> np.ndarray:
-        found = layer_features(model, base, [on(head.collate(some, base), device)])
+        found = layer_features(model, base, [on_device(head.collate(some, base), device)])
         telling(len(some))
         return found
 

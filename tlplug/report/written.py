@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tlplug.cache import write_whole
-from tlplug.evidence.files import read
+from tlplug.evidence.files import FOLDER, read
 from tlplug.report.markdown import markdown
 from tlplug.report.material import Material
 from tlplug.report.page import page
@@ -19,7 +19,7 @@ def material(folder: Path) -> Material:
     with (folder / "predictions.jsonl").open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    return Material(result, read(folder / "evidence"), rows)
+    return Material(result, read(folder / FOLDER), rows)
 
 
 def write_reports(run: Path, output: Path | None = None) -> Path:
