@@ -85,9 +85,20 @@ MAY_IMPORT = {
         *("evidence", "report", "run_directory", "console", "inference", "frozen", "prepare", "outcomes"),
     },
     "gather": {"contracts", "cache", "comparison", "evidence", "report", "run_directory"},
-    "sweep": {"contracts", "config", "run_directory", "report"},
+    "resume": {"contracts", "config", "run_directory", "finished", "run"},
+    "sweep": {"contracts", "cache", "config", "run_directory", "report", "gather", "console"},
     "finished": {"contracts", "config", "run_directory", "console", "inference", "report", "gather"},
-    "cli": {"contracts", "config", "run", "compare", "rank", "sweep", "finished", "plugin_commands"},
+    "cli": {
+        "contracts",
+        "config",
+        "run",
+        "compare",
+        "rank",
+        "resume",
+        "sweep",
+        "finished",
+        "plugin_commands",
+    },
     "__main__": {"cli"},
 }
 LIGHT = ["contracts", "registry", "config", "cli", "finished", "plugin_list", "plugin_commands", "scaffold"]

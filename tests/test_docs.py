@@ -22,7 +22,8 @@ from tlplug.config.metrics import metrics_of
 from tlplug.config.plan import plan
 from tlplug.config.rank_plan import plan as rank_plan
 from tlplug.config.reopen import override
-from tlplug.contracts.settings import LOGGERS, MISSING, CompareSettings, RankSettings
+from tlplug.contracts.logger_settings import LOGGERS
+from tlplug.contracts.settings import MISSING, CompareSettings, RankSettings
 from tlplug.inference.measure import NODES
 from tlplug.registry import Registry
 from tlplug.sweep import combinations

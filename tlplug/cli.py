@@ -20,6 +20,7 @@ Adapt a pretrained model to your data, and know what you got.
   python -m tlplug -m +strategy=lora,full +task=TASK seed=1,2,3      every combination, one after another
   python -m tlplug compare +task=TASK [strategies=[...]]             the lightest strategy that is good enough
   python -m tlplug rank +task=TASK models=[a,b,...]                  which base model, before any is fine-tuned
+  python -m tlplug resume RUN                                        go on with a run that was cut off
   python -m tlplug evaluate RUN [data.path=...]                      scores of a finished run on other data
   python -m tlplug predict RUN --input FILE|- | --text "..."         JSON Lines in, JSON Lines out
   python -m tlplug measure RUN metric=[...]                          further metrics of a finished run
@@ -69,6 +70,8 @@ def command(words: list[str]) -> Callable[[list[str]], int]:
     """What the words ask for: a flag, a command by its name, or training."""
     if words[:1] and words[0] in FINISHED:
         return finished
+    if words[:1] == ["resume"]:
+        return resume
     if words[:1] == ["plugins"]:
         return plugins
     if {"-h", "--help"} & set(words):
@@ -117,6 +120,13 @@ def show_config(words: list[str]) -> int:
     with Composer() as composer:
         print(OmegaConf.to_yaml(composer.compose(words[:at] + words[at + 2 :])), end="")
     return 0
+
+
+def resume(words: list[str]) -> int:
+    """Go on with a run that did not finish."""
+    from tlplug import resume as unfinished
+
+    return unfinished.resume(words[1:])
 
 
 def plugins(words: list[str]) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
-from tlplug.contracts.settings import CsvSettings, WandbSettings
+from tlplug.contracts.logger_settings import CsvSettings, WandbSettings
 
 
 def csv(settings: CsvSettings, folder: Path, name: str) -> Logger:

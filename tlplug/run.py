@@ -18,7 +18,6 @@ from torch import nn
 from tlplug import console as screen
 from tlplug import evidence, loggers, run_directory
 from tlplug.baselines import Baselines
-from tlplug.cache import write_whole
 from tlplug.comparison import compare_paired, judge
 from tlplug.config import STREAMS, Job, domain_of
 from tlplug.contracts import Outcome
@@ -29,13 +28,17 @@ from tlplug.prepare import prepare
 from tlplug.processes import rank
 from tlplug.report import make_result, show_result
 from tlplug.report.figures import percent_of
+from tlplug.report.result import told_of
 from tlplug.report.story import pictures
 from tlplug.report.written import PAGE, material, write_reports
 from tlplug.training import Prepared, adapt
 
 
-def run(job: Job, console: Console) -> dict[str, Any]:
+def run(job: Job, console: Console, begun: Path | None = None) -> dict[str, Any]:
     """Adapt, measure, report.
+
+    Args:
+        begun: the folder of a run that did not finish, which is gone on with.
 
     Returns:
         The result, as it lies in result.json.
@@ -45,13 +48,14 @@ def run(job: Job, console: Console) -> dict[str, Any]:
     """
     if rank() > 0:
         return follow(job)
-    folder = run_directory.choose(job.run_dir, job.task, job.strategy_name)
+    folder = begun or run_directory.choose(job.run_dir, job.task, job.strategy_name)
     with screen.quiet_libraries():
         task = prepare(job, console)
         recorder = recorder_of(job, task)
         preflight(job, task, console)
         with run_directory.logged(folder / "log.txt"):
-            write_whole(folder / run_directory.CONFIG, OmegaConf.to_yaml(OmegaConf.create(job.config)))
+            if begun is None:
+                begin(job, folder)
             name = f"{job.task} {job.strategy_name} seed {job.seed}"
             with loggers.opened(job.loggers, folder, name, job.config) as opened:
                 model, outcome = train(job, task, recorder, opened, console)
@@ -64,6 +68,12 @@ def run(job: Job, console: Console) -> dict[str, Any]:
     show_result(console, result)
     where(console, folder, job.strategy.saves)
     return result
+
+
+def begin(job: Job, folder: Path) -> None:
+    """What the run can be gone on with from, or begun with in another process."""
+    config = OmegaConf.to_yaml(OmegaConf.create(job.config))
+    run_directory.begin(folder, config, words=list(job.typed), plugins=told_of(job.plugins))
 
 
 def follow(job: Job) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from tlplug.cache import write_whole
 from tlplug.contracts import UsageError
 
 OUTPUTS = Path("outputs")
-CONFIG, RESULT = "config.yaml", "result.json"
+CONFIG, RESULT, RUN = "config.yaml", "result.json", "run.json"
+RUN_VERSION = 1
 HEAD, HEAD_VERSION = "head.json", 1
 
 
@@ -49,6 +50,30 @@ def choose_or_go_on(run_dir: str | None, config: str, ends_with: str, *names: st
         if same and not (folder / ends_with).exists():
             return folder
     return choose(run_dir, *names)
+
+
+def begin(folder: Path, config: str, **record: Any) -> None:
+    """What a run can be begun anew or gone on with from: its resolved config, and `record` in run.json."""
+    write_whole(folder / CONFIG, config)
+    write_json(folder / RUN, {"version": RUN_VERSION, **record})
+
+
+def begun(folder: Path) -> dict[str, Any]:
+    """What `begin` recorded.
+
+    Raises:
+        UsageError: no run was begun there, by a version that is read.
+    """
+    path = folder / RUN
+    if not path.is_file():
+        raise UsageError(f"{folder} holds no {RUN}: no run was begun there that could be gone on with")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    if not isinstance(record, dict) or record.get("version") != RUN_VERSION:
+        raise UsageError(f"{path} is not one that this tlplug reads (version {RUN_VERSION})")
+    return record
 
 
 def expect_empty(path: Path, named: str) -> None:

@@ -61,7 +61,7 @@ def test_the_run_directory_holds_what_is_promised(tiny_run):
     found = {path.relative_to(folder).parts[0] for path in folder.rglob("*")}
     assert found == {
         *("config.yaml", "adapter", "evidence", "predictions.jsonl", "result.json", "metrics.csv", "log.txt"),
-        *("head.json", "report.html", "report.md"),
+        *("head.json", "report.html", "report.md", "run.json"),
     }
     assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= {
         path.name for path in (folder / "adapter").iterdir()

@@ -3,7 +3,7 @@
 from tlplug.config.build import STREAMS, Job, build, domain_of
 from tlplug.config.compose import Composer
 from tlplug.config.metrics import metrics_again, metrics_of
-from tlplug.config.reopen import Finished, reopen
+from tlplug.config.reopen import Finished, job_again, reopen
 from tlplug.config.schema import RootConfig
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "RootConfig",
     "build",
     "domain_of",
+    "job_again",
     "metrics_again",
     "metrics_of",
     "reopen",

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from tlplug.contracts import (
+    CheckpointSettings,
     DataSettings,
     DomainSettings,
     EvidenceSettings,
@@ -22,7 +23,7 @@ from tlplug.contracts import (
     TransferSettings,
     UsageError,
 )
-from tlplug.contracts.settings import LOGGERS
+from tlplug.contracts.logger_settings import LOGGERS
 from tlplug.fit import with_head
 from tlplug.registry import Plugin, Registry
 
@@ -53,10 +54,12 @@ class Job:
     trainer: TrainerSettings
     transfer: TransferSettings
     evidence: EvidenceSettings
+    checkpoint: CheckpointSettings
     loggers: list[Any]
     """CsvSettings, WandbSettings."""
     seed: int
     run_dir: str | None
+    resume: str | None
     plugins: list[Plugin]
     typed: Sequence[str] = ()
     """The words that the run was asked for with."""
@@ -94,9 +97,11 @@ def build(config: DictConfig, typed: Sequence[str] = ()) -> Job:
         trainer=settings(config.trainer),
         transfer=settings(config.transfer),
         evidence=settings(config.evidence),
+        checkpoint=settings(config.checkpoint),
         loggers=[settings(on_schema(LOGGERS[name], node)) for name, node in config.logger.items()],
         seed=config.seed,
         run_dir=config.run_dir,
+        resume=config.resume,
         plugins=used,
         typed=tuple(typed),
     )

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from tlplug.config.build import instance, plain, settings
+from tlplug.config.build import TRIVIAL, Job, build, instance, plain, settings
 from tlplug.config.compose import SHORT, key_paths, normalised, parse
 from tlplug.config.schema import OPEN, RootConfig
 from tlplug.contracts import (
@@ -89,6 +89,44 @@ def reopen(
         evidence=settings(config.evidence),
         seed=config.seed,
     )
+
+
+def job_again(folder: Path, typed: Sequence[str], trust: bool = False) -> Job:
+    """The job that the run in `folder` was begun with.
+
+    Args:
+        typed: the words that it was asked for with.
+
+    Raises:
+        UsageError: there is no run, its config is not usable, or a plugin of it is not there.
+    """
+    config = read(folder)
+    expect_trusted(config, folder, trust)
+    return build(config, typed)
+
+
+def expect_trusted(config: DictConfig, folder: Path, trust: bool) -> None:
+    """Nothing in a run directory names code to be run, unless the user says that it may.
+
+    Raises:
+        UsageError: a plugin is named by its dotted path, or the base model brings code.
+    """
+    if trust:
+        return
+    if config.model.trust_remote_code:
+        raise UsageError(
+            f"{folder / CONFIG} has model.trust_remote_code=true, which runs Python code that comes with its base "
+            "model. If you know where the run is from: add --trust"
+        )
+    named = [("strategy", config.strategy.name), ("head", config.head.name)]
+    named += [("metric", node.name) for node in config.metric.values()]
+    named += [("baseline", name) for name in config.transfer.baselines if name != TRIVIAL]
+    for kind, name in named:
+        if "." in str(name):
+            raise UsageError(
+                f"this run's {kind} is the class {name}, by its dotted path. Loading it runs whatever code is "
+                "found under that name. If you know where the run is from: add --trust"
+            )
 
 
 def read(folder: Path) -> DictConfig:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from tlplug.contracts import (
+    CheckpointSettings,
     DataSettings,
     EvidenceSettings,
     ModelSettings,
@@ -27,12 +28,15 @@ class RootConfig:
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     transfer: TransferSettings = field(default_factory=TransferSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
+    checkpoint: CheckpointSettings = field(default_factory=CheckpointSettings)
     metric: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] = field(default_factory=dict)
     seed: int = 42
     """Seeds weights, order and dropout."""
     run_dir: Optional[str] = None  # noqa: UP045
     """Where the run is left; null: outputs/<task>/<strategy>/<time>-<id>."""
+    resume: Optional[str] = None  # noqa: UP045
+    """`auto`: go on with the unfinished run of this very config where there is one, else begin anew."""
 
 
 OPEN = ("data.columns.", "data.target.columns.", "transfer.source.columns.")

@@ -15,7 +15,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf, open_dict
 
 from tlplug.config.schema import RootConfig
-from tlplug.contracts.settings import LOGGERS
+from tlplug.contracts.logger_settings import LOGGERS
 from tlplug.registry import KINDS, Registry
 
 SCHEMA = "schema"

@@ -4,7 +4,7 @@ This package imports no other tlplug module and nothing heavy, so that a plugin
 file can be read without torch being loaded.
 """
 
-from tlplug.contracts.errors import PluginError, UsageError
+from tlplug.contracts.errors import PluginError, Stopped, UsageError
 from tlplug.contracts.head import Prediction, TaskHead
 from tlplug.contracts.metric import Evidence, NotMeasured, ProbeContext, TransferMetric, WeightChange
 from tlplug.contracts.records import (
@@ -21,6 +21,7 @@ from tlplug.contracts.records import (
     StepOutput,
 )
 from tlplug.contracts.settings import (
+    CheckpointSettings,
     DataSettings,
     DomainSettings,
     EvidenceSettings,
@@ -42,6 +43,7 @@ __all__ = [
     "BaseInfo",
     "Batch",
     "Capabilities",
+    "CheckpointSettings",
     "DataSettings",
     "DomainSettings",
     "Evidence",
@@ -61,6 +63,7 @@ __all__ = [
     "Rows",
     "SplitSettings",
     "StepOutput",
+    "Stopped",
     "Strategy",
     "TaskHead",
     "TrainerSettings",

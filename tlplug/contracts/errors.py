@@ -1,4 +1,4 @@
-"""The errors that are told to the user in one message, without a traceback."""
+"""What is told to the user in one message, without a traceback."""
 
 
 class UsageError(Exception):
@@ -7,3 +7,19 @@ class UsageError(Exception):
 
 class PluginError(UsageError):
     """A plugin that was asked for cannot be used; names its distribution and entry point."""
+
+
+class Stopped(BaseException):
+    """The run was asked to end by a signal, and has kept what it had; says how to go on.
+
+    Args:
+        signal: its number; the exit code is 128 more.
+    """
+
+    def __init__(self, signal: int, message: str) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+    @property
+    def code(self) -> int:
+        return 128 + self.signal

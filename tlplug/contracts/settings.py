@@ -181,6 +181,32 @@ class EvidenceSettings:
 
 
 @dataclass
+class CheckpointSettings:
+    """`checkpoint.*`: what a run that is cut off goes on from (`python -m tlplug resume RUN`)."""
+
+    every_steps: Optional[int] = None
+    """Optimizer steps between two checkpoints; null: time alone decides."""
+    every_minutes: Optional[float] = 10.0
+    """Minutes between two checkpoints; null: steps alone decide."""
+    keep: int = 0
+    """So many of the last ones stay; 0: one while the run trains, none once it has finished."""
+    best: bool = False
+    """Also keep what scored best on the validation split, and test and save that rather than what came last."""
+
+    def __post_init__(self) -> None:
+        if self.every_steps is not None and self.every_steps < 1:
+            raise ValueError(
+                f"checkpoint.every_steps is {self.every_steps}; it is a number from 1 on, or null"
+            )
+        if self.every_minutes is not None and self.every_minutes < 0:
+            raise ValueError(
+                f"checkpoint.every_minutes is {self.every_minutes}; it is a number of minutes, or null"
+            )
+        if self.keep < 0:
+            raise ValueError(f"checkpoint.keep is {self.keep}; it is a number of checkpoints, or 0")
+
+
+@dataclass
 class CompareSettings:
     """`compare.*`: what `python -m tlplug compare` runs; there, the names alone are short for these keys."""
 
@@ -261,22 +287,3 @@ class RankSettings:
         if self.verify == "all" or (type(self.verify) is int and self.verify >= 0):
             return None
         return f"verify is {self.verify}; it is how many of the first models are fine-tuned, or all"
-
-
-@dataclass
-class CsvSettings:
-    """metrics.csv in the run directory."""
-
-
-@dataclass
-class WandbSettings:
-    """Weights & Biases: one W&B run for the run, written offline where there is no key."""
-
-    project: str = "tlplug"
-    entity: Optional[str] = None
-    group: Optional[str] = None
-    tags: list[str] = field(default_factory=list)
-    offline: bool = False
-
-
-LOGGERS: dict[str, type] = {"csv": CsvSettings, "wandb": WandbSettings}

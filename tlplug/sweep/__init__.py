@@ -1,0 +1,5 @@
+"""`-m`: many runs, each in a process of its own, on one machine or beyond it."""
+
+from tlplug.sweep.story import sweep
+
+__all__ = ["sweep"]
