@@ -8,6 +8,7 @@ from functools import cached_property
 
 from lightning.pytorch import Callback
 
+from tlplug.checkpoint import Checkpoints
 from tlplug.contracts import OptimizerSettings, Outcome, Strategy
 from tlplug.frozen import Counting, silent
 from tlplug.outcomes import Outcomes
@@ -22,6 +23,8 @@ class Baselines:
     callbacks: Callable[[str], Sequence[Callback]]
     """Given a baseline's name, what shows its progress."""
     counting: Counting = silent
+    checkpoints: Callable[[str], Checkpoints | None] = lambda name: None
+    """Given a baseline's name, what keeps it so that it can be gone on with."""
 
     @cached_property
     def outcomes(self) -> Outcomes:
@@ -35,4 +38,4 @@ class Baselines:
         stored = self.outcomes.stored(strategy, own)
         if stored is not None:
             return stored
-        return self.outcomes.train(strategy, own, self.callbacks(name))
+        return self.outcomes.train(strategy, own, self.callbacks(name), self.checkpoints(name))

@@ -81,14 +81,29 @@ def open_to_others(folder: Path) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """All of the file or nothing: written beside, synced, renamed."""
+    """All of the file or nothing."""
+    with whole_file(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `path` once all is written: beside, synced, renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        yield beside
+        sync(beside)
         beside.replace(path)
+        sync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """What was written lies on the disk, and outlasts a loss of power; of a folder, the names in it."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from tlplug.contracts import UsageError
+from tlplug.contracts import Stopped, TrainingFailed, UsageError
 
-USAGE, INTERRUPTED = 2, 130
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
 SWEEP = ("-m", "--multirun")
 FINISHED = ("evaluate", "predict", "export", "measure", "report")
 DRY_RUN = "--dry-run"
@@ -48,8 +48,8 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one command line.
 
     Returns:
-        The exit code: 0 done, 2 wrong usage or data, 130 interrupted. A failure while running is
-        an exception, whose traceback Python prints with exit code 1.
+        The exit code: 0 done, 1 a training that could not go on, 2 wrong usage or data, 130 Ctrl-C, 143 SIGTERM. Any other
+        failure while running is an exception, whose traceback Python prints with exit code 1.
     """
     words = list(sys.argv[1:] if words is None else words)
     try:
@@ -57,12 +57,21 @@ def main(words: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"tlplug: {error}", file=sys.stderr)
         return USAGE
+    except TrainingFailed as error:
+        # Its traceback is in the run's log. Of several processes that stop for one reason, the first tells it, and the
+        # others end as if all were well: Lightning kills the first one as soon as another has failed.
+        if told := str(error):
+            print(f"tlplug: {told}", file=sys.stderr)
+        return FAILED if told else 0
     except BrokenPipeError:
         # Whoever read the predictions has enough of them; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt as stopped:
-        print(f"tlplug: {str(stopped) or 'interrupted'}", file=sys.stderr)
+    except Stopped as stopped:
+        print(f"tlplug: {stopped}", file=sys.stderr)
+        return stopped.code
+    except KeyboardInterrupt:
+        print("tlplug: interrupted", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -154,6 +163,10 @@ def train(words: list[str]) -> int:
 
             return sweep(composer, overrides, Console())
         job = build(composer.compose(overrides), overrides)
+    if job.resume is not None:
+        from tlplug.resume import resume_or_begin
+
+        return resume_or_begin(job, Console())
     from tlplug.run import run
 
     run(job, Console())
@@ -173,8 +186,10 @@ def compare(words: list[str]) -> int:
     with Composer() as composer:
         planned = plan(composer, [word for word in words[1:] if word not in flags])
     from tlplug.compare import compare as run
+    from tlplug.stopping import Stop, signals
 
-    return run(planned, Console(), dry_run=bool(flags))
+    with signals(Stop()):
+        return run(planned, Console(), dry_run=bool(flags))
 
 
 def rank(words: list[str]) -> int:
@@ -189,5 +204,7 @@ def rank(words: list[str]) -> int:
     with Composer() as composer:
         planned = plan(composer, words[1:])
     from tlplug.rank import rank as run
+    from tlplug.stopping import Stop, signals
 
-    return run(planned, Console())
+    with signals(Stop()):
+        return run(planned, Console())

@@ -20,14 +20,28 @@ MEBIBYTE = 2**20
 
 
 class CostMeter(Callback):
-    """Measures one fit. Seconds are its wall time; memory is the peak on the device that trains."""
+    """Measures one fit. Seconds are its wall time; memory is the peak on the device that trains.
+
+    Of a fit that was gone on with, what its parts took, without what was computed twice.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        """Of this part, or of the whole once it has ended."""
         self.tokens: Any = 0
         self.joules: float | None = None
         self.energy = EnergyMeter()
         self._started = 0.0
+        self._before = {"seconds": 0.0, "joules": 0.0}
+
+    def state_dict(self) -> dict[str, Any]:
+        seconds = self._before["seconds"] + time.perf_counter() - self._started
+        joules = self._before["joules"] + (self.energy.joules() or 0.0)
+        return {"seconds": seconds, "joules": joules, "tokens": int(self.tokens)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.tokens = state_dict["tokens"]
+        self._before = {"seconds": state_dict["seconds"], "joules": state_dict["joules"]}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         reset_peak(pl_module.device)
@@ -43,8 +57,9 @@ class CostMeter(Callback):
         self.tokens = self.tokens + sum(each["attention_mask"].sum() for each in streams)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.seconds = time.perf_counter() - self._started
-        self.joules = self.energy.joules()
+        self.seconds = self._before["seconds"] + time.perf_counter() - self._started
+        spent = self.energy.joules()
+        self.joules = None if spent is None else self._before["joules"] + spent
 
     def cost(self, module: LightningModule) -> dict[str, float]:
         """The `cost` record of result.json; counts are of this process where there are several."""

@@ -27,6 +27,12 @@ class LearningCurve(Callback):
         self.points: list[list[float]] = []
         self._done = 0
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"points": self.points, "done": self._done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.points, self._done = [list(point) for point in state_dict["points"]], state_dict["done"]
+
     def on_train_batch_end(self, *given: Any, **named: Any) -> None:
         self._done += 1
 

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
-from tlplug.contracts import BaseInfo, Batch, OptimizerSettings, Rows, Strategy, TaskHead
+from tlplug.contracts import BaseInfo, Batch, OptimizerSettings, Rows, Strategy, TaskHead, UsageError
 from tlplug.precision import on_device
 from tlplug.processes import gather
 
@@ -65,6 +65,34 @@ class TransferModule(LightningModule):
         self.recall: Recall | None = None
         """What is kept of the strategy's frozen prefix."""
         self._outputs: list[dict[str, Any]] = []
+        # What does not move is the base model's, and quantized weights could not be loaded again.
+        self.strict_loading = False
+        self._moving = frozenset(self._moves())
+
+    def _moves(self) -> list[str]:
+        """Names of what a training changes."""
+        held = self.state_dict().keys()
+        moving = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
+        return moving + [name for name, _ in self.named_buffers() if name in held]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        kept = {name: tensor for name, tensor in checkpoint["state_dict"].items() if name in self._moving}
+        checkpoint["state_dict"], checkpoint["scores"] = kept, self.scores
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Checks what Lightning loads next.
+
+        Raises:
+            UsageError: the checkpoint holds other tensors than those that move.
+        """
+        found = set(checkpoint["state_dict"])
+        if found != self._moving:
+            raise UsageError(
+                "the checkpoint is of another training: it has "
+                f"{', '.join(sorted(found - self._moving)[:3]) or 'nothing more'} and lacks "
+                f"{', '.join(sorted(self._moving - found)[:3]) or 'nothing'} of what moves here"
+            )
+        self.scores = checkpoint["scores"]
 
     def train(self, mode: bool = True) -> TransferModule:
         """Training mode for everything but what runs before the first weight that moves."""

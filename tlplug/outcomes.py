@@ -11,12 +11,14 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from tlplug import cache
+from tlplug.checkpoint import Checkpoints
 from tlplug.contracts import CONTRACT, OptimizerSettings, Outcome, Strategy
 from tlplug.data.features import identity
 from tlplug.frozen import Counting, silent
 from tlplug.precision import best_precision
 from tlplug.processes import from_first, rank
-from tlplug.training import Prepared, adapt, build_trainer, outcome
+from tlplug.trainer import build_trainer
+from tlplug.training import Prepared, adapt, outcome
 
 KIND = "outcomes"
 ORIGIN = ("_name_or_path", "transformers_version", "dtype", "architectures")
@@ -43,11 +45,20 @@ class Outcomes:
         return None if found is None else Outcome(**found)
 
     def train(
-        self, strategy: Strategy, optimizer: OptimizerSettings, callbacks: Sequence[Callback] = ()
+        self,
+        strategy: Strategy,
+        optimizer: OptimizerSettings,
+        callbacks: Sequence[Callback] = (),
+        checkpoints: Checkpoints | None = None,
     ) -> Outcome:
         """Train, and keep the outcome. `optimizer` is what the user set; the rest is the strategy's own."""
         key = self.key(strategy, optimizer)
-        _, found = adapt(self.task, strategy, optimizer, callbacks=callbacks, counting=self.counting)
+        _, found = adapt(
+            *(self.task, strategy, optimizer),
+            callbacks=callbacks,
+            counting=self.counting,
+            checkpoints=checkpoints,
+        )
         if rank() == 0:
             cache.write(KIND, key, asdict(found))
         return found

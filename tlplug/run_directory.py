@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -13,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tlplug.cache import write_whole
-from tlplug.contracts import UsageError
+from tlplug.contracts import UsageError, refuse_address
 
 OUTPUTS = Path("outputs")
 CONFIG, RESULT, RUN = "config.yaml", "result.json", "run.json"
+PROGRESS = "progress.json"
 RUN_VERSION = 1
 HEAD, HEAD_VERSION = "head.json", 1
 
@@ -65,15 +67,65 @@ def begun(folder: Path) -> dict[str, Any]:
         UsageError: no run was begun there, by a version that is read.
     """
     path = folder / RUN
+    refuse_address("RUN", str(folder))
     if not path.is_file():
         raise UsageError(f"{folder} holds no {RUN}: no run was begun there that could be gone on with")
+    record = read_object(path)
+    if record.get("version") != RUN_VERSION:
+        raise UsageError(f"{path} is not one that this tlplug reads (version {RUN_VERSION})")
+    words = record.get("words")
+    if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+        raise UsageError(f"{path}: its words are not a list of texts")
+    return record
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    """What the run in `folder` was made with: run.json, or of a run that is older than it, result.json; else nothing."""
+    for path in (folder / RUN, folder / RESULT):
+        if path.is_file():
+            return read_object(path)
+    return {}
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        UsageError: the file holds something else.
+    """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
-    if not isinstance(record, dict) or record.get("version") != RUN_VERSION:
-        raise UsageError(f"{path} is not one that this tlplug reads (version {RUN_VERSION})")
-    return record
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} cannot be read: it holds no object")
+    return found
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The run in `folder` is this process's alone; the kernel lets it go when the process dies.
+
+    Raises:
+        UsageError: another process works on it.
+    """
+    with (folder / RUN).open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"another process works on the run in {folder}; it is left to that one"
+            ) from None
+        yield
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process works on the run just now."""
+    try:
+        with held(folder):
+            return False
+    except UsageError:
+        return True
 
 
 def expect_empty(path: Path, named: str) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 
+from tlplug.checkpoint import Checkpoints, WholeFiles
 from tlplug.contracts import (
     AdaptContext,
     BaseInfo,
@@ -26,10 +26,12 @@ from tlplug.contracts import (
 from tlplug.cost import CostMeter
 from tlplug.curve import LearningCurve
 from tlplug.data.module import TransferData
+from tlplug.failures import BatchSeen, StopOnNonFinite, explained
 from tlplug.frozen import ComputeOnce, Counting, silent
 from tlplug.layers import new_parameters
 from tlplug.module import TransferModule, in_order
-from tlplug.precision import hold_moving_in_float32, settled
+from tlplug.precision import hold_moving_in_float32
+from tlplug.trainer import build_trainer, settings_for, total_steps
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -69,6 +71,7 @@ def adapt(
     callbacks: Sequence[Callback] = (),
     counting: Counting = silent,
     watch: Watch | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[nn.Module, Outcome]:
     """Adapt the base model by one strategy and test it.
 
@@ -76,48 +79,60 @@ def adapt(
         optimizer: what the user set; the rest is the strategy's own.
         counting: shows the progress of what is done to every row once.
         watch: shown the model before it is adapted and before it is trained.
+        checkpoints: keeps what the fit can be gone on with from, and has what there is to go on from.
 
     Returns:
         The adapted model and what it scored.
     """
+    begun = None if checkpoints is None else checkpoints.begin()
     seed_everything(task.seed, workers=True, verbose=False)
     data = task.data.with_streams((*strategy.streams, *strategy.optional_streams))
-    meter = CostMeter()
+    meter, seen = CostMeter(), BatchSeen()
     curve = LearningCurve(task.head.primary, len(task.rows["train"]), data.steps_per_epoch)
     trainer = build_trainer(
         settings_for(strategy, task.trainer),
         loggers,
-        [meter, curve, ComputeOnce(strategy, data, counting), *callbacks, *strategy.callbacks()],
+        [
+            *(StopOnNonFinite(), seen, meter, curve, ComputeOnce(strategy, data, counting)),
+            *(*callbacks, *strategy.callbacks()),
+            *([] if checkpoints is None else [checkpoints]),
+        ],
         task.base.dtype,
     )
     steps = total_steps(task.trainer, task.data.steps_per_epoch(trainer.world_size))
     device = trainer.strategy.root_device
-    module = module_for(task, strategy, optimizer, device, steps, watch)
-    fit_and_test(trainer, module, data)
+    accumulated = task.trainer.accumulate_grad_batches
+    with explained(seen, task.base, strategy, task.head, data.batch_size, accumulated):
+        module = module_for(task, strategy, optimizer, device, steps, watch)
+        fit(trainer, module, data, begun)
+        if checkpoints is not None and (best := checkpoints.chosen()) is not None:
+            take(module, best)
+        test(trainer, module, data)
     found = outcome(module.head, module.predictions["test"], task.rows["test"], meter.cost(module))
     return module.model, replace(found, validation=module.scores.get("validation", {}), curve=curve.points)
 
 
-def settings_for(strategy: Strategy, settings: TrainerSettings) -> TrainerSettings:
-    """The trainer's settings; where what moves changes, processes must not wait for gradients that do not come."""
-    if not strategy.capabilities.staged or settings.strategy not in ("auto", "ddp"):
-        return settings
-    several = settings.strategy == "ddp" or build_trainer(settings, (), (), "float32").world_size > 1
-    return replace(settings, strategy="ddp_find_unused_parameters_true") if several else settings
+def fit(trainer: Trainer, module: TransferModule, data: TransferData, begun: Path | None) -> None:
+    """Nothing where nothing moves.
+
+    Args:
+        begun: the checkpoint to go on from.
+    """
+    if any(parameter.requires_grad for parameter in module.parameters()):
+        trainer.fit(module, datamodule=data, ckpt_path=begun, weights_only=True)
 
 
-def fit_and_test(trainer: Trainer, module: TransferModule, data: TransferData) -> None:
-    """Both, or the interrupt that ended them, which Lightning turns into an exit with code 1."""
-    try:
-        if any(parameter.requires_grad for parameter in module.parameters()):
-            trainer.fit(module, datamodule=data)
-        if module.head.tunes:
-            tune(trainer, module, data)
-        trainer.test(module, datamodule=data, verbose=False)
-    except SystemExit as ended:
-        if trainer.interrupted:
-            raise KeyboardInterrupt from ended
-        raise
+def take(module: TransferModule, path: Path) -> None:
+    """A checkpoint's weights and validation scores in the place of the last ones."""
+    found = WholeFiles().load_checkpoint(path)
+    module.on_load_checkpoint(found)
+    module.load_state_dict(found["state_dict"], strict=False)
+
+
+def test(trainer: Trainer, module: TransferModule, data: TransferData) -> None:
+    if module.head.tunes:
+        tune(trainer, module, data)
+    trainer.test(module, datamodule=data, verbose=False)
 
 
 def tune(trainer: Trainer, module: TransferModule, data: TransferData) -> None:
@@ -186,33 +201,3 @@ def outcome(
     rows = [row for row in rows if row["id"] in seen]
     scores, example_scores = head.scores(predictions, rows), head.example_scores(predictions, rows)
     return Outcome(predictions, scores, example_scores, cost, dict(head.decoding))
-
-
-def build_trainer(
-    settings: TrainerSettings, loggers: Sequence[Logger], callbacks: Sequence[Callback], dtype: str
-) -> Trainer:
-    """Lightning's Trainer, with what tlplug does itself switched off: sampling, progress, checkpoints."""
-    arguments = asdict(settings)
-    arguments["precision"] = settled(settings.precision, settings.accelerator, dtype)
-    return Trainer(
-        **arguments,
-        logger=list(loggers) or False,
-        callbacks=list(callbacks),
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        default_root_dir=Path(loggers[0].save_dir or ".") if loggers else None,
-    )
-
-
-def total_steps(settings: TrainerSettings, batches: int) -> int:
-    """Optimizer steps of the whole fit; asking the trainer would move a stateful loader."""
-    limit = settings.limit_train_batches
-    if isinstance(limit, float):
-        batches = int(batches * limit)
-    elif limit is not None:
-        batches = min(batches, limit)
-    steps = math.ceil(batches / settings.accumulate_grad_batches) * settings.max_epochs
-    return steps if settings.max_steps < 0 else min(steps, settings.max_steps)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tlplug.contracts import BaseInfo, LoadOptions, UsageError
@@ -34,17 +36,18 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
     if options.random_weights:
         model = auto.from_config(config, **common)
     else:
-        model, told = auto.from_pretrained(
-            base.path,
-            config=config,
-            revision=base.revision,
-            use_safetensors=True,
-            output_loading_info=True,
-            # A classifier that came with the base model may tell other classes apart than the task's.
-            ignore_mismatched_sizes=True,
-            **common,
-            **quantized(auto, config, options),
-        )
+        with readable(base.source):
+            model, told = auto.from_pretrained(
+                base.path,
+                config=config,
+                revision=base.revision,
+                use_safetensors=True,
+                output_loading_info=True,
+                # A classifier that came with the base model may tell other classes apart than the task's.
+                ignore_mismatched_sizes=True,
+                **common,
+                **quantized(auto, config, options),
+            )
         other = [name for name, *_ in told["mismatched_keys"]]
         if strange := [name for name in other if name.startswith(f"{model.base_model_prefix}.")]:
             raise UsageError(f"{base.source}: {strange[0]} has another shape than its config says")
@@ -58,6 +61,17 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
         model.gradient_checkpointing_enable({"use_reentrant": False})
     # from_pretrained leaves eval mode on, and Lightning keeps it: dropout would silently be off.
     return model.train()
+
+
+@contextmanager
+def readable(source: str) -> Iterator[None]:
+    """Weights that are damaged, or not there as safetensors, are an error that names the base model."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"base model {source}: its weights cannot be read: {error}") from error
 
 
 def quantized(auto: Any, config: PretrainedConfig, options: LoadOptions) -> dict[str, Any]:

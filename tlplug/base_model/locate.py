@@ -6,11 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tlplug.base_model.gguf import SUFFIX, unpacked
+from tlplug.base_model.weights import WEIGHTS, expect_sound
 from tlplug.cache import file_digest
-from tlplug.contracts import ModelSettings, UsageError
+from tlplug.contracts import ModelSettings, UsageError, refuse_address
 
 PACKAGED = "pkg://"
-WEIGHTS = "model.safetensors"
 
 
 def locate(settings: ModelSettings) -> str:
@@ -20,6 +20,7 @@ def locate(settings: ModelSettings) -> str:
         UsageError: nothing is there, or it is not the file that was expected.
     """
     source = settings.source
+    refuse_address("model.source", source)
     if source.startswith(PACKAGED):
         return str(checked(packaged(settings), settings))
     path = Path(source).expanduser()
@@ -53,10 +54,7 @@ def checked(path: Path, settings: ModelSettings) -> Path:
         )
     if not (path / "config.json").is_file():
         raise UsageError(f"base model {settings.source!r}: {path} holds no config.json")
-    if not any(path.glob("*.safetensors")):
-        raise UsageError(
-            f"base model {settings.source!r}: {path} holds no .safetensors; nothing else is loaded"
-        )
+    expect_sound(path, f"base model {settings.source!r}")
     expect_digest(path / WEIGHTS, settings)
     return path
 

@@ -12,7 +12,8 @@ from tlplug.contracts import Strategy, UsageError
 from tlplug.data.batches import share
 from tlplug.data.module import TransferData
 from tlplug.memory import give_back
-from tlplug.training import Prepared, total_steps
+from tlplug.trainer import total_steps
+from tlplug.training import Prepared
 
 LIGHTNING = 0.002
 """Seconds that Lightning adds to a batch: of weight only where a step is next to nothing."""

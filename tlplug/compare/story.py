@@ -23,9 +23,9 @@ from tlplug.compare.result import make_comparison
 from tlplug.compare.table import show_comparison, show_estimates
 from tlplug.compare.trainings import Shown, Trainings
 from tlplug.config.plan import Plan
-from tlplug.contracts import UsageError
+from tlplug.contracts import Stopped, UsageError
+from tlplug.launch import follows
 from tlplug.prepare import prepare
-from tlplug.processes import rank
 from tlplug.report.figures import duration, figure
 
 COMPARE, REPORT = "compare.json", "report.html"
@@ -41,9 +41,11 @@ def compare(plan: Plan, console: Console, dry_run: bool = False) -> int:
 
     Raises:
         UsageError: the data, the base model, the settings or a strategy are not usable; nothing has been written.
-        KeyboardInterrupt: it was interrupted; the message says how to go on.
+        Stopped: a signal ended it; the message says how to go on.
     """
-    if rank() > 0:
+    with screen.quiet_libraries():
+        further = follows(plan.first.trainer)
+    if further:
         return follow(plan)
     folder = run_directory.choose_or_go_on(
         plan.first.run_dir, config_text(plan), COMPARE, plan.first.task, "compare"
@@ -131,9 +133,9 @@ def climb(plan: Plan, trainings: Trainings, console: Console) -> list[Rung]:
             say(rungs, judge, trainings.trivial(), console)
             if judge.enough(rungs):
                 break
-    except KeyboardInterrupt as stopped:
-        raise KeyboardInterrupt(
-            "interrupted; the same command goes on from the last training that was finished"
+    except Stopped as stopped:
+        raise Stopped(
+            stopped.signal, f"{stopped}; the same command goes on from the last training that was finished"
         ) from stopped
     return rungs
 

@@ -21,7 +21,8 @@ from tlplug.data.module import TransferData
 from tlplug.frozen import fault, keepable
 from tlplug.module import MAIN, TransferModule
 from tlplug.precision import autocast
-from tlplug.training import Prepared, build_trainer, module_for, settings_for
+from tlplug.trainer import build_trainer, settings_for
+from tlplug.training import Prepared, module_for
 
 TIMES, ENOUGH = 3, 2.0
 """A step is timed so often, but for no more than so many seconds."""

@@ -15,6 +15,7 @@ from tlplug.contracts.settings import CompareSettings
 from tlplug.frozen import Counting
 from tlplug.memory import give_back
 from tlplug.outcomes import Outcomes
+from tlplug.processes import world_size
 from tlplug.training import Prepared
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ class Trainings:
             found = {rate: list(self._runs(name, strategy, rate, shown)) for rate in self.rates(strategy)}
             return self._rung(name, strategy, found)
         except Exception as error:
+            if world_size() > 1:
+                raise  # the others wait for this one in the middle of a step, and nothing can follow
             log.exception("%s could not be trained", name)
             return Rung(name, error=f"{type(error).__name__}: {error}")
 

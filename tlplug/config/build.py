@@ -31,6 +31,8 @@ TRIVIAL = "trivial"
 """The baseline that is no strategy: the head's own guess."""
 STREAMS = {"target": "data.target", "source": "transfer.source"}
 """What a strategy can have batches of beside the task's -> the key that names the rows."""
+AUTO = "auto"
+"""What `resume` can be: go on with the run of this very config where there is one."""
 OURS = ("name", "preset")
 """Keys of a plugin's node that are not fields of its Config."""
 
@@ -75,6 +77,8 @@ def build(config: DictConfig, typed: Sequence[str] = ()) -> Job:
         UsageError: a required key is not set, a value is of no use to its plugin,
             or the strategy cannot work with the head.
     """
+    if config.resume not in (None, AUTO):
+        raise UsageError(f"resume is {config.resume!r}; it is {AUTO}, or null")
     registry = Registry()
     used: list[Plugin] = []
 
@@ -115,14 +119,19 @@ def instance(plugin: Plugin, node: DictConfig) -> Any:
     cls: Any = plugin.load()
     try:
         return cls(OmegaConf.to_object(on_schema(cls.Config, node)))
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{plugin.kind} {plugin.name!r}: {error}") from error
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        raise UsageError(f"{plugin.kind} {plugin.name!r}: {told(error)}") from error
 
 
 def on_schema(cls: type, node: DictConfig) -> DictConfig:
     """The node's fields on the schema of `cls`, so that a config read back from a file has types again."""
     fields = OmegaConf.masked_copy(node, [str(key) for key in node if key not in OURS])
     return OmegaConf.merge(OmegaConf.structured(cls), fields)  # type: ignore[return-value]
+
+
+def told(error: Exception) -> str:
+    """OmegaConf goes on with lines about itself; a plugin says what it has to say."""
+    return str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) else str(error)
 
 
 def baseline(name: str, registry: Registry, used: list[Plugin]) -> Strategy | None:

@@ -4,8 +4,9 @@ This package imports no other tlplug module and nothing heavy, so that a plugin
 file can be read without torch being loaded.
 """
 
-from tlplug.contracts.errors import PluginError, Stopped, UsageError
+from tlplug.contracts.errors import PluginError, Stopped, TrainingFailed, UsageError
 from tlplug.contracts.head import Prediction, TaskHead
+from tlplug.contracts.local import refuse_address
 from tlplug.contracts.metric import Evidence, NotMeasured, ProbeContext, TransferMetric, WeightChange
 from tlplug.contracts.records import (
     AdaptContext,
@@ -67,8 +68,10 @@ __all__ = [
     "Strategy",
     "TaskHead",
     "TrainerSettings",
+    "TrainingFailed",
     "TransferMetric",
     "TransferSettings",
     "UsageError",
     "WeightChange",
+    "refuse_address",
 ]

@@ -9,6 +9,13 @@ class PluginError(UsageError):
     """A plugin that was asked for cannot be used; names its distribution and entry point."""
 
 
+class TrainingFailed(Exception):
+    """A training cannot go on: at which step, of which examples, and what would help. Exit code 1, told without a traceback.
+
+    The message is empty in a further process of a run, where the first one tells it.
+    """
+
+
 class Stopped(BaseException):
     """The run was asked to end by a signal, and has kept what it had; says how to go on.
 

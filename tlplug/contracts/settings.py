@@ -205,6 +205,10 @@ class CheckpointSettings:
         if self.keep < 0:
             raise ValueError(f"checkpoint.keep is {self.keep}; it is a number of checkpoints, or 0")
 
+    def of_baseline(self) -> CheckpointSettings:
+        """A baseline is what it is by its defaults: its last weights are tested, and its checkpoints go with it."""
+        return CheckpointSettings(self.every_steps, self.every_minutes)
+
 
 @dataclass
 class CompareSettings:

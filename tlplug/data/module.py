@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from tlplug.cache import key_of
 from tlplug.contracts import BaseInfo, Batch, TaskHead
 from tlplug.data.batches import EpochOrder, Repeated, share
 from tlplug.data.features import Features
+from tlplug.data.loader import Batches
 from tlplug.processes import rank, world_size
 
 
@@ -57,7 +57,7 @@ class TransferData(LightningDataModule):
         chosen.seed = seed
         return chosen
 
-    def train_dataloader(self) -> DataLoader[Any] | CombinedLoader:
+    def train_dataloader(self) -> Batches | CombinedLoader:
         """Shuffled anew in every epoch; with streams, batches by name, `main` the task's own."""
         main = self._loader("train", rank=rank(), world=world_size())
         if not self.streams:
@@ -65,15 +65,15 @@ class TransferData(LightningDataModule):
         streams = {name: self._stream(features, len(main)) for name, features in self.streams.items()}
         return CombinedLoader({"main": main, **streams}, "min_size")
 
-    def val_dataloader(self) -> DataLoader[Any]:
+    def val_dataloader(self) -> Batches:
         """Longest first, at most `head.eval_examples`; one may come twice where processes have to be even."""
         return self._loader("validation", rank=rank(), world=world_size(), most=self.eval_examples)
 
-    def whole_val_dataloader(self) -> DataLoader[Any]:
+    def whole_val_dataloader(self) -> Batches:
         """All of the validation split, for `head.tune`."""
         return self._loader("validation", rank=rank(), world=world_size())
 
-    def test_dataloader(self) -> DataLoader[Any]:
+    def test_dataloader(self) -> Batches:
         """Longest first."""
         return self._loader("test", rank=rank(), world=world_size())
 
@@ -81,7 +81,7 @@ class TransferData(LightningDataModule):
         """The batches of epoch 0, as a single process sees them."""
         return iter(self._loader("train", rank=0, world=1))
 
-    def once(self, split: str) -> DataLoader[Any]:
+    def once(self, split: str) -> Batches:
         """Every feature of a split once, in one process, longest first."""
         features = self.features[split]
         return self._batched(features, self._order(features, False, 0, 1))
@@ -100,11 +100,11 @@ class TransferData(LightningDataModule):
         keys = {split: features.key for split, features in self.features.items()}
         return key_of({**keys, "batch_size": self.batch_size, "seed": self.seed})
 
-    def _loader(self, split: str, rank: int, world: int, most: int | None = None) -> DataLoader[Any]:
+    def _loader(self, split: str, rank: int, world: int, most: int | None = None) -> Batches:
         features = self.features[split] if most is None else self.features[split].of_rows(most)
         return self._batched(features, self._order(features, split == "train", rank, world))
 
-    def _stream(self, features: Features, batches: int) -> DataLoader[Any]:
+    def _stream(self, features: Features, batches: int) -> Batches:
         """So many batches of a stream, begun anew where it ends."""
         order = self._order(features, True, rank(), world_size())
         return self._batched(features, Repeated(order, batches * self.batch_size))
@@ -113,5 +113,5 @@ class TransferData(LightningDataModule):
         batch = self.batch_size * world
         return EpochOrder(features.lengths, self.seed, shuffle=shuffle, batch=batch, rank=rank, world=world)
 
-    def _batched(self, features: Features, order: Sampler[int]) -> DataLoader[Any]:
-        return DataLoader(features, self.batch_size, sampler=order, collate_fn=self.collate)  # type: ignore[arg-type]
+    def _batched(self, features: Features, order: Sampler[int]) -> Batches:
+        return Batches(features, self.batch_size, sampler=order, collate_fn=self.collate)  # type: ignore[arg-type]

@@ -10,9 +10,11 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from tlplug import console as screen
-from tlplug import processes, run_directory
+from tlplug import run_directory
 from tlplug.cache import write_whole
 from tlplug.config.rank_plan import RankPlan
+from tlplug.contracts import Stopped
+from tlplug.launch import follows
 from tlplug.memory import give_back
 from tlplug.rank.candidates import Candidate, Shown, candidates, shown
 from tlplug.rank.judged import Judged, judged
@@ -35,9 +37,11 @@ def rank(plan: RankPlan, console: Console) -> int:
 
     Raises:
         UsageError: the data, the settings or a base model are not usable; nothing has been written.
-        KeyboardInterrupt: it was interrupted; the message says how to go on.
+        Stopped: a signal ended it; the message says how to go on.
     """
-    if processes.rank() > 0:
+    with screen.quiet_libraries():
+        further = follows(plan.first.trainer)
+    if further:
         return follow(plan)
     folder = run_directory.choose_or_go_on(
         plan.first.run_dir, config_text(plan), RANK, plan.first.task, "rank"
@@ -97,9 +101,9 @@ def ranked(
         ranking = Ranking(models, plan.first.metrics)
         chosen = ranking.to_verify(plan.settings.verify)
         tried = [train(number, model, len(chosen), plan, console) for number, model in enumerate(chosen, 1)]
-    except KeyboardInterrupt as stopped:
-        raise KeyboardInterrupt(
-            "interrupted; the same command goes on from the last model that was finished"
+    except Stopped as stopped:
+        raise Stopped(
+            stopped.signal, f"{stopped}; the same command goes on from the last model that was finished"
         ) from stopped
     return ranking, tried
 

@@ -16,6 +16,7 @@ from tlplug.frozen import Counting
 from tlplug.memory import give_back
 from tlplug.outcomes import Outcomes
 from tlplug.prepare import prepare
+from tlplug.processes import world_size
 from tlplug.rank.consensus import agreement
 from tlplug.rank.judged import Judged
 
@@ -45,6 +46,8 @@ def verified(model: Judged, strategy_name: str, console: Console, counting: Coun
         stored = outcomes.stored(job.strategy, job.optimizer)
         found = stored or outcomes.train(job.strategy, job.optimizer, bar(candidate.title, job, console))
     except Exception as error:
+        if world_size() > 1:
+            raise  # the others wait for this one in the middle of a step, and nothing can follow
         log.exception("%s could not be fine-tuned by %s", candidate.name, strategy_name)
         return Verified(candidate.name, error=f"{type(error).__name__}: {error}")
     finally:

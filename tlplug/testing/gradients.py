@@ -19,7 +19,7 @@ from tlplug.testing.lasting import recipe
 from tlplug.testing.made import BATCH, Made
 from tlplug.testing.tensors import Tensors, difference, moving
 from tlplug.testing.watch import Watch
-from tlplug.training import settings_for
+from tlplug.trainer import settings_for
 
 SMALL = 1e-3
 """A gradient that is smaller than this share of the largest one is measured against that."""

@@ -18,7 +18,8 @@ from tlplug.module import TransferModule
 from tlplug.precision import autocast, best_precision
 from tlplug.testing.tensors import Tensors, seed
 from tlplug.testing.watch import Watch
-from tlplug.training import Prepared, build_trainer, settings_for
+from tlplug.trainer import build_trainer, settings_for
+from tlplug.training import Prepared
 
 BATCH, EPOCHS = 8, 3
 

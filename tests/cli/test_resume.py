@@ -1,0 +1,363 @@
+"""Runs that are killed, stopped or short of room, and gone on with: they end as if nothing had happened."""
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli import forked
+from tests.cli.runs import result_of, tiny_words
+
+SAME = ("scores", "baselines", "comparisons", "metrics", "verdict", "curve")
+ONE = {"OMP_NUM_THREADS": "1"}
+
+
+def words_of(tiny_folder, rows_folder, *more, strategy="lora"):
+    kept = [word for word in tiny_words(tiny_folder, rows_folder, strategy) if "max_epochs" not in word]
+    return [*kept, "checkpoint.every_steps=3", "checkpoint.every_minutes=null", *more]
+
+
+LONG = (
+    "trainer.max_epochs=12",
+    "trainer.val_check_interval=0.5",
+    "transfer.baselines=[trivial]",
+    "metric=[cka]",
+)
+
+
+def left(folder):
+    """What a run found out, and the bytes of what it trained and predicted."""
+    result = result_of(folder)
+    trained = {
+        p.name: p.read_bytes() for p in sorted(folder.glob("*/*.safetensors")) if "evidence" not in str(p)
+    }
+    assert trained
+    return {name: result[name] for name in SAME}, trained, (folder / "predictions.jsonl").read_bytes()
+
+
+def without_seconds(found):
+    figures, *rest = found
+    return json.dumps(figures, sort_keys=True), *rest
+
+
+def checkpoints(folder):
+    return sorted((folder / "checkpoints").glob("step-*.ckpt"))
+
+
+def validated(folder):
+    """Whether a run that trains has been scored on its validation split."""
+    path = folder / "progress.json"
+    return path.exists() and json.loads(path.read_text())["scores"]
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return {"TLPLUG_CACHE": str(tmp_path / "cache"), **ONE}
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_bytes(
+    tmp_path, tiny_folder, rows_folder, cache
+):
+    words = words_of(tiny_folder, rows_folder, *LONG, "trainer.accumulate_grad_batches=2")
+    output = tmp_path / "output.txt"
+    assert forked.run([*words, f"run_dir={tmp_path / 'first'}"], output, cache) == 0  # fills the cache
+    begun = time.monotonic()
+    assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0, output.read_text()
+    took = time.monotonic() - begun
+    expected = without_seconds(left(tmp_path / "whole"))
+    dice = random.Random(6)
+    steps = set()
+    for number in range(10):
+        folder = tmp_path / str(number)
+        process = forked.start([*words, f"run_dir={folder}"], output, cache)
+        code = forked.kill_after(process, took * (number + dice.random()) / 10)
+        assert code in (-signal.SIGKILL, 0)
+        if not (folder / "run.json").exists():
+            assert forked.run([*words, f"run_dir={folder}"], output, cache) == 0
+        elif not (folder / "result.json").exists():
+            steps.add(next(iter(checkpoints(folder)), Path("none")).stem)
+            assert forked.run(["resume", folder], output, cache) == 0, output.read_text()
+        assert without_seconds(left(folder)) == expected
+        assert not (folder / "checkpoints").exists() and not (folder / "progress.json").exists()
+    assert len(steps) > 2, f"it was never killed in the middle: {steps}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("strategy", "more"),
+    [
+        ("gradual_unfreezing", ["trainer.val_check_interval=0.34"]),
+        ("qlora", ["trainer.check_val_every_n_epoch=2"]),
+        ("dann", ["data.target={rows}"]),
+    ],
+)
+def test_strategies_that_change_on_the_way_go_on_as_they_were(
+    strategy, more, tmp_path, tiny_folder, rows_folder, cache
+):
+    more = [word.format(rows=rows_folder) for word in more]
+    words = words_of(tiny_folder, rows_folder, *LONG[:1], *LONG[2:], *more, strategy=strategy)
+    output = tmp_path / "output.txt"
+    assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0, output.read_text()
+    folder = tmp_path / "cut"
+    process = forked.start([*words, f"run_dir={folder}"], output, cache)
+    forked.kill_when(process, lambda: any(int(p.stem[5:]) >= 21 for p in checkpoints(folder)))
+    assert forked.run(["resume", folder], output, cache) == 0, output.read_text()
+    assert without_seconds(left(folder)) == without_seconds(left(tmp_path / "whole"))
+
+
+def two(words, output, cache, port):
+    """The two processes of a run that a launcher such as torchrun has started."""
+    common = {
+        **cache,
+        **{"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "test"},
+        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": "0", "LOCAL_RANK": "0"},
+    }
+    return [
+        forked.start(words, output, {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in (0, 1)
+    ]
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_killed_end_with_the_same_bytes(tmp_path, tiny_folder, rows_folder, cache):
+    words = [word for word in words_of(tiny_folder, rows_folder, *LONG) if "devices" not in word]
+    words += ["trainer.devices=2", "trainer.strategy=ddp"]
+    output = tmp_path / "output.txt"
+    for folder in ("whole", "cut"):
+        processes = two([*words, f"run_dir={tmp_path / folder}"], output, cache, free_port())
+        if folder == "cut":
+            forked.kill_when(
+                processes[0], lambda: any(int(p.stem[5:]) >= 9 for p in checkpoints(tmp_path / "cut"))
+            )
+            os.kill(processes[1].pid, signal.SIGKILL)
+            forked.finish(processes[1])
+            processes = two(["resume", tmp_path / "cut"], output, cache, free_port())
+        assert [forked.finish(process) for process in processes] == [0, 0], output.read_text()[-3000:]
+    assert without_seconds(left(tmp_path / "cut")) == without_seconds(left(tmp_path / "whole"))
+
+
+def die_in_the_third_save():
+    """Half of the file is written, and the process is gone."""
+    import torch
+
+    whole, saves = torch.save, []
+
+    def half(what, file, **more):
+        saves.append(1)
+        whole(what, file, **more)
+        if len(saves) == 3:
+            file.truncate(file.tell() // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    torch.save = half
+
+
+@pytest.mark.slow
+def test_a_kill_in_the_middle_of_a_save_leaves_the_checkpoint_before(
+    tmp_path, tiny_folder, rows_folder, cache
+):
+    words = words_of(tiny_folder, rows_folder, *LONG)
+    output, folder = tmp_path / "output.txt", tmp_path / "cut"
+    assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0, output.read_text()
+    code = forked.run([*words, f"run_dir={folder}"], output, cache, before=die_in_the_third_save)
+    assert code == -signal.SIGKILL and [path.stem for path in checkpoints(folder)] == ["step-6"]
+    assert list((folder / "checkpoints").glob(".step-9*")), "half of a file lies beside"
+    assert forked.run(["resume", folder], output, cache) == 0, output.read_text()
+    assert without_seconds(left(folder)) == without_seconds(left(tmp_path / "whole"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])
+def test_a_signal_leaves_a_checkpoint_of_the_last_step_and_says_how_to_go_on(
+    number, name, tmp_path, tiny_folder, rows_folder, cache
+):
+    words = words_of(tiny_folder, rows_folder, *LONG)
+    words = [word for word in words if "every_steps" not in word]
+    output, folder = tmp_path / "output.txt", tmp_path / "run"
+    process = forked.start([*words, f"run_dir={folder}"], output, cache)
+    assert forked.kill_when(process, lambda: validated(folder), number) == 128 + number
+    (kept,) = checkpoints(folder)
+    told = f"tlplug: stopped by {name}; python -m tlplug resume {folder} goes on after step {kept.stem[5:]}\n"
+    assert told in output.read_text()
+    assert "Traceback" not in output.read_text()
+    assert forked.run(["resume", folder], output, cache) == 0
+    assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0
+    assert without_seconds(left(folder)) == without_seconds(left(tmp_path / "whole"))
+
+
+def small_files():
+    """A disk on which no file can be larger than this: the first checkpoint is smaller, the adapter too."""
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_cannot_be_written_costs_a_warning(tmp_path, tiny_folder, rows_folder, cache):
+    words = words_of(tiny_folder, rows_folder, *LONG, "checkpoint.keep=2")
+    output = tmp_path / "output.txt"
+    for number, before in enumerate((None, small_files)):
+        assert forked.run([*words, f"run_dir={tmp_path / str(number)}"], output, cache, before) == 0, (
+            output.read_text()
+        )
+    assert len(checkpoints(tmp_path / "0")) == 2 and not checkpoints(tmp_path / "1")
+    log = (tmp_path / "1" / "log.txt").read_text()
+    assert "step-3.ckpt could not be written" in log and "File too large" in log
+    assert without_seconds(left(tmp_path / "0")) == without_seconds(left(tmp_path / "1"))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    import subprocess
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a file system can only be mounted by root")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.mark.slow
+def test_on_a_full_disk_the_last_good_checkpoint_stays_and_is_gone_on_from(
+    small_disk, tmp_path, tiny_folder, rows_folder, cache
+):
+    words = words_of(tiny_folder, rows_folder, *LONG, "checkpoint.keep=9")
+    output, folder = tmp_path / "output.txt", small_disk / "run"
+    assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0, output.read_text()
+    assert forked.run([*words, f"run_dir={folder}"], output, cache) == 1
+    said = output.read_text()
+    assert "No space left on device" in said
+    good = [path.stem for path in checkpoints(folder)]
+    assert good and all(path.stat().st_size for path in checkpoints(folder))
+    assert not list((folder / "checkpoints").glob(".*")), "nothing half written is left"
+    import subprocess
+
+    subprocess.run(["mount", "-o", "remount,size=9m", str(small_disk)], check=True)
+    assert forked.run(["resume", folder], output, cache) == 0, output.read_text()
+    assert without_seconds(left(folder)) == without_seconds(left(tmp_path / "whole"))
+
+
+def test_the_same_command_with_resume_auto_begins_goes_on_and_has_nothing_left_to_do(
+    tmp_path, tiny_folder, rows_folder, cache
+):
+    folder, output = tmp_path / "run", tmp_path / "output.txt"
+    words = [*words_of(tiny_folder, rows_folder, *LONG), f"run_dir={folder}", "resume=auto"]
+    assert (
+        forked.kill_when(forked.start(words, output, cache), lambda: checkpoints(folder)) == -signal.SIGKILL
+    )
+    assert forked.run([*words, "seed=7"], output, cache) == 2
+    assert "another run lies there, it differs in seed" in output.read_text()
+    assert forked.run(words, output, cache) == 0, output.read_text()
+    assert "goes on after optimizer step" in (folder / "log.txt").read_text()
+    before = (folder / "result.json").read_bytes()
+    assert forked.run(words, output, cache) == 0
+    assert "has finished: nothing is left to do" in output.read_text()
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_with_resume_auto_and_no_folder_the_latest_run_of_this_config_is_gone_on_with(
+    tmp_path, tiny_folder, rows_folder, cache, monkeypatch
+):
+    from tlplug.begin import begin
+    from tlplug.config import Composer, build
+    from tlplug.resume import unfinished
+
+    monkeypatch.chdir(tmp_path)
+
+    def job_of(*more):
+        with Composer() as composer:
+            words = words_of(tiny_folder, rows_folder, *more, "resume=auto")
+            return build(composer.compose(words), words)
+
+    job = job_of()
+    assert unfinished(job) is None
+    for name in ("1", "2"):
+        begin(job, Path("outputs/sentiment/lora") / name)
+    begin(job_of("seed=3"), Path("outputs/sentiment/lora/3"))
+    assert unfinished(job) == Path("outputs/sentiment/lora/2")
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (lambda folder: (folder / "run.json").unlink(), "holds no run.json"),
+        (lambda folder: (folder / "run.json").write_text("{"), "run.json cannot be read"),
+        (lambda folder: (folder / "run.json").write_text('{"version": 9}'), "not one that this tlplug reads"),
+        (lambda folder: (folder / "config.yaml").unlink(), "holds no config.yaml"),
+        (lambda folder: (folder / "checkpoints" / "step-3.ckpt").write_bytes(b"PK"), "no checkpoint in"),
+    ],
+)
+def test_what_cannot_be_gone_on_with_is_told_by_its_name(
+    broken, told, tmp_path, tiny_folder, rows_folder, capsys
+):
+    from tests.cli.runs import main
+    from tlplug.begin import begin
+    from tlplug.config import Composer, build
+
+    folder = tmp_path / "run"
+    with Composer() as composer:
+        begin(build(composer.compose(words_of(tiny_folder, rows_folder))), folder)
+    (folder / "checkpoints").mkdir()
+    broken(folder)
+    assert main(["resume", str(folder)]) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_another_base_model_or_other_data_are_refused(tmp_path, rows_folder, cache):
+    """What the checkpoint was written with is asked for when it is gone on from, not believed."""
+    import shutil as files
+
+    from tests.conftest import write_rows
+
+    rows = tmp_path / "rows"
+    files.copytree(rows_folder, rows)
+    base = tmp_path / "base"
+    make_base(base, 1)
+    words = words_of(base, rows, *LONG)
+    folder, output = tmp_path / "run", tmp_path / "output.txt"
+    process = forked.start([*words, f"run_dir={folder}"], output, cache)
+    assert forked.kill_when(process, lambda: checkpoints(folder)) == -signal.SIGKILL
+    make_base(base, 2)
+    assert forked.run(["resume", folder], output, cache) == 2
+    assert "was written with another base model" in output.read_text()
+    make_base(base, 1)
+    assert forked.kill_when(forked.start(["resume", folder], output, cache), lambda: goes_on(folder)) < 0
+    write_rows(rows, train=40)
+    assert forked.run(["resume", folder], output, cache) == 2
+    assert "was written with another data" in output.read_text()
+
+
+def goes_on(folder):
+    return "goes on after" in (folder / "log.txt").read_text()
+
+
+def make_base(folder, seed):
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from tests.conftest import make_tokenizer
+
+    tokenizer = make_tokenizer()
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **sizes)).save_pretrained(
+        folder
+    )
+    tokenizer.save_pretrained(folder)

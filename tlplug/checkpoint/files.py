@@ -1,0 +1,76 @@
+"""Checkpoints as files: `step-<n>.ckpt`, written whole or not at all, and read without running anything."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+
+from tlplug import cache
+
+FOLDER = "checkpoints"
+LAST, BEST = "step", "best"
+UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError)
+"""What `torch.load` raises of a file that is damaged, or that holds more than plain types."""
+
+log = logging.getLogger(__name__)
+
+
+class WholeFiles(CheckpointIO):
+    """Beside, synced, renamed: the file that was there stays until the new one is whole.
+
+    One that cannot be written (a full disk) costs a warning: the training goes on, and the one before stays.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        try:
+            with cache.whole_file(Path(path)) as beside, beside.open("wb") as file:
+                torch.save(checkpoint, file)
+        except (OSError, RuntimeError) as error:
+            # torch says of a disk that is full that its writer failed, and keeps the reason to itself.
+            reason = error.__context__ if isinstance(error.__context__, OSError) else error
+            log.warning("%s could not be written (%s); what was kept before stays", path, first_line(reason))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
+
+
+def at(folder: Path, kind: str, step: int) -> Path:
+    return folder / f"{kind}-{step}.ckpt"
+
+
+def numbered(folder: Path, kind: str) -> dict[int, Path]:
+    """The checkpoints of a folder by their optimizer steps, the latest first."""
+    found = {
+        int(match[1]): path
+        for path in folder.glob(f"{kind}-*.ckpt")
+        if (match := re.fullmatch(rf"{kind}-(\d+)\.ckpt", path.name))
+    }
+    return dict(sorted(found.items(), reverse=True))
+
+
+def newest(folder: Path) -> int | None:
+    """The optimizer step that can be gone on from; None where there is none."""
+    return next(iter(numbered(folder, LAST)), None)
+
+
+def readable(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The checkpoints that can be read, the latest first; of each that cannot, a warning."""
+    for path in numbered(folder, LAST).values():
+        try:
+            yield path, torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except UNREADABLE as error:
+            log.warning("%s is not one that can be gone on from (%s)", path, first_line(error))

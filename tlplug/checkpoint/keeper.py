@@ -1,0 +1,217 @@
+"""When a checkpoint is written, what stands in it beside Lightning's own, and which ones stay."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.trainer.states import TrainerFn
+
+from tlplug.checkpoint.files import BEST, LAST, at, numbered, readable
+from tlplug.checkpoint.random_states import random_states, restore
+from tlplug.contracts import CheckpointSettings, UsageError
+from tlplug.processes import from_first, gather
+from tlplug.stopping import Stop, stopped_by
+
+OURS = "tlplug"
+"""Our part of a checkpoint."""
+AGREE = 8
+"""Optimizer steps between two questions of several processes whether it is time to write, or to stop."""
+GRACE = 10.0
+"""Seconds that a validation may go on after the run was asked to stop; what comes after is not waited for."""
+
+log = logging.getLogger(__name__)
+
+
+class Checkpoints(Checkpoint):
+    """Keeps what one fit can be gone on with from. Lightning calls it after all other callbacks.
+
+    A checkpoint is written between two optimizer steps, where no gradient is half gathered and no validation half done; at
+    the end of an epoch without a validation it waits for one step more, since Lightning cannot go on from there.
+
+    Args:
+        folder: where they lie, those of one fit and no other's; None in a process that the first one tells.
+        identity: what has to be the same where a checkpoint is gone on from, by its name for the user; JSON types.
+        primary: the score that `best` goes by.
+        stop: says when the run is asked to end.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        settings: CheckpointSettings,
+        identity: Mapping[str, Any],
+        primary: str,
+        higher_is_better: bool,
+        stop: Stop,
+    ) -> None:
+        self._folder = folder
+        self.settings = settings
+        self.identity = dict(identity)
+        self.primary = primary
+        self.sign = 1.0 if higher_is_better else -1.0
+        self.stop = stop
+        self.best: tuple[int, float] | None = None
+        """The optimizer step of the best validation so far, and its score."""
+        self._random: list[dict[str, Any]] | None = None
+        self._step = self._written = 0
+        self._since = 0.0
+        self._due = self._stop = False
+
+    @property
+    def folder(self) -> Path:
+        assert self._folder is not None, "asked before the processes have talked"
+        return self._folder
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._folder = from_first(self._folder)
+
+    def begin(self) -> Path | None:
+        """The checkpoint to go on from; None where there is none.
+
+        Raises:
+            UsageError: none of those that are there can be read, or they are of another base model or other data.
+        """
+        if self._folder is None:
+            return None
+        for path, found in readable(self.folder):
+            self._expect_same(path, found.get(OURS, {}).get("identity", {}))
+            return path
+        if numbered(self.folder, LAST):
+            raise UsageError(f"no checkpoint in {self.folder} can be read; remove the folder to begin anew")
+        return None
+
+    def _expect_same(self, path: Path, identity: Mapping[str, Any]) -> None:
+        for name, here in self.identity.items():
+            if (there := identity.get(name)) != here:
+                raise UsageError(
+                    f"{path} was written with another {name} ({there}) than there is now ({here}); "
+                    f"remove {self.folder} to begin anew"
+                )
+
+    def chosen(self) -> Path | None:
+        """The best validation's weights, where they are asked for and there was a validation."""
+        return at(self.folder, BEST, self.best[0]) if self.settings.best and self.best else None
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[OURS] = {
+            "identity": self.identity,
+            "processes": trainer.world_size,
+            "random": random_states(pl_module.device),
+            "best": None if self.best is None else list(self.best),
+        }
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        ours = checkpoint[OURS]
+        if ours["processes"] != trainer.world_size:
+            raise UsageError(
+                f"the checkpoints in {self.folder} are of {ours['processes']} processes and this run has "
+                f"{trainer.world_size}: other batches would follow. Give it as many (trainer.devices, trainer.num_nodes)"
+            )
+        self._random = ours["random"]
+        self.best = None if ours["best"] is None else (ours["best"][0], ours["best"][1])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._random is not None:
+            restore(self._random, pl_module.device)
+            log.info("goes on after optimizer step %d", trainer.global_step)
+        self._random = None
+        self._step = self._written = trainer.global_step
+        self._since = time.monotonic()
+        self.stop.patient = True
+
+    def on_train_end(self, *given: Any) -> None:
+        self.stop.patient = False
+
+    def on_exception(self, *given: Any) -> None:
+        self.stop.patient = False
+
+    def on_train_batch_end(self, trainer: Trainer, *given: Any, **named: Any) -> None:
+        if trainer.global_step == self._step:
+            return  # gradients are being gathered still
+        self._step = trainer.global_step
+        self._ask(trainer)
+        if not (trainer.is_last_batch or validation_follows(trainer)):
+            self._keep(trainer)
+
+    def on_validation_batch_end(self, trainer: Trainer, *given: Any, **named: Any) -> None:
+        asked = self.stop.signal and time.monotonic() - self.stop.since > GRACE
+        if asked and trainer.world_size == 1 and trainer.state.fn == TrainerFn.FITTING:
+            raise stopped_by(self.stop.signal)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        self._ask(trainer)
+        self._weigh(trainer, pl_module)
+        self._keep(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if is_over(trainer):
+            self._due = True
+            self._keep(trainer)
+
+    def _ask(self, trainer: Trainer) -> None:
+        """Whether it is time to write or to stop. Processes agree; those of a GPU should not wait at each step for it."""
+        if trainer.world_size > 1 and self._step % AGREE and not trainer.is_last_batch:
+            return
+        minutes = self.settings.every_minutes
+        late = minutes is not None and time.monotonic() - self._since >= minutes * 60
+        asked = gather([(late, self.stop.signal)])
+        self._due |= asked[0][0]
+        self.stop.signal = max(signal for _, signal in asked)
+
+    def _keep(self, trainer: Trainer) -> None:
+        every = self.settings.every_steps
+        if every is not None and self._step // every > self._written // every:
+            self._due = True
+        if (self._due or self.stop.signal) and self._step > self._written:
+            self._write(trainer)
+        if self.stop.signal:
+            raise stopped_by(self.stop.signal)
+
+    def _write(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(at(self.folder, LAST, self._step))
+        self._due, self._written, self._since = False, self._step, time.monotonic()
+        if trainer.is_global_zero:
+            self._prune()
+
+    def _prune(self) -> None:
+        """The last ones stay, and the best that the last one speaks of."""
+        for path in [*numbered(self.folder, LAST).values()][max(1, self.settings.keep) :]:
+            path.unlink()
+        for step, path in numbered(self.folder, BEST).items():
+            if self.best is None or step != self.best[0]:
+                path.unlink()
+
+    def _weigh(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        scores: Mapping[str, Mapping[str, float]] = pl_module.scores  # type: ignore[assignment]
+        if not self.settings.best or "validation" not in scores:
+            return
+        score = scores["validation"][self.primary]
+        if self.best is None or self.sign * score > self.sign * self.best[1]:
+            path = at(self.folder, BEST, trainer.global_step)
+            trainer.save_checkpoint(path, weights_only=True)
+            self.best = (trainer.global_step, score) if path.exists() else self.best
+
+
+def validation_follows(trainer: Trainer) -> bool:
+    """Whether this batch is one after which the validation split is looked at. Lightning tells nobody."""
+    loop = trainer.fit_loop
+    return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # type: ignore[arg-type]
+
+
+def is_over(trainer: Trainer) -> bool:
+    """Whether the epoch that ends is the fit's last. Lightning's own answer would move its counters."""
+    epochs = trainer.max_epochs is not None and trainer.current_epoch + 1 >= trainer.max_epochs >= 0
+    steps = 0 <= trainer.max_steps <= trainer.global_step
+    return epochs or steps or trainer.should_stop

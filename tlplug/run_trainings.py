@@ -1,0 +1,96 @@
+"""The trainings of one run: its own, and those of what it is compared with; each can be gone on with."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import Logger
+from rich.console import Console
+from torch import nn
+
+from tlplug import console as screen
+from tlplug.base_model import sampled_digest
+from tlplug.baselines import Baselines
+from tlplug.checkpoint import FOLDER, Checkpoints
+from tlplug.config import Job
+from tlplug.contracts import Outcome
+from tlplug.evidence import Recorder
+from tlplug.launch import Told
+from tlplug.progress import Progress
+from tlplug.stopping import Stop
+from tlplug.training import Prepared, adapt
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """What one run trains, one after another."""
+
+    job: Job
+    task: Prepared
+    folder: Path | None
+    """The run directory; None in a process that follows and was not told it."""
+    stop: Stop
+    progress: Progress | None
+    """None in a process that follows."""
+    console: Console
+
+    def own(
+        self, recorder: Recorder | None, opened: Sequence[Logger], told: Told | None = None
+    ) -> tuple[nn.Module, Outcome]:
+        """The run's own."""
+        name = self.job.strategy_name
+        return adapt(
+            self.task,
+            self.job.strategy,
+            self.job.optimizer,
+            opened,
+            [*self._shown(name, own=True), told or Told(self.folder)],
+            partial(screen.counting, self.console),
+            recorder,
+            self.checkpoints(),
+        )
+
+    def baselines(self) -> dict[str, Outcome]:
+        """Those of what it is compared with, from the cache where they were trained before."""
+        baselines = Baselines(
+            self.task,
+            lambda name: self._shown(f"baseline {name}"),
+            partial(screen.counting, self.console),
+            self.checkpoints,
+        )
+        return {name: baselines.run(name, strategy) for name, strategy in self.job.baselines.items()}
+
+    def checkpoints(self, name: str = "") -> Checkpoints:
+        """Of the run's own training, or of the baseline of that name."""
+        head = self.task.head
+        return Checkpoints(
+            None if self.folder is None else self.folder / FOLDER / name,
+            self.job.checkpoint if not name else self.job.checkpoint.of_baseline(),
+            self._identity,
+            head.primary,
+            head.higher_is_better,
+            self.stop,
+        )
+
+    @cached_property
+    def _identity(self) -> dict[str, str]:
+        """What has to be the same where a checkpoint is gone on from."""
+        base = self.task.base
+        named = " ".join(filter(None, (base.source, base.revision, sampled_digest(base)[:16])))
+        return {"base model": named, "data": self.task.data.digest()[:16]}
+
+    def _shown(self, title: str, own: bool = False) -> list[Callback]:
+        bar = screen.Bar(self.console, title, self.task.head.primary)
+        return [bar] if self.progress is None else [bar, self.progress.of(title, own)]
+
+    def end(self) -> None:
+        """The run has its result: what it would have been gone on with from is not needed any more."""
+        if self.progress is not None:
+            self.progress.end()
+        if self.folder is not None and not self.job.checkpoint.keep:
+            shutil.rmtree(self.folder / FOLDER, ignore_errors=True)

@@ -1,0 +1,57 @@
+"""Lightning's Trainer as a training here needs it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+
+from tlplug.checkpoint import Checkpoints, WholeFiles
+from tlplug.contracts import Strategy, TrainerSettings
+from tlplug.precision import settled
+
+
+def build_trainer(
+    settings: TrainerSettings, loggers: Sequence[Logger], callbacks: Sequence[Callback], dtype: str
+) -> Trainer:
+    """Lightning's Trainer, with what tlplug does itself switched off: sampling, progress, signals."""
+    arguments = asdict(settings)
+    arguments["precision"] = settled(settings.precision, settings.accelerator, dtype)
+    trainer = Trainer(
+        **arguments,
+        logger=list(loggers) or False,
+        callbacks=list(callbacks),
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=any(isinstance(callback, Checkpoints) for callback in callbacks),
+        plugins=[WholeFiles()],
+        default_root_dir=Path(loggers[0].save_dir or ".") if loggers else None,
+    )
+    # Its handler talks to the other processes from within a signal, in the middle of whatever they say just then.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
+
+
+def total_steps(settings: TrainerSettings, batches: int) -> int:
+    """Optimizer steps of the whole fit; asking the trainer would move a stateful loader."""
+    limit = settings.limit_train_batches
+    if isinstance(limit, float):
+        batches = int(batches * limit)
+    elif limit is not None:
+        batches = min(batches, limit)
+    steps = math.ceil(batches / settings.accumulate_grad_batches) * settings.max_epochs
+    return steps if settings.max_steps < 0 else min(steps, settings.max_steps)
+
+
+def settings_for(strategy: Strategy, settings: TrainerSettings) -> TrainerSettings:
+    """The trainer's settings; where what moves changes, processes must not wait for gradients that do not come."""
+    if not strategy.capabilities.staged or settings.strategy not in ("auto", "ddp"):
+        return settings
+    several = settings.strategy == "ddp" or build_trainer(settings, (), (), "float32").world_size > 1
+    return replace(settings, strategy="ddp_find_unused_parameters_true") if several else settings
