@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check --use-pep517 -c constraints.txt -e
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: demo smollm2 test test-fast lint bench clean
+.PHONY: demo smollm2 test test-fast lint audit floors bench clean
 
 demo: .venv/quickstart
 	$(BIN)/python -m tlplug +strategy=qlora +task=sentiment
@@ -24,6 +24,13 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Known vulnerabilities; the lowest versions that pyproject.toml allows. Both are skipped where they cannot be asked for.
+audit: .venv/bin/python
+	$(BIN)/python .ci/audit
+
+floors: .venv/bin/python
+	.ci/floors
 
 bench: .venv/dev
 	$(BIN)/python -m bench

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.test_architecture import MAY_IMPORT
 from tlplug import finished
 from tlplug.cli import DRY_RUN, FINISHED
-from tlplug.config import Composer, RootConfig, build
+from tlplug.config import Composer, RootConfig, build, sweep_words
 from tlplug.config.compose import GROUPS, ROOT_KEYS, key_paths
 from tlplug.config.metrics import metrics_of
 from tlplug.config.plan import plan
@@ -24,9 +24,11 @@ from tlplug.config.rank_plan import plan as rank_plan
 from tlplug.config.reopen import override
 from tlplug.contracts.logger_settings import LOGGERS
 from tlplug.contracts.settings import MISSING, CompareSettings, RankSettings
+from tlplug.contracts.sweep_settings import LAUNCHERS, SWEEPS
 from tlplug.inference.measure import NODES
 from tlplug.registry import Registry
 from tlplug.sweep import combinations
+from tlplug.sweep.space import space_of
 
 PAGES = [
     ROOT / "README.md",
@@ -191,8 +193,12 @@ def test_every_command_line_can_be_run(composer, parsed, page, words):
         assert plan(composer, [word for word in words[1:] if word != DRY_RUN]).jobs
         return
     if words[0] == "-m":
-        jobs = combinations(composer, words[1:])
-        assert len(jobs) > 1
+        if "+sweep=optuna" in words:
+            space = space_of(composer, sweep_words(composer, words[1:]).runs)
+            jobs = [[*space.fixed, *(each.word(each.first()) for each in space.dimensions())]]
+        else:
+            jobs = combinations(composer, words[1:])
+            assert len(jobs) > 1
     else:
         jobs = [words[2:] if words[:2] == ["--cfg", "job"] else words]
     for overrides in jobs:
@@ -371,6 +377,8 @@ def test_the_reference_has_every_settings_key_with_its_default_and_no_other():
     expected += [(f"rank.{field.name}", of_field(field)) for field in fields(RankSettings)]
     for name, settings in LOGGERS.items():
         expected += leaves(settings(), f"logger.{name}")
+    for group, choices in (("sweep", SWEEPS), ("launcher", LAUNCHERS)):
+        expected += {leaf for settings in choices.values() for leaf in leaves(settings(), group)}
     for plugin in BUILT_IN:
         if plugin.kind == "metric":
             expected += leaves(plugin.load().Config(), f"metric.{plugin.name}")
@@ -479,7 +487,8 @@ def test_the_reference_has_every_group_and_choice_and_no_other():
     shipped = {group: {file.stem for file in (ROOT / "conf" / group).glob("*.yaml")} for group in GROUPS}
     for plugin in BUILT_IN:
         shipped[plugin.kind].add(plugin.name)
-    assert told == {**shipped, "logger": set(LOGGERS)}
+    own = {"logger": set(LOGGERS), "sweep": set(SWEEPS), "launcher": set(LAUNCHERS)}
+    assert told == {**shipped, **own}
 
 
 def test_the_reference_has_every_field_of_the_result():
@@ -490,10 +499,11 @@ def test_the_reference_has_every_field_of_the_result():
 
 
 def test_the_reference_has_every_exit_code():
-    from tlplug.cli import INTERRUPTED, USAGE
+    from tlplug.cli import USAGE
+    from tlplug.stopping import NAMES
 
     told = re.findall(r"^\| (\d+) \|", section(REFERENCE, "## Exit codes"), re.MULTILINE)
-    assert [int(number) for number in told] == [0, 1, USAGE, INTERRUPTED]
+    assert [int(number) for number in told] == [0, 1, USAGE, *sorted(128 + number for number in NAMES)]
 
 
 def test_the_architecture_has_every_room_with_what_it_may_import():

@@ -44,6 +44,10 @@ class Outcomes:
         found = from_first(cache.read(KIND, self.key(strategy, optimizer)))
         return None if found is None else Outcome(**found)
 
+    def known(self, strategy: Strategy, optimizer: OptimizerSettings) -> bool:
+        """Whether there is such an outcome; unlike `stored` asked by one process alone."""
+        return cache.read(KIND, self.key(strategy, optimizer)) is not None
+
     def train(
         self,
         strategy: Strategy,

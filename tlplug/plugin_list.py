@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tlplug.contracts import PluginError
-from tlplug.registry import Plugin, Registry
+from tlplug.registry import DISABLE, Plugin, Registry, disabled
 
 
 def show_plugins(registry: Registry, console: Console) -> None:
@@ -19,6 +19,8 @@ def show_plugins(registry: Registry, console: Console) -> None:
         origin = f"{plugin.distribution} {plugin.version}"
         table.add_row(plugin.kind, escape(plugin.name), escape(origin), described(plugin))
     console.print(table)
+    if disabled():
+        console.print(f"{DISABLE} is set: plugins of other distributions are not loaded.", markup=False)
 
 
 def described(plugin: Plugin) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 def in_group() -> bool:
@@ -15,12 +20,10 @@ def in_group() -> bool:
 
 
 def rank() -> int:
-    """This process's number; before the group is there, what the launcher has set."""
+    """This process's number; 0 before the processes have met. Which one begins a run, `launch.follows` knows."""
     import torch.distributed as dist
 
-    if in_group():
-        return dist.get_rank()
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+    return dist.get_rank() if in_group() else 0
 
 
 def world_size() -> int:
@@ -57,3 +60,26 @@ def barrier() -> None:
 
     if in_group():
         dist.barrier()
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Of processes that would make the same file, one does, and the others come after it.
+
+    Where the disk has no locks, or may not be written to, nobody waits.
+    """
+    import fcntl
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock").open("w")
+    except OSError as error:
+        log.debug("%s has no lock: %s", path, error)
+        yield
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            log.debug("%s has no lock: %s", path, error)
+        yield

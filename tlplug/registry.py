@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import cached_property
@@ -14,6 +15,10 @@ KINDS: dict[str, type] = {"strategy": Strategy, "head": TaskHead, "metric": Tran
 GROUPS = {"strategy": "tlplug.strategies", "head": "tlplug.heads", "metric": "tlplug.metrics"}
 CONFIGS = "tlplug.configs"
 """Entry-point group of packages whose folder of YAML joins the config search path."""
+DISABLE = "TLPLUG_DISABLE_PLUGINS"
+"""Environment variable: `1` loads nothing that another distribution, or a dotted path, names."""
+OWN = ("tlplug", "tlplug_plugins")
+"""Our distribution's name, and the package of the built-in plugins."""
 
 REQUIRED = {
     "strategy": ("adapt", "optimizer_defaults"),
@@ -107,9 +112,8 @@ class Registry:
         ]
 
     def _group(self, group: str) -> list[EntryPoint]:
-        if self._points is None:
-            return list(entry_points(group=group))
-        return [point for point in self._points if point.group == group]
+        found = entry_points(group=group) if self._points is None else self._points
+        return [p for p in found if p.group == group and not (disabled() and is_foreign(p))]
 
     def names(self, kind: str) -> list[str]:
         return sorted({plugin.name for plugin in self.plugins if plugin.kind == kind})
@@ -131,9 +135,18 @@ class Registry:
         if found:
             return found[0]
         module, _, attribute = name.rpartition(".")
-        if module:
+        if module and (not disabled() or module.partition(".")[0] == OWN[1]):
             return Plugin(name, kind, EntryPoint(name, f"{module}:{attribute}", GROUPS[kind]))
         raise UsageError(unknown(kind, name, self.names(kind)))
+
+
+def disabled() -> bool:
+    """Whether plugins of other distributions are switched off."""
+    return os.environ.get(DISABLE, "0") not in ("", "0")
+
+
+def is_foreign(point: EntryPoint) -> bool:
+    return point.dist is None or point.dist.name != OWN[0]
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
@@ -141,4 +154,5 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"there is no {what} {name!r}.{hint} There is: {', '.join(known) or 'nothing'}."
+    off = f" {DISABLE} is set: no other is loaded." if what in KINDS and disabled() else ""
+    return f"there is no {what} {name!r}.{hint} There is: {', '.join(known) or 'nothing'}.{off}"

@@ -23,14 +23,16 @@ OWN = ("run_dir", "resume")
 
 
 def resume(words: Sequence[str]) -> int:
-    """`resume RUN [--trust]`.
+    """`resume RUN [--trust] [key=value ...]`, with the secrets that the run's config was written without.
 
     Raises:
         UsageError: there is no run, it has finished, or what it was begun with is not there any more.
     """
-    given = parser("resume", "Goes on with a run that did not finish.").parse(words)
+    options = parser("resume", "Goes on with a run that did not finish.")
+    options.add_argument("secrets", metavar="key=value", nargs="*", help="secrets, which no run directory holds")
+    given = options.parse(words)
     folder: Path = given.run
-    job = job_again(folder, run_directory.begun(folder)["words"], given.trust)
+    job = job_again(folder, run_directory.begun(folder)["words"], given.trust, given.secrets)
     if finished(folder):
         raise UsageError(f"{folder} has finished: it holds {run_directory.RESULT}")
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a training that can keep what it has is asked to, everything else ends at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: a training that can keep what it has is asked to, everything else ends at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from types import FrameType
 
 from tlplug.contracts import Stopped
 
-NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+NAMES = {
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGHUP: "the end of its terminal (SIGHUP)",
+}
 
 
 class Stop:
@@ -38,11 +42,15 @@ def stopped_by(number: int) -> Stopped:
 
 @contextmanager
 def signals(stop: Stop) -> Iterator[Stop]:
-    """While it lasts, `stop` hears the process's signals. Only a program's main thread has any."""
+    """While it lasts, `stop` hears the process's signals, those that are not ignored (`nohup`, a shell's background).
+
+    Only a program's main thread has any.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop.heard) for number in NAMES}
+    heard = [number for number in NAMES if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop.heard) for number in heard}
     try:
         yield stop
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import forked
+from bench import forked
 from tests.cli.runs import result_of, tiny_words
 
 SAME = ("scores", "baselines", "comparisons", "metrics", "verdict", "curve")

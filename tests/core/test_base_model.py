@@ -49,7 +49,7 @@ def test_only_safetensors_are_loaded(tiny_folder, tmp_path):
     folder = tmp_path / "pickled"
     shutil.copytree(tiny_folder, folder)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(UsageError, match="no .safetensors; nothing else is loaded"):
+    with pytest.raises(UsageError, match="no .safetensors, only pytorch_model.bin: a pickle"):
         find(folder)
 
 

@@ -11,7 +11,8 @@ from tests.core.test_baselines import QUICK, prepare, strategy
 from tlplug.contracts import OptimizerSettings, TrainerSettings
 from tlplug.cost import CostMeter, count
 from tlplug.precision import best_precision
-from tlplug.training import adapt, build_trainer, total_steps
+from tlplug.trainer import build_trainer, total_steps
+from tlplug.training import adapt
 
 
 class Watch(Callback):

@@ -59,7 +59,7 @@ class Trainings:
     def missing(self, strategy: Strategy) -> int:
         """Trainings of a strategy that are still to be done."""
         return sum(
-            outcomes.stored(strategy, optimizer) is None
+            not outcomes.known(strategy, optimizer)
             for optimizer in self.rates(strategy).values()
             for outcomes in self.seeds.values()
         )

@@ -5,6 +5,8 @@ from tlplug.config.compose import Composer
 from tlplug.config.metrics import metrics_again, metrics_of
 from tlplug.config.reopen import Finished, job_again, reopen
 from tlplug.config.schema import RootConfig
+from tlplug.config.sweep_words import SweepWords, sweep_words
+from tlplug.config.versions import version_warnings, warn_of_versions
 
 __all__ = [
     "STREAMS",
@@ -12,10 +14,14 @@ __all__ = [
     "Finished",
     "Job",
     "RootConfig",
+    "SweepWords",
     "build",
     "domain_of",
     "job_again",
     "metrics_again",
     "metrics_of",
     "reopen",
+    "sweep_words",
+    "version_warnings",
+    "warn_of_versions",
 ]

@@ -28,6 +28,8 @@ from tlplug.registry import KINDS, Registry, unknown
 
 ROOT = "config"
 GROUPS = ("strategy", "task", "head", "model", "data", "trainer", "metric", "logger")
+SWEEP_GROUPS = ("sweep", "launcher")
+"""Of many runs, with `-m`; no run's own config has them."""
 ROOT_KEYS = tuple(field.name for field in fields(RootConfig))
 NAMES = (".name", ".preset")
 """Keys that a choice sets; they are not typed by themselves."""
@@ -93,6 +95,28 @@ class Composer:
                 self._check_key(override, plain)
         return overrides
 
+    def compose_own(self, root: str, overrides: Sequence[Override]) -> DictConfig:
+        """What a command composes beside the config of a run: `root` of conf/, every key and choice checked.
+
+        Raises:
+            UsageError: an unknown choice or key, a wrong type, or several values where one is taken.
+        """
+        for override in overrides:
+            if override.is_sweep_override():
+                raise UsageError(f"'{override.input_line}' has several values; it takes one")
+            if "." not in group_of(override):
+                self._check_choice(override)
+        lines = [override.input_line for override in overrides]
+        try:
+            plain: DictConfig = compose(root, [line for line in lines if "." not in line.partition("=")[0]])
+            for override in overrides:
+                if "." in group_of(override):
+                    self._check_key(override, plain)
+            composed: DictConfig = compose(root, lines)
+            return composed
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UsageError(plain_words(error)) from error
+
     def _compose(self, lines: list[str]) -> DictConfig:
         try:
             config: DictConfig = compose(ROOT, lines, return_hydra_config=True)
@@ -138,10 +162,11 @@ class Composer:
 
     def _check_root(self, override: Override) -> None:
         first = group_of(override).partition(".")[0]
+        if first in SWEEP_GROUPS:
+            raise UsageError(f"'{override.input_line}' is of several runs: add -m to run them all")
         if first not in (*GROUPS, *ROOT_KEYS):
-            raise UsageError(
-                f"'{override.input_line}': {unknown('key or group', first, {*GROUPS, *ROOT_KEYS})}"
-            )
+            known = {*GROUPS, *ROOT_KEYS, *SWEEP_GROUPS}
+            raise UsageError(f"'{override.input_line}': {unknown('key or group', first, known)}")
 
     def _check_choice(self, override: Override) -> None:
         group = group_of(override)
@@ -172,7 +197,11 @@ class Composer:
     def overview(self) -> str:
         """All groups: the choices of those without a default described, the others' names on a line each."""
         listed = [self.describe(group) for group in CHOSEN]
-        others = [f"{group}= {', '.join(self.choices(group))}" for group in GROUPS if group not in CHOSEN]
+        others = [
+            f"{group}= {', '.join(self.choices(group))}"
+            for group in (*GROUPS, *SWEEP_GROUPS)
+            if group not in CHOSEN
+        ]
         return "\n\n".join([*listed, "\n".join(others)])
 
     def _describer(self, group: str) -> Callable[[str], str]:
@@ -263,7 +292,8 @@ def siblings(key: str, config: DictConfig) -> str:
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig):
         return ""
-    return f" {parent or 'the root'} has: {', '.join(sorted(str(name) for name in node if name not in ('name', 'preset')))}."
+    names = sorted(str(name) for name in node if name not in ("name", "preset"))
+    return f" {parent or 'the root'} has: {', '.join(names) or 'no keys'}."
 
 
 def preset_comment(loader: ConfigLoader, path: str) -> str:

@@ -13,6 +13,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from tlplug.config.build import TRIVIAL, Job, build, instance, plain, settings
 from tlplug.config.compose import SHORT, key_paths, normalised, parse
+from tlplug.config.hidden import give
 from tlplug.config.schema import OPEN, RootConfig
 from tlplug.contracts import (
     DataSettings,
@@ -24,8 +25,9 @@ from tlplug.contracts import (
     TrainerSettings,
     TransferSettings,
     UsageError,
+    refuse_address,
 )
-from tlplug.registry import Registry, unknown
+from tlplug.registry import Plugin, Registry, unknown
 
 CONFIG = "config.yaml"
 
@@ -49,6 +51,11 @@ class Finished:
     evidence: EvidenceSettings
     seed: int
 
+    @property
+    def plugins(self) -> list[Plugin]:
+        """Its strategy and its head."""
+        return [Registry().find(kind, self.config[kind]["name"]) for kind in ("strategy", "head")]
+
 
 DATA = ("data",)
 """The node of a finished run's config whose keys can be set anew."""
@@ -68,6 +75,8 @@ def reopen(
         UsageError: there is no run, its config is not usable, or a plugin of it is not there.
     """
     config = read(folder)
+    if not trust:
+        expect_own(folder)
     override(config, overrides, nodes)
     if config.model.trust_remote_code and not trust:
         raise UsageError(
@@ -91,17 +100,19 @@ def reopen(
     )
 
 
-def job_again(folder: Path, typed: Sequence[str], trust: bool = False) -> Job:
+def job_again(folder: Path, typed: Sequence[str], trust: bool = False, secrets: Sequence[str] = ()) -> Job:
     """The job that the run in `folder` was begun with.
 
     Args:
         typed: the words that it was asked for with.
+        secrets: `key=value` of those that its config was written without.
 
     Raises:
         UsageError: there is no run, its config is not usable, or a plugin of it is not there.
     """
     config = read(folder)
     expect_trusted(config, folder, trust)
+    give(config, secrets, folder)
     return build(config, typed)
 
 
@@ -113,6 +124,7 @@ def expect_trusted(config: DictConfig, folder: Path, trust: bool) -> None:
     """
     if trust:
         return
+    expect_own(folder)
     if config.model.trust_remote_code:
         raise UsageError(
             f"{folder / CONFIG} has model.trust_remote_code=true, which runs Python code that comes with its base "
@@ -129,9 +141,24 @@ def expect_trusted(config: DictConfig, folder: Path, trust: bool) -> None:
             )
 
 
+def expect_own(folder: Path) -> None:
+    """What is read of a run directory lies in it: a link could make any file of this machine look like a part of it.
+
+    Raises:
+        UsageError: there is a link that leads elsewhere.
+    """
+    whole = folder.resolve()
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() and not path.resolve().is_relative_to(whole):
+            raise UsageError(
+                f"{path} is a link that leads out of the run directory. If you know where the run is from: add --trust"
+            )
+
+
 def read(folder: Path) -> DictConfig:
     """The run's config, on the types of the root config."""
     path = folder / CONFIG
+    refuse_address("RUN", str(folder))
     if not folder.is_dir():
         raise UsageError(f"there is no run directory {folder}")
     if not path.is_file():
@@ -145,7 +172,7 @@ def read(folder: Path) -> DictConfig:
             OmegaConf.select(found, key) for key in ("task", "strategy.preset", "strategy.name", "head.name")
         ):
             raise UsageError(f"{path} does not say the task, the strategy or the head")
-    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError, ValueError) as error:
+    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not a run's config: {str(error).splitlines()[0]}") from error
     return found  # type: ignore[return-value]
 

@@ -16,16 +16,19 @@ from omegaconf import OmegaConf, open_dict
 
 from tlplug.config.schema import RootConfig
 from tlplug.contracts.logger_settings import LOGGERS
+from tlplug.contracts.sweep_settings import LAUNCHERS, SWEEPS
 from tlplug.registry import KINDS, Registry
 
 SCHEMA = "schema"
-GROUPS = (*KINDS, "logger")
+SETTINGS = {"logger": LOGGERS, "sweep": SWEEPS, "launcher": LAUNCHERS}
+"""Groups whose choices are the core's own -> the type of each choice."""
+GROUPS = (*KINDS, *SETTINGS)
 LISTS = ("metric", "logger")
 """Groups of which several can be chosen: each has a node of its own, or two would merge into one."""
 
 
 class PluginSource(ConfigSource):  # type: ignore[misc]
-    """`tlplug://`: the root schema, and a typed config for every plugin and logger, `<group>/<name>`."""
+    """`tlplug://`: the root schema, and a typed config for every plugin, logger, sweep and launcher, `<group>/<name>`."""
 
     @staticmethod
     def scheme() -> str:
@@ -65,11 +68,11 @@ class PluginSource(ConfigSource):  # type: ignore[misc]
         return self._result(config, f"{kind}.{name.rpartition('.')[2]}" if kind in LISTS else None)
 
     def _names(self, kind: str) -> List[str]:  # noqa: UP006
-        return sorted(LOGGERS) if kind == "logger" else self.registry.names(kind)
+        return sorted(SETTINGS[kind]) if kind in SETTINGS else self.registry.names(kind)
 
     def _config_class(self, kind: str, name: str) -> Any:
-        if kind == "logger":
-            return LOGGERS[name]
+        if kind in SETTINGS:
+            return SETTINGS[kind][name]
         plugin: Any = self.registry.find(kind, name).load()
         return plugin.Config
 

@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 import os
+import platform
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -21,6 +22,7 @@ import numpy as np
 from tlplug import cache
 from tlplug.contracts import BaseInfo, Row, Rows, TaskHead, UsageError
 from tlplug.data.rows import quiet_datasets
+from tlplug.processes import one_at_a_time
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -98,9 +100,10 @@ def encode(
     """
     key = key_of(head, rows, base, training)
     path = cache.cache_folder() / KIND / f"{key}.arrow"
-    known = opened(path) if path.is_file() else None
-    if known is None:
-        known = opened(stored(path, _chunks(head, rows, base, training, progress)))
+    with one_at_a_time(path):
+        known = opened(path) if path.is_file() else None
+        if known is None:
+            known = opened(stored(path, _chunks(head, rows, base, training, progress)))
     assert known is not None
     return Features(known, key)
 
@@ -182,7 +185,7 @@ def stored(path: Path, chunks: Iterator[list[dict[str, Any]]]) -> Path:
     """Where the chunks lie now: `path`, or a temporary file where the cache cannot be written to."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
         beside.touch()
     except OSError as error:
         log.warning("%s cannot be written (%s); the next run encodes again", path, error)

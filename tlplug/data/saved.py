@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tlplug.contracts import UsageError
@@ -19,6 +20,24 @@ def is_saved(folder: Path) -> bool:
     return (folder / _OF_DICT).is_file() or all((folder / name).is_file() for name in _OF_DATASET)
 
 
+def expect_own(folder: Path) -> None:
+    """Files and splits that the folder names lie in it.
+
+    Raises:
+        UsageError: one is named that does not.
+    """
+    for state in folder.rglob("state.json"):
+        try:
+            named = [
+                file["filename"] for file in json.loads(state.read_text(encoding="utf-8"))["_data_files"]
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"data.path: {shown_path(state)} cannot be read: {error}") from error
+        for name in map(str, named):
+            if Path(name).name != name:
+                raise UsageError(f"data.path: {shown_path(state)} names {name}, which does not lie beside it")
+
+
 def open_saved(folder: Path) -> dict[str, Table]:
     """Its splits, mapped from their files; a data set without splits is `train`.
 
@@ -26,6 +45,7 @@ def open_saved(folder: Path) -> dict[str, Table]:
         UsageError: it cannot be loaded.
     """
     title = shown_path(folder)
+    expect_own(folder)
     try:
         loaded = quiet_datasets().load_from_disk(str(folder), keep_in_memory=False)
     except Exception as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tlplug.contracts import DataSettings, UsageError
+from tlplug.contracts import DataSettings, UsageError, refuse_address
 from tlplug.data.columns import match_columns
 from tlplug.data.draw import divided, limited
 from tlplug.data.formats import SUFFIXES
@@ -105,6 +105,7 @@ def _table(source: Source, asked: str, name: str) -> Table:
     key = f"data.splits.{name}={asked}"
     if asked in source.tables:
         return source.tables[asked]
+    refuse_address(f"data.splits.{name}", asked)
     path = source.folder / Path(asked).expanduser()
     if _is_path(asked):
         return open_table(path.resolve(), key)

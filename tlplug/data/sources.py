@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from tlplug.contracts import DataSettings, UsageError
+from tlplug.contracts import DataSettings, UsageError, refuse_address
 from tlplug.data.formats import SUFFIXES, format_of, stem_of, suffix_of
 from tlplug.data.hub import open_hub
 from tlplug.data.joined_table import JoinedTable
@@ -41,6 +41,7 @@ def open_source(settings: DataSettings) -> Source:
     Raises:
         UsageError: nothing is there, or it is not of a known format.
     """
+    refuse_address("data.path", settings.path)
     path = Path(settings.path).expanduser()
     if settings.path.startswith(PACKAGE):
         path = _in_package(settings.path)

@@ -56,7 +56,7 @@ def read(folder: Path) -> dict[str, Any]:
     """What `write` wrote.
 
     Raises:
-        ValueError: the folder was written in another version of the format.
+        ValueError: the folder was written in another version of the format, or names files that are not its own.
     """
     from safetensors.numpy import load_file
 
@@ -67,5 +67,7 @@ def read(folder: Path) -> dict[str, Any]:
         )
     found: dict[str, Any] = load_file(folder / ARRAYS)
     for file in set(index["entries"].values()) - {ARRAYS}:
+        if Path(file).name != file:
+            raise ValueError(f"{folder / INDEX} names {file}, which does not lie beside it")
         found |= json.loads((folder / file).read_text(encoding="utf-8"))
     return {name: found[name] for name in index["entries"]}

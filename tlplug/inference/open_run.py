@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tlplug import cache
+from tlplug import cache, run_directory
 from tlplug.base_model import find_base
-from tlplug.config import Finished, reopen
+from tlplug.config import Finished, reopen, warn_of_versions
 from tlplug.contracts import BaseInfo, LoadOptions, ModelSettings, TaskHead, UsageError
 from tlplug.inference.adapted import Adapted
+from tlplug.inference.saved import expect_safe
 from tlplug.precision import hold_moving_in_float32, settled
 from tlplug.run_directory import HEAD, HEAD_VERSION
 
@@ -37,6 +38,7 @@ def load(run: str | Path, overrides: Sequence[str] = (), trust: bool = False) ->
     import torch
 
     finished = reopen(Path(run), overrides, trust)
+    warn_of_versions(finished.folder, run_directory.recorded(finished.folder), finished.plugins)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     head, base = bound_head(finished), base_of(finished.model, finished.data.max_length)
     precision = settled(finished.trainer.precision, device.type, base.dtype)
@@ -100,10 +102,15 @@ def bound_head(run: Finished) -> TaskHead:
     path = run.folder / HEAD
     if not path.is_file():
         raise UsageError(f"{run.folder} holds no {HEAD}: the run did not finish")
-    known = json.loads(path.read_text(encoding="utf-8"))
-    if known["version"] != HEAD_VERSION:
-        raise UsageError(f"{path}: format version {known['version']}; this tlplug reads {HEAD_VERSION}")
-    return run.head.with_labels(known["labels"]).with_decoding(known["decoding"])
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        version, labels = known["version"], [str(label) for label in known["labels"]]
+        decoding = {str(name): float(value) for name, value in known["decoding"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+    if version != HEAD_VERSION:
+        raise UsageError(f"{path}: format version {version}; this tlplug reads {HEAD_VERSION}")
+    return run.head.with_labels(labels).with_decoding(decoding)
 
 
 def load_model(
@@ -121,8 +128,7 @@ def bare_model(
     Raises:
         UsageError: the run saved nothing to be loaded over it.
     """
-    if not (run.folder / run.strategy.saves).is_dir():
-        raise UsageError(f"{run.folder} holds no {run.strategy.saves}/: the run did not finish")
+    expect_safe(run.folder / run.strategy.saves)
     options = options or run.strategy.load_options(head)
     if options.quantization is not None:
         options = replace(options, device=str(device))
@@ -131,4 +137,10 @@ def bare_model(
 
 def adapted_model(run: Finished, bare: nn.Module, base: BaseInfo) -> nn.Module:
     """What the run saved, over a bare model."""
-    return hold_moving_in_float32(run.strategy.load(bare, run.folder / run.strategy.saves, base))
+    from safetensors import SafetensorError
+
+    saved = run.folder / run.strategy.saves
+    try:
+        return hold_moving_in_float32(run.strategy.load(bare, saved, base))
+    except SafetensorError as error:
+        raise UsageError(f"{saved} cannot be read: {error}") from error

@@ -1,67 +1,160 @@
-"""`-m`: every combination of the values given, each in a process of its own, one after another."""
+"""The story of a sweep: from a command line with `-m` to a folder of runs and one report of them."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from tlplug import run_directory
-from tlplug.config import Composer, build
-from tlplug.config.compose import RUN_DIR
-from tlplug.report.figures import figure
+from tlplug import gather, run_directory
+from tlplug.config import Composer, SweepWords, sweep_words
+from tlplug.contracts import UsageError
+from tlplug.contracts.search_settings import OptunaSettings
+from tlplug.gather.table import show_gathered, show_paths
+from tlplug.sweep import folder as folders
+from tlplug.sweep import record as records
+from tlplug.sweep.engine import Launcher, Search
+from tlplug.sweep.failures import show_failures
+from tlplug.sweep.folder import SweepFolder
+from tlplug.sweep.grid import Grid, combinations
+from tlplug.sweep.launchers import launcher_of
+from tlplug.sweep.local import Local
+from tlplug.sweep.lock import locked, wait_for_ends
+from tlplug.sweep.loop import Loop
+from tlplug.sweep.record import DONE, Record
+from tlplug.sweep.screen import shown
+from tlplug.sweep.signals import hearing
+from tlplug.sweep.table import jobs_table, summary
 
-SWEEPS = "sweeps"
+MANY = 10
+"""Jobs whose configs take some seconds to check."""
 
 
 def sweep(composer: Composer, words: Sequence[str], console: Console) -> int:
     """Run all jobs; a failed one harms no other. All configs are checked before the first job starts.
 
     Returns:
-        1 where a job failed, else 0.
+        0 where all jobs are done, 1 where one failed, 128 + the signal that ended the sweep.
+
+    Raises:
+        UsageError: words that make no sweep, or a folder that cannot be worked in; nothing was started.
     """
-    jobs = combinations(composer, words)
-    folder = run_directory.choose(composer.run_dir(words), SWEEPS)
-    for overrides in jobs:
-        build(composer.compose(overrides))
-    codes = [run_job(overrides, folder / str(number), console) for number, overrides in enumerate(jobs)]
-    show(console, jobs, codes, folder)
-    return int(any(codes))
+    asked = sweep_words(composer, words)
+    found = folders.earlier(asked) if asked.sweep.resume else None
+    folder = begun(composer, asked, console) if found is None else found
+    with locked(folder):
+        record = records.read(folder)
+        record.words = folders.words_of(asked)
+        with undone(folder if found is None else None):
+            search = search_of(SweepFolder(folder, asked.runs, composer), asked.sweep, record)
+            launcher = launcher_of(asked.launcher, folder, asked.sweep.jobs)
+        tell_begun(console, asked, folder, record, found is not None)
+        if isinstance(launcher, Local):
+            wait_for_ends([job.folder for job in record.jobs()], lambda told: say(console, told))
+        heard = drive(search, launcher, record, asked.sweep.jobs, console)
+        search.close(console)
+    report(console, record, search)
+    if heard:
+        say(
+            console,
+            f"Stopped; what ran has left a checkpoint. Go on: {folders.command(folder, record.words)}",
+        )
+        return 128 + heard
+    if record.unfinished():
+        say(console, f"Try the rest again: {folders.command(folder, record.words)}")
+    return int(bool(record.unfinished() or record.problem))
 
 
-def combinations(composer: Composer, words: Sequence[str]) -> list[list[str]]:
-    """The overrides of each job, in the order in which Hydra multiplies them out."""
-    lines = [override for override in composer.check(words) if override.key_or_group != RUN_DIR]
-    batches: list[list[list[str]]] = BasicSweeper.split_arguments(lines, None)
-    return [list(job) for batch in batches for job in batch]
+def begun(composer: Composer, asked: SweepWords, console: Console) -> Path:
+    """The folder of a new sweep, with sweep.json and all jobs that are known now."""
+    folder = choose(asked)
+    each = [] if isinstance(asked.sweep, OptunaSettings) else combinations(composer, asked.runs)
+    if len(each) > MANY:
+        say(console, f"Checking the configs of {len(each)} jobs")
+    jobs = [folders.composed(composer, one, folder / str(number)) for number, one in enumerate(each)]
+    folders.new(folder, asked, jobs)
+    return folder
 
 
-def run_job(overrides: Sequence[str], folder: Path, console: Console) -> int:
-    console.rule(escape(" ".join(overrides)))
-    command = [sys.executable, "-m", "tlplug", *overrides, f"{RUN_DIR}={folder}"]
-    return subprocess.run(command, check=False).returncode
+@contextmanager
+def undone(folder: Path | None) -> Iterator[None]:
+    """A sweep that was begun just now is gone again where it turns out that it cannot start."""
+    try:
+        yield
+    except UsageError:
+        if folder is not None:
+            shutil.rmtree(folder)
+        raise
 
 
-def show(console: Console, jobs: Sequence[Sequence[str]], codes: Sequence[int], folder: Path) -> None:
-    """A row a job: what it was, its primary score in percent, its verdict or its exit code."""
-    table = Table(title=f"{len(jobs)} jobs in {folder}", title_justify="left")
-    for name in ("job", "overrides", "score", "outcome"):
-        table.add_column(name, justify="right" if name == "score" else "left")
-    for number, (overrides, code) in enumerate(zip(jobs, codes, strict=True)):
-        score, verdict = read_result(folder / str(number)) if code == 0 else ("", f"failed, exit code {code}")
-        table.add_row(str(number), escape(" ".join(overrides)), score, verdict)
-    console.print(table)
+def tell_begun(console: Console, asked: SweepWords, folder: Path, record: Record, again: bool) -> None:
+    if again:
+        say(console, f"Going on with the sweep in {folder}")
+    elif asked.sweep.resume:
+        say(console, f"There is no earlier sweep of this command: it begins now, in {folder}")
+    else:
+        jobs = f"{len(record.entries)} jobs" if record.entries else "A search"
+        say(console, f"{jobs}, {asked.sweep.jobs} at once (sweep.jobs), in {folder}")
 
 
-def read_result(folder: Path) -> tuple[str, str]:
-    result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    score = figure(result["scores"][result["primary"]], result["scale"])
-    return score, result["verdict"]["label"]
+def choose(asked: SweepWords) -> Path:
+    try:
+        return run_directory.choose(asked.run_dir, folders.SWEEPS)
+    except UsageError as error:
+        if asked.run_dir and (Path(asked.run_dir).expanduser() / records.FILE).is_file():
+            raise UsageError(f"{error}, or go on with the sweep that does: sweep.resume=true") from error
+        raise
+
+
+def search_of(sweep: SweepFolder, settings: Any, record: Record) -> Search:
+    if isinstance(settings, OptunaSettings):
+        from tlplug.sweep.optuna import Optuna
+
+        return Optuna(sweep, settings)
+    folders.believe(record, sweep.composer, sweep.words)
+    return Grid(record.jobs())
+
+
+def drive(search: Search, launcher: Launcher, record: Record, at_once: int, console: Console) -> int:
+    """All jobs, to their ends; gives back the signal that ended it before, or 0."""
+    with hearing() as heard, shown(console, record, search) as screen:
+        Loop(search, launcher, record, at_once, screen, heard).run()
+    return heard.number
+
+
+def report(console: Console, record: Record, search: Search) -> None:
+    """The table of all jobs, what went wrong, and one comparison of what is done."""
+    entries = sorted(record.entries.values(), key=lambda entry: entry.number)
+    console.print(Text(f"\n{summary(entries, max(search.total, len(entries)))}", style="bold"))
+    console.print(jobs_table(entries, {}, console.width, one_line=False))
+    show_failures(console, record.folder, entries)
+    if any(entry.state == DONE for entry in entries):
+        compare(console, record.folder)
+    say(console, f"Jobs      {record.folder / records.FILE}")
+    if record.problem:
+        say(console, f"{record.folder / records.FILE} could not be written: {record.problem}")
+
+
+def compare(console: Console, folder: Path) -> None:
+    """report.html and report.md of all runs that are done, in the sweep's folder."""
+    try:
+        gathered, place = gather.gather([folder])
+    except (UsageError, OSError) as error:
+        say(console, f"There is no report of all runs: {error}")
+        return
+    show_gathered(console, {**gathered, "left_out": others(gathered)})
+    show_paths(console, place)
+
+
+def others(gathered: Mapping[str, Any]) -> list[Any]:
+    """Runs that are done and cannot be compared; of those that are not, the table of jobs has told."""
+    return [each for each in gathered["left_out"] if (Path(each["folder"]) / run_directory.RESULT).is_file()]
+
+
+def say(console: Console, words: str) -> None:
+    console.print(words, markup=False, highlight=False, soft_wrap=True)

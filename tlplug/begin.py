@@ -1,0 +1,19 @@
+"""What a run begins with: its resolved config and the words it was asked for with, frozen in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from tlplug import run_directory
+from tlplug.config import Job
+from tlplug.report.result import told_of
+from tlplug.secrets import redacted, redacted_words
+
+
+def begin(job: Job, folder: Path) -> None:
+    """What the run can be gone on with from, or begun with in another process; secrets are left out."""
+    config = OmegaConf.to_yaml(OmegaConf.create(redacted(job.config)))
+    words = redacted_words(job.typed)
+    run_directory.begin(folder, config, words=words, plugins=told_of(job.plugins))

@@ -1,0 +1,42 @@
+"""The secrets that a run's config was written without, given again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tlplug.config.build import plain
+from tlplug.config.compose import normalised, parse
+from tlplug.contracts import UsageError
+from tlplug.secrets import hidden_keys
+
+
+def give(config: DictConfig, words: Sequence[str], folder: Path) -> None:
+    """Put each secret where it was; nothing else of a run that was begun can be another.
+
+    Args:
+        words: `key=value` of each.
+
+    Raises:
+        UsageError: one is lacking, or a word is about something else.
+    """
+    hidden = hidden_keys(plain(config))
+    for found in parse([normalised(word).lstrip("+") for word in words]):
+        key = found.key_or_group
+        if key not in hidden:
+            can = ", ".join(hidden) or "nothing, for it has no secrets"
+            raise UsageError(f"resume: '{key}' cannot be given: of a run that was begun, {can}")
+        try:
+            OmegaConf.update(config, key, found.value())
+        except OmegaConfBaseException as error:
+            raise UsageError(f"resume: {key}: {str(error).splitlines()[0]}") from error
+    if lacking := [key for key in hidden_keys(plain(config)) if key in hidden]:
+        again = " ".join(f"{key}=..." for key in lacking)
+        raise UsageError(
+            f"{folder} was written without its secrets; give {', '.join(lacking)} again: "
+            f"python -m tlplug resume {shlex.quote(str(folder))} {again}"
+        )

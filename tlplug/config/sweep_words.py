@@ -1,0 +1,66 @@
+"""The words of a sweep -> its own settings, and the words of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+
+from tlplug.config.build import on_schema, settings
+from tlplug.config.compose import RUN_DIR, SWEEP_GROUPS, Composer, group_of, normalised, parse
+from tlplug.contracts import UsageError
+from tlplug.contracts.sweep_settings import LAUNCHERS, SWEEPS
+
+ROOT = "multirun"
+RESUME = "resume"
+
+
+@dataclass(frozen=True)
+class SweepWords:
+    """A command line with `-m`, sorted out."""
+
+    sweep: Any
+    """SweepSettings or OptunaSettings."""
+    launcher: Any
+    """LocalSettings, SlurmSettings or RaySettings."""
+    run_dir: str | None
+    """The folder of the sweep, where it was named."""
+    own: tuple[str, ...]
+    """The words of `sweep` and `launcher`."""
+    runs: tuple[str, ...]
+    """All others; those with several values make the jobs."""
+
+
+def sweep_words(composer: Composer, words: Sequence[str]) -> SweepWords:
+    """Sorts the words, and checks the sweep's own; those of the runs are checked with each run.
+
+    Raises:
+        UsageError: a key of the sweep that is not there, of another type, or with several values.
+    """
+    found = parse([normalised(word) for word in words])
+    own = [override for override in found if is_own(override)]
+    composed = composer.compose_own(ROOT, own)
+    name, place = composed.sweep, composed.launcher
+    runs = tuple(o.input_line for o in found if not is_own(o) and o.key_or_group != RUN_DIR)
+    refuse_resume(found)
+    return SweepWords(
+        sweep=settings(on_schema(SWEEPS[name.name], name)),
+        launcher=settings(on_schema(LAUNCHERS[place.name], place)),
+        run_dir=composer.run_dir(words),
+        own=tuple(override.input_line for override in own),
+        runs=runs,
+    )
+
+
+def is_own(override: Override) -> bool:
+    return group_of(override).partition(".")[0] in SWEEP_GROUPS
+
+
+def refuse_resume(overrides: Sequence[Override]) -> None:
+    for override in overrides:
+        if override.key_or_group == RESUME:
+            raise UsageError(
+                f"'{override.input_line}' is of a single run; a sweep goes on with sweep.resume=true"
+            )

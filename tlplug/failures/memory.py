@@ -1,0 +1,121 @@
+"""Memory that was not enough: at which batch, and which settings would help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from tlplug.contracts import BaseInfo, Strategy, TaskHead, TrainingFailed
+from tlplug.module import MAIN, by_stream
+from tlplug.precision import HALF
+
+SAYS = (
+    *("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory"),
+    *("std::bad_alloc", "alloc_failed"),
+)
+"""What a RuntimeError says that is about memory: of torch's CPU allocator, CUDA's libraries, Apple's and the C++ one."""
+SHORT = 32
+"""Tokens below which cutting texts is no advice."""
+TOLD = 2
+
+
+class BatchSeen(Callback):
+    """Remembers which batch a training is at."""
+
+    def __init__(self) -> None:
+        self.examples = 0
+        self.tokens = 0
+        self.stage = ""
+        self.step = 0
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._see("training", trainer.global_step + 1, batch)
+
+    def on_validation_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._see("validation", batch_idx + 1, batch)
+
+    def on_test_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._see("testing", batch_idx + 1, batch)
+
+    def _see(self, stage: str, step: int, batch: Any) -> None:
+        self.stage, self.step = stage, step
+        self.examples, self.tokens = by_stream(batch)[MAIN]["input_ids"].shape
+
+    @property
+    def trains(self) -> bool:
+        return self.stage in ("", "training")
+
+    def __str__(self) -> str:
+        if not self.stage:
+            return "before the first batch"
+        return f"in step {self.step} of {self.stage}, with a batch of {self.examples} examples of {self.tokens} tokens"
+
+
+@contextmanager
+def explained(
+    seen: BatchSeen, base: BaseInfo, strategy: Strategy, head: TaskHead, batch_size: int, accumulate: int
+) -> Iterator[None]:
+    """A training that runs out of memory says so in one message.
+
+    Args:
+        seen: among the callbacks of the training.
+        accumulate: batches of an optimizer step.
+
+    Raises:
+        TrainingFailed: in the place of the error of whoever had no memory, which is its cause.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_about_memory(error):
+            raise
+        helpful = remedies(seen, base, strategy, head, batch_size, accumulate)
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        advice = "; or ".join(helpful[:TOLD]) or "a smaller base model (model.source)"
+        raise TrainingFailed(f"out of memory {seen} ({reason}). What would help: {advice}") from error
+
+
+def is_about_memory(error: BaseException) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return any(words in str(error).lower() for words in SAYS)
+
+
+def remedies(
+    seen: BatchSeen, base: BaseInfo, strategy: Strategy, head: TaskHead, batch_size: int, accumulate: int
+) -> list[str]:
+    """Settings that are not in use yet; first those that leave the training's result as it is."""
+    found = []
+    if seen.stage and batch_size > 1:
+        less = max(1, batch_size // 2)
+        same = f" trainer.accumulate_grad_batches={accumulate * 2} (the same steps)" if seen.trains else ""
+        found.append(f"data.batch_size={less}{same}")
+    if seen.trains and not base.gradient_checkpointing:
+        found.append("model.gradient_checkpointing=true")
+    if base.dtype not in HALF:
+        found.append("model.dtype=bfloat16")
+    if strategy.load_options(head).quantization is None:
+        found.append("strategy=qlora")
+    if seen.tokens > SHORT:
+        found.append(f"data.max_length={seen.tokens // 2} (longer texts are cut)")
+    return found

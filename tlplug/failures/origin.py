@@ -1,0 +1,49 @@
+"""Which plugin an exception comes from."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from tlplug.contracts import TrainingFailed, UsageError
+
+SHARED = "tlplug_plugins"
+"""The package of the built-in plugins: its modules are of several, so that a frame in it tells by its object alone."""
+
+
+@contextmanager
+def naming_plugins(plugins: Sequence[Any]) -> Iterator[None]:
+    """An exception that is raised in a plugin's code gets a line with the plugin, its distribution and version.
+
+    Args:
+        plugins: `registry.Plugin`s of the run.
+    """
+    try:
+        yield
+    except (UsageError, TrainingFailed):
+        raise
+    except Exception as error:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        raiser = next((found for frame in reversed(frames) if (found := owner(frame, plugins))), None)
+        note = f"It was raised in {raiser}."
+        if raiser is not None and note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+        raise
+
+
+def owner(frame: FrameType, plugins: Sequence[Any]) -> Any | None:
+    """The plugin whose method it is, or in whose package it runs."""
+    module = str(frame.f_globals.get("__name__", ""))
+    this = frame.f_locals.get("self")
+    classes = [(plugin, plugin.load()) for plugin in plugins]
+    for plugin, cls in classes:
+        if isinstance(this, cls) and module != "tlplug" and not module.startswith("tlplug."):
+            return plugin
+    for plugin, cls in classes:
+        package = cls.__module__.partition(".")[0]
+        if package != SHARED and module.partition(".")[0] == package:
+            return plugin
+    return None

@@ -1,0 +1,91 @@
+"""`logger=csv`: metrics.csv in the run directory, a row at a time."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tlplug.cache import write_whole
+from tlplug.loggers.service import Ended, Ending
+
+STEP = "step"
+Row = dict[str, str]
+"""Only the cells that are filled."""
+
+
+class CsvRows:
+    """Each row is written when it comes. A resumed run goes on below the rows that its checkpoint had seen."""
+
+    name = "csv"
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "metrics.csv"
+        self.rows: list[Row] | None = None
+        self.columns: list[str] = []
+        self.tied: list[Row] = []
+        """Earlier rows at the step that it goes on from, which may be logged again."""
+
+    def start(self) -> None:
+        """The first row opens the file: only its step tells which of the earlier rows are logged again."""
+
+    def row(self, values: Mapping[str, float], step: int) -> None:
+        try:
+            self._add({**{name: str(value) for name, value in values.items()}, STEP: str(step)})
+        except OSError:
+            self.rows = None  # What was half written is looked at again.
+            raise
+
+    def _add(self, row: Row) -> None:
+        if self.rows is None:
+            self._go_on(int(row[STEP]))
+        assert self.rows is not None
+        again = [old for old in self.tied if old.keys() == row.keys() and old[STEP] == row[STEP]]
+        new = [name for name in row if name not in self.columns]
+        self.tied = [old for old in self.tied if old not in again]
+        self.rows = [*(old for old in self.rows if old not in again), row] if again else [*self.rows, row]
+        self.columns = sorted({*self.columns, *new})
+        if again or new or not self.path.is_file():
+            write_whole(self.path, table(self.columns, self.rows, header=True))
+        else:
+            with self.path.open("a", encoding="utf-8", newline="") as file:
+                file.write(table(self.columns, [row]))
+
+    def _go_on(self, step: int) -> None:
+        """From the first step that is logged now; what was logged of later ones is logged again."""
+        earlier = read(self.path)
+        self.rows = [row for row in earlier if int(row[STEP]) <= step]
+        self.tied = [row for row in self.rows if int(row[STEP]) == step]
+        self.columns = sorted({name for row in self.rows for name in row})
+        if earlier:
+            write_whole(self.path, table(self.columns, self.rows, header=True))
+
+    def ended(self, ended: Ended) -> None:
+        """result.json lies beside it."""
+
+    def finish(self, ending: Ending) -> None:
+        """Each row is written already."""
+
+
+def read(path: Path) -> list[Row]:
+    """The whole rows of a file, none where there is none; one that was cut off in the middle is left out."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        text = file.read()
+    whole = text[: text.rfind("\n") + 1]
+    rows = [
+        {name: cell for name, cell in row.items() if name and cell}
+        for row in csv.DictReader(io.StringIO(whole))
+    ]
+    return [row for row in rows if row.get(STEP, "").isdecimal()]
+
+
+def table(columns: Sequence[str], rows: Sequence[Row], header: bool = False) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,91 @@
+"""Between Lightning and a service: a service that is away costs a warning, never the run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+
+from tlplug.loggers.service import Ended, Ending, Service
+from tlplug.secrets import without_logins
+
+PAUSE = 120.0
+"""Seconds for which a service that failed is left alone: each try may wait for the network."""
+
+log = logging.getLogger(__name__)
+
+
+class Door(Logger):
+    """The logger that Lightning sees.
+
+    Args:
+        folder: the run directory.
+        say: shows the user a line.
+    """
+
+    def __init__(self, service: Service, folder: str, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self.service = service
+        self.say = say
+        self._folder = folder
+        self._open = False
+        self._warned = False
+        self._again = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.service.name
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        return self._folder
+
+    def log_hyperparams(self, params: Any, *given: Any, **named: Any) -> None:
+        """The run's config is known before there is a module."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if time.monotonic() >= self._again:
+            self._attempt(self.service.row, metrics, step or 0)
+
+    def start(self) -> None:
+        self._attempt(lambda: None)
+
+    def tell(self, ended: Ended) -> None:
+        self._attempt(self.service.ended, ended)
+
+    def close(self, ending: Ending) -> str | None:
+        """Where the run ends, and not where Lightning finalizes its loggers: a run is more than one fit.
+
+        Returns:
+            The command that sends what could not be sent.
+        """
+        command: str | None = self._attempt(self.service.finish, ending)
+        return command
+
+    def _attempt(self, act: Callable[..., Any], *given: Any) -> Any:
+        try:
+            if not self._open:
+                self.service.start()
+                self._open = True
+            return act(*given)
+        except Exception as error:
+            # All of it lies in the run directory; a service that is away must not cost the run.
+            self._again = time.monotonic() + PAUSE
+            self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        cause = without_logins(" ".join(str(error).split()))[:300]
+        text = f"logger {self.name} failed ({type(error).__name__}: {cause}); the run goes on without it"
+        if self._warned:
+            log.info("%s", text)
+            return
+        self._warned = True
+        log.warning("%s", text)
+        self.say(text)

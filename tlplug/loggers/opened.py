@@ -1,0 +1,91 @@
+"""The loggers of one run, from its begin to its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tlplug.contracts.logger_settings import (
+    CsvSettings,
+    MlflowSettings,
+    NoSettings,
+    TensorboardSettings,
+    WandbSettings,
+)
+from tlplug.loggers.csv_rows import CsvRows
+from tlplug.loggers.door import Door
+from tlplug.loggers.kept import Kept
+from tlplug.loggers.mlflow import Mlflow
+from tlplug.loggers.service import About, Ended, Ending, Service
+from tlplug.loggers.tensorboard import Tensorboard
+from tlplug.loggers.wandb import Wandb
+
+Say = Callable[[str], None]
+
+log = logging.getLogger(__name__)
+
+KINDS: dict[type, Callable[[Any, About, Kept, Say], Service]] = {
+    CsvSettings: lambda settings, about, kept, say: CsvRows(about.folder),
+    TensorboardSettings: lambda settings, about, kept, say: Tensorboard(about),
+    MlflowSettings: lambda settings, about, kept, say: Mlflow(settings, about, kept),
+    WandbSettings: Wandb,
+}
+
+
+@dataclass
+class Opened:
+    """The loggers, and once they are closed the commands that send what could not be sent."""
+
+    loggers: list[Door]
+    commands: list[str] = field(default_factory=list)
+
+    def tell(self, ended: Ended) -> None:
+        """The verdict and figures of result.json, to services that take them."""
+        for logger in self.loggers:
+            logger.tell(ended)
+
+    def close(self, ending: Ending) -> None:
+        for logger in self.loggers:
+            if command := logger.close(ending):
+                self.commands.append(command)
+                log.info("to send it to %s: %s", logger.name, command)
+
+
+@contextmanager
+def opened(settings: Sequence[Any], about: About, say: Say) -> Iterator[Opened]:
+    """The run's loggers; closed on the way out, or the runs of a sweep would merge into one.
+
+    Args:
+        say: shows the user a line.
+
+    Raises:
+        UsageError: loggers.json of the run directory is damaged.
+    """
+    kept = Kept(about.folder)
+    services = [
+        KINDS[type(chosen)](chosen, about, kept, say)
+        for chosen in settings
+        if not isinstance(chosen, NoSettings)
+    ]
+    found = Opened([Door(service, str(about.folder), say) for service in services])
+    try:
+        for logger in found.loggers:
+            logger.start()
+        yield found
+    except Exception:
+        close_and_say(found, Ending.FAILED, say)
+        raise
+    except BaseException:
+        close_and_say(found, Ending.STOPPED, say)
+        raise
+    else:
+        found.close(Ending.FINISHED)
+
+
+def close_and_say(found: Opened, ending: Ending, say: Say) -> None:
+    found.close(ending)
+    for command in found.commands:
+        say(f"To send what was logged: {command}")

@@ -1,0 +1,172 @@
+"""The folder of a sweep: begun whole, or found again by its words."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tlplug import run_directory
+from tlplug.begin import begin
+from tlplug.cache import open_to_others
+from tlplug.config import Composer, Job, SweepWords, build
+from tlplug.contracts import UsageError
+from tlplug.secrets import hidden_keys, redacted, redacted_words
+from tlplug.sweep import record as records
+from tlplug.sweep.engine import Sweep, SweepJob
+from tlplug.sweep.grid import combinations
+from tlplug.sweep.record import Record
+
+SWEEPS = "sweeps"
+FREE = ("sweep.jobs", "sweep.resume", "sweep.trials", "launcher")
+"""Keys that say how much is done at once, how long and where: they may be others when a sweep is gone on with."""
+
+
+@dataclass
+class SweepFolder(Sweep):
+    """Where the jobs of a sweep lie."""
+
+    folder: Path
+    words: Sequence[str]
+    composer: Composer
+
+    def begin(self, number: int, overrides: Sequence[str]) -> SweepJob:
+        folder = self.folder / str(number)
+        job = composed(self.composer, overrides, folder)
+        if not folder.exists():
+            with whole(folder) as beside:
+                begin(job, beside)
+        return sweep_job(job, number, folder)
+
+
+def composed(composer: Composer, overrides: Sequence[str], folder: Path) -> Job:
+    """The job of these words that is going to lie in `folder`, checked."""
+    config = composer.compose(overrides)
+    config.run_dir = str(folder)
+    job = build(config, overrides)
+    if hidden := hidden_keys(redacted(job.config)):
+        raise UsageError(
+            f"{hidden[0]}: the jobs of a sweep are frozen in files, and no secret is written into one; give it in the "
+            "environment"
+        )
+    return job
+
+
+def names_code(job: Job) -> bool:
+    """Whether the job needs the user's word that code may be run, as `--trust` gives it."""
+    named = [job.config["strategy"]["name"], job.config["head"]["name"], *job.baselines]
+    named += [metric["name"] for metric in job.config["metric"].values()]
+    return bool(job.model.trust_remote_code) or any("." in name for name in named)
+
+
+def believe(record: Record, composer: Composer, runs: Sequence[str]) -> None:
+    """Only what the user types can trust a job, and no file in the sweep's folder."""
+    if not any(entry.trusted for entry in record.entries.values()):
+        return
+    for entry in record.entries.values():
+        typed = list(entry.overrides) in combinations(composer, runs)
+        entry.trusted = typed and names_code(build(composer.compose(entry.overrides)))
+
+
+def sweep_job(job: Job, number: int, folder: Path) -> SweepJob:
+    told = (job.head.primary, job.head.scale, job.head.higher_is_better, names_code(job))
+    return SweepJob(number, tuple(job.typed), folder, *told)
+
+
+def new(folder: Path, asked: SweepWords, jobs: Sequence[Job]) -> Record:
+    """Begins the sweep with all its jobs, or not at all.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    record = Record(folder, words_of(asked))
+    with whole(folder) as beside:
+        for number, job in enumerate(jobs):
+            record.add(sweep_job(job, number, folder / str(number)))
+            begin(job, beside / str(number))
+        records.write(beside, record.words, record.entries.values())
+    return record
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which is `folder` once all of it is written; nothing is left otherwise.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=".begun-", dir=folder.parent))
+        try:
+            yield beside
+            open_to_others(beside)
+            beside.replace(folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written: {error.strerror or error}; nothing was started"
+        ) from error
+
+
+def earlier(asked: SweepWords) -> Path | None:
+    """The sweep that is to be gone on with: in the folder that was named, or the newest of the same words.
+
+    Raises:
+        UsageError: what lies in the folder is no sweep, or one of other words.
+    """
+    words = words_of(asked)
+    if asked.run_dir is None:
+        sweeps = sorted((run_directory.OUTPUTS / SWEEPS).glob(f"*/{records.FILE}"), reverse=True)
+        return next((path.parent for path in sweeps if is_same(path.parent, words)), None)
+    folder = Path(asked.run_dir).expanduser()
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    expect_same(folder, words)
+    return folder
+
+
+def is_same(folder: Path, words: Sequence[str]) -> bool:
+    try:
+        return telling(records.read(folder).words) == telling(words)
+    except UsageError:
+        return False
+
+
+def expect_same(folder: Path, words: Sequence[str]) -> None:
+    there, here = telling(records.read(folder).words), telling(words)
+    if there == here:
+        return
+    differ = [
+        f"{where}: {shlex.join(mine - other)}"
+        for where, mine, other in (("only in the folder's", there, here), ("only in this one", here, there))
+        if mine - other
+    ]
+    raise UsageError(f"the sweep in {folder} is of another command. {'; '.join(differ)}")
+
+
+def words_of(asked: SweepWords) -> list[str]:
+    """As sweep.json keeps them, without secrets."""
+    return redacted_words([*asked.own, *asked.runs])
+
+
+def telling(words: Iterable[str]) -> Counter[str]:
+    """The words that decide which jobs there are."""
+    return Counter(word for word in words if not is_free(word))
+
+
+def is_free(word: str) -> bool:
+    key = word.partition("=")[0]
+    return any(key == name or key.startswith(f"{name}.") for name in FREE)
+
+
+def command(folder: Path, words: Sequence[str]) -> str:
+    """The command line that goes on with it."""
+    kept = [word for word in words if not word.startswith("sweep.resume=")]
+    return shlex.join(["python", "-m", "tlplug", "-m", *kept, f"run_dir={folder}", "sweep.resume=true"])

@@ -1,0 +1,49 @@
+"""`sweep=grid`: every combination of the values that were given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.errors import HydraException
+
+from tlplug.config import Composer, sweep_words
+from tlplug.contracts import UsageError
+from tlplug.sweep.engine import Search, SweepJob
+
+
+class Grid(Search):
+    """Jobs that are all known from the start, in order."""
+
+    def __init__(self, jobs: Sequence[SweepJob]) -> None:
+        self.total = len(jobs)
+        self._left = list(reversed(jobs))
+
+    def next(self) -> SweepJob | None:
+        return self._left.pop() if self._left else None
+
+    def seen(self, job: SweepJob, step: int, score: float) -> bool:
+        return True
+
+    def ended(self, job: SweepJob, code: int) -> None:
+        """It is in its folder."""
+
+    def close(self, console: object) -> None:
+        """There is nothing to add."""
+
+
+def combinations(composer: Composer, words: Sequence[str]) -> list[list[str]]:
+    """The overrides of each job, in the order in which Hydra multiplies them out.
+
+    Raises:
+        UsageError: a key or choice that is not there, or values that cannot be listed.
+    """
+    overrides = composer.check(sweep_words(composer, words).runs)
+    try:
+        batches: list[list[list[str]]] = BasicSweeper.split_arguments(overrides, None)
+    except HydraException as error:
+        first = str(error).splitlines()[0]
+        raise UsageError(
+            f"not every value can be listed: {first}; a search takes ranges: +sweep=optuna"
+        ) from error
+    return [list(job) for batch in batches for job in batch]

@@ -1,0 +1,134 @@
+"""`launcher=local`: a process a job on this machine, in a session of its own."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from tlplug.contracts.launcher_settings import LocalSettings
+from tlplug.sweep.engine import Launcher, Running, SweepJob
+from tlplug.sweep.lock import OUTPUT, taken
+
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2): the signal that a process gets when its parent dies."""
+THREADS, DEVICES = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
+HEADER = "--- "
+
+
+class Local(Launcher):
+    """Jobs of `at_once` processes, which share this machine's cores and GPUs evenly."""
+
+    def __init__(self, settings: LocalSettings, folder: Path, at_once: int = 1) -> None:
+        self.at_once = at_once
+        self.started: dict[int, Process] = {}
+        """By place: which share of the machine each has."""
+
+    def start(self, job: SweepJob) -> Running:
+        free = [place for place in range(self.at_once) if self._is_free(place)]
+        place = free[0] if free else 0
+        shared = share(place, self.at_once, os.environ)
+        self.started[place] = Process(job, {**os.environ, **job.environment(), **shared})
+        return self.started[place]
+
+    def close(self) -> None:
+        for process in self.started.values():
+            if process.code() is None:
+                process.kill()
+
+    def _is_free(self, place: int) -> bool:
+        return place not in self.started or self.started[place].code() is not None
+
+
+class Process(Running):
+    """One job's process, and those that it starts."""
+
+    def __init__(self, job: SweepJob, environment: Mapping[str, str]) -> None:
+        with opened(job) as output:
+            self._process = subprocess.Popen(
+                job.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                # Ctrl-C in the terminal is the sweep's to pass on.
+                start_new_session=True,
+                preexec_fn=dies_with_parent(),
+            )
+
+    def code(self) -> int | None:
+        code = self._process.poll()
+        if code:
+            self._end_group()
+        return code
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        self._end_group()
+        self._process.wait()
+
+    def _end_group(self) -> None:
+        """What a job that ended badly has left running: processes of its other devices, data loaders."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def opened(job: SweepJob) -> IO[bytes]:
+    """The job's output, at its end a line that a process begins; locked as long as one of its processes lives."""
+    output = (job.folder / OUTPUT).open("ab")
+    taken(output.fileno())
+    line = f"{HEADER}{datetime.now().isoformat(' ', 'seconds')} {shlex.join(job.command())}\n"
+    output.write(line.encode())
+    output.flush()
+    return output
+
+
+def dies_with_parent() -> Callable[[], None] | None:
+    """What a new process calls so that it is asked to end when the sweep is killed. Linux alone has it."""
+    if sys.platform != "linux":
+        return None
+    libc, parent = ctypes.CDLL(None, use_errno=True), os.getpid()
+
+    def call() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:
+            # The sweep died before it was asked for.
+            os._exit(128 + signal.SIGTERM)
+
+    return call
+
+
+def share(place: int, at_once: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Which part of this machine the job in one of `at_once` places has: nothing is said where it has it alone."""
+    if at_once == 1:
+        return {}
+    found = {}
+    if THREADS not in environment:
+        found[THREADS] = str(max(1, cores() // at_once))
+    if devices := gpus(environment):
+        found[DEVICES] = ",".join(devices[place::at_once] or [devices[place % len(devices)]])
+    return found
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def gpus(environment: Mapping[str, str]) -> list[str]:
+    """The GPUs that this process may use, by what CUDA calls them."""
+    if DEVICES in environment:
+        return [name for name in environment[DEVICES].split(",") if name]
+    found = Path("/proc/driver/nvidia/gpus")
+    return [str(number) for number in range(len(list(found.iterdir())))] if found.is_dir() else []

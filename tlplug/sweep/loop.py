@@ -1,0 +1,177 @@
+"""The loop of a sweep: jobs are started as there is room, looked at while they run, and judged when they end."""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tlplug.sweep import record as states
+from tlplug.sweep.engine import Launcher, Running, Search, SweepJob
+from tlplug.sweep.failures import last_line
+from tlplug.sweep.progress import Progress, progress_of
+from tlplug.sweep.record import Entry, Record
+from tlplug.sweep.signals import Heard
+
+TICK, LOOK = 0.2, 1.0
+"""Seconds between two looks at processes, and at files."""
+
+
+@dataclass
+class Live:
+    """A job that runs."""
+
+    job: SweepJob
+    entry: Entry
+    running: Running
+    before: float
+    """Seconds that it ran in earlier lives."""
+    since: float = field(default_factory=time.monotonic)
+    progress: Progress = field(default_factory=Progress)
+    told: int = 0
+    """So many of its validations the search has seen."""
+    pruned: bool = False
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.since
+
+
+class Screen(Protocol):
+    """What a person sees of it."""
+
+    def started(self, live: Live) -> None: ...
+
+    def ended(self, entry: Entry) -> None: ...
+
+    def show(self, lives: dict[int, Live]) -> None: ...
+
+    def note(self, words: str) -> None: ...
+
+
+class Loop:
+    """Drives a sweep to its end, or until a signal is heard."""
+
+    def __init__(
+        self, search: Search, launcher: Launcher, record: Record, at_once: int, screen: Screen, heard: Heard
+    ) -> None:
+        self.search, self.launcher, self.record = search, launcher, record
+        self.at_once, self.screen, self.heard = at_once, screen, heard
+        self.lives: dict[int, Live] = {}
+        self._looked = 0.0
+        self._stopping = False
+
+    def run(self) -> None:
+        """Nothing of it runs any more when this returns, or raises."""
+        try:
+            self._fill()
+            while self.lives:
+                time.sleep(TICK)
+                self._hear()
+                self._look()
+                self._reap()
+                if not self._stopping:
+                    self._fill()
+                self.screen.show(self.lives)
+        finally:
+            self.launcher.close()
+            self.record.write()
+
+    def _fill(self) -> None:
+        """Start what there is room for; one that has its result already is only told of."""
+        with self.launcher.together():
+            while len(self.lives) < self.at_once and not self.heard.number:
+                job = self.search.next()
+                if job is None:
+                    return
+                self._begin(job)
+
+    def _begin(self, job: SweepJob) -> None:
+        entry = self.record.add(job)
+        if job.finished:
+            entry.state = states.DONE
+            entry.take_result(job.folder)
+            self.record.write()
+            self.search.ended(job, 0)
+            return
+        try:
+            running = self.launcher.start(job)
+        except OSError as error:
+            entry.state, entry.error = states.FAILED, f"it could not be started: {error}"
+            self._told(job, entry, 1)
+            return
+        entry.state, entry.exit_code, entry.error = states.RUNNING, None, None
+        self.lives[job.number] = Live(job, entry, running, entry.seconds)
+        self.record.write()
+        self.screen.started(self.lives[job.number])
+
+    def _look(self) -> None:
+        """What the jobs say of themselves, at times; a search may have seen enough of one."""
+        if time.monotonic() - self._looked < LOOK:
+            return
+        self._looked = time.monotonic()
+        for live in self.lives.values():
+            live.progress = progress_of(live.job.folder)
+            fresh = live.progress.scores[live.told :]
+            live.told = max(live.told, len(live.progress.scores))
+            for step, score in fresh:
+                if not self.search.seen(live.job, step, score) and not live.pruned:
+                    live.pruned = True
+                    live.running.stop()
+
+    def _reap(self) -> None:
+        for live in list(self.lives.values()):
+            code = live.running.code()
+            if code is not None:
+                del self.lives[live.job.number]
+                self._judge(live, code)
+
+    def _judge(self, live: Live, code: int) -> None:
+        entry = live.entry
+        entry.seconds, entry.exit_code = round(live.seconds, 1), code
+        entry.state = state_of(live, code, self._stopping)
+        if live.job.finished:
+            entry.take_result(live.job.folder)
+        entry.error = error_of(entry, live.job)
+        self._told(live.job, entry, code)
+
+    def _told(self, job: SweepJob, entry: Entry, code: int) -> None:
+        self.record.write()
+        self.search.ended(job, code)
+        self.screen.ended(entry)
+
+    def _hear(self) -> None:
+        """The first signal asks all jobs to end; the second kills them."""
+        if self.heard.number and not self._stopping:
+            self._stopping = True
+            for live in self.lives.values():
+                live.running.stop()
+            if self.lives:
+                self.screen.note(
+                    f"{self.heard.name}: waiting for {len(self.lives)} running jobs to leave a checkpoint; "
+                    "once more kills them"
+                )
+        if self.heard.times > 1:
+            self.launcher.close()
+
+
+def state_of(live: Live, code: int, stopping: bool) -> str:
+    """What became of a job."""
+    if code == 0:
+        return states.DONE if live.job.finished else states.FAILED
+    if live.pruned:
+        return states.PRUNED
+    if code in (128 + signal.SIGTERM, 128 + signal.SIGINT) or (stopping and code < 0):
+        return states.STOPPED
+    return states.KILLED if code < 0 else states.FAILED
+
+
+def error_of(entry: Entry, job: SweepJob) -> str | None:
+    if entry.state == states.KILLED:
+        number = -int(entry.exit_code or 0)
+        hint = ", which is also what a machine without free memory does" if number == signal.SIGKILL else ""
+        return f"killed by signal {number} ({signal.strsignal(number) or 'unknown'}{hint})"
+    if entry.state == states.FAILED:
+        return last_line(job.folder)
+    return None

@@ -1,0 +1,94 @@
+"""Jobs as tasks of a Ray cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from tlplug.contracts import UsageError
+from tlplug.contracts.launcher_settings import RaySettings
+from tlplug.sweep.engine import Launcher, Running, SweepJob
+from tlplug.sweep.lock import OUTPUT
+from tlplug.sweep.work import LOST, Work, ask_to_stop, take_back
+
+CARRIED = ("TLPLUG_", "HF_", "WANDB_", "MLFLOW_", "OMP_", "NCCL_", "TOKENIZERS_")
+"""Beginnings of the variables that a job has from the sweep's process; all others are those of its machine."""
+FOREIGN = ("SLURM_",)
+"""Where Ray itself runs under Slurm, they are of Ray's own processes, and no job is a rank of those."""
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
+
+
+class Task(Running):
+    """A job that was handed to the cluster."""
+
+    def __init__(self, job: SweepJob, reference: Any) -> None:
+        self.job, self.reference = job, reference
+        self.ended: int | None = None
+
+    def code(self) -> int | None:
+        import ray
+
+        if self.ended is None and ray.wait([self.reference], timeout=0)[0]:
+            try:
+                self.ended = int(ray.get(self.reference))
+            except ray.exceptions.RayError as error:
+                self.ended = LOST
+                with (self.job.folder / OUTPUT).open("a", encoding="utf-8") as output:
+                    output.write(f"\ntlplug: Ray lost the job: {error}\n")
+        return self.ended
+
+    def stop(self) -> None:
+        ask_to_stop(self.job.folder)
+
+
+class Ray(Launcher):
+    """A cluster that is there, or one of this machine for as long as the sweep lasts."""
+
+    def __init__(self, settings: RaySettings, folder: Path) -> None:
+        """
+        Raises:
+            UsageError: Ray, or the cluster, is not there, or has less than one job takes.
+        """
+        self.settings = settings
+        self.ray = connected(settings)
+        self.run = self.ray.remote(
+            num_cpus=settings.cpus, num_gpus=settings.gpus, max_retries=settings.retries
+        )(call)
+
+    def start(self, job: SweepJob) -> Running:
+        take_back(job.folder)
+        carried = {name: value for name, value in os.environ.items() if name.startswith(CARRIED)}
+        return Task(job, self.run.remote(Work(job, carried, without=FOREIGN)))
+
+    def close(self) -> None:
+        """Ray ends the tasks of a process that leaves; each job ends with its task."""
+        self.ray.shutdown()
+
+
+def call(work: Work) -> int:
+    return work()
+
+
+def connected(settings: RaySettings) -> Any:
+    """The module `ray`, once it has its cluster."""
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError("launcher=ray needs Ray: pip install 'tlplug[ray]'") from error
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    own: dict[str, Any] = {"include_dashboard": False} if settings.address is None else {}
+    try:
+        ray.init(address=settings.address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UsageError(f"launcher.address={settings.address}: {str(error).splitlines()[0]}") from error
+    has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    for name, wanted in {"CPU": settings.cpus, "GPU": settings.gpus}.items():
+        # A cluster that is there may grow.
+        if settings.address is None and wanted > has.get(name, 0):
+            ray.shutdown()
+            raise UsageError(
+                f"launcher.{name.lower()}s={wanted:g}: this machine has {has.get(name, 0):g} for Ray"
+            )
+    return ray

@@ -1,0 +1,84 @@
+"""What a person sees of a sweep while it runs: a live table on a terminal, a line an event elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console, Group
+from rich.live import Live as Display
+from rich.text import Text
+
+from tlplug.report.figures import figure
+from tlplug.sweep.engine import Search
+from tlplug.sweep.loop import Live, Screen
+from tlplug.sweep.record import Entry, Record
+from tlplug.sweep.table import cells, differences, jobs_table, most_telling, summary
+
+FRAME = 6
+"""Lines of a live table that are no rows: summary, notes, head, rule, margin."""
+
+
+@dataclass
+class Lines(Screen):
+    """A line when a job starts and one when it ends."""
+
+    console: Console
+    record: Record
+
+    def started(self, live: Live) -> None:
+        self.note(f"job {live.job.number} started: {self._words(live.entry)}")
+
+    def ended(self, entry: Entry) -> None:
+        state, _, seconds = cells(entry, None)
+        score = "" if entry.score is None else f", {entry.primary} {figure(entry.score, entry.scale)}"
+        error = f": {entry.error}" if entry.error else ""
+        self.note(f"job {entry.number} {state}{score}, after {seconds or 0} s{error}")
+
+    def show(self, lives: dict[int, Live]) -> None:
+        """Nothing: what has changed was told."""
+
+    def note(self, words: str) -> None:
+        self.console.print(words, markup=False, highlight=False, soft_wrap=True)
+
+    def _words(self, entry: Entry) -> str:
+        entries = list(self.record.entries.values())
+        return differences([other.overrides for other in entries])[entries.index(entry)]
+
+
+class Table(Screen):
+    """A table that is drawn anew; of many jobs those that tell most."""
+
+    def __init__(self, console: Console, record: Record, search: Search, display: Display) -> None:
+        self.console, self.record, self.search, self.display = console, record, search, display
+        self.notes = ""
+
+    def started(self, live: Live) -> None:
+        """The next drawing has it."""
+
+    def ended(self, entry: Entry) -> None:
+        """The next drawing has it."""
+
+    def show(self, lives: dict[int, Live]) -> None:
+        entries = list(self.record.entries.values())
+        telling = most_telling(entries, max(3, self.console.height - FRAME))
+        told = summary(entries, max(self.search.total, len(entries)))
+        hidden = len(entries) - len(telling)
+        more = f"; {hidden} of them not shown" if hidden else ""
+        table = jobs_table(telling, lives, self.console.width, one_line=True)
+        notes = [Text(self.notes, style="yellow", no_wrap=True, overflow="ellipsis")] if self.notes else []
+        self.display.update(Group(Text(told + more, style="bold"), table, *notes), refresh=True)
+
+    def note(self, words: str) -> None:
+        self.notes = words
+
+
+@contextmanager
+def shown(console: Console, record: Record, search: Search) -> Iterator[Screen]:
+    """The one that suits the console. It has no thread of its own: processes are started beside it."""
+    if not console.is_terminal:
+        yield Lines(console, record)
+        return
+    with Display(console=console, auto_refresh=False, transient=True) as display:
+        yield Table(console, record, search, display)

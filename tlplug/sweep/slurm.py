@@ -1,0 +1,208 @@
+"""Jobs of Slurm, by submitit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from tlplug.cache import write_whole
+from tlplug.contracts import UsageError
+from tlplug.contracts.launcher_settings import SlurmSettings
+from tlplug.sweep.engine import Launcher, Running, SweepJob
+from tlplug.sweep.local import HEADER
+from tlplug.sweep.lock import OUTPUT
+from tlplug.sweep.queue import Queue, queue_of
+from tlplug.sweep.work import CUT_OFF, LOST, STOPPED, Work, ask_to_stop, take_back
+
+LOGS, SUBMITTED, ENDED = "slurm", "slurm.json", "ended.json"
+
+
+class Task(Work):
+    """One task of a job: what submitit runs on a node, and asks for what is left to do when the node is taken away."""
+
+    def __init__(self, job: SweepJob, warn_s: int) -> None:
+        super().__init__(job, {})
+        self.warn_s = warn_s
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self) -> int:
+        """The code lies in the job's folder too: who asks for it may not be the process that began the job."""
+        code = super().__call__()
+        if code == STOPPED and not self.asked_to_stop and runs_on():
+            # Slurm told the run itself that its node is taken away. submitit queues the job again at a signal of its
+            # own, in the first task, from which this does not return; the others end with it.
+            signal.raise_signal(signal.SIGUSR2)
+            time.sleep(self.warn_s)
+        if self.rank == 0 or code:
+            write_whole(self.job.folder / ENDED, json.dumps({"code": code}) + "\n")
+        if code:
+            sys.exit(1)  # at which srun ends the other tasks
+        return code
+
+    @property
+    def rank(self) -> int:
+        return int(os.environ.get("SLURM_PROCID", "0"))
+
+    def opened(self) -> IO[bytes]:
+        """One file a task; unlocked, for a sweep that goes on finds its jobs by their ids and need not wait for them."""
+        output = (self.job.folder / (f"output.{self.rank}.txt" if self.rank else OUTPUT)).open("ab")
+        output.write(
+            f"{HEADER}{os.environ.get('SLURM_JOB_ID', '')} {' '.join(self.job.command())}\n".encode()
+        )
+        output.flush()
+        return output
+
+    def started(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
+        self.process = super().started(output)
+        return self.process
+
+    def checkpoint(self) -> Any:
+        """Called by submitit where time is up or the job is preempted; what this returns is queued again."""
+        from submitit.helpers import DelayedSubmission
+
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+        return DelayedSubmission(Task(self.job, self.warn_s))
+
+
+def runs_on() -> bool:
+    """Whether the job is to run on as far as Slurm is concerned: preempted it may be, but not cancelled."""
+    if "SLURM_JOB_ID" not in os.environ:
+        return True
+    command = ["squeue", "--noheader", "--format=%T", f"--jobs={os.environ['SLURM_JOB_ID']}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() == "RUNNING"
+
+
+class Submitted(Running):
+    """A job in the queue, by its id."""
+
+    def __init__(self, job: SweepJob, queue: Queue, id: str = "") -> None:
+        self.job, self.queue, self.id = job, queue, id
+        self.stopped = False
+
+    def code(self) -> int | None:
+        if not self.id:
+            return None
+        # Looked at first: it may end between the two.
+        gone = self.id not in self.queue
+        if (ended := self.job.folder / ENDED).is_file():
+            return int(json.loads(ended.read_text(encoding="utf-8"))["code"])
+        return (CUT_OFF if self.stopped else LOST) if gone else None
+
+    def stop(self) -> None:
+        if not self.stopped:
+            self.stopped = True
+            ask_to_stop(self.job.folder)
+            self.queue.cancel([self.id], waiting=True)
+
+
+class Slurm(Launcher):
+    """Jobs in Slurm's queue; those that were there when an earlier sweep process died are found again."""
+
+    def __init__(self, settings: SlurmSettings, folder: Path) -> None:
+        self.settings = settings
+        self.executor = executor_of(settings, folder.resolve() / LOGS)
+        self.queue = queue_of(settings.cluster)
+        self.jobs: list[Submitted] = []
+        self.collected: list[Submitted] | None = None
+
+    def start(self, job: SweepJob) -> Running:
+        take_back(job.folder)
+        id = submitted_id(job.folder, self.settings.cluster)
+        self.jobs.append(submitted := Submitted(job, self.queue, id if id in self.queue else ""))
+        if not submitted.id:
+            (job.folder / ENDED).unlink(missing_ok=True)
+            if self.collected is None:
+                self.submit([submitted])
+            else:
+                self.collected.append(submitted)
+        return submitted
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        self.collected = []
+        try:
+            yield
+            self.submit(self.collected)
+        finally:
+            self.collected = None
+
+    def submit(self, jobs: Sequence[Submitted]) -> None:
+        """One array of them; each has its id in its folder.
+
+        Raises:
+            UsageError: Slurm did not take them.
+        """
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        tasks = [Task(submitted.job, self.settings.warn_s) for submitted in jobs]
+        try:
+            found = self.executor.submit_array(tasks) if tasks else []
+        except (FailedJobError, FailedSubmissionError, OSError) as error:
+            raise UsageError(f"launcher=slurm: the jobs were not taken: {str(error).strip()}") from error
+        for submitted, job in zip(jobs, found, strict=True):
+            submitted.id = job.job_id
+            record = {"version": 1, "cluster": self.settings.cluster, "id": job.job_id}
+            write_whole(submitted.job.folder / SUBMITTED, json.dumps(record) + "\n")
+            self.queue.add(job.job_id)
+
+    def close(self) -> None:
+        self.queue.cancel([job.id for job in self.jobs if job.id and job.code() is None])
+
+
+def submitted_id(folder: Path, cluster: str) -> str:
+    """Of the job that was last submitted for the folder and has left no code; empty where there is none."""
+    path = folder / SUBMITTED
+    if (folder / ENDED).is_file():
+        return ""
+    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return str(record["id"]) if record.get("cluster") == cluster else ""
+
+
+def executor_of(settings: SlurmSettings, folder: Path) -> Any:
+    """submitit's, with the settings by its names.
+
+    Raises:
+        UsageError: submitit or Slurm is not there.
+    """
+    try:
+        from submitit import AutoExecutor
+    except ImportError as error:
+        raise UsageError("launcher=slurm needs submitit: pip install 'tlplug[slurm]'") from error
+    try:
+        executor = AutoExecutor(
+            folder,
+            cluster=settings.cluster,
+            slurm_max_num_timeout=settings.timeouts,
+            local_max_num_timeout=settings.timeouts,
+        )
+    except RuntimeError as error:
+        raise UsageError(f"launcher=slurm: there is no Slurm on this machine ({error})") from error
+    executor.update_parameters(**parameters(settings))
+    return executor
+
+
+def parameters(settings: SlurmSettings) -> dict[str, Any]:
+    """The settings by submitit's names; null ones are left out by it."""
+    # From Slurm 22.05 on, srun does not take over what sbatch was asked for.
+    cpus = [] if settings.cpus_per_task is None else [f"--cpus-per-task={settings.cpus_per_task}"]
+    return {
+        "name": "tlplug",
+        **{name: getattr(settings, name) for name in ("nodes", "tasks_per_node", "gpus_per_node")},
+        **{name: getattr(settings, name) for name in ("cpus_per_task", "mem_gb", "timeout_min")},
+        **{f"slurm_{name}": getattr(settings, name) for name in ("partition", "account", "qos")},
+        **{f"{cluster}_setup": list(settings.setup) or None for cluster in ("slurm", "local")},
+        "slurm_signal_delay_s": settings.warn_s,
+        "slurm_array_parallelism": settings.array_parallelism,
+        "slurm_srun_args": [*cpus, "--kill-on-bad-exit=1"],
+        "slurm_additional_parameters": {"requeue": True, **settings.additional},
+    }

@@ -1,0 +1,152 @@
+"""The space of a search: keys with several values on the command line, or the preset of the strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    IntervalSweep,
+    Override,
+    RangeSweep,
+    Transformer,
+)
+
+from tlplug.config import Composer
+from tlplug.config.compose import normalised, parse, plain_words
+from tlplug.contracts import UsageError
+
+GROUP = "space"
+"""`conf/space/<strategy>.yaml`, also of other distributions: a key a line, and its values as they are typed."""
+DIGITS = 4
+"""Of a number that is proposed: more tell no two trainings apart, and make no command line easier to read."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A key, and where its values come from."""
+
+    key: str
+    distribution: Any
+    """Optuna's."""
+
+    def word(self, value: Any) -> str:
+        """What is typed for a value."""
+        return f"{self.key}={f'{value:.{DIGITS}g}' if isinstance(value, float) else value}"
+
+    def suggested(self, trial: Any) -> Any:
+        """The value that a trial of Optuna proposes, or has already."""
+        of = self.distribution
+        if hasattr(of, "choices"):
+            return trial.suggest_categorical(self.key, of.choices)
+        suggest = trial.suggest_int if isinstance(of.low, int) else trial.suggest_float
+        return suggest(self.key, of.low, of.high, step=of.step, log=of.log)
+
+    def first(self) -> Any:
+        """Some value of it."""
+        return (
+            self.distribution.choices[0] if hasattr(self.distribution, "choices") else self.distribution.low
+        )
+
+
+@dataclass(frozen=True)
+class Space:
+    """What all runs of a search share, and what each has a value of its own for."""
+
+    fixed: tuple[str, ...]
+    searched: tuple[str, ...]
+    """Words with several values."""
+
+    def dimensions(self) -> list[Dimension]:
+        """
+        Raises:
+            UsageError: values that cannot be searched, such as the logarithm of 0.
+        """
+        return [dimension(override) for override in parse(list(self.searched))]
+
+
+def space_of(composer: Composer, words: Sequence[str]) -> Space:
+    """Words with several values are searched; where there are none, what the strategy's preset has.
+
+    Raises:
+        UsageError: a key or choice that is not there, or no word with several values and no preset.
+    """
+    overrides = composer.check(words)
+    fixed = tuple(override.input_line for override in overrides if not override.is_sweep_override())
+    searched = tuple(override.input_line for override in overrides if override.is_sweep_override())
+    return Space(fixed, searched or preset(composer, fixed))
+
+
+def preset(composer: Composer, fixed: Sequence[str]) -> tuple[str, ...]:
+    """The lines of the strategy's own preset, else of the strategy that it is a preset of; what is typed stands."""
+    named = next(
+        str(override.value()) for override in parse(list(fixed)) if override.key_or_group == "strategy"
+    )
+    lines = read(composer, named) or read(composer, composer.compose(fixed).strategy.name)
+    if lines is None:
+        raise UsageError(
+            f"there is no space of strategy {named!r} to search: name at least one, such as "
+            "'optimizer.learning_rate=tag(log,interval(1e-5,1e-3))' or data.batch_size=choice(8,16,32)"
+        )
+    typed = {word.partition("=")[0] for word in fixed}
+    left = tuple(line for line in lines if line.partition("=")[0] not in typed)
+    if not left:
+        raise UsageError(f"every key of {GROUP}/{named} has one value: there is nothing to search")
+    return left
+
+
+def read(composer: Composer, name: str) -> list[str] | None:
+    """The preset's lines; None where no distribution has one of this name."""
+    for source in composer.loader.get_sources():
+        if source.scheme() != "structured" and source.is_config(f"{GROUP}/{name}"):
+            found = source.load_config(f"{GROUP}/{name}").config
+            return [normalised(f"{key}={value}") for key, value in found.items()]
+    return None
+
+
+def dimension(override: Override) -> Dimension:
+    """Hydra's values -> Optuna's distribution."""
+    key, values = override.get_key_element(), override.value()
+    try:
+        if isinstance(values, IntervalSweep):
+            return Dimension(key, between(values.start, values.end, "log" in values.tags))
+        if isinstance(values, RangeSweep):
+            return Dimension(key, steps(list(values.range()), "log" in values.tags))
+        if isinstance(values, ChoiceSweep):
+            return Dimension(key, choice(override.sweep_iterator(transformer=Transformer.str)))
+    except ValueError as error:
+        raise UsageError(f"'{override.input_line}' cannot be searched: {plain_words(error)}") from error
+    raise UsageError(
+        f"'{override.input_line}' cannot be searched: it takes choice(...), range(...) or interval(...)"
+    )
+
+
+def between(low: Any, high: Any, log: bool) -> Any:
+    """Both ends belong to it, also those of whole numbers, `int(interval(1,5))`."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    whole = isinstance(low, int) and isinstance(high, int)
+    return IntDistribution(low, high, log=log) if whole else FloatDistribution(low, high, log=log)
+
+
+def steps(values: Sequence[Any], log: bool) -> Any:
+    """Equally far apart, from the first to the last."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if not values:
+        raise ValueError("it is empty")
+    low, high = min(values), max(values)
+    if log:
+        return between(low, high, log)
+    step = abs(values[1] - values[0]) if len(values) > 1 else 1
+    whole = all(isinstance(value, int) for value in values)
+    return IntDistribution(low, high, step=step) if whole else FloatDistribution(low, high, step=step)
+
+
+def choice(values: Iterable[Any]) -> Any:
+    """Without an order, as they are typed."""
+    from optuna.distributions import CategoricalDistribution
+
+    return CategoricalDistribution([str(value) for value in values])
