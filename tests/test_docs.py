@@ -27,6 +27,7 @@ from tlplug.contracts.settings import MISSING, CompareSettings, RankSettings
 from tlplug.contracts.sweep_settings import LAUNCHERS, SWEEPS
 from tlplug.inference.measure import NODES
 from tlplug.registry import Registry
+from tlplug.resume import resume_options
 from tlplug.sweep import combinations
 from tlplug.sweep.space import space_of
 
@@ -186,6 +187,9 @@ def test_every_command_line_can_be_run(composer, parsed, page, words):
     if words[0] == "plugins":
         check_plugins(words[1:])
         return
+    if words[0] == "resume":
+        assert resume_options().parse(words[1:] or ["RUN"]).run
+        return
     if words[0] == "rank":
         assert rank_plan(composer, words[1:]).jobs
         return
@@ -308,7 +312,7 @@ def flags_of_plugin_commands():
 def test_every_key_that_is_mentioned_is_there(composer):
     known = set(GROUPS)
     every = f"metric=[{','.join(Registry().names('metric'))}]"
-    basic = ["strategy=lora", "task=sentiment", "logger=[csv,wandb]", every]
+    basic = ["strategy=lora", "task=sentiment", "logger=[csv,wandb,mlflow,tensorboard]", every]
     for kind in ("strategy", "head"):
         for name in Registry().names(kind):
             known |= set(key_paths(composer.compose([*basic, f"{kind}={name}"])))
@@ -517,7 +521,7 @@ def test_the_way_of_a_run_is_that_of_the_code():
     story = section(ARCHITECTURE, "## The way of one run")
     code = "".join(
         (ROOT / "tlplug" / name).read_text(encoding="utf-8")
-        for name in ("run.py", "prepare.py", "training.py")
+        for name in ("run.py", "prepare.py", "training.py", "run_trainings.py", "judgement.py")
     )
     called = re.findall(r"^ {2,}([\w.]+(?:, [\w.]+)*)", BLOCK.findall(story)[0][1], re.MULTILINE)
     for name in (name.rpartition(".")[2] for names in called for name in names.split(", ")):

@@ -54,6 +54,12 @@ def follows(settings: TrainerSettings) -> bool:
     return trainer.global_rank > 0
 
 
+def processes_of(settings: TrainerSettings) -> int:
+    """How many processes a run is going to have, on all nodes."""
+    trainer = build_trainer(settings, (), (), "float32")
+    return int(trainer.num_devices * trainer.num_nodes)
+
+
 def refuse(strategy: str) -> None:
     """Strategies of Lightning with which a run would end without what it is for."""
     if strategy.startswith(SHARDED):

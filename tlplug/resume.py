@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from tlplug import run_directory
 from tlplug.config import Job, job_again
 from tlplug.contracts import UsageError
-from tlplug.finished import parser
+from tlplug.finished import Parser, parser
 from tlplug.report.written import PAGE
 from tlplug.secrets import redacted
 
@@ -28,13 +28,11 @@ def resume(words: Sequence[str]) -> int:
     Raises:
         UsageError: there is no run, it has finished, or what it was begun with is not there any more.
     """
-    options = parser("resume", "Goes on with a run that did not finish.")
-    options.add_argument("secrets", metavar="key=value", nargs="*", help="secrets, which no run directory holds")
-    given = options.parse(words)
+    given = resume_options().parse(words)
     folder: Path = given.run
-    job = job_again(folder, run_directory.begun(folder)["words"], given.trust, given.secrets)
     if finished(folder):
         raise UsageError(f"{folder} has finished: it holds {run_directory.RESULT}")
+    job = job_again(folder, run_directory.begun(folder)["words"], given.trust, given.secrets)
     from rich.console import Console
 
     from tlplug.run import run
@@ -43,8 +41,26 @@ def resume(words: Sequence[str]) -> int:
     return 0
 
 
+def resume_options() -> Parser:
+    options = parser("resume", "Goes on with a run that did not finish.")
+    options.add_argument(
+        "secrets", metavar="key=value", nargs="*", help="secrets, which no run directory holds"
+    )
+    return options
+
+
 def resume_or_begin(job: Job, console: Console) -> int:
-    """With `resume=auto`: the unfinished run of this very config, else a new one. One that has finished stays as it is."""
+    """With `resume=auto`: the unfinished run of this very config, else a new one. One that has finished stays as it is.
+
+    Raises:
+        UsageError: another run lies in `run_dir`, or several processes would each look for a run of their own.
+    """
+    from tlplug.launch import processes_of
+
+    if job.run_dir is None and processes_of(job.trainer) > 1:
+        raise UsageError(
+            "resume=auto with several processes: name the folder (run_dir=...), so that all of them know it"
+        )
     folder = unfinished(job)
     if folder is not None and finished(folder):
         console.print(f"{folder} has finished: nothing is left to do", markup=False, soft_wrap=True)

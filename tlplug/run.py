@@ -16,7 +16,7 @@ from tlplug.begin import begin
 from tlplug.checkpoint import FOLDER as CHECKPOINTS
 from tlplug.checkpoint import newest
 from tlplug.config import STREAMS, Job, domain_of, warn_of_versions
-from tlplug.contracts import Stopped
+from tlplug.contracts import Stopped, TrainingFailed
 from tlplug.data.domain import read_domains
 from tlplug.evidence import Recorder
 from tlplug.failures import naming_plugins
@@ -34,6 +34,7 @@ from tlplug.secrets import redacted
 from tlplug.stopping import Stop, signals
 from tlplug.training import Prepared
 
+LOG = "log.txt"
 SWEEP_NAME = "TLPLUG_SWEEP"
 """A sweep gives its jobs its name in it."""
 
@@ -61,6 +62,10 @@ def run(job: Job, console: Console, begun: Path | None = None) -> dict[str, Any]
             return whole_run(job, folder, begun is not None, stop, console)
         except Stopped as stopped:
             raise Stopped(stopped.signal, f"{stopped}; {goes_on(folder)}") from stopped
+        except TrainingFailed as failed:
+            # Of several processes one alone tells what happened; the others' sentence is empty.
+            log = f" The whole story is in {folder / LOG}." if str(failed) else ""
+            raise TrainingFailed(f"{failed}{log}") from failed
 
 
 def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console) -> dict[str, Any]:
@@ -76,7 +81,7 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console)
         trainings = Trainings(job, task, folder, stop, Progress(folder, task.head.primary), console)
         with (
             run_directory.held(folder),
-            run_directory.logged(folder / "log.txt"),
+            run_directory.logged(folder / LOG),
             naming_plugins(job.plugins),
         ):
             say = partial(console.print, markup=False, highlight=False, soft_wrap=True)

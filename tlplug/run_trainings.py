@@ -18,7 +18,7 @@ from tlplug.base_model import sampled_digest
 from tlplug.baselines import Baselines
 from tlplug.checkpoint import FOLDER, Checkpoints
 from tlplug.config import Job
-from tlplug.contracts import Outcome
+from tlplug.contracts import Outcome, Strategy, TrainingFailed
 from tlplug.evidence import Recorder
 from tlplug.launch import Told
 from tlplug.progress import Progress
@@ -63,7 +63,7 @@ class Trainings:
             partial(screen.counting, self.console),
             self.checkpoints,
         )
-        return {name: baselines.run(name, strategy) for name, strategy in self.job.baselines.items()}
+        return {name: baseline_of(name, baselines, strategy) for name, strategy in self.job.baselines.items()}
 
     def checkpoints(self, name: str = "") -> Checkpoints:
         """Of the run's own training, or of the baseline of that name."""
@@ -94,3 +94,12 @@ class Trainings:
             self.progress.end()
         if self.folder is not None and not self.job.checkpoint.keep:
             shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
+
+
+def baseline_of(name: str, baselines: Baselines, strategy: Strategy | None) -> Outcome:
+    """One that cannot be trained is told by its name."""
+    try:
+        return baselines.run(name, strategy)
+    except TrainingFailed as failed:
+        # Of several processes one alone tells what happened; the others' sentence is empty.
+        raise TrainingFailed(f"baseline {name}: {failed}" if str(failed) else "") from failed

@@ -53,6 +53,7 @@ def finish(search, job, score=None):
     curve = {"run": [[8, -9.0], [16, score_of(job) if score is None else score]]}
     result = {"primary": "accuracy", "scale": 1, "scores": {"accuracy": 0.0}, "curve": curve}
     (job.folder / "result.json").write_text(json.dumps(result))
+    (job.folder / "report.html").touch()
     search.ended(job, 0)
 
 
@@ -86,6 +87,7 @@ def test_the_same_seed_proposes_the_same_also_across_a_kill(composer, tmp_path):
     finish(second, again)
     assert [*before, again.overrides, *words_of(second, 9)] == whole
     assert second.next() is None and len(set(whole)) == 9
+    assert {trial.state.name for trial in second.found()} == {"COMPLETE"}
     assert (
         words_of(Optuna(Folder(tmp_path / "o" / "s", composer, *words), OptunaSettings(seed=1)), 2)
         != whole[:2]

@@ -64,7 +64,7 @@ def script_jobs(folder, *scripts):
         home = folder / str(number)
         home.mkdir(parents=True, exist_ok=True)
         line = f"import os; os.chdir({str(home)!r}); exec({script!r})"
-        jobs.append(ScriptJob(number, (f"seed={number}",), home, "accuracy", 100, True, line))
+        jobs.append(ScriptJob(number, (f"seed={number}",), home, "accuracy", 100, True, script=line))
     return jobs
 
 
@@ -431,7 +431,7 @@ def test_a_search_sees_each_validation_once_and_may_end_a_job(tmp_path):
 def entries_of(count, state="done", **more):
     score = {"score": 0.5, "verdict": "inconclusive"} if state == "done" else {}
     return [
-        Entry(n, ["task=sentiment", f"seed={n}"], str(n), "accuracy", 100, True, state, **score, **more)
+        Entry(n, ["task=sentiment", f"seed={n}"], str(n), "accuracy", 100, True, state=state, **score, **more)
         for n in range(count)
     ]
 

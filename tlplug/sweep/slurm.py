@@ -3,83 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tlplug.cache import write_whole
 from tlplug.contracts import UsageError
 from tlplug.contracts.launcher_settings import SlurmSettings
 from tlplug.sweep.engine import Launcher, Running, SweepJob
-from tlplug.sweep.local import HEADER
-from tlplug.sweep.lock import OUTPUT
 from tlplug.sweep.queue import Queue, queue_of
-from tlplug.sweep.work import CUT_OFF, LOST, STOPPED, Work, ask_to_stop, take_back
+from tlplug.sweep.slurm_task import ENDED, Task
+from tlplug.sweep.work import CUT_OFF, LOST, ask_to_stop, take_back
 
-LOGS, SUBMITTED, ENDED = "slurm", "slurm.json", "ended.json"
-
-
-class Task(Work):
-    """One task of a job: what submitit runs on a node, and asks for what is left to do when the node is taken away."""
-
-    def __init__(self, job: SweepJob, warn_s: int) -> None:
-        super().__init__(job, {})
-        self.warn_s = warn_s
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def __call__(self) -> int:
-        """The code lies in the job's folder too: who asks for it may not be the process that began the job."""
-        code = super().__call__()
-        if code == STOPPED and not self.asked_to_stop and runs_on():
-            # Slurm told the run itself that its node is taken away. submitit queues the job again at a signal of its
-            # own, in the first task, from which this does not return; the others end with it.
-            signal.raise_signal(signal.SIGUSR2)
-            time.sleep(self.warn_s)
-        if self.rank == 0 or code:
-            write_whole(self.job.folder / ENDED, json.dumps({"code": code}) + "\n")
-        if code:
-            sys.exit(1)  # at which srun ends the other tasks
-        return code
-
-    @property
-    def rank(self) -> int:
-        return int(os.environ.get("SLURM_PROCID", "0"))
-
-    def opened(self) -> IO[bytes]:
-        """One file a task; unlocked, for a sweep that goes on finds its jobs by their ids and need not wait for them."""
-        output = (self.job.folder / (f"output.{self.rank}.txt" if self.rank else OUTPUT)).open("ab")
-        output.write(
-            f"{HEADER}{os.environ.get('SLURM_JOB_ID', '')} {' '.join(self.job.command())}\n".encode()
-        )
-        output.flush()
-        return output
-
-    def started(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
-        self.process = super().started(output)
-        return self.process
-
-    def checkpoint(self) -> Any:
-        """Called by submitit where time is up or the job is preempted; what this returns is queued again."""
-        from submitit.helpers import DelayedSubmission
-
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait()
-        return DelayedSubmission(Task(self.job, self.warn_s))
-
-
-def runs_on() -> bool:
-    """Whether the job is to run on as far as Slurm is concerned: preempted it may be, but not cancelled."""
-    if "SLURM_JOB_ID" not in os.environ:
-        return True
-    command = ["squeue", "--noheader", "--format=%T", f"--jobs={os.environ['SLURM_JOB_ID']}"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() == "RUNNING"
+LOGS, SUBMITTED = "slurm", "slurm.json"
 
 
 class Submitted(Running):
