@@ -188,7 +188,9 @@ def test_every_command_line_can_be_run(composer, parsed, page, words):
         check_plugins(words[1:])
         return
     if words[0] == "resume":
-        assert resume_options().parse(words[1:] or ["RUN"]).run
+        with pytest.raises(Told) as found:
+            resume_options().parse(words[1:] or ["RUN"])
+        assert found.value.args[1].run
         return
     if words[0] == "rank":
         assert rank_plan(composer, words[1:]).jobs
@@ -297,7 +299,12 @@ def test_the_reference_has_every_flag_of_the_commands_and_no_other(parsed):
         if flag not in ("-h", "--help")
     }
     others = {(flag, command) for flag, command in told if command not in FINISHED}
-    assert others == {(DRY_RUN, "compare"), *flags_of_plugin_commands()}
+    resumed = {flag for action in resume_options()._actions for flag in action.option_strings}
+    assert others == {
+        (DRY_RUN, "compare"),
+        *((flag, "resume") for flag in resumed - {"-h", "--help"}),
+        *flags_of_plugin_commands(),
+    }
 
 
 def flags_of_plugin_commands():
@@ -374,8 +381,8 @@ def test_the_plugin_page_names_all_that_a_plugin_defines():
 
 def test_the_reference_has_every_settings_key_with_its_default_and_no_other():
     root = RootConfig()
-    expected = [("seed", shown(root.seed)), ("run_dir", shown(root.run_dir))]
-    for name in ("model", "data", "optimizer", "trainer", "transfer", "evidence"):
+    expected = [(name, shown(getattr(root, name))) for name in ("seed", "run_dir", "resume")]
+    for name in ("model", "data", "optimizer", "trainer", "transfer", "evidence", "checkpoint"):
         expected += leaves(getattr(root, name), name)
     expected += leaves(CompareSettings(), "compare")
     expected += [(f"rank.{field.name}", of_field(field)) for field in fields(RankSettings)]
