@@ -180,7 +180,11 @@ def trials(bench: Bench, times: int) -> Iterator[tuple[str, int, int]]:
             folder = bench.folder / f"{number}-{trial}"
             disturb(bench, folder)
             code = bench.go_on(folder)
-            same += code == 0 and left(folder) == bench.expected
+            if code == 0 and left(folder) == bench.expected:
+                same += 1
+            else:
+                told = (bench.folder / "output.txt").read_text().splitlines()[-5:]
+                print(f"{name}, {folder.name}: exit code {code}", *told, sep="\n", file=sys.stderr)
         yield name, count, same
 
 
@@ -201,8 +205,8 @@ def main() -> int:
 
 ABOUT = f"""\
 a run of 72 optimizer steps on a tiny model, with a checkpoint every {EVERY} steps, is disturbed
-and gone on with by `python -m tlplug resume`. The same: the weights that were trained, the predictions, and all of result.json
-but times are byte for byte those of a run that nothing happened to."""
+and gone on with by `python -m tlplug resume`. The same: weights, predictions, and all of result.json
+but measured times are byte for byte those of a run that nothing happened to."""
 
 
 def page(rows: list[str], words: str) -> str:

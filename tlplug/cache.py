@@ -59,7 +59,7 @@ def write(kind: str, key: str, value: Any) -> None:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A folder to write into, which takes the place of `folder` once all is written; nothing is left otherwise."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=folder.parent))
+    beside = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
     try:
         yield beside
         open_to_others(beside)

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tlplug.cache import write_whole
+from tlplug.cache import whole_folder, write_whole
 from tlplug.contracts import UsageError, refuse_address
 
 OUTPUTS = Path("outputs")
@@ -55,9 +55,10 @@ def choose_or_go_on(run_dir: str | None, config: str, ends_with: str, *names: st
 
 
 def begin(folder: Path, config: str, **record: Any) -> None:
-    """What a run can be begun anew or gone on with from: its resolved config, and `record` in run.json."""
-    write_whole(folder / CONFIG, config)
-    write_json(folder / RUN, {"version": RUN_VERSION, **record})
+    """What a run can be begun anew or gone on with from: its resolved config, and `record` in run.json; both or neither."""
+    with whole_folder(folder) as beside:
+        write_whole(beside / CONFIG, config)
+        write_json(beside / RUN, {"version": RUN_VERSION, **record})
 
 
 def begun(folder: Path) -> dict[str, Any]:

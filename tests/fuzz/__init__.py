@@ -1,0 +1,1 @@
+"""Command lines and data files that nobody would write, by hypothesis, always the same ones."""
