@@ -128,10 +128,10 @@ def main() -> int:
     ).returncode
     lost = differences(calm, disturbed, jobs)
     lost += [f"{len(orphans)} orphans"] * bool(orphans) + [f"exit code {ended}"] * bool(ended)
-    equal = f"nothing: {jobs} results, scores and predictions byte for byte those of an undisturbed sweep"
     print(
         f"| sweep of {jobs} jobs, {given.at_once} at once: SIGKILL of {given.kills} jobs and of the whole sweep "
-        f"at random moments, then `sweep.resume=true` | {given.kills + 1} | {'; '.join(lost) or equal} |"
+        f"at random moments, then `sweep.resume=true` | {given.kills + 1} | {jobs - len(lost)} of {jobs} jobs | "
+        f"{'; '.join(lost) or 'nothing'} |"
     )
     return int(bool(lost))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -57,16 +58,32 @@ def write(kind: str, key: str, value: Any) -> None:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into, which takes the place of `folder` once all is written; nothing is left otherwise."""
+    """A folder of the cache to write into, `folder` once all is written; where another process was faster, its own."""
+    try:
+        with new_folder(folder) as beside:
+            yield beside
+    except OSError as error:
+        if error.errno not in TAKEN:
+            raise
+
+
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+"""What a folder cannot be put in the place of: one that holds something."""
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which is `folder` once all is written; nothing is left otherwise.
+
+    Raises:
+        OSError: it cannot be written, or (`TAKEN`) something lies there.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+    beside = Path(tempfile.mkdtemp(prefix=".begun-", dir=folder.parent))
     try:
         yield beside
         open_to_others(beside)
         beside.replace(folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was faster
-            raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

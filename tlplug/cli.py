@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ HELP = """\
 Adapt a pretrained model to your data, and know what you got.
 
   python -m tlplug +strategy=STRATEGY +task=TASK [key=value ...]     train, measure, report
-  python -m tlplug -m +strategy=lora,full +task=TASK seed=1,2,3      every combination, one after another
+  python -m tlplug -m +strategy=lora,full +task=TASK seed=1,2,3      every combination, each in a process of its own
   python -m tlplug compare +task=TASK [strategies=[...]]             the lightest strategy that is good enough
   python -m tlplug rank +task=TASK models=[a,b,...]                  which base model, before any is fine-tuned
   python -m tlplug resume RUN                                        go on with a run that was cut off
@@ -61,14 +62,23 @@ def main(words: Sequence[str] | None = None) -> int:
         # Its traceback is in the run's log. Of several processes that stop for one reason, the first tells it, and the
         # others end as if all were well: Lightning kills the first one as soon as another has failed.
         if told := str(error):
-            print(f"tlplug: {told}", file=sys.stderr)
+            from tlplug.terminal import tell
+
+            tell(f"tlplug: {told}")
         return FAILED if told else 0
     except BrokenPipeError:
         # Whoever read the predictions has enough of them; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"tlplug: {error.strerror}: {error.filename}", file=sys.stderr)
+        return USAGE
     except Stopped as stopped:
-        print(f"tlplug: {stopped}", file=sys.stderr)
+        from tlplug.terminal import tell
+
+        tell(f"tlplug: {stopped}")
         return stopped.code
     except KeyboardInterrupt:
         print("tlplug: interrupted", file=sys.stderr)
@@ -147,9 +157,8 @@ def plugins(words: list[str]) -> int:
 
 def train(words: list[str]) -> int:
     """The default command, which may be named; with `-m`, a sweep."""
-    from rich.console import Console
-
     from tlplug.config import Composer, build
+    from tlplug.terminal import console
 
     flags = [word for word in words if word.startswith("-")]
     if unknown := [flag for flag in flags if flag not in SWEEP]:
@@ -161,22 +170,20 @@ def train(words: list[str]) -> int:
         if flags:
             from tlplug.sweep import sweep
 
-            return sweep(composer, overrides, Console())
+            return sweep(composer, overrides, console())
         job = build(composer.compose(overrides), overrides)
     if job.resume is not None:
         from tlplug.resume import resume_or_begin
 
-        return resume_or_begin(job, Console())
+        return resume_or_begin(job, console())
     from tlplug.run import run
 
-    run(job, Console())
+    run(job, console())
     return 0
 
 
 def compare(words: list[str]) -> int:
     """Strategies from the least invasive to the most; with `--dry-run`, what that is going to take."""
-    from rich.console import Console
-
     from tlplug.config import Composer
     from tlplug.config.plan import plan
 
@@ -187,15 +194,14 @@ def compare(words: list[str]) -> int:
         planned = plan(composer, [word for word in words[1:] if word not in flags])
     from tlplug.compare import compare as run
     from tlplug.stopping import Stop, signals
+    from tlplug.terminal import console
 
     with signals(Stop()):
-        return run(planned, Console(), dry_run=bool(flags))
+        return run(planned, console(), dry_run=bool(flags))
 
 
 def rank(words: list[str]) -> int:
     """Base models by what a forward pass of each tells of the task."""
-    from rich.console import Console
-
     from tlplug.config import Composer
     from tlplug.config.rank_plan import plan
 
@@ -205,6 +211,7 @@ def rank(words: list[str]) -> int:
         planned = plan(composer, words[1:])
     from tlplug.rank import rank as run
     from tlplug.stopping import Stop, signals
+    from tlplug.terminal import console
 
     with signals(Stop()):
-        return run(planned, Console())
+        return run(planned, console())

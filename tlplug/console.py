@@ -28,6 +28,8 @@ from tlplug.cost import count
 from tlplug.report.figures import percent_of
 
 EXAMPLES, SHORT = 3, 30
+WIDE = 100
+"""Columns of a terminal from which all of a progress bar has room."""
 
 log = logging.getLogger(__name__)
 
@@ -110,11 +112,12 @@ class Bar(Callback):
         log.info("%s %s", self.title, told)
         self.console.print(f"[bold]{escape(self.title)}[/bold]  {told}", highlight=False)
         if self.console.is_terminal:
+            wide = self.console.width >= WIDE
             self.bar = Progress(
                 TextColumn("  epoch {task.fields[epoch]}"),
-                BarColumn(),
+                BarColumn(40 if wide else 8),
                 MofNCompleteColumn(),
-                TimeElapsedColumn(),
+                *([TimeElapsedColumn()] if wide else []),
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}"),
                 console=self.console,

@@ -117,6 +117,6 @@ class Told(Callback):
         except Exception:
             if self.folder is None or not self.folder.is_dir():
                 raise
-            with run_directory.logged(self.folder / "log.txt"):
+            with run_directory.logged(self.folder / run_directory.LOG):
                 log.error("process %d of %d:", rank(), world_size())
                 raise

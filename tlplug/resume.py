@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from tlplug import run_directory
+from tlplug.begin import finished
 from tlplug.config import Job, job_again
 from tlplug.contracts import UsageError
 from tlplug.finished import Parser, parser
-from tlplug.report.written import PAGE
 from tlplug.secrets import redacted
 
 if TYPE_CHECKING:
@@ -33,18 +33,21 @@ def resume(words: Sequence[str]) -> int:
     if finished(folder):
         raise UsageError(f"{folder} has finished: it holds {run_directory.RESULT}")
     job = job_again(folder, run_directory.begun(folder)["words"], given.trust, given.secrets)
-    from rich.console import Console
-
     from tlplug.run import run
+    from tlplug.terminal import console
 
-    run(job, Console(), folder)
+    run(job, console(), folder)
     return 0
 
 
 def resume_options() -> Parser:
     options = parser("resume", "Goes on with a run that did not finish.")
     options.add_argument(
-        "secrets", metavar="key=value", nargs="*", help="secrets, which no run directory holds"
+        "secrets",
+        metavar="key=value",
+        nargs="*",
+        default=[],
+        help="secrets, which no run directory holds",
     )
     return options
 
@@ -69,12 +72,6 @@ def resume_or_begin(job: Job, console: Console) -> int:
 
     run(job, console, folder)
     return 0
-
-
-def finished(folder: Path) -> bool:
-    """Whether the run has its result and its report, and was not cut off in telling others of them."""
-    there = all((folder / name).is_file() for name in (run_directory.RESULT, PAGE))
-    return there and not (folder / run_directory.PROGRESS).exists()
 
 
 def unfinished(job: Job) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from torch import nn
 
 from tlplug import console as screen
 from tlplug import loggers, run_directory
-from tlplug.begin import begin
+from tlplug.begin import SWEEP_VARIABLE, begin, finished
 from tlplug.checkpoint import FOLDER as CHECKPOINTS
 from tlplug.checkpoint import newest
 from tlplug.config import STREAMS, Job, domain_of, warn_of_versions
-from tlplug.contracts import Stopped, TrainingFailed
+from tlplug.contracts import Stopped, TrainingFailed, UsageError
 from tlplug.data.domain import read_domains
 from tlplug.evidence import Recorder
 from tlplug.failures import naming_plugins
@@ -33,10 +34,6 @@ from tlplug.run_trainings import Trainings
 from tlplug.secrets import redacted
 from tlplug.stopping import Stop, signals
 from tlplug.training import Prepared
-
-LOG = "log.txt"
-SWEEP_NAME = "TLPLUG_SWEEP"
-"""A sweep gives its jobs its name in it."""
 
 
 def run(job: Job, console: Console, begun: Path | None = None) -> dict[str, Any]:
@@ -64,24 +61,27 @@ def run(job: Job, console: Console, begun: Path | None = None) -> dict[str, Any]
             raise Stopped(stopped.signal, f"{stopped}; {goes_on(folder)}") from stopped
         except TrainingFailed as failed:
             # Of several processes one alone tells what happened; the others' sentence is empty.
-            log = f" The whole story is in {folder / LOG}." if str(failed) else ""
+            log = f" The whole story is in {folder / run_directory.LOG}." if str(failed) else ""
             raise TrainingFailed(f"{failed}{log}") from failed
 
 
 def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console) -> dict[str, Any]:
     """From the rows to the report."""
-    with screen.quiet_libraries(), naming_plugins(job.plugins):
+    with screen.quiet_libraries(), naming_plugins(job.plugins), ExitStack() as stack:
+        if begun:
+            stack.enter_context(run_directory.held(folder))
+            if finished(folder):
+                raise UsageError(f"{folder} has finished meanwhile, in another process")
+            warn_of_versions(folder, run_directory.recorded(folder), job.plugins)
         task = prepare(job, console)
         recorder = recorder_of(job, task)
         preflight(job, task, console)
-        if begun:
-            warn_of_versions(folder, run_directory.recorded(folder), job.plugins)
-        else:
+        if not begun:
             begin(job, folder)
+            stack.enter_context(run_directory.held(folder))
         trainings = Trainings(job, task, folder, stop, Progress(folder, task.head.primary), console)
         with (
-            run_directory.held(folder),
-            run_directory.logged(folder / LOG),
+            run_directory.logged(folder / run_directory.LOG),
             naming_plugins(job.plugins),
         ):
             say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
@@ -112,7 +112,7 @@ def goes_on(folder: Path) -> str:
 
 def about(job: Job, folder: Path) -> loggers.About:
     """What loggers are told of the run at its begin."""
-    sweep = os.environ.get(SWEEP_NAME)
+    sweep = os.environ.get(SWEEP_VARIABLE)
     return loggers.About(folder, job.task, job.strategy_name, job.seed, redacted(job.config), sweep)
 
 

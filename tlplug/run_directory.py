@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tlplug.cache import whole_folder, write_whole
+from tlplug.cache import TAKEN, new_folder, write_whole
 from tlplug.contracts import UsageError, refuse_address
+
+log = logging.getLogger(__name__)
 
 OUTPUTS = Path("outputs")
 CONFIG, RESULT, RUN = "config.yaml", "result.json", "run.json"
-PROGRESS = "progress.json"
+PROGRESS, LOG = "progress.json", "log.txt"
+UNLOCKABLE = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""What a file system says that has no locks."""
+PATIENCE = 1.0
+"""Seconds in which somebody who only looks whether a run is held lets it go again."""
 RUN_VERSION = 1
 HEAD, HEAD_VERSION = "head.json", 1
 
@@ -56,9 +64,24 @@ def choose_or_go_on(run_dir: str | None, config: str, ends_with: str, *names: st
 
 def begin(folder: Path, config: str, **record: Any) -> None:
     """What a run can be begun anew or gone on with from: its resolved config, and `record` in run.json; both or neither."""
-    with whole_folder(folder) as beside:
-        write_whole(beside / CONFIG, config)
-        write_json(beside / RUN, {"version": RUN_VERSION, **record})
+    try:
+        with new_folder(folder) as beside:
+            write_begin(beside, config, record)
+    except OSError as error:
+        if error.errno in TAKEN:
+            raise UsageError(f"{folder}: something lies there already; name a new folder") from error
+        if not folder.is_dir() or error.errno not in FIXED:
+            raise
+        write_begin(folder, config, record)
+
+
+FIXED = (errno.EBUSY, errno.ENOTDIR, errno.EXDEV, errno.EINVAL)
+"""What says that nothing can take the place of an empty folder: it is a mount, a link, or where the process is."""
+
+
+def write_begin(folder: Path, config: str, record: Mapping[str, Any]) -> None:
+    write_whole(folder / CONFIG, config)
+    write_json(folder / RUN, {"version": RUN_VERSION, **record})
 
 
 def begun(folder: Path) -> dict[str, Any]:
@@ -69,6 +92,8 @@ def begun(folder: Path) -> dict[str, Any]:
     """
     path = folder / RUN
     refuse_address("RUN", str(folder))
+    if not folder.exists():
+        raise UsageError(f"there is no run directory {folder}")
     if not path.is_file():
         raise UsageError(f"{folder} holds no {RUN}: no run was begun there that could be gone on with")
     record = read_object(path)
@@ -104,26 +129,38 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
     """The run in `folder` is this process's alone; the kernel lets it go when the process dies.
 
     Raises:
         UsageError: another process works on it.
     """
+    until = time.monotonic() + patience
     with (folder / RUN).open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"another process works on the run in {folder}; it is left to that one"
-            ) from None
+        while not lock(file.fileno(), folder):
+            if time.monotonic() >= until:
+                raise UsageError(f"another process works on the run in {folder}; it is left to that one")
+            time.sleep(0.1)
         yield
+
+
+def lock(opened: int, told: Path) -> bool:
+    """Whether the file's lock is ours now. A file system without locks guards nothing, and a warning says so."""
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in UNLOCKABLE:
+            raise
+        log.warning("%s lies on a file system without locks: begin no second process on it", told)
+    return True
 
 
 def is_held(folder: Path) -> bool:
     """Whether a process works on the run just now."""
     try:
-        with held(folder):
+        with held(folder, patience=0):
             return False
     except UsageError:
         return True

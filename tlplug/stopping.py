@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from tlplug.contracts import Stopped
@@ -33,7 +33,9 @@ class Stop:
         if self.signal or not self.patient:
             raise stopped_by(number)
         self.signal, self.since = number, time.monotonic()
-        print("\ntlplug: stopping after this step; once more to stop at once", file=sys.stderr)
+        # A print could meet another one that it interrupts; and the terminal may be gone.
+        with suppress(OSError):
+            os.write(2, b"\ntlplug: stopping after this step; once more to stop at once\n")
 
 
 def stopped_by(number: int) -> Stopped:
@@ -42,17 +44,24 @@ def stopped_by(number: int) -> Stopped:
 
 @contextmanager
 def signals(stop: Stop) -> Iterator[Stop]:
-    """While it lasts, `stop` hears the process's signals, those that are not ignored (`nohup`, a shell's background).
+    """While it lasts, `stop` hears the process's signals."""
+    with heard_by(stop.heard):
+        yield stop
+
+
+@contextmanager
+def heard_by(hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """While it lasts, `hear` is called for each signal, but for those that are ignored (`nohup`, a shell's background).
 
     Only a program's main thread has any.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield
         return
-    heard = [number for number in NAMES if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, stop.heard) for number in heard}
+    asked = [number for number in NAMES if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, hear) for number in asked}
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -21,7 +21,9 @@ def words_of(tokens: list[str] | str) -> list[str]:
 
 def ordered_labels(lists: Iterable[Any]) -> tuple[str, ...]:
     """The labels in the lists: O first, then integers in their order, names in the alphabet's."""
-    found = {tag for tags in lists if isinstance(tags, list) for tag in tags if tag is not None}
+    found = {
+        tag for tags in lists if isinstance(tags, list) for tag in tags if isinstance(tag, (str, int, float))
+    }
     integers = all(isinstance(tag, int) for tag in found)
     ordered = [str(tag) for tag in sorted(found)] if integers else sorted({str(tag) for tag in found})
     return tuple(sorted(ordered, key=lambda tag: tag != OUTSIDE))

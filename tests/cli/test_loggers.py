@@ -15,7 +15,7 @@ import pytest
 from tests.cli.runs import command_line, main, result_of, tiny_words
 from tests.cli.wandb_service import service
 from tests.wandb_files import read
-from tlplug.run import SWEEP_NAME
+from tlplug.begin import SWEEP_VARIABLE
 
 SECRET = "hunter2secret"
 
@@ -34,7 +34,7 @@ def test_wandb_without_a_key_writes_one_offline_run_a_job(tmp_path, words, monke
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    monkeypatch.setenv(SWEEP_NAME, "nightly")
+    monkeypatch.setenv(SWEEP_VARIABLE, "nightly")
     logger = ["logger=[csv,wandb]", "logger.wandb.tags=[mine]", "logger.wandb.log_model=true"]
     for number in range(2):
         folder = tmp_path / str(number)

@@ -1,5 +1,6 @@
 """Runs that are killed, stopped or short of room, and gone on with: they end as if nothing had happened."""
 
+import contextlib
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import pytest
 
 from bench import forked
 from tests.cli.runs import result_of, tiny_words
+from tests.conftest import ROOT
 
 SAME = ("scores", "baselines", "comparisons", "metrics", "verdict", "curve")
 ONE = {"OMP_NUM_THREADS": "1"}
@@ -361,3 +363,130 @@ def make_base(folder, seed):
         folder
     )
     tokenizer.save_pretrained(folder)
+
+
+def no_reader():
+    """What is printed goes into a pipe whose other end is closed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    os.dup2(writer, 1)
+    os.close(writer)
+
+
+def test_a_run_goes_on_when_nobody_reads_what_it_says(tmp_path, tiny_folder, rows_folder, cache):
+    words = words_of(tiny_folder, rows_folder, "transfer.baselines=[]", "trainer.max_epochs=2")
+    assert forked.run([*words, f"run_dir={tmp_path / 'run'}"], tmp_path / "output.txt", cache, no_reader) == 0
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_a_run_whose_terminal_is_closed_leaves_a_checkpoint(tmp_path, tiny_folder, rows_folder, cache):
+    import pty
+    import subprocess
+    import sys
+
+    folder = tmp_path / "run"
+    words = words_of(tiny_folder, rows_folder, *LONG[1:], "trainer.max_epochs=2000", f"run_dir={folder}")
+    screen, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; from tests.cli.test_resume import in_terminal; in_terminal({words!r})",
+        ],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, **cache, "TERM": "xterm"},
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    os.set_blocking(screen, False)
+    until = time.monotonic() + 120
+    while not validated(folder):
+        assert time.monotonic() < until and process.poll() is None
+        with contextlib.suppress(OSError):
+            os.read(screen, 100_000)  # or the terminal would be full
+        time.sleep(0.05)
+    os.close(screen)
+    assert process.wait(timeout=60) == 128 + signal.SIGHUP
+    assert checkpoints(folder)
+    assert "OSError" not in (folder / "log.txt").read_text()
+
+
+def in_terminal(words):
+    """The command line, with its terminal as the one that controls it."""
+    import fcntl
+    import sys
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    from tlplug.cli import main
+
+    sys.exit(main(words))
+
+
+@pytest.mark.parametrize("where", [".", "link"])
+def test_a_folder_whose_place_cannot_be_taken_is_written_into(
+    where, tmp_path, tiny_folder, rows_folder, monkeypatch
+):
+    from tlplug.begin import begin
+    from tlplug.config import Composer, build
+    from tlplug.resume import unfinished
+
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    monkeypatch.chdir(tmp_path / "empty" if where == "." else tmp_path)
+    with Composer() as composer:
+        job = build(composer.compose(words_of(tiny_folder, rows_folder, f"run_dir={where}")))
+    begin(job, Path(where))
+    assert unfinished(job) == Path(where)
+    assert {path.name for path in (tmp_path / "empty").iterdir()} == {"config.yaml", "run.json"}
+
+
+def test_what_another_run_has_begun_is_not_begun_again(tmp_path):
+    from tlplug import run_directory
+    from tlplug.contracts import UsageError
+
+    run_directory.begin(tmp_path / "run", "seed: 1\n", words=[])
+    with pytest.raises(UsageError, match="something lies there already"):
+        run_directory.begin(tmp_path / "run", "seed: 2\n", words=[])
+    assert (tmp_path / "run" / "config.yaml").read_text() == "seed: 1\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_run_that_another_process_has_finished_meanwhile_is_left_as_it_is(
+    tmp_path, tiny_folder, rows_folder
+):
+    from rich.console import Console
+
+    from tlplug.begin import begin
+    from tlplug.config import Composer, build
+    from tlplug.contracts import UsageError
+    from tlplug.run import run
+
+    folder = tmp_path / "run"
+    with Composer() as composer:
+        job = build(composer.compose(words_of(tiny_folder, rows_folder)))
+    begin(job, folder)
+    for name in ("result.json", "report.html"):
+        (folder / name).write_text("")
+    with pytest.raises(UsageError, match="has finished meanwhile"):
+        run(job, Console(quiet=True), folder)
+
+
+def test_two_processes_never_work_on_one_run(tmp_path):
+    from tlplug import run_directory
+    from tlplug.contracts import UsageError
+
+    run_directory.begin(tmp_path / "run", "seed: 1\n", words=[])
+    assert not run_directory.is_held(tmp_path / "run")
+    with run_directory.held(tmp_path / "run"):
+        assert run_directory.is_held(tmp_path / "run")
+        with (
+            pytest.raises(UsageError, match="another process works on the run"),
+            run_directory.held(tmp_path / "run", patience=0),
+        ):
+            pass

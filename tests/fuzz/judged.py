@@ -5,7 +5,7 @@ import os
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tlplug.cli import main
 
@@ -19,6 +19,8 @@ def examples(count):
         derandomize=True,
         database=None,
         deadline=None,
+        # Each example composes a config: to explain a failure takes minutes, and to shrink one does too.
+        phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
 
@@ -56,9 +58,7 @@ def judged(words, place):
 
 def tree(place):
     """All that lies below a folder."""
-    return {
-        os.path.join(folder, name) for folder, folders, files in os.walk(place) for name in [*folders, *files]
-    }
+    return {f"{folder}/{name}" for folder, folders, files in os.walk(place) for name in [*folders, *files]}
 
 
 def emptied(place):

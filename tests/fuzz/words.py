@@ -12,26 +12,216 @@ from tlplug.registry import KINDS, Registry
 FLAGS = ["-m", "--multirun", "--cfg", "--dry-run", "--help", "-h", "--version", "--config-dir=/", "--resolve"]
 FLAGS += ["--", "-", "--cfg=job", "--trust", "-1", "--hydra-help", "-p", "--info", "--\u2028"]
 COMMANDS = ["train", "compare", "rank", "resume", "evaluate", "predict", "export", "measure", "report"]
-NUMBERS = ["1e400", "-1e400", "nan", "-nan", "inf", "-1", "0", "1", "1.5", "9" * 30, "-" + "9" * 30, "9" * 5000]
+NUMBERS = [
+    "1e400",
+    "-1e400",
+    "nan",
+    "-nan",
+    "inf",
+    "-1",
+    "0",
+    "1",
+    "1.5",
+    "9" * 30,
+    "-" + "9" * 30,
+    "9" * 5000,
+]
 NUMBERS += ["1e-400", "0x10", "1_000", "٣", "+1", "-0.0", "00", "1e", "2147483648"]
-OTHERS = ["", "null", "None", "~", "true", "No", "'", '"', "''", '"x', "[", "]", "[]", "[[]]", "[null]", "{}", "{"]
-OTHERS += ["{a:1}", "{a:{b:[1]}}", "{1:2}", "{?:}", "[a,b]", "[1,a,null]", ",", ",,", "a,", ",a", "\\", "\\,", "=", "a=b"]
-OTHERS += ["${", "${}", "${oc.env:HOME}", "${oc.env:NOT_THERE}", "${hydra:runtime.cwd}", "${seed}", "${run_dir}"]
-OTHERS += ["${nothing}", "${now:%Y}", "$HOME", "${oc.decode:x}", "${data.path}", "???", "\\${seed}", "${${seed}}"]
-OTHERS += ["glob(*)", "glob(", "glob(s*,exclude=x)", "range(1,3)", "range(0,1e9)", "range(1,2,0)", "choice(1,2)"]
-OTHERS += ["choice()", "shuffle(1,2)", "sort(2,1)", "interval(0,1)", "tag(x,1)", "int(1.5)", "str([1])", "float(x)"]
+OTHERS = [
+    "",
+    "null",
+    "None",
+    "~",
+    "true",
+    "No",
+    "'",
+    '"',
+    "''",
+    '"x',
+    "[",
+    "]",
+    "[]",
+    "[[]]",
+    "[null]",
+    "{}",
+    "{",
+]
+OTHERS += [
+    "{a:1}",
+    "{a:{b:[1]}}",
+    "{1:2}",
+    "{?:}",
+    "[a,b]",
+    "[1,a,null]",
+    ",",
+    ",,",
+    "a,",
+    ",a",
+    "\\",
+    "\\,",
+    "=",
+    "a=b",
+]
+OTHERS += [
+    "${",
+    "${}",
+    "${oc.env:HOME}",
+    "${oc.env:NOT_THERE}",
+    "${hydra:runtime.cwd}",
+    "${seed}",
+    "${run_dir}",
+]
+OTHERS += [
+    "${nothing}",
+    "${now:%Y}",
+    "$HOME",
+    "${oc.decode:x}",
+    "${data.path}",
+    "???",
+    "\\${seed}",
+    "${${seed}}",
+]
+OTHERS += [
+    "glob(*)",
+    "glob(",
+    "glob(s*,exclude=x)",
+    "range(1,3)",
+    "range(0,1e9)",
+    "range(1,2,0)",
+    "choice(1,2)",
+]
+OTHERS += [
+    "choice()",
+    "shuffle(1,2)",
+    "sort(2,1)",
+    "interval(0,1)",
+    "tag(x,1)",
+    "int(1.5)",
+    "str([1])",
+    "float(x)",
+]
 OTHERS += ["json_str({a:1})", "extend_list(1)", "nope(1)", "cast(", "int(nan)", "bool(maybe)", "sort(1,a)"]
-OTHERS += ["ü", "日本", "\u202e", "\x00", "a\x00b", "\n", "a\nb", "\t", "\r", "\ud800", "\udcff", "\ufeff", "🏳️‍🌈", "\x1b[31m", "%s"]
-OTHERS += ["x" * 5000, "a/" * 400, "../..", ".", "..", "/", "~nobody/x", "pkg://", "pkg://json/x", "pkg://a.b/c", "*", "**/*"]
-OTHERS += ["http://x", "hf://x", "file:///etc", "a.b", ".a", "a.", "os.path", "json.JSONDecoder", "tlplug.Strategy", "lora"]
-OTHERS += ["trivial", "[trivial,trivial]", "[lora,lora]", "[rank]", "auto", "@", "a@b", "[/dev/null]", "name", "preset"]
-KEYS = ["hydra.run.dir", "hydra/launcher", "hydra.verbose", "hydra.job.chdir", "hydra", "hydra.searchpath", "hydra/output"]
-KEYS += ["strategy@x", "strategy@strategy", "task@_global_", "data@data.target", "strategy.name", "task.name", "metric.name"]
-KEYS += ["_target_", "strategy._target_", "defaults", "", ".", "a.b.c", "data.columns.a.b", "data.columns.", "data.columns.a b"]
-KEYS += ["data.columns", "strategy/lora", "data.target", "transfer.source", "seed.x", "data..path", "data.splits[0]", "seed[0]"]
-KEYS += ["run_dir.x", "metric.cka.x", "logger.csv", "logger.csv.name", "logger.wandb.project", "override strategy", "\x00"]
-MULTIRUN = ["sweep", "launcher", "sweep.jobs", "sweep.resume", "sweep.trials", "sweep.x", "sweep.name", "sweep.retries"]
-MULTIRUN += ["launcher.partition", "launcher.name", "launcher.x", "launcher.devices", "sweep.space", "sweep.pruner"]
+OTHERS += [
+    "ü",
+    "日本",
+    "\u202e",
+    "\x00",
+    "a\x00b",
+    "\n",
+    "a\nb",
+    "\t",
+    "\r",
+    "\ud800",
+    "\udcff",
+    "\ufeff",
+    "🏳️‍🌈",
+    "\x1b[31m",
+    "%s",
+]
+OTHERS += [
+    "x" * 5000,
+    "a/" * 400,
+    "../..",
+    ".",
+    "..",
+    "/",
+    "~nobody/x",
+    "pkg://",
+    "pkg://json/x",
+    "pkg://a.b/c",
+    "*",
+    "**/*",
+]
+OTHERS += [
+    "http://x",
+    "hf://x",
+    "file:///etc",
+    "a.b",
+    ".a",
+    "a.",
+    "os.path",
+    "json.JSONDecoder",
+    "tlplug.Strategy",
+    "lora",
+]
+OTHERS += [
+    "trivial",
+    "[trivial,trivial]",
+    "[lora,lora]",
+    "[rank]",
+    "auto",
+    "@",
+    "a@b",
+    "[/dev/null]",
+    "name",
+    "preset",
+]
+KEYS = [
+    "hydra.run.dir",
+    "hydra/launcher",
+    "hydra.verbose",
+    "hydra.job.chdir",
+    "hydra",
+    "hydra.searchpath",
+    "hydra/output",
+]
+KEYS += [
+    "strategy@x",
+    "strategy@strategy",
+    "task@_global_",
+    "data@data.target",
+    "strategy.name",
+    "task.name",
+    "metric.name",
+]
+KEYS += [
+    "_target_",
+    "strategy._target_",
+    "defaults",
+    "",
+    ".",
+    "a.b.c",
+    "data.columns.a.b",
+    "data.columns.",
+    "data.columns.a b",
+]
+KEYS += [
+    "data.columns",
+    "strategy/lora",
+    "data.target",
+    "transfer.source",
+    "seed.x",
+    "data..path",
+    "data.splits[0]",
+    "seed[0]",
+]
+KEYS += [
+    "run_dir.x",
+    "metric.cka.x",
+    "logger.csv",
+    "logger.csv.name",
+    "logger.wandb.project",
+    "override strategy",
+    "\x00",
+]
+MULTIRUN = [
+    "sweep",
+    "launcher",
+    "sweep.jobs",
+    "sweep.resume",
+    "sweep.trials",
+    "sweep.x",
+    "sweep.name",
+    "sweep.retries",
+]
+MULTIRUN += [
+    "launcher.partition",
+    "launcher.name",
+    "launcher.x",
+    "launcher.devices",
+    "sweep.space",
+    "sweep.pruner",
+]
 MULTIRUN += ["launcher.gpus", "sweep.storage", "sweep.seed", "sweep.direction"]
 
 
@@ -41,7 +231,9 @@ def grammar():
     registry = Registry()
     with Composer() as composer:
         chosen = {group: composer.choices(group) for group in (*GROUPS, *SWEEP_GROUPS)}
-        config = composer.compose(["strategy=lora", "task=sentiment", "metric=[cka,knn]", "logger=[csv,wandb]"])
+        config = composer.compose(
+            ["strategy=lora", "task=sentiment", "metric=[cka,knn]", "logger=[csv,wandb]"]
+        )
     keys = {*key_paths(config)}
     for kind in KINDS:
         for name in registry.names(kind):
@@ -76,13 +268,17 @@ def keyed(draw, keys=()):
         value = draw(st.sampled_from(grammar()[0][group]) | values())
         return f"{sign}{group}={value}"
     key = draw(st.sampled_from([*keys, *(grammar()[1] if kind == "k" else KEYS)]))
-    return draw(st.sampled_from([f"{sign}{key}=", f"{sign}{key}=", f"{sign}{key}=", f"{sign}{key}"])) + draw(values())
+    return draw(st.sampled_from([f"{sign}{key}=", f"{sign}{key}=", f"{sign}{key}=", f"{sign}{key}"])) + draw(
+        values()
+    )
 
 
 @st.composite
 def typed(draw, keys=()):
     """`key=value` of a key that is there, with a value that may be anything: composed to the end."""
-    key = draw(st.sampled_from(list(keys) or [k for k in grammar()[1] if not k.endswith((".name", ".preset"))]))
+    key = draw(
+        st.sampled_from(list(keys) or [k for k in grammar()[1] if not k.endswith((".name", ".preset"))])
+    )
     return f"{key}={draw(values())}"
 
 
@@ -115,13 +311,19 @@ def chosen_words():
 def noisy_lines():
     """Words without sense: commands, flags, noise, and some that have."""
     word = st.one_of(
-        noise(), st.sampled_from(COMMANDS + FLAGS), keyed(), mutated(keyed()), values(), st.just("--cfg"), st.just("job")
+        noise(),
+        st.sampled_from(COMMANDS + FLAGS),
+        keyed(),
+        mutated(keyed()),
+        values(),
+        st.just("--cfg"),
+        st.just("job"),
     )
     return st.lists(word, max_size=6)
 
 
 def nearly_right(extra=None):
     """A command line that is right but for a word or two."""
-    return st.tuples(chosen_words(), st.lists(extra or typed() | mutated(typed()), min_size=1, max_size=2)).map(
-        lambda found: [*found[0], *found[1]]
-    )
+    return st.tuples(
+        chosen_words(), st.lists(extra or typed() | mutated(typed()), min_size=1, max_size=2)
+    ).map(lambda found: [*found[0], *found[1]])

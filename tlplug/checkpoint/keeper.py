@@ -61,7 +61,7 @@ class Checkpoints(Checkpoint):
         self._random: list[dict[str, Any]] | None = None
         self._step = self._written = 0
         self._since = 0.0
-        self._due = self._stop = False
+        self._due = False
 
     @property
     def folder(self) -> Path:
@@ -201,7 +201,7 @@ class Checkpoints(Checkpoint):
         if self.best is None or self.sign * score > self.sign * self.best[1]:
             path = at(self.folder, BEST, trainer.global_step)
             trainer.save_checkpoint(path, weights_only=True)
-            self.best = (trainer.global_step, score) if path.exists() else self.best
+            self.best = (trainer.global_step, score) if from_first(path.exists()) else self.best
 
 
 def validation_follows(trainer: Trainer) -> bool:

@@ -57,7 +57,7 @@ def compare(plan: Plan, console: Console, dry_run: bool = False) -> int:
         show_estimates(console, expected, len(plan.settings.seed_list()))
         if dry_run:
             return 0
-        with run_directory.logged(folder / "log.txt"):
+        with run_directory.logged(folder / run_directory.LOG):
             write_whole(folder / run_directory.CONFIG, config_text(plan))
             rungs = climb(plan, trainings, console)
             report(plan, trainings, rungs, expected, folder, console)

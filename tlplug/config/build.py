@@ -77,8 +77,10 @@ def build(config: DictConfig, typed: Sequence[str] = ()) -> Job:
         UsageError: a required key is not set, a value is of no use to its plugin,
             or the strategy cannot work with the head.
     """
+    resolved = plain(config)
     if config.resume not in (None, AUTO):
         raise UsageError(f"resume is {config.resume!r}; it is {AUTO}, or null")
+    expect_nodes(config)
     registry = Registry()
     used: list[Plugin] = []
 
@@ -87,7 +89,7 @@ def build(config: DictConfig, typed: Sequence[str] = ()) -> Job:
         return instance(used[-1], node)
 
     job = Job(
-        config=plain(config),
+        config=resolved,
         task=config.task,
         strategy_name=config.strategy.preset,
         strategy=plugin("strategy", config.strategy),
@@ -112,6 +114,14 @@ def build(config: DictConfig, typed: Sequence[str] = ()) -> Job:
     for name, strategy in {job.strategy_name: job.strategy, **job.baselines}.items():
         check_fit(name, strategy, job)
     return job
+
+
+def expect_nodes(config: DictConfig) -> None:
+    """A value may have been given to what has fields: `logger.csv=0`, `metric.cka=null`."""
+    several = {f"{key}.{name}": node for key in ("metric", "logger") for name, node in config[key].items()}
+    for key, node in {"strategy": config.strategy, "head": config.head, **several}.items():
+        if not isinstance(node, DictConfig):
+            raise UsageError(f"{key} is {node!r}, but it has fields: set {key}.<field>=...")
 
 
 def instance(plugin: Plugin, node: DictConfig) -> Any:
@@ -179,5 +189,12 @@ def settings(node: DictConfig) -> Any:
 
 
 def plain(node: DictConfig) -> dict[str, Any]:
-    """The node as JSON types, enums by name."""
-    return OmegaConf.to_container(node, resolve=True, enum_to_str=True)  # type: ignore[return-value]
+    """The node as JSON types, enums by name.
+
+    Raises:
+        UsageError: an interpolation leads nowhere, or to a value of another type.
+    """
+    try:
+        return OmegaConf.to_container(node, resolve=True, enum_to_str=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise UsageError(f"{error.full_key}: {str(error).splitlines()[0]}") from error

@@ -260,6 +260,9 @@ def parse(lines: list[str]) -> list[Override]:
         return OverridesParser.create().parse_overrides(lines)  # type: ignore[no-any-return]
     except OverrideParseException as error:
         raise UsageError(f"cannot read '{error.override}': {str(error).splitlines()[0]}") from error
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits, or lists in lists: Hydra leaves both to Python.
+        raise UsageError(f"cannot read the words: {str(error).splitlines()[0]}") from error
 
 
 def values(override: Override) -> list[Any]:

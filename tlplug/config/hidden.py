@@ -28,8 +28,15 @@ def give(config: DictConfig, words: Sequence[str], folder: Path) -> None:
     for found in parse([normalised(word).lstrip("+") for word in words]):
         key = found.key_or_group
         if key not in hidden:
-            can = ", ".join(hidden) or "nothing, for it has no secrets"
-            raise UsageError(f"resume: '{key}' cannot be given: of a run that was begun, {can}")
+            can = (
+                f"only its secrets can be given: {', '.join(hidden)}"
+                if hidden
+                else "it has no secrets to be given"
+            )
+            raise UsageError(
+                f"resume: '{key}' cannot be another: a run is gone on with as it was begun ({can}); for other "
+                "settings begin a new run"
+            )
         try:
             OmegaConf.update(config, key, found.value())
         except OmegaConfBaseException as error:

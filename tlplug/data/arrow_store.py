@@ -50,7 +50,8 @@ def as_dataset(title: str, table: Any, path: Path | None = None, **more: Any) ->
         if path:
             return datasets.Dataset.from_file(str(path), info=info)
         return datasets.Dataset(table, info=info, **more)
-    except (ValueError, NotImplementedError) as error:
+    except (ValueError, NotImplementedError, TypeError, KeyError, AttributeError) as error:
+        # What the file says of its columns may be of any form.
         raise UsageError(f"{title} has a column that cannot be used: {error}") from error
 
 

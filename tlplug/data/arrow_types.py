@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from tlplug.data.rows import quiet_datasets
@@ -88,8 +89,12 @@ def features_of(schema: Any) -> Features:
 
 def class_names(schema: Any) -> dict[str, list[str]]:
     """Column -> the names of its classes, which `datasets` leaves in the schema's metadata."""
-    told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = (told.get("info") or {}).get("features") or {}
+    told: Any = {}
+    with suppress(ValueError):  # what is no JSON names no classes
+        told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    for key in ("info", "features"):
+        told = (told.get(key) if isinstance(told, dict) else None) or {}
+    features = told if isinstance(told, dict) else {}
     found = {}
     for column, feature in features.items():
         inner = feature.get("feature", feature) if isinstance(feature, dict) else {}

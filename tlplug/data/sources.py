@@ -45,7 +45,7 @@ def open_source(settings: DataSettings) -> Source:
     path = Path(settings.path).expanduser()
     if settings.path.startswith(PACKAGE):
         path = _in_package(settings.path)
-    elif not (path.exists() or is_pattern(path)):
+    elif not (_exists(path) or is_pattern(path)):
         if not suffix_of(path) and _HUB_ID.fullmatch(settings.path):
             return Source(settings.path, Path.cwd(), open_hub(settings))
         raise UsageError(f"data.path={settings.path}: {_not_there(path)}")
@@ -55,6 +55,13 @@ def open_source(settings: DataSettings) -> Source:
             "anyway. Leave data.streaming out."
         )
     return _local(path)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UsageError(f"data.path={path}: {error.strerror}.") from error
 
 
 def open_table(path: Path, key: str) -> Table:

@@ -13,6 +13,7 @@ from tlplug.contracts import UsageError
 from tlplug.data.arrow_store import as_dataset
 from tlplug.data.arrow_types import class_names
 from tlplug.data.table import ROWS, SIZE, FileTable, Table
+from tlplug.data.wording import names
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -41,8 +42,17 @@ class TypedTable(FileTable):
         return class_names(self._head[0])
 
     def broken(self) -> list[str]:
-        """That the file has no rows; one that is not of its format is a `UsageError`."""
+        """That the file has no rows, or names a column twice; one that is not of its format is a `UsageError`."""
+        columns = self.columns()
+        if twice := sorted({name for name in columns if columns.count(name) > 1}):
+            return [f"{self.title}: the file names a column twice: {names(twice)}"]
         return [] if self.count() else [f"{self.title}: the file has no rows"]
+
+    def _sound(self, table: Any, format: str) -> Any:
+        """The table, every value of which is one: what is damaged could end the process where it is read."""
+        with self._readable(format):
+            table.validate(full=True)
+        return table
 
     @contextmanager
     def _readable(self, format: str) -> Iterator[None]:
@@ -50,7 +60,7 @@ class TypedTable(FileTable):
 
         try:
             yield
-        except (ArrowException, OSError) as error:
+        except (ArrowException, OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{self.title} cannot be read as {format}: {error}") from error
 
 
@@ -74,7 +84,7 @@ class ParquetTable(TypedTable):
             ParquetFile(self.path, buffer_size=SIZE, pre_buffer=False) as file,
         ):
             for batch in file.iter_batches(_rows_of_a_piece(file.metadata), columns=columns):
-                yield _without_dictionaries(batch, columns)
+                yield _without_dictionaries(self._sound(batch, "Parquet"), columns)
 
 
 class ArrowTable(TypedTable):
@@ -87,18 +97,19 @@ class ArrowTable(TypedTable):
 
     def load(self, columns: list[str]) -> Dataset:
         """The rows, mapped from the file; nothing is copied."""
+        table = self._sound(self._mapped().select(columns), "Arrow")
         if self._is_stream():
             return as_dataset(self.title, self._head[0].empty_table(), self.path)
         # `datasets` would hash the whole table to tell it from others.
         state = self.path.stat()
         name = f"{self.path.resolve()}-{state.st_size}-{state.st_mtime_ns}"
         fingerprint = hashlib.sha256(name.encode()).hexdigest()[:16]
-        return as_dataset(self.title, self._mapped().select(columns), fingerprint=fingerprint)
+        return as_dataset(self.title, table, fingerprint=fingerprint)
 
     def pieces(self, columns: list[str]) -> Iterator[Any]:
         """The rows, a part of the file at a time."""
         for batch in self._mapped().select(columns).to_batches(ROWS):
-            yield _without_dictionaries(batch, columns)
+            yield _without_dictionaries(self._sound(batch, "Arrow"), columns)
 
     def _is_stream(self) -> bool:
         with self._readable("Arrow"), self.path.open("rb") as file:
@@ -110,7 +121,9 @@ class ArrowTable(TypedTable):
         with self._readable("Arrow"):
             source = pa.memory_map(str(self.path))
             reader = pa.ipc.open_stream if self._is_stream() else pa.ipc.open_file
-            return reader(source).read_all()
+            table = reader(source).read_all()
+            table.schema.names  # noqa: B018 (a damaged name is found here)
+            return table
 
 
 @dataclass(frozen=True, eq=False)

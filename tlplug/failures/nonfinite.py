@@ -16,7 +16,7 @@ from tlplug.processes import gather, rank
 if TYPE_CHECKING:
     from torch import nn
 
-AGREE = 8
+BATCHES = 8
 """Batches between two questions of several processes: each question makes a GPU wait."""
 PLACES, IDS = 3, 64
 """Rows whose place in the data is told, and whose ids are."""
@@ -93,7 +93,7 @@ class StopOnNonFinite(Callback):
         if outputs:
             self._last = Step.begun(trainer, outputs["loss"], batch, batch_idx, self._step)
             self._waiting.append(self._last)
-        if trainer.world_size == 1 or batch_idx % AGREE == 0:
+        if trainer.world_size == 1 or batch_idx % BATCHES == 0:
             self._agree(trainer, pl_module)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

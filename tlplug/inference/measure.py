@@ -118,7 +118,9 @@ def words_before(folder: Path, now: Sequence[str]) -> list[str]:
     path = folder / run_directory.RESULT
     if not path.is_file():
         return []
-    words: list[str] = json.loads(path.read_text(encoding="utf-8")).get(LOOKED_WITH, [])
+    words = run_directory.read_object(path).get(LOOKED_WITH, [])
+    if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+        raise UsageError(f"{path}: its {LOOKED_WITH} is not a list of texts")
     named = {word.partition(".path=")[0] for word in now if ".path=" in word}
     return [word for word in words if not any(word.startswith(f"{domain}.") for domain in named)]
 

@@ -50,7 +50,7 @@ def rank(plan: RankPlan, console: Console) -> int:
         rows = shown(plan)
         found = candidates(plan, rows.head)
         preflight(plan, rows, found, console)
-        with run_directory.logged(folder / "log.txt"):
+        with run_directory.logged(folder / run_directory.LOG):
             write_whole(folder / run_directory.CONFIG, config_text(plan))
             ranking, tried = ranked(plan, rows, found, console)
             result = make_ranking(plan, rows, ranking, tried)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -64,7 +65,10 @@ def drawn(name: str, told: str, height: float, kind: str = SVG) -> Iterator[tupl
 
 def as_svg(figure: Any) -> str:
     file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    with warnings.catch_warnings():
+        # Names may be wider than the page; then what is drawn is drawn all the same.
+        warnings.filterwarnings("ignore", "constrained_layout not applied")
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     return file.getvalue()
 
 

@@ -14,12 +14,12 @@ def percent_of(part: float, whole: float) -> str:
 
 def figure(score: float, scale: int) -> str:
     """A score times its scale: a share as percent, a perplexity as it is; one decimal below 1000."""
-    return f"{scale * score:,.{digits(scale * score)}f}"
+    return f"{scale * score:z,.{digits(scale * score)}f}"
 
 
 def signed(difference: float, scale: int) -> str:
     """The same of a difference: `+4.0`."""
-    return f"{scale * difference:+,.{digits(scale * difference)}f}"
+    return f"{scale * difference:+z,.{digits(scale * difference)}f}"
 
 
 def digits(value: float) -> int:

@@ -30,7 +30,7 @@ def create(name: str, kind: str, folder: Path, registry: Registry) -> Path:
         Its folder, which was not there before.
 
     Raises:
-        UsageError: the name is none that can be used, or something lies there; nothing has been written.
+        UsageError: the name is none that can be used, something lies there, or nothing can; nothing has been written.
     """
     if problem := name_problem(name, kind, registry):
         raise UsageError(f"plugins new {name}: {problem}")
@@ -43,6 +43,10 @@ def create(name: str, kind: str, folder: Path, registry: Registry) -> Path:
         "kind": kind,
         "group": GROUPS[kind],
     }
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"plugins new {name}: {folder} cannot be written: {error.strerror}") from error
     write(folder, words)
     return folder
 
@@ -60,7 +64,6 @@ def name_problem(name: str, kind: str, registry: Registry) -> str | None:
 
 def write(folder: Path, words: Mapping[str, str]) -> None:
     """All files or none: beside the folder first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         for name, template in FILES.items():

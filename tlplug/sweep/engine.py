@@ -17,14 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tlplug.report.written import PAGE
-from tlplug.run_directory import PROGRESS, RESULT
+from tlplug.begin import SWEEP_VARIABLE, finished
+from tlplug.contracts import UsageError
 
 if TYPE_CHECKING:
     from tlplug.config import Composer
-
-SWEEP_VARIABLE = "TLPLUG_SWEEP"
-"""Names the sweep in the environment of its jobs, for loggers to put them together."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +56,12 @@ class SweepJob:
         return finished(self.folder)
 
 
-def finished(run: Path) -> bool:
-    """Whether a run has its result and its report, and was not cut off in telling others of them."""
-    there = all((run / name).is_file() for name in (RESULT, PAGE))
-    return there and not (run / PROGRESS).exists()
+class NotTaken(UsageError):
+    """A launcher could not start jobs just now: a cluster that refuses, or does not answer."""
+
+
+class NotWritten(UsageError):
+    """The sweep's folder cannot be written to: a full disk, no permission."""
 
 
 class Running(Protocol):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +11,12 @@ from pathlib import Path
 
 from tlplug import run_directory
 from tlplug.begin import begin
-from tlplug.cache import open_to_others
+from tlplug.cache import new_folder
 from tlplug.config import Composer, Job, SweepWords, build
 from tlplug.contracts import UsageError
 from tlplug.secrets import hidden_keys, redacted, redacted_words
 from tlplug.sweep import record as records
-from tlplug.sweep.engine import Sweep, SweepJob
+from tlplug.sweep.engine import NotWritten, Sweep, SweepJob
 from tlplug.sweep.grid import combinations
 from tlplug.sweep.record import Record
 
@@ -101,16 +99,10 @@ def whole(folder: Path) -> Iterator[Path]:
         UsageError: it cannot be written.
     """
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=".begun-", dir=folder.parent))
-        try:
+        with new_folder(folder) as beside:
             yield beside
-            open_to_others(beside)
-            beside.replace(folder)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
-        raise UsageError(
+        raise NotWritten(
             f"{folder} cannot be written: {error.strerror or error}; nothing was started"
         ) from error
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import IO
 
 from tlplug.contracts.launcher_settings import LocalSettings
+from tlplug.run_directory import lock
 from tlplug.sweep.engine import Launcher, Running, SweepJob
-from tlplug.sweep.lock import OUTPUT, taken
+from tlplug.sweep.lock import OUTPUT
 
 PR_SET_PDEATHSIG = 1
 """Of prctl(2): the signal that a process gets when its parent dies."""
@@ -52,6 +53,7 @@ class Process(Running):
     """One job's process, and those that it starts."""
 
     def __init__(self, job: SweepJob, environment: Mapping[str, str]) -> None:
+        self._ended = False
         with opened(job) as output:
             self._process = subprocess.Popen(
                 job.command(),
@@ -66,7 +68,9 @@ class Process(Running):
 
     def code(self) -> int | None:
         code = self._process.poll()
-        if code:
+        if code and not self._ended:
+            # Once: later its number may be another process's.
+            self._ended = True
             self._end_group()
         return code
 
@@ -87,7 +91,7 @@ class Process(Running):
 def opened(job: SweepJob) -> IO[bytes]:
     """The job's output, at its end a line that a process begins; locked as long as one of its processes lives."""
     output = (job.folder / OUTPUT).open("ab")
-    taken(output.fileno())
+    lock(output.fileno(), job.folder)  # processes that inherit the file hold it on
     line = f"{HEADER}{datetime.now().isoformat(' ', 'seconds')} {shlex.join(job.command())}\n"
     output.write(line.encode())
     output.flush()

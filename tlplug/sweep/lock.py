@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tlplug.contracts import UsageError
+from tlplug.run_directory import lock
 
 LOCK, OUTPUT = "sweep.lock", "output.txt"
 PATIENCE = 120.0
@@ -28,18 +28,9 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"{folder} cannot be written to: {error.strerror}") from error
     with file:
-        if not taken(file.fileno()):
+        if not lock(file.fileno(), folder):
             raise UsageError(f"another process works on the sweep in {folder}; it is left to that one")
         yield
-
-
-def taken(opened: int) -> bool:
-    """Whether the file's lock is ours now. Processes that inherit the file hold it on."""
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def wait_for_ends(runs: Sequence[Path], told: Callable[[str], None]) -> None:
@@ -68,6 +59,6 @@ def alive(run: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not taken(opened)
+        return not lock(opened, run)
     finally:
         os.close(opened)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tlplug.sweep import record as states
-from tlplug.sweep.engine import Launcher, Running, Search, SweepJob
+from tlplug.sweep.engine import Launcher, NotTaken, Running, Search, SweepJob
 from tlplug.sweep.failures import last_line
 from tlplug.sweep.progress import Progress, progress_of
 from tlplug.sweep.record import Entry, Record
@@ -16,6 +16,8 @@ from tlplug.sweep.signals import Heard
 
 TICK, LOOK = 0.2, 1.0
 """Seconds between two looks at processes, and at files."""
+PAUSE = 60.0
+"""Seconds before jobs that a cluster did not take are given to it again."""
 
 
 @dataclass
@@ -59,14 +61,16 @@ class Loop:
         self.search, self.launcher, self.record = search, launcher, record
         self.at_once, self.screen, self.heard = at_once, screen, heard
         self.lives: dict[int, Live] = {}
-        self._looked = 0.0
+        self._again: list[SweepJob] = []
+        """Those that the launcher did not take."""
+        self._looked = self._pause = 0.0
         self._stopping = False
 
     def run(self) -> None:
         """Nothing of it runs any more when this returns, or raises."""
         try:
             self._fill()
-            while self.lives:
+            while self.lives or (self._again and not self.heard.number):
                 time.sleep(TICK)
                 self._hear()
                 self._look()
@@ -80,12 +84,31 @@ class Loop:
 
     def _fill(self) -> None:
         """Start what there is room for; one that has its result already is only told of."""
-        with self.launcher.together():
-            while len(self.lives) < self.at_once and not self.heard.number:
-                job = self.search.next()
-                if job is None:
-                    return
-                self._begin(job)
+        if time.monotonic() < self._pause:
+            return
+        fresh: list[SweepJob] = []
+        try:
+            with self.launcher.together():
+                while len(self.lives) < self.at_once and not self.heard.number:
+                    job = self._again.pop(0) if self._again else self.search.next()
+                    if job is None:
+                        return
+                    fresh.append(job)
+                    self._begin(job)
+        except NotTaken as error:
+            self._put_back(fresh, error)
+
+    def _put_back(self, jobs: list[SweepJob], error: NotTaken) -> None:
+        """What a cluster did not take it is asked for again later; with nothing running there is no later."""
+        for job in jobs:
+            if self.lives.pop(job.number, None) is not None:
+                self.record.entries[job.number].state = states.WAITING
+                self._again.append(job)
+        self.record.write()
+        if not self.lives:
+            raise error
+        self._pause = time.monotonic() + PAUSE
+        self.screen.note(f"{error}; it is tried again in {PAUSE:.0f} s")
 
     def _begin(self, job: SweepJob) -> None:
         entry = self.record.add(job)

@@ -10,7 +10,7 @@ from tlplug.config import Composer, build
 from tlplug.contracts import UsageError
 from tlplug.contracts.search_settings import OptunaSettings
 from tlplug.sweep.best import ERROR, FOLDER, WORDS, show_best, validation_score
-from tlplug.sweep.engine import Search, Sweep, SweepJob
+from tlplug.sweep.engine import NotWritten, Search, Sweep, SweepJob
 from tlplug.sweep.space import Space, space_of
 
 DATABASE = "optuna.db"
@@ -110,7 +110,7 @@ class Optuna(Search):
         """The trial's job; None where its values make no run, of which the search learns as of a failure.
 
         Raises:
-            UsageError: the very first do not, so it is not the values.
+            UsageError: the very first do not, so it is not the values; or the folder cannot be written to.
         """
         words = [*self.space.fixed, *self.proposed(trial)]
         try:
@@ -118,7 +118,7 @@ class Optuna(Search):
         except UsageError as error:
             trial.set_user_attr(ERROR, str(error))
             self.study.tell(trial, state=self.optuna.trial.TrialState.FAIL)
-            if trial.number == 0:
+            if trial.number == 0 or isinstance(error, NotWritten):
                 raise
             return None
         trial.set_user_attr(FOLDER, job.folder.name)

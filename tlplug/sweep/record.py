@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tlplug import run_directory
+from tlplug.begin import finished
 from tlplug.contracts import UsageError
-from tlplug.sweep.engine import SweepJob, finished
+from tlplug.sweep.engine import SweepJob
 
 FILE, VERSION = "sweep.json", 1
 WAITING, RUNNING, DONE = "waiting", "running", "done"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from tlplug.stopping import heard_by
 
 
 class Heard:
@@ -30,15 +29,7 @@ class Heard:
 
 @contextmanager
 def hearing() -> Iterator[Heard]:
-    """While it lasts signals are counted. One that is ignored, as by nohup, stays so."""
+    """While it lasts signals are counted."""
     heard = Heard()
-    if threading.current_thread() is not threading.main_thread():
+    with heard_by(heard.hear):
         yield heard
-        return
-    asked = [number for number in ASKED if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, heard.hear) for number in asked}
-    try:
-        yield heard
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -11,7 +11,7 @@ from typing import Any
 from tlplug.cache import write_whole
 from tlplug.contracts import UsageError
 from tlplug.contracts.launcher_settings import SlurmSettings
-from tlplug.sweep.engine import Launcher, Running, SweepJob
+from tlplug.sweep.engine import Launcher, NotTaken, Running, SweepJob
 from tlplug.sweep.queue import Queue, queue_of
 from tlplug.sweep.slurm_task import ENDED, Task
 from tlplug.sweep.work import CUT_OFF, LOST, ask_to_stop, take_back
@@ -77,7 +77,7 @@ class Slurm(Launcher):
         """One array of them; each has its id in its folder.
 
         Raises:
-            UsageError: Slurm did not take them.
+            NotTaken: Slurm did not take them.
         """
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -85,7 +85,7 @@ class Slurm(Launcher):
         try:
             found = self.executor.submit_array(tasks) if tasks else []
         except (FailedJobError, FailedSubmissionError, OSError) as error:
-            raise UsageError(f"launcher=slurm: the jobs were not taken: {str(error).strip()}") from error
+            raise NotTaken(f"launcher=slurm: the jobs were not taken: {str(error).strip()}") from error
         for submitted, job in zip(jobs, found, strict=True):
             submitted.id = job.job_id
             record = {"version": 1, "cluster": self.settings.cluster, "id": job.job_id}

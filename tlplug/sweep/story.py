@@ -28,7 +28,7 @@ from tlplug.sweep.lock import locked, wait_for_ends
 from tlplug.sweep.loop import Loop
 from tlplug.sweep.record import DONE, Record
 from tlplug.sweep.screen import shown
-from tlplug.sweep.signals import hearing
+from tlplug.sweep.signals import Heard, hearing
 from tlplug.sweep.table import jobs_table, summary
 
 MANY = 10
@@ -57,14 +57,12 @@ def sweep(composer: Composer, words: Sequence[str], console: Console) -> int:
         if isinstance(launcher, Local):
             wait_for_ends([job.folder for job in record.jobs()], lambda told: say(console, told))
         heard = drive(search, launcher, record, asked.sweep.jobs, console)
+        report(console, record, search)
         search.close(console)
-    report(console, record, search)
-    if heard:
-        say(
-            console,
-            f"Stopped; what ran has left a checkpoint. Go on: {folders.command(folder, record.words)}",
-        )
-        return 128 + heard
+    if heard.number:
+        left = "what ran was killed" if heard.times > 1 else "what trained has left a checkpoint"
+        say(console, f"Stopped; {left}. Go on: {folders.command(folder, record.words)}")
+        return 128 + heard.number
     if record.unfinished():
         say(console, f"Try the rest again: {folders.command(folder, record.words)}")
     return int(bool(record.unfinished() or record.problem))
@@ -120,11 +118,11 @@ def search_of(sweep: SweepFolder, settings: Any, record: Record) -> Search:
     return Grid(record.jobs())
 
 
-def drive(search: Search, launcher: Launcher, record: Record, at_once: int, console: Console) -> int:
-    """All jobs, to their ends; gives back the signal that ended it before, or 0."""
+def drive(search: Search, launcher: Launcher, record: Record, at_once: int, console: Console) -> Heard:
+    """All jobs, to their ends; gives back the signal that ended it before, where there was one."""
     with hearing() as heard, shown(console, record, search) as screen:
         Loop(search, launcher, record, at_once, screen, heard).run()
-    return heard.number
+    return heard
 
 
 def report(console: Console, record: Record, search: Search) -> None:
