@@ -28,6 +28,8 @@ def start(words, output, env=None, before=None):
 
 def _main(words, output, env, before):
     os.environ.update(env)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     with Path(output).open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

@@ -7,6 +7,7 @@ os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="offline", TOKENIZERS_PARALLELI
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ from tlplug.testing.rows import reviews as make_rows
 
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A suite in a shell's background has it ignored, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 

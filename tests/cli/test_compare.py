@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import signal
 import sys
 from dataclasses import asdict
 
@@ -215,7 +216,7 @@ def test_a_comparison_that_was_cut_off_goes_on_in_its_folder(
 
     def interrupted(task, strategy, *args, **more):
         if len(trained) == 3:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         trained.append((type(strategy).__name__, task.seed))
         return adapt(task, strategy, *args, **more)
 

@@ -5,6 +5,7 @@ import io
 import json
 import shlex
 import shutil
+import signal
 from dataclasses import asdict
 
 import pytest
@@ -384,7 +385,7 @@ def test_an_interrupted_ranking_goes_on(models, rows_folder, tmp_path, monkeypat
 
     def interrupted(candidate, *rest):
         if len(loaded) == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         loaded.append(candidate.title)
         return original(candidate, *rest)
 

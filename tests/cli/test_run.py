@@ -3,10 +3,6 @@
 import csv
 import json
 import shlex
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -185,25 +181,6 @@ def test_without_baselines_there_is_no_verdict_and_it_says_so(tiny_folder, rows_
     result = run_in_process(*tiny_words(tiny_folder, rows_folder), "transfer.baselines=[]")
     assert result["verdict"]["label"] == "none"
     assert "transfer.baselines is empty" in result["metrics"]["transfer_gain"]["not_measured"]
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_with_130_and_says_so(tmp_path, tiny_folder, rows_folder):
-    words = [*tiny_words(tiny_folder, rows_folder), "trainer.max_epochs=5000", f"run_dir={tmp_path / 'run'}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tlplug", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A suite that is itself in a shell's background has SIGINT ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while not (tmp_path / "run" / "metrics.csv").exists():
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=300)
-    assert (process.returncode, errors.strip()) == (130, "tlplug: interrupted")
 
 
 def test_what_was_trained_is_there_when_looking_at_it_is_interrupted(

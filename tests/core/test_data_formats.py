@@ -201,7 +201,7 @@ def test_folders_that_datasets_saved(tmp_path: Path) -> None:
     assert "both has no such split; it has train, dev" in failure("both", splits={"test": "tset"})
 
     (tmp_path / "both/train/state.json").write_text("{")
-    assert failure("both").startswith("data.path: the data set that was saved in both cannot be loaded: ")
+    assert failure("both").startswith("data.path: both/train/state.json cannot be read: ")
 
 
 def test_a_folder_is_no_split(tmp_path: Path) -> None:

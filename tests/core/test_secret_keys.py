@@ -33,7 +33,7 @@ def test_no_key_of_the_built_in_config_is_taken_for_a_secret():
         for strategy in composer.choices("strategy"):
             keys |= set(key_paths(composer.compose([f"strategy={strategy}", "task=sentiment"])))
         everything = f"logger=[{','.join(composer.choices('logger'))}]"
-        for task in ("sentiment", "squad"):
+        for task in ("sentiment", "qa"):
             keys |= set(key_paths(composer.compose(["strategy=lora", f"task={task}", everything])))
     assert [key for key in keys if is_secret(key.rpartition(".")[2])] == []
 

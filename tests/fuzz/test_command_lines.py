@@ -39,7 +39,16 @@ def test_many_words_that_are_nearly_right(words, first, place):
 
 
 @pytest.mark.parametrize(
-    "word", ["logger.csv=0", "logger.csv=null", "metric.cka=3", "head=[]", "seed=" + "9" * 5000]
+    "word",
+    [
+        "optimizer.warmup=${oc.decode:x}",
+        "resume=${nothing}",
+        "logger.csv=0",
+        "logger.csv=null",
+        "metric.cka=3",
+        "head=[]",
+        "seed=" + "9" * 5000,
+    ],
 )
 def test_what_was_found(word, place):
     words = ["strategy=lora", "task=sentiment", word, "data=files", "data.path=./not-there"]
