@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from tests.cli.runs import command_line, main, result_of, tiny_words
+from tlplug.begin import finished
 from tlplug.config import Composer, sweep_words
 from tlplug.contracts import UsageError
 from tlplug.contracts.launcher_settings import LocalSettings
@@ -549,7 +550,7 @@ def test_a_sweep_whose_job_and_then_itself_is_killed_is_gone_on_with(tmp_path, t
     process = subprocess.Popen(
         [sys.executable, "-m", "tlplug", *words, "sweep.jobs=2"], stdout=subprocess.DEVNULL
     )
-    wait_for((place / "0/result.json").is_file)
+    wait_for(lambda: finished(place / "0"))
     wait_for(lambda: "running" in states_of(place) and processes_of(place))
     for number in processes_of(place):
         os.kill(number, signal.SIGKILL)

@@ -95,7 +95,8 @@ def test_nothing_half_written_is_left(head, tiny_base):
 
     with pytest.raises(RuntimeError, match="out of paper"):
         encode(Failing().with_labels(head.labels), make_rows(1500), tiny_base, True)
-    assert list((cache.cache_folder() / KIND).iterdir()) == []
+    left = [path for path in (cache.cache_folder() / KIND).iterdir() if path.suffix != ".lock"]
+    assert left == []
 
 
 def test_features_of_no_json_type_are_said(head, tiny_base):

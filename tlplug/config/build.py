@@ -141,7 +141,10 @@ def on_schema(cls: type, node: DictConfig) -> DictConfig:
 
 def told(error: Exception) -> str:
     """OmegaConf goes on with lines about itself; a plugin says what it has to say."""
-    return str(error).splitlines()[0] if isinstance(error, OmegaConfBaseException) else str(error)
+    if not isinstance(error, OmegaConfBaseException):
+        return str(error)
+    key = f"{error.full_key}: " if error.full_key else ""
+    return key + str(error).splitlines()[0]
 
 
 def baseline(name: str, registry: Registry, used: list[Plugin]) -> Strategy | None:
