@@ -78,8 +78,14 @@ class Bench:
 
 
 def left(folder: Path) -> Any:
+    """What a run found out, and the bytes of what it trained and predicted."""
     result = json.loads((folder / "result.json").read_text())
-    trained = {path.name: path.read_bytes() for path in sorted((folder / "adapter").glob("*.safetensors"))}
+    trained = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.glob("*/*.safetensors"))
+        if path.parent.name != "evidence"
+    }
+    assert trained
     timeless = json.dumps({name: result[name] for name in TIMELESS}, sort_keys=True)
     return timeless, trained, (folder / "predictions.jsonl").read_bytes()
 

@@ -97,22 +97,28 @@ def open_to_others(folder: Path) -> None:
         path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """All of the file or nothing."""
-    with whole_file(path) as beside:
+def write_whole(path: Path, text: str, lasting: bool = True) -> None:
+    """All of the file or nothing; `lasting` as of `whole_file`."""
+    with whole_file(path, lasting) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A file to write, which takes the place of `path` once all is written: beside, synced, renamed."""
+def whole_file(path: Path, lasting: bool = True) -> Iterator[Path]:
+    """A file to write, which takes the place of `path` once all is written: beside, synced, renamed.
+
+    Args:
+        lasting: whether it has to outlast a loss of power; what is soon written again need not wait for the disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield beside
-        sync(beside)
+        if lasting:
+            sync(beside)
         beside.replace(path)
-        sync(path.parent)
+        if lasting:
+            sync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 

@@ -53,7 +53,7 @@ class Progress:
             "scores": self.scores,
         }
         try:
-            write_json(self.path, told)
+            write_json(self.path, told, lasting=False)
         except OSError as error:
             # A full disk, which the run may outlive: somebody makes room before it has to save.
             log.warning("%s could not be written (%s)", self.path, error)

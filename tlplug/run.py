@@ -80,10 +80,7 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console)
             begin(job, folder)
             stack.enter_context(run_directory.held(folder))
         trainings = Trainings(job, task, folder, stop, Progress(folder, task.head.primary), console)
-        with (
-            run_directory.logged(folder / run_directory.LOG),
-            naming_plugins(job.plugins),
-        ):
+        with run_directory.logged(folder / run_directory.LOG), naming_plugins(job.plugins):
             say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
             with loggers.opened(job.loggers, about(job, folder), say) as opened:
                 model, outcome = trainings.own(recorder, opened.loggers)
@@ -96,8 +93,7 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console)
             trainings.end()
     show_result(console, result)
     where(console, folder, job.strategy.saves)
-    for command in opened.commands:
-        say(f"To send what was logged: {command}")
+    opened.say_commands(say)
     return result
 
 

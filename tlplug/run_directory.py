@@ -187,8 +187,8 @@ def stamp() -> str:
     return f"{datetime.now().strftime('%Y-%m-%d_%H-%M-%S')}-{secrets.token_hex(2)}"
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def write_json(path: Path, value: Any, lasting: bool = True) -> None:
+    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", lasting)
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from bench import forked
-from tests.cli.runs import result_of, tiny_words
+from bench.faults import DieInSave, left, small_files
+from tests.cli.runs import tiny_words
 from tests.conftest import ROOT
 
-SAME = ("scores", "baselines", "comparisons", "metrics", "verdict", "curve")
 ONE = {"OMP_NUM_THREADS": "1"}
 
 
@@ -29,21 +29,6 @@ LONG = (
     "transfer.baselines=[trivial]",
     "metric=[cka]",
 )
-
-
-def left(folder):
-    """What a run found out, and the bytes of what it trained and predicted."""
-    result = result_of(folder)
-    trained = {
-        p.name: p.read_bytes() for p in sorted(folder.glob("*/*.safetensors")) if "evidence" not in str(p)
-    }
-    assert trained
-    return {name: result[name] for name in SAME}, trained, (folder / "predictions.jsonl").read_bytes()
-
-
-def without_seconds(found):
-    figures, *rest = found
-    return json.dumps(figures, sort_keys=True), *rest
 
 
 def checkpoints(folder):
@@ -71,7 +56,7 @@ def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_bytes(
     begun = time.monotonic()
     assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0, output.read_text()
     took = time.monotonic() - begun
-    expected = without_seconds(left(tmp_path / "whole"))
+    expected = left(tmp_path / "whole")
     dice = random.Random(6)
     steps = set()
     for number in range(10):
@@ -84,7 +69,7 @@ def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_bytes(
         elif not (folder / "result.json").exists():
             steps.add(next(iter(checkpoints(folder)), Path("none")).stem)
             assert forked.run(["resume", folder], output, cache) == 0, output.read_text()
-        assert without_seconds(left(folder)) == expected
+        assert left(folder) == expected
         assert not (folder / "checkpoints").exists() and not (folder / "progress.json").exists()
     assert len(steps) > 2, f"it was never killed in the middle: {steps}"
 
@@ -109,7 +94,7 @@ def test_strategies_that_change_on_the_way_go_on_as_they_were(
     process = forked.start([*words, f"run_dir={folder}"], output, cache)
     forked.kill_when(process, lambda: any(int(p.stem[5:]) >= 21 for p in checkpoints(folder)))
     assert forked.run(["resume", folder], output, cache) == 0, output.read_text()
-    assert without_seconds(left(folder)) == without_seconds(left(tmp_path / "whole"))
+    assert left(folder) == left(tmp_path / "whole")
 
 
 def two(words, output, cache, port):
@@ -147,23 +132,7 @@ def test_two_processes_that_are_killed_end_with_the_same_bytes(tmp_path, tiny_fo
             forked.finish(processes[1])
             processes = two(["resume", tmp_path / "cut"], output, cache, free_port())
         assert [forked.finish(process) for process in processes] == [0, 0], output.read_text()[-3000:]
-    assert without_seconds(left(tmp_path / "cut")) == without_seconds(left(tmp_path / "whole"))
-
-
-def die_in_the_third_save():
-    """Half of the file is written, and the process is gone."""
-    import torch
-
-    whole, saves = torch.save, []
-
-    def half(what, file, **more):
-        saves.append(1)
-        whole(what, file, **more)
-        if len(saves) == 3:
-            file.truncate(file.tell() // 2)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    torch.save = half
+    assert left(tmp_path / "cut") == left(tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -173,11 +142,11 @@ def test_a_kill_in_the_middle_of_a_save_leaves_the_checkpoint_before(
     words = words_of(tiny_folder, rows_folder, *LONG)
     output, folder = tmp_path / "output.txt", tmp_path / "cut"
     assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0, output.read_text()
-    code = forked.run([*words, f"run_dir={folder}"], output, cache, before=die_in_the_third_save)
+    code = forked.run([*words, f"run_dir={folder}"], output, cache, before=DieInSave(3))
     assert code == -signal.SIGKILL and [path.stem for path in checkpoints(folder)] == ["step-6"]
     assert list((folder / "checkpoints").glob(".step-9*")), "half of a file lies beside"
     assert forked.run(["resume", folder], output, cache) == 0, output.read_text()
-    assert without_seconds(left(folder)) == without_seconds(left(tmp_path / "whole"))
+    assert left(folder) == left(tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -196,15 +165,7 @@ def test_a_signal_leaves_a_checkpoint_of_the_last_step_and_says_how_to_go_on(
     assert "Traceback" not in output.read_text()
     assert forked.run(["resume", folder], output, cache) == 0
     assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0
-    assert without_seconds(left(folder)) == without_seconds(left(tmp_path / "whole"))
-
-
-def small_files():
-    """A disk on which no file can be larger than this: the first checkpoint is smaller, the adapter too."""
-    import resource
-
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+    assert left(folder) == left(tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -218,7 +179,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_a_warning(tmp_path, tiny_fold
     assert len(checkpoints(tmp_path / "0")) == 2 and not checkpoints(tmp_path / "1")
     log = (tmp_path / "1" / "log.txt").read_text()
     assert "step-3.ckpt could not be written" in log and "File too large" in log
-    assert without_seconds(left(tmp_path / "0")) == without_seconds(left(tmp_path / "1"))
+    assert left(tmp_path / "0") == left(tmp_path / "1")
 
 
 @pytest.fixture
@@ -253,7 +214,7 @@ def test_on_a_full_disk_the_last_good_checkpoint_stays_and_is_gone_on_from(
 
     subprocess.run(["mount", "-o", "remount,size=9m", str(small_disk)], check=True)
     assert forked.run(["resume", folder], output, cache) == 0, output.read_text()
-    assert without_seconds(left(folder)) == without_seconds(left(tmp_path / "whole"))
+    assert left(folder) == left(tmp_path / "whole")
 
 
 def test_the_same_command_with_resume_auto_begins_goes_on_and_has_nothing_left_to_do(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from tlplug.config.build import TRIVIAL, Job, build, instance, plain, settings
+from tlplug.config.build import Job, build, instance, plain, settings
 from tlplug.config.compose import SHORT, key_paths, normalised, parse
 from tlplug.config.hidden import give
 from tlplug.config.schema import OPEN, RootConfig
@@ -75,22 +75,17 @@ def reopen(
         UsageError: there is no run, its config is not usable, or a plugin of it is not there.
     """
     config = read(folder)
-    if not trust:
-        expect_own(folder)
     override(config, overrides, nodes)
-    if config.model.trust_remote_code and not trust:
-        raise UsageError(
-            f"{folder / CONFIG} has model.trust_remote_code=true, which runs Python code that comes with its base "
-            "model. If you know where the run is from: --trust with evaluate, predict or export"
-        )
+    if not trust:
+        expect_trusted(folder, config, {"strategy": [config.strategy.name], "head": [config.head.name]})
     return Finished(
         folder=folder,
         config=plain(config),
         task=config.task,
         strategy_name=config.strategy.preset,
-        strategy=_plugin("strategy", config.strategy, trust),
+        strategy=instance(Registry().find("strategy", config.strategy.name), config.strategy),
         head_name=config.head.name,
-        head=_plugin("head", config.head, trust),
+        head=instance(Registry().find("head", config.head.name), config.head),
         model=settings(config.model),
         data=settings(config.data),
         trainer=settings(config.trainer),
@@ -111,29 +106,38 @@ def job_again(folder: Path, typed: Sequence[str], trust: bool = False, secrets: 
         UsageError: there is no run, its config is not usable, or a plugin of it is not there.
     """
     config = read(folder)
-    expect_trusted(config, folder, trust)
+    if not trust:
+        expect_trusted(folder, config, plugin_names(config))
     give(config, secrets, folder)
     return build(config, typed)
 
 
-def expect_trusted(config: DictConfig, folder: Path, trust: bool) -> None:
+def plugin_names(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What a run's config names its plugins, by what they are in it; one with a dot is the path of a class."""
+    return {
+        "strategy": [config["strategy"]["name"]],
+        "head": [config["head"]["name"]],
+        "metric": [node["name"] for node in config["metric"].values()],
+        "baseline": list(config["transfer"]["baselines"]),
+    }
+
+
+def expect_trusted(folder: Path, config: DictConfig, names: Mapping[str, Sequence[str]]) -> None:
     """Nothing in a run directory names code to be run, unless the user says that it may.
 
+    Args:
+        names: of the plugins that are going to be loaded.
+
     Raises:
-        UsageError: a plugin is named by its dotted path, or the base model brings code.
+        UsageError: a plugin is named by its dotted path, the base model brings code, or a link leads elsewhere.
     """
-    if trust:
-        return
     expect_own(folder)
     if config.model.trust_remote_code:
         raise UsageError(
             f"{folder / CONFIG} has model.trust_remote_code=true, which runs Python code that comes with its base "
             "model. If you know where the run is from: add --trust"
         )
-    named = [("strategy", config.strategy.name), ("head", config.head.name)]
-    named += [("metric", node.name) for node in config.metric.values()]
-    named += [("baseline", name) for name in config.transfer.baselines if name != TRIVIAL]
-    for kind, name in named:
+    for kind, name in ((kind, name) for kind, each in names.items() for name in each):
         if "." in str(name):
             raise UsageError(
                 f"this run's {kind} is the class {name}, by its dotted path. Loading it runs whatever code is "
@@ -197,12 +201,3 @@ def override(config: DictConfig, words: Sequence[str], nodes: Sequence[str] = DA
             OmegaConf.update(config, key, found.value(), force_add=key.startswith(OPEN))
         except OmegaConfBaseException as error:
             raise UsageError(f"'{found.input_line}': {str(error).splitlines()[0]}") from error
-
-
-def _plugin(kind: str, node: DictConfig, trust: bool) -> Any:
-    if "." in node.name and not trust:
-        raise UsageError(
-            f"this run's {kind} is the class {node.name}, by its dotted path. Loading it runs whatever code is "
-            "found under that name. If you know where the run is from: --trust with evaluate, predict or export"
-        )
-    return instance(Registry().find(kind, node.name), node)

@@ -53,6 +53,10 @@ class Opened:
                 self.commands.append(command)
                 log.info("to send it to %s: %s", logger.name, command)
 
+    def say_commands(self, say: Say) -> None:
+        for command in self.commands:
+            say(f"To send what was logged: {command}")
+
 
 @contextmanager
 def opened(settings: Sequence[Any], about: About, say: Say) -> Iterator[Opened]:
@@ -87,5 +91,4 @@ def opened(settings: Sequence[Any], about: About, say: Say) -> Iterator[Opened]:
 
 def close_and_say(found: Opened, ending: Ending, say: Say) -> None:
     found.close(ending)
-    for command in found.commands:
-        say(f"To send what was logged: {command}")
+    found.say_commands(say)

@@ -10,6 +10,7 @@ All are subclasses of the protocols below, and get what these have a body for.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -22,6 +23,10 @@ from tlplug.contracts import UsageError
 
 if TYPE_CHECKING:
     from tlplug.config import Composer
+
+
+LEFT_CHECKPOINT = (128 + signal.SIGTERM, 128 + signal.SIGINT)
+"""Codes of a run that was asked to end."""
 
 
 @dataclass(frozen=True)

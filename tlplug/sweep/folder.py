@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from tlplug import run_directory
 from tlplug.begin import begin
 from tlplug.cache import new_folder
-from tlplug.config import Composer, Job, SweepWords, build
+from tlplug.config import Composer, Job, SweepWords, build, plugin_names
 from tlplug.contracts import UsageError
 from tlplug.secrets import hidden_keys, redacted, redacted_words
 from tlplug.sweep import record as records
@@ -57,9 +58,8 @@ def composed(composer: Composer, overrides: Sequence[str], folder: Path) -> Job:
 
 def names_code(job: Job) -> bool:
     """Whether the job needs the user's word that code may be run, as `--trust` gives it."""
-    named = [job.config["strategy"]["name"], job.config["head"]["name"], *job.baselines]
-    named += [metric["name"] for metric in job.config["metric"].values()]
-    return bool(job.model.trust_remote_code) or any("." in name for name in named)
+    named = chain.from_iterable(plugin_names(job.config).values())
+    return job.model.trust_remote_code or any("." in name for name in named)
 
 
 def believe(record: Record, composer: Composer, runs: Sequence[str]) -> None:

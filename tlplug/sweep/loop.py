@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tlplug.sweep import record as states
-from tlplug.sweep.engine import Launcher, NotTaken, Running, Search, SweepJob
+from tlplug.sweep.engine import LEFT_CHECKPOINT, Launcher, NotTaken, Running, Search, SweepJob
 from tlplug.sweep.failures import last_line
 from tlplug.sweep.progress import Progress, progress_of
 from tlplug.sweep.record import Entry, Record
@@ -185,7 +185,7 @@ def state_of(live: Live, code: int, stopping: bool) -> str:
         return states.DONE if live.job.finished else states.FAILED
     if live.pruned:
         return states.PRUNED
-    if code in (128 + signal.SIGTERM, 128 + signal.SIGINT) or (stopping and code < 0):
+    if code in LEFT_CHECKPOINT or (stopping and code < 0):
         return states.STOPPED
     return states.KILLED if code < 0 else states.FAILED
 

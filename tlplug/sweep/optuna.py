@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import warnings
 from typing import Any
 
@@ -10,14 +9,12 @@ from tlplug.config import Composer, build
 from tlplug.contracts import UsageError
 from tlplug.contracts.search_settings import OptunaSettings
 from tlplug.sweep.best import ERROR, FOLDER, WORDS, show_best, validation_score
-from tlplug.sweep.engine import NotWritten, Search, Sweep, SweepJob
+from tlplug.sweep.engine import LEFT_CHECKPOINT, NotWritten, Search, Sweep, SweepJob
 from tlplug.sweep.space import Space, space_of
 
 DATABASE = "optuna.db"
 SPACE = "space"
 """What is kept of a study in the database beside what Optuna keeps."""
-CUT_OFF = (128 + signal.SIGTERM, 128 + signal.SIGINT)
-"""Codes of a run that left a checkpoint."""
 
 
 class Optuna(Search):
@@ -155,7 +152,7 @@ class Optuna(Search):
             told = state.FAIL if score is None else state.COMPLETE
         elif job.number in self.pruned:
             told = state.PRUNED
-        elif code < 0 or code in CUT_OFF:
+        elif code < 0 or code in LEFT_CHECKPOINT:
             return  # it stays open, and is gone on with
         else:
             told = state.FAIL
