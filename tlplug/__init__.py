@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     from tlplug.comparison import Comparison, Interval, compare_paired, shared_out, t_interval
     from tlplug.inference import load
     from tlplug.layers import blocks, depths, present_output_modules, trunk_linear_names, within
+    from tlplug.precision import bfloat16_unit
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "bfloat16_unit": "tlplug.precision",
     "blocks": "tlplug.layers",
     "depths": "tlplug.layers",
     "has_model": "tlplug.base_model",
@@ -76,6 +78,7 @@ __all__ = [
     "TransferMetric",
     "UsageError",
     "WeightChange",
+    "bfloat16_unit",
     "blocks",
     "compare_paired",
     "depths",

@@ -14,6 +14,7 @@ from torch import nn
 from tlplug.contracts import BaseInfo, Batch, OptimizerSettings, Rows, Strategy, TaskHead, UsageError
 from tlplug.precision import on_device
 from tlplug.processes import gather
+from tlplug.step_mean import StepMean
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -64,6 +65,7 @@ class TransferModule(LightningModule):
         """The last scores of each split."""
         self.recall: Recall | None = None
         """What is kept of the strategy's frozen prefix."""
+        self.step_mean = StepMean(1)
         self._outputs: list[dict[str, Any]] = []
         # What does not move is the base model's, and quantized weights could not be loaded again.
         self.strict_loading = False
@@ -106,14 +108,42 @@ class TransferModule(LightningModule):
         """While it lasts, what is known of the frozen prefix is not computed again."""
         return nullcontext() if self.recall is None else self.recall.of(split, batch)
 
+    def on_train_start(self) -> None:
+        self.step_mean = StepMean(self.trainer.accumulate_grad_batches * self.trainer.world_size)
+
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         batches = by_stream(batch)
         with self.recalling("train", batches[MAIN]):
             output = self.strategy.training_step(self.model, self.head, batches)
-        self.log("train/loss", output.loss.detach(), batch_size=output.weight)
-        for name, value in output.parts.items():
-            self.log(f"train/{name}", value, batch_size=output.weight)
-        return output.loss
+        if self.is_logged:
+            self.log("train/loss", output.loss.detach(), batch_size=output.weight)
+            for name, value in output.parts.items():
+                self.log(f"train/{name}", value, batch_size=output.weight)
+        return self.step_mean.of(output)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether somebody is shown this step's values: a log call in each costs more than some steps."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return self.trainer.is_last_batch or (every > 0 and (self.trainer.global_step + 1) % every == 0)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self.step_mean.settle(self.parameters())
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """As Lightning clips; but it refuses a fused optimizer under any autocast, though only float16 has a loss scale."""
+        if not gradient_clip_val:
+            return
+        moving = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        if gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(moving, gradient_clip_val)
+        else:
+            nn.utils.clip_grad_norm_(moving, gradient_clip_val)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._predict("validation", batch)

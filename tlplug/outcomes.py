@@ -15,7 +15,7 @@ from tlplug.checkpoint import Checkpoints
 from tlplug.contracts import CONTRACT, OptimizerSettings, Outcome, Strategy
 from tlplug.data.features import identity
 from tlplug.frozen import Counting, silent
-from tlplug.precision import best_precision
+from tlplug.precision import settled
 from tlplug.processes import from_first, rank
 from tlplug.trainer import build_trainer
 from tlplug.training import Prepared, adapt, outcome
@@ -95,9 +95,9 @@ class Outcomes:
         head = type(task.head)
         return {
             "head": [f"{head.__module__}.{head.__qualname__}", asdict(task.head.config), task.head.labels],
-            "base": [task.base.max_length, task.base.attention, task.base.dtype],
+            "base": [task.base.max_length, task.base.attention, task.base.dtype, task.base.fast_dropout],
             "data": task.data.digest(),
-            "trainer": [asdict(task.trainer), best_precision(task.trainer.accelerator, task.base.dtype)],
+            "trainer": [asdict(task.trainer), settled("auto", task.trainer.accelerator, task.base.dtype)],
             "seed": task.seed,
             # As many as the fit is going to have; before it there is one.
             "processes": build_trainer(task.trainer, (), (), task.base.dtype).world_size,

@@ -61,6 +61,11 @@ def check_base(job: Job, head: TaskHead, base: BaseInfo) -> None:
             raise UsageError(
                 f"strategy {name!r} does not work with head {job.head_name!r} on {base.source}: {reason}{hint}"
             )
+        if strategy is not None and strategy.streams and isinstance(job.data.batch_tokens, int):
+            raise UsageError(
+                f"strategy {name!r} sees rows of {' and '.join(strategy.streams)} beside the task's, as many of each: "
+                "give it data.batch_size, not data.batch_tokens"
+            )
 
 
 def encoded(
@@ -80,5 +85,11 @@ def encoded(
         }
         others = {name: encode(head, split, base, False, progress) for name, split in streams.items()}
     return TransferData(
-        **features, head=head, base=base, batch_size=job.data.batch_size, seed=job.seed, streams=others
+        **features,
+        head=head,
+        base=base,
+        batch_size=job.data.batch_size,
+        batch_tokens=job.data.batch_tokens,
+        seed=job.seed,
+        streams=others,
     )

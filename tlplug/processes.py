@@ -6,7 +6,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -41,6 +44,17 @@ def gather(items: list[T]) -> list[T]:
     parts: list[list[T]] = [[] for _ in range(world_size())]
     dist.all_gather_object(parts, items)
     return [item for part in parts for item in part]
+
+
+def total(number: float, device: torch.device) -> torch.Tensor:
+    """The sum of a number over all processes, without waiting for a device to tell it."""
+    import torch
+    import torch.distributed as dist
+
+    found = torch.tensor(float(number), device=device)
+    if in_group():
+        dist.all_reduce(found)
+    return found
 
 
 def from_first(value: T) -> T:

@@ -23,7 +23,7 @@ from tlplug.evidence import Recorder
 from tlplug.failures import naming_plugins
 from tlplug.judgement import judge_run
 from tlplug.launch import Told, follows
-from tlplug.precision import settled
+from tlplug.precision import settled, told
 from tlplug.prepare import prepare
 from tlplug.progress import Progress
 from tlplug.report import show_result
@@ -144,17 +144,19 @@ def recorder_of(job: Job, task: Prepared) -> Recorder:
 def preflight(job: Job, task: Prepared, console: Console) -> None:
     """What was found, before anything is trained."""
     optimizer = job.optimizer.over(job.strategy.optimizer_defaults)
+    data = task.data.with_streams((*job.strategy.streams, *job.strategy.optional_streams))
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in task.rows.items())
     screen.facts(
         console,
         {
             "Task": f"{job.task} ({'; '.join(filter(None, (job.head_name, ', '.join(task.head.labels))))})",
             "Data": f"{job.data.path}{tested_on(job)}: {counts} rows, "
-            f"{percent_of(task.data.padding(), 1)} padding in training",
+            f"{percent_of(data.padding(), 1)} padding in training",
             "Base model": f"{task.base.source} ({task.base.config.model_type}, {task.base.kind}, "
             f"{task.base.max_length} tokens, {task.base.dtype})",
-            "Strategy": f"{job.strategy_name}, {job.trainer.max_epochs} epochs, batches of {job.data.batch_size}, "
+            "Strategy": f"{job.strategy_name}, {job.trainer.max_epochs} epochs, {data.batches_told()}, "
             f"learning rate {optimizer.learning_rate:g} {optimizer.schedule}, seed {job.seed}",
+            "Precision": told(job.trainer.precision, job.trainer.accelerator, task.base.dtype),
             "Baselines": ", ".join(job.baselines) or "none",
         },
     )

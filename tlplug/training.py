@@ -26,11 +26,12 @@ from tlplug.contracts import (
 from tlplug.cost import CostMeter
 from tlplug.curve import LearningCurve
 from tlplug.data.module import TransferData
+from tlplug.dropout import with_byte_dropout
 from tlplug.failures import BatchSeen, StopOnNonFinite, explained
 from tlplug.frozen import ComputeOnce, Counting, silent
 from tlplug.layers import new_parameters
 from tlplug.module import TransferModule, in_order
-from tlplug.precision import hold_moving_in_float32
+from tlplug.precision import hold_moving_in_float32, settled
 from tlplug.trainer import build_trainer, settings_for, total_steps
 
 if TYPE_CHECKING:
@@ -99,10 +100,10 @@ def adapt(
         ],
         task.base.dtype,
     )
-    steps = total_steps(task.trainer, task.data.steps_per_epoch(trainer.world_size))
+    steps = total_steps(task.trainer, data.steps_per_epoch(trainer.world_size))
     device = trainer.strategy.root_device
     accumulated = task.trainer.accumulate_grad_batches
-    with explained(seen, task.base, strategy, task.head, data.batch_size, accumulated):
+    with explained(seen, task.base, strategy, task.head, data.halved(), accumulated):
         module = module_for(task, strategy, optimizer, device, steps, watch)
         fit(trainer, module, data, begun)
         if checkpoints is not None and (best := checkpoints.chosen()) is not None:
@@ -175,10 +176,16 @@ def load(task: Prepared, strategy: Strategy, device: torch.device, watch: Watch 
     if watch is not None:
         watch.before(model, device)
     new = new_parameters(model)
-    context = AdaptContext(task.head, task.base, task.seed, task.data.train_batches, device)
+    precision = settled(task.trainer.precision, task.trainer.accelerator, task.base.dtype)
+    context = AdaptContext(task.head, task.base, task.seed, task.data.train_batches, device, precision)
     adapted = strategy.adapt(model, context)
     refuse_random(new, adapted, task)
-    return hold_moving_in_float32(adapted)
+    if task.base.fast_dropout and device.type == "cpu":
+        with_byte_dropout(adapted)
+    hold_moving_in_float32(adapted)
+    if task.base.compile:
+        adapted.compile(dynamic=True)
+    return adapted
 
 
 def refuse_random(new: Mapping[str, nn.Parameter], adapted: nn.Module, task: Prepared) -> None:

@@ -103,6 +103,8 @@ class Lora(PeftMethod):
             low_rank.start_from_inputs(adapted, context)
         if self.config.initialization in RESIDUAL:
             low_rank.remember_start(adapted)
+        if context.precision.endswith("-mixed"):
+            low_rank.leave_casting_to_autocast(adapted)
         return adapted
 
     def parameter_groups(self, model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:

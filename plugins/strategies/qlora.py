@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug import LoadOptions, OptimizerSettings, TaskHead
+from tlplug import LoadOptions, OptimizerSettings, TaskHead, bfloat16_unit
 from tlplug_plugins.strategies.lora import RESIDUAL, Lora
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class QLora(Lora):
         double_quantization: bool = True
         """Quantize the blocks' scales too: 0.4 bits less a weight."""
         compute_dtype: str = "auto"
-        """What 4-bit weights are multiplied in: `float32`, `bfloat16` or `float16`; `auto`: bfloat16 on a GPU, float32
-        on a CPU."""
+        """What 4-bit weights are multiplied in: `float32`, `bfloat16` or `float16`; `auto`: bfloat16 on a GPU and on a
+        processor that computes in it, else float32."""
         paged_optimizer: bool = True
         """8-bit AdamW whose state can leave a full GPU; on a CPU plain AdamW is used."""
 
@@ -59,7 +59,7 @@ class QLora(Lora):
         import torch
         from transformers import BitsAndBytesConfig
 
-        usual = "bfloat16" if torch.cuda.is_available() else "float32"
+        usual = "bfloat16" if torch.cuda.is_available() or bfloat16_unit() else "float32"
         compute = usual if self.config.compute_dtype == "auto" else self.config.compute_dtype
         quantization = BitsAndBytesConfig(
             load_in_4bit=True,

@@ -15,7 +15,7 @@ from tlplug.outcomes import KIND, Outcomes
 from tlplug.registry import Registry
 from tlplug.training import Prepared, adapt
 
-QUICK = TrainerSettings(max_epochs=1, accelerator="cpu", devices=1)
+QUICK = TrainerSettings(max_epochs=1, accelerator="cpu", devices=1, precision="32-true")
 
 
 def strategy(name, **fields):
@@ -23,11 +23,12 @@ def strategy(name, **fields):
     return cls(cls.Config(**fields))
 
 
-def prepare(base, seed=3, trainer=QUICK, train=24, batch_size=8):
+def prepare(base, seed=3, trainer=QUICK, train=24, batch_size=8, batch_tokens=None):
     head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
     rows = {"train": make_rows(train), "validation": make_rows(8, 1), "test": make_rows(11, 2)}
     features = {name: encode(head, split, base, name == "train") for name, split in rows.items()}
-    data = TransferData(**features, head=head, base=base, batch_size=batch_size, seed=seed)
+    batching = {"batch_size": batch_size, "batch_tokens": batch_tokens}
+    data = TransferData(**features, head=head, base=base, **batching, seed=seed)
     return Prepared(head, base, rows, data, trainer, seed)
 
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tlplug.contracts import BaseInfo, Batch, TaskHead
-from tlplug.data.batches import WINDOWS, EpochOrder
+from tlplug.data.batches import WINDOWS, EpochBatches
+from tlplug.data.cut import even_cut
 from tlplug.data.features import Features
 from tlplug.data.module import TransferData
 
@@ -51,72 +52,88 @@ def features(count: int) -> Features:
 def data(count: int = 10, batch_size: int = 4, seed: int = 0, test: int = 3) -> TransferData:
     return TransferData(
         features(count), features(7), features(test),
-        head=Padding(), base=base_info(), batch_size=batch_size, seed=seed,
+        head=Padding(), base=base_info(), batch_size=batch_size, batch_tokens=None, seed=seed,
     )  # fmt: skip
 
 
-def orders(
-    count: int, world: int, seed: int = 0, epoch: int = 0, shuffle: bool = True, batch: int = 4
-) -> list[list[int]]:
-    """What each process sees, where so many examples are a batch of all of them."""
+def seen_by(
+    count: int,
+    world: int,
+    seed: int = 0,
+    epoch: int = 0,
+    shuffle: bool = True,
+    batch: int = 4,
+    even: bool = False,
+) -> list[list[list[int]]]:
+    """The batches of each process, where so many examples are a batch of all of them."""
     seen = []
     lengths = [1 + i * 7 % 5 for i in range(count)]
     for rank in range(world):
-        order = EpochOrder(lengths, seed, shuffle=shuffle, batch=batch, rank=rank, world=world)
+        order = EpochBatches(lengths, seed, shuffle=shuffle, batch=batch, even=even, rank=rank, world=world)
         order.set_epoch(epoch)
         seen.append(list(order))
         assert len(order) == len(seen[-1])
     return seen
 
 
-@given(counts, worlds, seeds, epochs, st.booleans())
+def flat(batches: list[list[int]]) -> list[int]:
+    return [index for batch in batches for index in batch]
+
+
+@given(counts, worlds, seeds, epochs, st.booleans(), st.booleans())
 def test_every_example_comes_and_few_come_twice(
-    count: int, world: int, seed: int, epoch: int, shuffle: bool
+    count: int, world: int, seed: int, epoch: int, shuffle: bool, even: bool
 ) -> None:
-    seen = orders(count, world, seed, epoch, shuffle)
-    times = Counter(index for order in seen for index in order)
+    seen = seen_by(count, world, seed, epoch, shuffle, 4 * world, even)
+    times = Counter(index for batches in seen for index in flat(batches))
     assert set(times) == set(range(count))
-    assert sum(times.values()) - count < world
-    assert len({len(order) for order in seen}) == 1
+    assert all(batch for batches in seen for batch in batches)
+    assert len({len(batches) for batches in seen}) == 1
+    if not even:
+        assert sum(times.values()) - count < world
 
 
-@given(counts, worlds, st.integers(1, 8), seeds, epochs)
+@given(counts, worlds, st.integers(1, 8), seeds, epochs, st.booleans())
 def test_more_processes_see_the_batches_of_one(
-    count: int, world: int, batch_size: int, seed: int, epoch: int
+    count: int, world: int, batch_size: int, seed: int, epoch: int, even: bool
 ) -> None:
     """Batch b of all processes together is batch b of one process with the batch size times as large."""
     size = batch_size * world
-    [alone] = orders(count, 1, seed, epoch, batch=size)
-    together = orders(count, world, seed, epoch, batch=size)
-    for first in range(0, count, size):
-        shares = [order[first // world :][:batch_size] for order in together]
-        assert Counter(i for share in shares for i in share) >= Counter(alone[first : first + size])
+    [alone] = seen_by(count, 1, seed, epoch, batch=size, even=even)
+    together = seen_by(count, world, seed, epoch, batch=size, even=even)
+    for place, batch in enumerate(alone):
+        shares = [batches[place] for batches in together]
+        assert {index for share in shares for index in share} == set(batch)
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 @given(seeds, epochs)
 def test_order_is_a_function_of_seed_and_epoch(seed: int, epoch: int) -> None:
-    [order] = orders(50, 1, seed, epoch)
-    torch.manual_seed(epoch)
-    assert order == orders(50, 1, seed, epoch)[0]
-    assert order != orders(50, 1, seed, epoch + 1)[0]
-    assert order != orders(50, 1, seed + 1, epoch)[0]
-    assert orders(50, 1, seed, epoch + 1) != orders(50, 1, seed + 1, epoch)
+    for even in (False, True):
+        [order] = seen_by(50, 1, seed, epoch, even=even)
+        torch.manual_seed(epoch)
+        assert order == seen_by(50, 1, seed, epoch, even=even)[0]
+        assert order != seen_by(50, 1, seed, epoch + 1, even=even)[0]
+        assert order != seen_by(50, 1, seed + 1, epoch, even=even)[0]
+        assert seen_by(50, 1, seed, epoch + 1, even=even) != seen_by(50, 1, seed + 1, epoch, even=even)
 
 
 def test_the_global_generator_is_left_alone() -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    orders(10, 1)
+    seen_by(10, 1)
+    seen_by(10, 1, even=True)
     assert torch.rand(1) == expected
 
 
 @given(counts, epochs)
 def test_evaluation_takes_the_longest_first_in_every_epoch(count: int, epoch: int) -> None:
-    [order] = orders(count, 1, epoch=epoch, shuffle=False)
-    lengths = [1 + index * 7 % 5 for index in order]
+    [batches] = seen_by(count, 1, epoch=epoch, shuffle=False)
+    lengths = [1 + index * 7 % 5 for index in flat(batches)]
     assert lengths == sorted(lengths, reverse=True)
-    assert [order] == orders(count, 1, shuffle=False)
+    assert [batches] == seen_by(count, 1, shuffle=False)
+    assert all(len(batch) == 4 for batch in batches[:-1])
 
 
 @given(st.integers(1, 60), worlds, st.integers(1, 8))
@@ -140,7 +157,7 @@ def test_train_batches_are_those_of_epoch_zero() -> None:
     loaded = data(seed=5)
     first = [batch["id"].tolist() for batch in loaded.train_batches()]
     assert first == [batch["id"].tolist() for batch in loaded.train_dataloader()]
-    assert [index for ids in first for index in ids] == orders(10, 1, seed=5)[0]
+    assert first == seen_by(10, 1, seed=5)[0]
 
 
 def test_rank_is_read_when_the_loader_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,8 +165,8 @@ def test_rank_is_read_when_the_loader_is_made(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
-    seen = [index for batch in loaded.train_dataloader() for index in batch["id"].tolist()]
-    assert seen == orders(10, 2, batch=8)[1]
+    seen = [batch["id"].tolist() for batch in loaded.train_dataloader()]
+    assert seen == seen_by(10, 2, batch=8)[1]
     assert len(list(loaded.train_batches())) == 3
 
 
@@ -159,10 +176,10 @@ class Recorder(pl.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.seen: dict[int, list[int]] = {}
+        self.seen: dict[int, list[list[int]]] = {}
 
     def training_step(self, batch: Batch) -> torch.Tensor:
-        self.seen.setdefault(self.current_epoch, []).extend(batch["id"].tolist())
+        self.seen.setdefault(self.current_epoch, []).append(batch["id"].tolist())
         return (self.weight - 1).square().sum()
 
     def validation_step(self, batch: Batch) -> None:
@@ -185,13 +202,13 @@ def fit(**arguments: Any) -> Recorder:
 @pytest.mark.filterwarnings("ignore")
 def test_lightning_sets_the_epoch() -> None:
     seen = fit(max_epochs=3).seen
-    assert seen == {epoch: orders(10, 1, seed=7, epoch=epoch)[0] for epoch in range(3)}
+    assert seen == {epoch: seen_by(10, 1, seed=7, epoch=epoch)[0] for epoch in range(3)}
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_lightning_can_overfit_a_batch() -> None:
     seen = fit(max_epochs=2, overfit_batches=1).seen
-    assert seen[0] == seen[1] and len(seen[0]) == 4
+    assert seen[0] == seen[1] and len(seen[0]) == 1
 
 
 def lengths_of_text(count: int) -> list[int]:
@@ -200,37 +217,88 @@ def lengths_of_text(count: int) -> list[int]:
     return [int(length) for length in (3 + torch.exp(drawn * 0.6 + 3)).clamp(max=128)]
 
 
+@pytest.mark.parametrize("even", [False, True])
 @pytest.mark.parametrize(("count", "batch"), [(4000, 32), (4000, 8), (700, 16), (20_000, 64)])
-def test_less_than_a_twentieth_of_an_epoch_is_padding(count: int, batch: int) -> None:
+def test_less_than_a_twentieth_of_an_epoch_is_padding(count: int, batch: int, even: bool) -> None:
     lengths = lengths_of_text(count)
-    sorted_apart = EpochOrder(lengths, 1, shuffle=True, batch=batch)
-    assert sorted_apart.padding() < 0.05
-    by_hand = [sorted_apart.order()[at : at + batch] for at in range(0, count, batch)]
-    padded = sum(len(ids) * max(lengths[i] for i in ids) for ids in by_hand)
-    assert sorted_apart.padding() == pytest.approx(1 - sum(lengths) / padded)
+    order = EpochBatches(lengths, 1, shuffle=True, batch=batch, even=even)
+    assert order.padding() < 0.05
+    padded = sum(len(ids) * max(lengths[i] for i in ids) for ids in order)
+    assert order.padding() == pytest.approx(1 - sum(lengths) / padded)
     plain = torch.randperm(count, generator=torch.Generator().manual_seed(0)).tolist()
     assert sum(max(lengths[i] for i in plain[at : at + batch]) * batch for at in range(0, count, batch)) > (
         1.5 * padded
     )
 
 
+@pytest.mark.parametrize(("count", "batch"), [(4000, 32), (700, 16), (20_000, 64)])
+def test_even_batches_are_of_about_equal_tokens_and_as_many_in_every_epoch(count: int, batch: int) -> None:
+    lengths = lengths_of_text(count)
+    order = EpochBatches(lengths, 1, shuffle=True, batch=batch, even=True)
+    for epoch in range(3):
+        order.set_epoch(epoch)
+        tokens = [len(ids) * max(lengths[i] for i in ids) for ids in order]
+        assert len(tokens) == len(order) == -(-count // batch)
+        mean = sum(tokens) / len(tokens)
+        assert max(tokens) < 1.3 * mean
+        assert sum(abs(each - mean) for each in tokens) / len(tokens) < 0.1 * mean
+
+
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=60), st.data())
+def test_a_cut_is_as_even_as_can_be(lengths: list[int], drawn: st.DataObject) -> None:
+    """Against all cuts: no batch of the best one of so many is larger than the largest of another."""
+    lengths = sorted(lengths, reverse=True)
+    count = drawn.draw(st.integers(1, len(lengths)))
+    sizes = even_cut(lengths, count)
+    assert len(sizes) == count and sum(sizes) == len(lengths) and min(sizes) > 0
+    starts = [sum(sizes[:at]) for at in range(count)]
+    largest = max(size * max(1, lengths[start]) for size, start in zip(sizes, starts, strict=True))
+    assert largest == smallest_largest(lengths, count)
+
+
+def smallest_largest(lengths: list[int], count: int) -> int:
+    """By dynamic programming over where the last batch begins."""
+    best = [0] + [10**9] * len(lengths)
+    for _ in range(count):
+        best = [
+            min((max(best[at], (end - at) * max(1, lengths[at])) for at in range(end)), default=10**9)
+            for end in range(len(lengths) + 1)
+        ]
+    return best[-1]
+
+
+def test_a_number_of_tokens_stands_in_the_place_of_rows() -> None:
+    loaded = TransferData(
+        features(40), features(7), features(3),
+        head=Padding(), base=base_info(), batch_size=32, batch_tokens=15, seed=0,
+    )  # fmt: skip
+    assert loaded.batch_size == 5 and loaded.steps_per_epoch(1) == 8
+    assert sum(len(batch["id"]) for batch in loaded.train_dataloader()) == 40
+    assert loaded.halved() == "data.batch_tokens=7"
+    assert data(batch_size=7).halved() == "data.batch_size=3" and data(batch_size=1).halved() is None
+    told = loaded.batches_told()
+    assert told.startswith("batches of 5 rows on average, ") and told.endswith(" tokens each")
+    assert data(batch_size=7).batches_told() == "batches of 7 rows"
+
+
 def test_who_shares_a_batch_changes_with_the_epoch_and_lengths_come_in_any_order() -> None:
     lengths = lengths_of_text(640)
-    epochs_seen = []
-    for epoch in range(2):
-        order = EpochOrder(lengths, 1, shuffle=True, batch=8)
-        order.set_epoch(epoch)
-        epochs_seen.append([tuple(sorted(list(order)[at : at + 8])) for at in range(0, 640, 8)])
-    assert len(set(epochs_seen[0]) & set(epochs_seen[1])) < 20
-    means = [sum(lengths[i] for i in ids) / 8 for ids in epochs_seen[0]]
-    assert means != sorted(means) and means != sorted(means, reverse=True)
-    assert order.window in WINDOWS
+    for even in (False, True):
+        order = EpochBatches(lengths, 1, shuffle=True, batch=8, even=even)
+        seen = []
+        for epoch in range(2):
+            order.set_epoch(epoch)
+            seen.append([tuple(sorted(batch)) for batch in order])
+        assert len(set(seen[0]) & set(seen[1])) < 20
+        means = [sum(lengths[i] for i in ids) / len(ids) for ids in seen[0]]
+        assert means != sorted(means) and means != sorted(means, reverse=True)
+        assert order.window in WINDOWS
 
 
 def test_no_more_is_sorted_than_padding_asks_for() -> None:
     same, mixed = [40] * 400, lengths_of_text(4000)
-    assert EpochOrder(same, 1, shuffle=True, batch=8).window == WINDOWS[0]
-    order = EpochOrder(mixed, 1, shuffle=True, batch=8)
+    assert EpochBatches(same, 1, shuffle=True, batch=8).window == WINDOWS[0]
+    order = EpochBatches(mixed, 1, shuffle=True, batch=8)
     smaller = WINDOWS[WINDOWS.index(order.window) - 1]
     order.__dict__["window"] = smaller
     assert smaller < 100 and order.padding() > 0.045

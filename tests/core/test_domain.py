@@ -17,7 +17,7 @@ from tests.core.reading import WANTED, jsonl, numbered, texts
 from tests.core.test_data_batches import data, features
 from tlplug.contracts import DataSettings, DomainSettings, LimitSettings, SplitSettings, UsageError
 from tlplug.data import Split, read_splits
-from tlplug.data.batches import EpochOrder, Repeated
+from tlplug.data.batches import EpochBatches, Repeated
 from tlplug.data.domain import in_terms_of, labelled, looked_at, unlabelled
 from tlplug.data.module import TransferData
 from tlplug.module import by_stream
@@ -274,20 +274,27 @@ def test_lightning_tells_streams_the_epoch_so_that_each_has_an_order_of_its_own(
 
 
 def test_every_pass_of_a_stream_is_shuffled_anew() -> None:
-    repeated = Repeated(EpochOrder([1] * 6, 0, shuffle=True, batch=2), 18)
+    repeated = Repeated(EpochBatches([1] * 6, 0, shuffle=True, batch=2), 2, 9)
     passes: list[tuple[int, ...]] = []
     for epoch in range(2):
         repeated.set_epoch(epoch)
-        seen = list(repeated)
-        assert len(seen) == len(repeated) == 18
+        batches = list(repeated)
+        assert len(batches) == len(repeated) == 9 and {len(batch) for batch in batches} == {2}
+        seen = [index for batch in batches for index in batch]
         passes += [tuple(seen[start : start + 6]) for start in (0, 6, 12)]
     assert all(sorted(each) == list(range(6)) for each in passes) and len(set(passes)) == len(passes)
 
 
 def test_processes_share_a_stream() -> None:
-    orders = [EpochOrder([1] * 8, 0, shuffle=True, batch=4, rank=rank, world=2) for rank in range(2)]
-    first, second = (list(Repeated(order, 4)) for order in orders)
-    assert sorted(first + second) == list(range(8))
+    orders = [EpochBatches([1] * 8, 0, shuffle=True, batch=4, rank=rank, world=2) for rank in range(2)]
+    first, second = (list(Repeated(order, 2, 2)) for order in orders)
+    assert sorted(index for batch in first + second for index in batch) == list(range(8))
+
+
+def test_a_stream_s_batches_are_full_where_a_pass_ends_within_one() -> None:
+    batches = list(Repeated(EpochBatches([1] * 5, 0, shuffle=True, batch=3), 3, 5))
+    assert [len(batch) for batch in batches] == [3] * 5
+    assert sorted(index for batch in batches for index in batch) == sorted([*range(5)] * 3)
 
 
 def test_a_domain_is_read_from_the_corpora_that_ship(like: Split) -> None:

@@ -151,18 +151,18 @@ def test_what_would_help_is_what_is_not_set_yet(tiny_base):
     seen = BatchSeen()
     seen.stage, seen.examples, seen.tokens = "training", 8, 512
     lora, qlora = strategy("lora"), strategy("qlora")
-    assert remedies(seen, tiny_base, lora, head, 8, 2)[:2] == [
+    assert remedies(seen, tiny_base, lora, head, "data.batch_size=4", 2)[:2] == [
         "data.batch_size=4 trainer.accumulate_grad_batches=4 (the same steps)",
         "model.gradient_checkpointing=true",
     ]
     tight = replace(tiny_base, gradient_checkpointing=True, dtype="bfloat16")
-    assert remedies(seen, tight, lora, head, 1, 16) == [
+    assert remedies(seen, tight, lora, head, None, 16) == [
         "strategy=qlora",
         "data.max_length=256 (longer texts are cut)",
     ]
-    assert remedies(seen, tight, qlora, head, 1, 16)[0].startswith("data.max_length=256")
+    assert remedies(seen, tight, qlora, head, None, 16)[0].startswith("data.max_length=256")
     seen.stage = "testing"
-    assert remedies(seen, tiny_base, lora, head, 8, 2)[0] == "data.batch_size=4", "nothing is accumulated"
+    assert remedies(seen, tiny_base, lora, head, "data.batch_size=4", 2)[0] == "data.batch_size=4", "nothing is accumulated"
 
 
 def test_out_of_memory_is_told_with_the_batch_and_has_its_cause(tiny_base):
@@ -178,7 +178,7 @@ def test_out_of_memory_is_told_with_the_batch_and_has_its_cause(tiny_base):
 
 
 def test_memory_that_ends_before_the_first_batch(tiny_base):
-    asked = (BatchSeen(), tiny_base, strategy("lora"), prepare(tiny_base).head, 8, 1)
+    asked = (BatchSeen(), tiny_base, strategy("lora"), prepare(tiny_base).head, "data.batch_size=4", 1)
     with (
         pytest.raises(TrainingFailed, match="before the first batch.*gradient_checkpointing"),
         explained(*asked),

@@ -5,6 +5,7 @@ import sys
 from dataclasses import asdict, replace
 
 import pytest
+import torch
 from lightning.pytorch import Callback
 
 from tests.core.test_baselines import QUICK, prepare, strategy
@@ -94,11 +95,27 @@ class Counter(Callback):
         self.steps = trainer.global_step
 
 
-def test_auto_precision_is_float32_without_a_gpu():
-    assert best_precision("cpu", "float32") == "32-true"
-    assert best_precision("cpu", "bfloat16") == "bf16-mixed"
-    trainer = build_trainer(QUICK, [], [], "float32")
-    assert trainer.precision == "32-true" and not trainer.loggers
+@pytest.mark.parametrize(
+    ("capabilities", "precision", "why"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, "bf16-mixed", "avx512_bf16"),
+        ({"avx512_bf16": True, "amx_bf16": True}, "bf16-mixed", "amx_bf16"),
+        ({"avx512_f": True}, "32-true", "no unit for bfloat16"),
+        ({}, "32-true", "no unit for bfloat16"),
+    ],
+)
+def test_auto_precision_is_what_the_processor_is_fast_in(monkeypatch, capabilities, precision, why):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    chosen, reason = best_precision("auto", "float32")
+    assert chosen == precision and why in reason
+    assert best_precision("cpu", "bfloat16")[0] == "bf16-mixed"
+    trainer = build_trainer(replace(QUICK, precision="auto"), [], [], "float32")
+    assert trainer.precision == precision and not trainer.loggers
+
+
+def test_auto_precision_is_float32_on_a_device_that_is_not_known():
+    assert best_precision("mps", "float32")[0] == "32-true"
 
 
 def test_settings_go_to_the_trainer_as_they_are():

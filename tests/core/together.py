@@ -33,9 +33,9 @@ def without_dropout(tiny_folder, folder):
 
 
 class Noted(Callback):
-    """The gradients of the last step, before they are clipped."""
+    """The gradients of the last step."""
 
-    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+    def on_train_batch_end(self, trainer, pl_module, *given):
         moving = pl_module.model.named_parameters()
         self.gradients = {name: value.grad.clone() for name, value in moving if value.grad is not None}
 
@@ -56,7 +56,12 @@ def with_sgd(name):
 def trained(name, folder, processes, checkpointing=False, rows=ROWS):
     """Gradients of the last step, and what moved, after one epoch: {"gradient NAME": tensor, "weight NAME": tensor}."""
     base = find_base(ModelSettings(source=str(folder), gradient_checkpointing=checkpointing))
-    task = prepare(base, trainer=replace(QUICK, devices=processes), train=rows, batch_size=BATCH // processes)
+    task = prepare(
+        base,
+        trainer=replace(QUICK, devices=processes, gradient_clip_val=None),
+        train=rows,
+        batch_size=BATCH // processes,
+    )
     noted = Noted()
     model, outcome = adapt(task, with_sgd(name), SETTINGS, callbacks=[noted])
     moved = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}

@@ -34,6 +34,7 @@ def find_base(settings: ModelSettings, max_length: int | None = None) -> BaseInf
         raise UsageError(f"data.max_length={max_length} is more than {settings.source} takes: {limit} tokens")
     if max_length is None and limit >= UNBOUNDED:
         raise UsageError(f"{settings.source} names no longest input: set data.max_length=...")
+    dtype = settled_dtype(settings.dtype, config)
     return BaseInfo(
         source=settings.source,
         path=path,
@@ -42,10 +43,12 @@ def find_base(settings: ModelSettings, max_length: int | None = None) -> BaseInf
         config=config,
         tokenizer=tokenizer,
         max_length=max_length or limit,
-        attention=settings.attention,
+        attention=settled_attention(settings.attention, dtype),
         trust_remote_code=settings.trust_remote_code,
-        dtype=settled_dtype(settings.dtype, config),
+        dtype=dtype,
         gradient_checkpointing=settings.gradient_checkpointing,
+        fast_dropout=settings.fast_dropout,
+        compile=settings.compile,
     )
 
 
@@ -68,6 +71,17 @@ def settled_dtype(asked: str, config: PretrainedConfig) -> str:
     published = str(getattr(config, "dtype", None) or torch.float32).removeprefix("torch.")
     half = torch.cuda.is_available() and torch.cuda.is_bf16_supported() and published in DTYPES
     return published if half else "float32"
+
+
+def settled_attention(asked: str, dtype: str) -> str | None:
+    """`auto` is flash attention where it is installed and can be used; None is transformers' own choice."""
+    import torch
+    from transformers.utils import is_flash_attn_2_available
+
+    if asked != "auto":
+        return asked
+    half = torch.cuda.is_available() and dtype in ("bfloat16", "float16")
+    return "flash_attention_2" if half and is_flash_attn_2_available() else None
 
 
 def read_config(settings: ModelSettings, path: str) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:

@@ -112,7 +112,7 @@ def preflight(plan: Plan, trainings: Trainings, console: Console) -> None:
             "Data": f"{job.data.path}: {counts} rows",
             "Base model": f"{task.base.source} ({task.base.config.model_type}, {task.base.kind}, {task.base.dtype})",
             "Strategies": f"{', '.join(plan.jobs)}; {ends}",
-            "Trainings": f"{job.trainer.max_epochs} epochs, batches of {job.data.batch_size}, "
+            "Trainings": f"{job.trainer.max_epochs} epochs, {task.data.batches_told()}, "
             f"seeds {', '.join(map(str, chosen.seed_list()))}"
             + (
                 f", learning rates times {', '.join(f'{f:g}' for f in chosen.factors)}" if chosen.tune else ""

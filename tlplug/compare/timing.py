@@ -16,6 +16,7 @@ from torch import nn
 
 from tlplug.contracts import Batch, OptimizerSettings, Strategy
 from tlplug.cost import MEBIBYTE, count, peak_memory, reset_peak
+from tlplug.data.cut import padded
 from tlplug.data.features import Features
 from tlplug.data.module import TransferData
 from tlplug.frozen import fault, keepable
@@ -30,7 +31,7 @@ TIMES, ENOUGH = 3, 2.0
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds are of batches of middling length; memory is that of the longest."""
+    """Seconds are of middling batches; memory is that of the largest."""
 
     load: float
     step: float
@@ -112,17 +113,18 @@ class Trial:
 
     def __init__(self, module: TransferModule, data: TransferData, precision: str) -> None:
         self.module, self.precision = module, precision
-        self.batches = self._moved({MAIN: typical(data, data.features["train"])})
+        middling, largest = of_training(data)
+        self.batches = self._moved({MAIN: middling})
         self.batches |= self._moved({name: typical(data, found) for name, found in data.streams.items()})
-        self.longest = self.batches | self._moved({MAIN: longest(data, data.features["train"])})
+        self.largest = self.batches | self._moved({MAIN: largest})
         self.test = self._moved({MAIN: typical(data, data.features["test"])})[MAIN]
         moves = any(parameter.requires_grad for parameter in module.parameters())
         self.optimizer: Any = module.configure_optimizers()["optimizer"] if moves else None
 
     def warm(self) -> None:
-        """A step on the longest batch, for its memory; what is set up at the first step is set up."""
+        """A step on the largest batch, for its memory; what is set up at the first step is set up."""
         if self.optimizer is not None:
-            self.train(self.longest)
+            self.train(self.largest)
 
     def step(self) -> float:
         return middling(self.module.device, self.train) if self.optimizer is not None else 0.0
@@ -150,20 +152,25 @@ class Trial:
         return {name: move(batch, self.module.device, 0) for name, batch in batches.items()}
 
 
+def of_training(data: TransferData) -> tuple[Batch, Batch]:
+    """Of the first epoch's batches the middling one and the one that takes most memory; attention's grows with the square
+    of a text's length."""
+    lengths, batches = data.features["train"].lengths, data.first_epoch()
+    order = np.argsort([padded(lengths[each]) * int(lengths[each].max()) for each in batches], kind="stable")
+    middling, largest = batches[order[len(order) // 2]], batches[order[-1]]
+    return collated(data, data.features["train"], middling), collated(data, data.features["train"], largest)
+
+
 def typical(data: TransferData, features: Features) -> Batch:
     """The batch of middling length."""
     start = max(0, (len(features) - data.batch_size) // 2)
-    return batch_from(data, features, start)
+    return collated(
+        data, features, np.argsort(features.lengths, kind="stable")[start : start + data.batch_size]
+    )
 
 
-def longest(data: TransferData, features: Features) -> Batch:
-    return batch_from(data, features, max(0, len(features) - data.batch_size))
-
-
-def batch_from(data: TransferData, features: Features, start: int) -> Batch:
-    """A batch of the features from a place on, shortest first."""
-    order = np.argsort(features.lengths, kind="stable")[start : start + data.batch_size]
-    batch: Batch = data.collate(features.__getitems__(order.tolist()))
+def collated(data: TransferData, features: Features, places: np.ndarray) -> Batch:
+    batch: Batch = data.collate(features.__getitems__(places.tolist()))
     return batch
 
 

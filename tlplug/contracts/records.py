@@ -42,6 +42,8 @@ class BaseInfo:
     dtype: str = "float32"
     """Of the weights that do not move, as torch names it; what moves is held in float32."""
     gradient_checkpointing: bool = False
+    fast_dropout: bool = False
+    compile: bool = False
 
     @property
     def kind(self) -> str:
@@ -131,6 +133,8 @@ class AdaptContext:
     """Training batches, in order, for initialisations that look at data."""
     device: torch.device
     """Where the model is going to be trained."""
+    precision: str = "32-true"
+    """In which number format it is going to compute, as Lightning names it; `-mixed`: under autocast."""
 
 
 @dataclass(frozen=True)

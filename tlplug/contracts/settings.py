@@ -22,12 +22,17 @@ class ModelSettings:
     """The command that brings the source, named in the error where it is missing."""
     license: Optional[str] = None
     """Licence of the base model, for the model card of an export."""
-    attention: Optional[str] = None
-    """transformers' attention implementation; null: its own choice."""
+    attention: str = "auto"
+    """transformers' attention implementation; auto: flash_attention_2 where it is installed and the GPU and the weights
+    are fit for it, else transformers' own choice, which is sdpa where the model has it."""
     dtype: str = "auto"
     """float32, bfloat16 or float16 for the weights that do not move; auto: as published on a GPU, else float32."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third more time."""
+    fast_dropout: bool = True
+    """On a processor, dropout whose mask is drawn as bytes: the rate is kept to 1/512."""
+    compile: bool = False
+    """Compile the model with torch.compile before it is trained."""
     adapter: Optional[str] = None
     """Run directory whose adaptation is merged into the base model first."""
     trust_remote_code: bool = False
@@ -97,11 +102,24 @@ class DataSettings:
     seed: int = 0
     """Draws fractions and limits; not the run's seed, so that seeds are compared on the same rows."""
     batch_size: int = 32
-    """Rows of a training batch in each process."""
+    """Rows of a training batch in each process, on average where `batch_tokens` is `auto`."""
+    batch_tokens: Any = "auto"
+    """Tokens of a training batch in each process, padding included, whatever their number of rows. `auto`: about what
+    `batch_size` rows have, as many batches as they would be; a number: about so many, in the place of `batch_size`;
+    null: batches of `batch_size` rows each."""
     max_length: Optional[int] = None
     """Tokens at which an input is cut; null: what the base model takes."""
     target: DomainSettings = field(default_factory=DomainSettings)
     """Another domain: strategies for it see its training rows unlabelled, and the run is tested on its test rows."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"data.batch_size is {self.batch_size}; it is a number of rows from 1 on")
+        tokens = self.batch_tokens
+        if tokens not in (None, "auto") and (type(tokens) is not int or tokens < 1):
+            raise ValueError(
+                f"data.batch_tokens is {tokens}; it is auto, null, or a number of tokens from 1 on"
+            )
 
 
 @dataclass
@@ -133,7 +151,8 @@ class TrainerSettings:
     devices: Any = "auto"
     num_nodes: int = 1
     precision: str = "auto"
-    """`auto` is ours: bf16-mixed on a GPU that has bfloat16 and over weights in 16 bits, else 32-true."""
+    """`auto` is ours: bf16-mixed on a GPU or processor that computes in bfloat16, and over weights in 16 bits; else
+    32-true. What moves is in float32."""
     max_epochs: int = 3
     min_epochs: Optional[int] = None
     max_steps: int = -1

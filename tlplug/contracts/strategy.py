@@ -91,7 +91,9 @@ class Strategy:
         """AdamW over `groups` at `settings.learning_rate`."""
         import torch
 
-        return torch.optim.AdamW(groups, lr=settings.learning_rate or 0.0)
+        # On a GPU torch's own choice: fused there is not open to clipping with float16's loss scale.
+        fused = all(p.device.type == "cpu" for group in groups for p in group["params"])
+        return torch.optim.AdamW(groups, lr=settings.learning_rate or 0.0, fused=fused or None)
 
     def low_rank(self, model: nn.Module) -> Mapping[str, LowRank]:
         """Where the method adds products of small matrices to the base model's: by the name that the matrix has there.

@@ -1,15 +1,17 @@
-"""The order in which examples are seen."""
+"""Which examples are seen together, and in which order."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
+
+from tlplug.data.cut import even_cut, padded, regular_cut
 
 WINDOWS = (5, 10, 20, 50, 100)
 """Batches whose examples are sorted by length together. The smallest of these is taken that keeps padding low enough:
@@ -18,18 +20,19 @@ PADDING = 0.045
 """The share of an epoch's tokens that may be padding."""
 
 
-class EpochOrder(Sampler[int]):
-    """One process's examples of an epoch, the same number on every process; consecutive ones make a batch.
+class EpochBatches(Sampler[list[int]]):
+    """One process's batches of an epoch, the same number on every process and in every epoch.
 
     Training shuffles by (seed, epoch) and nothing else, so that a resumed run, a baseline and another number
-    of processes see the same order: process r of w takes every w-th example of it. The examples of a batch are
+    of processes see the same batches: process r of w takes every w-th example of each. The examples of a batch are
     of about one length, so that little of it is padding: a window of the shuffled order is sorted by length and cut
     into batches, which are shuffled again. Evaluation takes the longest first.
-    Where the examples do not divide evenly the epoch's first ones come again: evaluation drops them by their id.
+    Where a batch has fewer examples than there are processes, some come twice: evaluation drops them by their id.
 
     Args:
         lengths: tokens of each example.
         batch: examples of a batch over all processes.
+        even: training batches are of about equal padded tokens, and have `batch` examples on average alone.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class EpochOrder(Sampler[int]):
         *,
         shuffle: bool,
         batch: int = 1,
+        even: bool = False,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -46,6 +50,7 @@ class EpochOrder(Sampler[int]):
         self.seed = seed
         self.shuffle = shuffle
         self.batch = batch
+        self.even = even
         self.rank = rank
         self.world = world
         self.epoch = 0
@@ -55,18 +60,19 @@ class EpochOrder(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return share(len(self.lengths), self.world)
+        return share(len(self.lengths), self.batch)
 
-    def __iter__(self) -> Iterator[int]:
-        order = self.order()
-        for turn in range(len(self)):
-            yield order[(turn * self.world + self.rank) % len(order)]
+    def __iter__(self) -> Iterator[list[int]]:
+        for together in self.whole():
+            own = together[self.rank :: self.world]
+            yield (own if len(own) else together[self.rank % len(together)][None]).tolist()
 
-    def order(self) -> list[int]:
-        """All examples of the epoch, those of all processes."""
-        if not self.shuffle:
-            return self._longest_first(np.arange(len(self.lengths))).tolist()  # type: ignore[no-any-return]
-        return self._shuffled(self.epoch, self.window).tolist()  # type: ignore[no-any-return]
+    def whole(self) -> list[np.ndarray]:
+        """The epoch's batches, each that of all processes."""
+        if self.shuffle:
+            return self._shuffled(self.epoch, self.window)
+        order = self._longest_first(np.arange(len(self.lengths)))
+        return np.split(order, range(self.batch, len(order), self.batch)) if len(order) else []
 
     @cached_property
     def window(self) -> int:
@@ -74,45 +80,48 @@ class EpochOrder(Sampler[int]):
         enough = (w for w in WINDOWS if self._padding(self._shuffled(0, w)) <= PADDING)
         return next(enough, WINDOWS[-1])
 
-    def _shuffled(self, epoch: int, window: int) -> np.ndarray:
+    def _shuffled(self, epoch: int, window: int) -> list[np.ndarray]:
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
         order = torch.randperm(len(self.lengths), generator=generator).numpy()
-        batches, rest = [], order[:0]
+        batches: list[np.ndarray] = []
         for start in range(0, len(order), self.batch * window):
             part = self._longest_first(order[start : start + self.batch * window])
-            if left := len(part) % self.batch:
-                # Of one length as well: cut out of the window at some batch's beginning.
-                at = int(torch.randint(len(part) // self.batch + 1, (), generator=generator)) * self.batch
-                rest, part = part[at : at + left], np.delete(part, np.s_[at : at + left])
-            batches.append(part.reshape(-1, self.batch))
-        if not batches:
-            return rest
-        whole = np.concatenate(batches)
-        again = torch.randperm(len(whole), generator=generator).numpy()
-        # The batch that is not full comes last, or the cut into batches would be another.
-        return np.concatenate([whole[again].ravel(), rest])
+            sizes = self._sizes(self.lengths[part], generator)
+            batches += np.split(part, np.cumsum(sizes)[:-1])
+        return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
+
+    def _sizes(self, lengths: np.ndarray, generator: torch.Generator) -> list[int]:
+        """How many examples each batch of a window takes, of the longest first."""
+        count = share(len(lengths), self.batch)
+        if self.even:
+            return even_cut(lengths.tolist(), count)
+        place = int(torch.randint(count, (), generator=generator))
+        return regular_cut(len(lengths), self.batch, place)
 
     def _longest_first(self, indices: np.ndarray) -> np.ndarray:
         return indices[np.argsort(-self.lengths[indices], kind="stable")]
 
     def padding(self) -> float:
         """The share of an epoch's tokens that is padding, where each batch is as long as its longest example."""
-        return self._padding(np.array(self.order()))
+        return self._padding(self.whole())
 
-    def _padding(self, order: np.ndarray) -> float:
-        lengths = self.lengths[order]
-        starts = np.arange(0, len(lengths), self.batch)
-        if not len(starts):
+    def _padding(self, batches: list[np.ndarray]) -> float:
+        if not batches:
             return 0.0
-        sizes = np.diff(np.append(starts, len(lengths)))
-        return float(1 - lengths.sum() / (np.maximum.reduceat(lengths, starts) * sizes).sum())
+        return 1 - int(self.lengths.sum()) / max(1, sum(padded(self.lengths[each]) for each in batches))
 
 
-class Repeated(Sampler[int]):
-    """`count` examples of an order in each epoch, one pass after another: a stream beside the task's own examples."""
+class Repeated(Sampler[list[int]]):
+    """So many batches of a stream beside the task's own examples, one pass after another.
 
-    def __init__(self, order: EpochOrder, count: int) -> None:
-        self.order = order
+    Args:
+        size: examples of each batch, also where a pass ends within one.
+        count: batches of an epoch.
+    """
+
+    def __init__(self, passes: EpochBatches, size: int, count: int) -> None:
+        self.passes = passes
+        self.size = size
         self.count = count
         self.epoch = 0
 
@@ -123,14 +132,17 @@ class Repeated(Sampler[int]):
     def __len__(self) -> int:
         return self.count
 
-    def __iter__(self) -> Iterator[int]:
-        passes = share(self.count, len(self.order))
-        given = 0
-        for turn in range(passes):
-            self.order.set_epoch(self.epoch * passes + turn)
-            for example in itertools.islice(self.order, self.count - given):
-                given += 1
-                yield example
+    def __iter__(self) -> Iterator[list[int]]:
+        examples = self._examples()
+        for _ in range(self.count):
+            yield list(islice(examples, self.size))
+
+    def _examples(self) -> Iterator[int]:
+        first = self.epoch * self.count
+        for number in range(first, first + self.count * self.size):
+            self.passes.set_epoch(number)
+            for batch in self.passes:
+                yield from batch
 
 
 def share(count: int, parts: int) -> int:

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
+from types import SimpleNamespace
 from typing import Any
 
-from torch.utils.data import DataLoader
+from torch.utils.data import Sampler
+
+from tlplug.data.features import Features
 
 
-class Batches(DataLoader[Any]):
-    """In this process, in the sampler's order; knows how many batches it has handed out, and goes on after them.
+class Batches:
+    """In this process, as the order says; knows how many batches it has handed out, and goes on after them.
 
-    torch's own draws a number from the global generator whenever it is begun, so that dropout after a resume would
-    be another one than without it. This one draws nothing.
+    torch's DataLoader draws a number from the global generator whenever it is begun, so that dropout after a resume would
+    be another one than without it, and Lightning would take its sampler from it. This one draws nothing.
+
+    Args:
+        order: the places of the features of each batch.
     """
 
-    _first, _given = 0, 0
+    def __init__(
+        self, features: Features, order: Sampler[list[int]], collate: Callable[[list[Any]], Any]
+    ) -> None:
+        self.features = features
+        self.order = order
+        self.collate = collate
+        # Here Lightning looks for whom to tell the epoch.
+        self.batch_sampler = SimpleNamespace(sampler=order)
+        self._first = self._given = 0
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+    def __len__(self) -> int:
+        return len(self.order)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Any]:
         first, self._first = self._first, 0
         self._given = first
-        for places in islice(iter(self.batch_sampler), first, None):  # type: ignore[arg-type]
+        for places in islice(iter(self.order), first, None):
             self._given += 1
-            yield self.collate_fn([self.dataset[place] for place in places])
+            yield self.collate(self.features.__getitems__(places))
 
     def state_dict(self) -> dict[str, int]:
         return {"given": self._given}

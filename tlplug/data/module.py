@@ -6,13 +6,13 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
+import numpy as np
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
-from torch.utils.data import Sampler
 
 from tlplug.cache import key_of
 from tlplug.contracts import BaseInfo, Batch, TaskHead
-from tlplug.data.batches import EpochOrder, Repeated, share
+from tlplug.data.batches import EpochBatches, Repeated, share
 from tlplug.data.features import Features
 from tlplug.data.loader import Batches
 from tlplug.processes import rank, world_size
@@ -22,6 +22,10 @@ class TransferData(LightningDataModule):
     """The features of the three splits, batched by the head.
 
     The loaders divide the examples over the processes themselves: `use_distributed_sampler=False`.
+
+    Args:
+        batch_size: `data.batch_size`.
+        batch_tokens: `data.batch_tokens`.
     """
 
     def __init__(
@@ -33,14 +37,19 @@ class TransferData(LightningDataModule):
         head: TaskHead,
         base: BaseInfo,
         batch_size: int,
+        batch_tokens: int | str | None,
         seed: int,
         streams: Mapping[str, Features] | None = None,
     ) -> None:
         super().__init__()
         self.features = {"train": train, "validation": validation, "test": test}
         self.streams = dict(streams or {})
-        """Unlabelled examples of other domains, which come along with the training batches."""
+        """Unlabelled examples of other domains, of which `batch_size` come along with each training batch."""
         self.batch_size = batch_size
+        """Rows of an evaluation's batch, and of a training batch on average, in each process."""
+        self.batch_tokens = batch_tokens
+        if isinstance(batch_tokens, int):
+            self.batch_size = max(1, round(batch_tokens / max(1.0, train.lengths.mean())))
         self.seed = seed
         self.eval_examples = head.eval_examples
         self.collate = partial(head.collate, base=base)
@@ -59,7 +68,8 @@ class TransferData(LightningDataModule):
 
     def train_dataloader(self) -> Batches | CombinedLoader:
         """Shuffled anew in every epoch; with streams, batches by name, `main` the task's own."""
-        main = self._loader("train", rank=rank(), world=world_size())
+        overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        main = self._loader("train", rank=rank(), world=world_size(), shuffle=not overfit)
         if not self.streams:
             return main
         streams = {name: self._stream(features, len(main)) for name, features in self.streams.items()}
@@ -79,39 +89,70 @@ class TransferData(LightningDataModule):
 
     def train_batches(self) -> Iterator[Batch]:
         """The batches of epoch 0, as a single process sees them."""
-        return iter(self._loader("train", rank=0, world=1))
+        return iter(self._loader("train", rank=0, world=1, shuffle=True))
 
     def once(self, split: str) -> Batches:
         """Every feature of a split once, in one process, longest first."""
         features = self.features[split]
-        return self._batched(features, self._order(features, False, 0, 1))
+        return Batches(features, self._order(features, False, 0, 1), self.collate)
+
+    @property
+    def even(self) -> bool:
+        """Whether training batches are of about equal tokens; with streams as many examples as of those, or nearly."""
+        return self.batch_tokens is not None and not self.streams
 
     def steps_per_epoch(self, world: int) -> int:
         """Training batches that each of `world` processes gets in an epoch."""
-        return share(share(len(self.features["train"]), world), self.batch_size)
+        return share(len(self.features["train"]), self.batch_size * world)
 
     def padding(self, world: int = 1) -> float:
         """The share of the first epoch's tokens that is padding."""
-        lengths = self.features["train"].lengths
-        return EpochOrder(lengths, self.seed, shuffle=True, batch=self.batch_size * world).padding()
+        return self._order(self.features["train"], True, 0, world).padding()
+
+    def batches_told(self) -> str:
+        """What a training batch is, for a person."""
+        rows = f"batches of {self.batch_size} rows"
+        if not self.even:
+            return rows
+        tokens: int = self.features["train"].lengths.sum()
+        each = tokens / (1 - self.padding()) / max(1, self.steps_per_epoch(1))
+        return f"{rows} on average, {each:,.0f} tokens each"
+
+    def halved(self) -> str | None:
+        """What to type for batches of half the size; None where they cannot be smaller."""
+        if self.batch_size == 1:
+            return None
+        if isinstance(self.batch_tokens, int):
+            return f"data.batch_tokens={self.batch_tokens // 2}"
+        return f"data.batch_size={self.batch_size // 2}"
+
+    def first_epoch(self) -> list[np.ndarray]:
+        """The places of the training features of each batch, as a single process sees them."""
+        return self._order(self.features["train"], True, 0, 1).whole()
 
     def digest(self) -> str:
         """SHA-256 of all features, of how they are batched and in which order."""
         keys = {split: features.key for split, features in self.features.items()}
-        return key_of({**keys, "batch_size": self.batch_size, "seed": self.seed})
+        return key_of({**keys, "batch_size": self.batch_size, "even": self.even, "seed": self.seed})
 
-    def _loader(self, split: str, rank: int, world: int, most: int | None = None) -> Batches:
+    def _loader(
+        self, split: str, rank: int, world: int, most: int | None = None, shuffle: bool = False
+    ) -> Batches:
         features = self.features[split] if most is None else self.features[split].of_rows(most)
-        return self._batched(features, self._order(features, split == "train", rank, world))
+        return Batches(features, self._order(features, shuffle, rank, world), self.collate)
 
     def _stream(self, features: Features, batches: int) -> Batches:
         """So many batches of a stream, begun anew where it ends."""
-        order = self._order(features, True, rank(), world_size())
-        return self._batched(features, Repeated(order, batches * self.batch_size))
+        order = Repeated(self._order(features, True, rank(), world_size()), self.batch_size, batches)
+        return Batches(features, order, self.collate)
 
-    def _order(self, features: Features, shuffle: bool, rank: int, world: int) -> EpochOrder:
-        batch = self.batch_size * world
-        return EpochOrder(features.lengths, self.seed, shuffle=shuffle, batch=batch, rank=rank, world=world)
-
-    def _batched(self, features: Features, order: Sampler[int]) -> Batches:
-        return Batches(features, self.batch_size, sampler=order, collate_fn=self.collate)  # type: ignore[arg-type]
+    def _order(self, features: Features, shuffle: bool, rank: int, world: int) -> EpochBatches:
+        return EpochBatches(
+            features.lengths,
+            self.seed,
+            shuffle=shuffle,
+            batch=self.batch_size * world,
+            even=self.even,
+            rank=rank,
+            world=world,
+        )

@@ -73,12 +73,13 @@ class BatchSeen(Callback):
 
 @contextmanager
 def explained(
-    seen: BatchSeen, base: BaseInfo, strategy: Strategy, head: TaskHead, batch_size: int, accumulate: int
+    seen: BatchSeen, base: BaseInfo, strategy: Strategy, head: TaskHead, halved: str | None, accumulate: int
 ) -> Iterator[None]:
     """A training that runs out of memory says so in one message.
 
     Args:
         seen: among the callbacks of the training.
+        halved: what to type for batches of half the size.
         accumulate: batches of an optimizer step.
 
     Raises:
@@ -89,7 +90,7 @@ def explained(
     except (MemoryError, RuntimeError) as error:
         if not is_about_memory(error):
             raise
-        helpful = remedies(seen, base, strategy, head, batch_size, accumulate)
+        helpful = remedies(seen, base, strategy, head, halved, accumulate)
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         advice = "; or ".join(helpful[:TOLD]) or "a smaller base model (model.source)"
         raise TrainingFailed(f"out of memory {seen} ({reason}). What would help: {advice}") from error
@@ -102,14 +103,13 @@ def is_about_memory(error: BaseException) -> bool:
 
 
 def remedies(
-    seen: BatchSeen, base: BaseInfo, strategy: Strategy, head: TaskHead, batch_size: int, accumulate: int
+    seen: BatchSeen, base: BaseInfo, strategy: Strategy, head: TaskHead, halved: str | None, accumulate: int
 ) -> list[str]:
     """Settings that are not in use yet; first those that leave the training's result as it is."""
     found = []
-    if seen.stage and batch_size > 1:
-        less = max(1, batch_size // 2)
+    if seen.stage and halved:
         same = f" trainer.accumulate_grad_batches={accumulate * 2} (the same steps)" if seen.trains else ""
-        found.append(f"data.batch_size={less}{same}")
+        found.append(f"{halved}{same}")
     if seen.trains and not base.gradient_checkpointing:
         found.append("model.gradient_checkpointing=true")
     if base.dtype not in HALF:

@@ -152,7 +152,7 @@ def compute(
     states.bin: rows of one width; spans.npy: where each feature's begin and end, [features, 2].
     """
     loader = data.once(split)
-    places = iter(list(loader.sampler))
+    places = iter([place for together in loader.order for place in together])
     spans, at = np.zeros((len(data.features[split]), 2), np.int64), 0
     with cache.whole_folder(folder) as beside:
         with (beside / STATES).open("wb") as file, torch.no_grad(), autocast(precision, module.device):

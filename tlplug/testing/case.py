@@ -10,6 +10,7 @@ import torch
 from tlplug.contracts import BaseInfo, OptimizerSettings, Strategy, TrainerSettings
 from tlplug.data.features import encode
 from tlplug.data.module import TransferData
+from tlplug.precision import HALF
 from tlplug.testing import tiny
 from tlplug.testing.cells import Cell, cells, refusal, without
 from tlplug.testing.check import DoesNotApply, Fault
@@ -76,10 +77,13 @@ class StrategyCase:
             head=head,
             base=base,
             batch_size=batch_size,
+            batch_tokens=None,
             seed=0,
             streams=dict.fromkeys(self.plugin.streams, unlabelled),
         )
-        return Prepared(head, base, dict(cell.rows), data, TrainerSettings(), seed=0)
+        precision = "bf16-mixed" if base.dtype in HALF else "32-true"
+        trainer = TrainerSettings(accelerator="cpu", devices=1, precision=precision)
+        return Prepared(head, base, dict(cell.rows), data, trainer, seed=0)
 
     def made(
         self,

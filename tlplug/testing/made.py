@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback
 from torch import nn
 
-from tlplug.contracts import Batch, Strategy, TaskHead, TrainerSettings
+from tlplug.contracts import Batch, Strategy, TaskHead
 from tlplug.data.module import TransferData
 from tlplug.frozen import ComputeOnce
 from tlplug.module import TransferModule
-from tlplug.precision import autocast, best_precision
+from tlplug.precision import autocast
 from tlplug.testing.tensors import Tensors, seed
 from tlplug.testing.watch import Watch
 from tlplug.trainer import build_trainer, settings_for
@@ -48,8 +48,8 @@ class Made:
         return self.task.data
 
     def precision(self) -> AbstractContextManager[object]:
-        """In which number format is computed over these frozen weights."""
-        return autocast(best_precision("cpu", self.task.base.dtype), torch.device("cpu"))
+        """In which number format is computed over these frozen weights, on every machine the same."""
+        return autocast(self.task.trainer.precision, torch.device("cpu"))
 
     def batches(self, *rows: int) -> dict[str, Batch]:
         """The first training rows by stream, or these."""
@@ -101,7 +101,7 @@ class Made:
             keep: whether the output of a frozen prefix is computed once, where it can be.
         """
         once = [ComputeOnce(self.strategy, self.data)] if keep else []
-        settings = TrainerSettings(accelerator="cpu", devices=1, max_epochs=epochs)
+        settings = replace(self.task.trainer, max_epochs=epochs)
         trainer = build_trainer(
             settings_for(self.strategy, settings),
             [],

@@ -116,3 +116,10 @@ def real_tokens(wanted: int, given: Any, mask: torch.Tensor, name: str) -> torch
             f"batch, too few to find {wanted} directions: take a larger data.batch_size or a lower strategy.rank"
         )
     return real.contiguous()
+
+
+def leave_casting_to_autocast(model: nn.Module) -> None:
+    """peft casts what comes into a layer to its own weights' float32, which autocast casts back to 16 bits at once."""
+    for module in model.modules():
+        if hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False
