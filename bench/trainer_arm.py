@@ -1,27 +1,31 @@
 """The same adaptation as users of transformers' Trainer and peft write it.
 
-    python -m bench.trainer_arm MEASUREMENT STRATEGY SEED OUT [SETTING=VALUE ...]
+    python -m bench.trainer_arm MEASUREMENT STRATEGY SEED OUT [tuned] [SETTING=VALUE ...]
 
-The figures go to the file OUT. Of tlplug it uses the finding of the base model's folder and the draw of the rows,
-so that both arms have the same ones. Lightning is not imported: its memory is not this arm's.
+As it comes: float32, batches at random, each padded to its longest. Tuned, by who has read its manual: bfloat16 where
+autocast allows it, and examples of about one length together. The figures go to the file OUT. Of tlplug it uses the
+finding of the base model's folder and the draw of the rows, so that all arms have the same ones. Lightning is not
+imported: its memory is not this arm's.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from peft import LoraConfig, TaskType, get_peft_model
+import torch
+from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
 from torch import nn
-from transformers import AutoTokenizer, Trainer, TrainingArguments, set_seed
+from transformers import AutoTokenizer, BitsAndBytesConfig, Trainer, TrainingArguments, set_seed
 
-from bench.measurements import MEASUREMENTS, ZERO_SHOT, Measurement
+from bench.measurements import MEASUREMENTS, Measurement
 from bench.settings import Settings, changed
+from bench.spent import spent
+from bench.trainer_probe import MeanPooledProbe
 from bench.trainer_tasks import TASKS, Task
 from tlplug.base_model import locate
 from tlplug.contracts import ModelSettings
@@ -29,39 +33,64 @@ from tlplug.data import read_splits
 
 QA_HEAD = "qa_outputs"
 """peft trains the heads of its kinds of task, but takes this one for a linear layer of the trunk."""
+TUNED = {"bf16": True, "train_sampling_strategy": "group_by_length"}
+TUNE = "tuned"
+"""The word that asks for it."""
 
 
 def main(words: Sequence[str]) -> None:
-    name, strategy, seed, out, *changes = words
+    name, strategy, seed, out, *others = words
     measurement = MEASUREMENTS[name]
-    settings = measurement.settings_of(strategy, changed(changes))
-    figures = adapt(measurement, strategy, settings, int(seed))
+    settings = measurement.settings_of(strategy, changed(word for word in others if word != TUNE))
+    figures = adapt(measurement, strategy, settings, int(seed), tuned=TUNE in others)
     Path(out).write_text(json.dumps(figures), encoding="utf-8")
 
 
-def adapt(measurement: Measurement, strategy: str, settings: Settings, seed: int) -> dict[str, float]:
-    """Load, train unless nothing is to be trained, and test."""
+def adapt(
+    measurement: Measurement, strategy: str, settings: Settings, seed: int, tuned: bool
+) -> dict[str, float]:
+    """Load, train and test."""
     folder = locate(ModelSettings(source=measurement.model))
     rows = read_splits(measurement.data_settings(settings), dict.fromkeys(measurement.columns, "a column"))
     tokenizer = AutoTokenizer.from_pretrained(folder)
     task = TASKS[measurement.task](rows, tokenizer, settings, measurement.head)
     set_seed(seed)
-    model = wrapped(task.load(folder), strategy, task.kind, settings)
+    model = model_for(strategy, task, folder, settings, tuned)
     with TemporaryDirectory() as scratch:
-        trainer = build_trainer(task, model, settings, scratch, seed)
-        seconds = 0.0 if strategy == ZERO_SHOT else train(trainer)
+        trainer = build_trainer(task, model, settings, scratch, seed, tuned)
+        costs = spent(trainer.train)
         return {
             **task.scores(trainer),
-            "train_seconds": seconds,
+            **costs,
             "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         }
 
 
-def wrapped(model: nn.Module, strategy: str, kind: TaskType, settings: Settings) -> nn.Module:
-    """The model with the weights that move by this strategy."""
-    if strategy == "lora":
-        return with_lora(model, kind, settings.rank, settings.alpha, settings.dropout)
-    return model.requires_grad_(strategy != ZERO_SHOT)
+def model_for(strategy: str, task: Task, folder: str, settings: Settings, tuned: bool) -> nn.Module:
+    """The base model with the weights that move by this strategy."""
+    if strategy == "linear_probe":
+        return MeanPooledProbe(folder, task.config_values["num_labels"])
+    model: nn.Module = in_four_bits(task, folder, tuned) if strategy == "qlora" else task.load(folder)
+    if strategy == "full":
+        return model
+    return with_lora(model, task.kind, settings.rank, settings.alpha, settings.dropout)
+
+
+def in_four_bits(task: Task, folder: str, tuned: bool) -> Any:
+    """As peft's guide to QLoRA has it, without the gradient checkpointing that costs time and that no model here needs.
+
+    Args:
+        tuned: multiply in bfloat16, as the rest of the model does then.
+    """
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16 if tuned else torch.float32,
+        llm_int8_skip_modules=[task.head_module],
+    )
+    model = task.load(folder, quantization_config=quantization)
+    return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
 
 
 def with_lora(model: nn.Module, kind: TaskType, rank: int, alpha: float, dropout: float) -> nn.Module:
@@ -78,12 +107,14 @@ def with_lora(model: nn.Module, kind: TaskType, rank: int, alpha: float, dropout
     return found
 
 
-def build_trainer(task: Task, model: nn.Module, settings: Settings, folder: str, seed: int) -> Trainer:
+def build_trainer(
+    task: Task, model: nn.Module, settings: Settings, folder: str, seed: int, tuned: bool
+) -> Trainer:
     features = task.features()
     warmup = round(settings.warmup * settings.steps(len(features)))
     return Trainer(
         model=model,
-        args=arguments(settings, folder, seed, warmup_steps=warmup),
+        args=arguments(settings, folder, seed, warmup_steps=warmup, **(TUNED if tuned else {})),
         train_dataset=features,
         data_collator=task.collator,
     )
@@ -100,20 +131,12 @@ def arguments(settings: Settings, folder: str | Path, seed: int, **changes: Any)
         "warmup_steps": round(settings.warmup * settings.steps()),
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.clip,
-        "bf16": settings.autocast,
         "seed": seed,
         "use_cpu": True,
         "report_to": "none",
         "save_strategy": "no",
     }
     return TrainingArguments(**{**given, **changes})
-
-
-def train(trainer: Trainer) -> float:
-    """The seconds that it took."""
-    started = time.perf_counter()
-    trainer.train()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

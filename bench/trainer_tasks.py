@@ -1,4 +1,4 @@
-"""What the Trainer arm does with the rows of each task, as transformers' own examples do it.
+"""What the Trainer arms do with the rows of each task, as transformers' own examples do it.
 
 What scores a task is imported where it is used, so that no arm pays for another's.
 """
@@ -39,6 +39,8 @@ class Task:
 
     auto: ClassVar[Any]
     kind: ClassVar[TaskType]
+    head_module: ClassVar[str]
+    """What stands on the trunk."""
     rows: Mapping[str, Rows]
     tokenizer: PreTrainedTokenizerBase
     settings: Settings
@@ -49,12 +51,21 @@ class Task:
         """Pads each batch to its longest."""
         return DataCollatorWithPadding(self.tokenizer)
 
-    def load(self, folder: str, **values: Any) -> Any:
-        """The base model with these values in its config."""
-        config = AutoConfig.from_pretrained(folder, **values)
+    @property
+    def config_values(self) -> dict[str, Any]:
+        """What is other in the model's config than in the base model's."""
+        return {}
+
+    def load(self, folder: str, **options: Any) -> Any:
+        """The base model, in float32.
+
+        Args:
+            options: of `from_pretrained`.
+        """
+        config = AutoConfig.from_pretrained(folder, **self.config_values)
         # What was unpacked from a GGUF file is in float32, but still says that it is quantized: no Trainer takes it.
         config.__dict__.pop("quantization_config", None)
-        return self.auto.from_pretrained(folder, config=config, dtype=self.settings.dtype)
+        return self.auto.from_pretrained(folder, config=config, dtype="float32", **options)
 
     def features(self) -> Features:
         """Of the training rows, not padded."""
@@ -68,13 +79,15 @@ class Task:
 class Classification(Task):
     auto = AutoModelForSequenceClassification
     kind = TaskType.SEQ_CLS
+    head_module = "classifier"
 
     @property
     def labels(self) -> list[str]:
         return sorted({row["label"] for row in self.rows["train"]})
 
-    def load(self, folder: str, **values: Any) -> Any:
-        return super().load(folder, num_labels=len(self.labels), **values)
+    @property
+    def config_values(self) -> dict[str, Any]:
+        return {"num_labels": len(self.labels)}
 
     def features(self) -> Features:
         return self._encoded(self.rows["train"])
@@ -101,6 +114,7 @@ class Classification(Task):
 class QuestionAnswering(Task):
     auto = AutoModelForQuestionAnswering
     kind = TaskType.QUESTION_ANS
+    head_module = "qa_outputs"
 
     def features(self) -> Features:
         rows, encoded = self.rows["train"], self._windows(self.rows["train"])
@@ -142,6 +156,7 @@ class Summarization(Task):
 
     auto = AutoModelForCausalLM
     kind = TaskType.CAUSAL_LM
+    head_module = "lm_head"
 
     @property
     def collator(self) -> Any:

@@ -28,25 +28,26 @@ class CostMeter(Callback):
     def __init__(self) -> None:
         self.seconds = 0.0
         """Of this part, or of the whole once it has ended."""
+        self.cpu_seconds = 0.0
+        """The same on processors, of all threads of this process."""
         self.tokens: Any = 0
         self.joules: float | None = None
         self.energy = EnergyMeter()
-        self._started = 0.0
-        self._before = {"seconds": 0.0, "joules": 0.0}
+        self._started = self._computed = 0.0
+        self._before = {"seconds": 0.0, "cpu_seconds": 0.0, "joules": 0.0}
 
     def state_dict(self) -> dict[str, Any]:
-        seconds = self._before["seconds"] + time.perf_counter() - self._started
         joules = self._before["joules"] + (self.energy.joules() or 0.0)
-        return {"seconds": seconds, "joules": joules, "tokens": int(self.tokens)}
+        return {**self._spent(), "joules": joules, "tokens": int(self.tokens)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.tokens = state_dict["tokens"]
-        self._before = {"seconds": state_dict["seconds"], "joules": state_dict["joules"]}
+        self._before = {name: state_dict[name] for name in self._before}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         reset_peak(pl_module.device)
         self.energy.start()
-        self._started = time.perf_counter()
+        self._started, self._computed = time.perf_counter(), time.process_time()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -57,9 +58,15 @@ class CostMeter(Callback):
         self.tokens = self.tokens + sum(each["attention_mask"].sum() for each in streams)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.seconds = self._before["seconds"] + time.perf_counter() - self._started
+        self.seconds, self.cpu_seconds = self._spent().values()
         spent = self.energy.joules()
         self.joules = None if spent is None else self._before["joules"] + spent
+
+    def _spent(self) -> dict[str, float]:
+        return {
+            "seconds": self._before["seconds"] + time.perf_counter() - self._started,
+            "cpu_seconds": self._before["cpu_seconds"] + time.process_time() - self._computed,
+        }
 
     def cost(self, module: LightningModule) -> dict[str, float]:
         """The `cost` record of result.json; counts are of this process where there are several."""
@@ -67,6 +74,7 @@ class CostMeter(Callback):
             "trainable_parameters": count(module, trainable=True),
             "total_parameters": count(module),
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "peak_memory_mb": peak_memory(module.device) / MEBIBYTE,
             "tokens_per_second": int(self.tokens) / self.seconds if self.seconds else 0.0,
             **({} if self.joules is None else {"energy_joules": self.joules}),

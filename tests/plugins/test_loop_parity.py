@@ -1,0 +1,46 @@
+"""The loop written by hand that tlplug's speed is held to does what tlplug does: step by step, from one seed."""
+
+import pytest
+from rich.console import Console
+
+from bench.loop_arm import Loop
+from bench.loss_curves import Recorder, without_dropout
+from tests.cli.runs import tiny_words
+from tlplug.config import Composer, build
+from tlplug.prepare import prepare
+from tlplug.training import adapt
+
+TOLERANCE = 1e-5
+NO_DROPOUT = {"lora": ["strategy.dropout=0"]}
+
+
+def job_of(*words):
+    with Composer() as composer:
+        return build(composer.compose(words), words)
+
+
+def losses(job):
+    """tlplug's, and the loop's."""
+    task, recorder = prepare(job, Console(quiet=True)), Recorder()
+    adapt(task, job.strategy, job.optimizer, callbacks=[recorder])
+    loop = Loop(job, task)
+    loop.fit()
+    return recorder.losses, [float(loss) for loss in loop.losses]
+
+
+@pytest.fixture(scope="module")
+def still_folder(tiny_folder, tmp_path_factory):
+    return without_dropout(tiny_folder, tmp_path_factory.mktemp("still") / "base")
+
+
+@pytest.mark.parametrize("strategy", ["lora", "full", "linear_probe"])
+def test_without_dropout_the_loop_s_losses_are_tlplug_s(strategy, still_folder, rows_folder):
+    words = tiny_words(still_folder, rows_folder, strategy)
+    own, loop = losses(job_of(*words, "trainer.precision=32-true", *NO_DROPOUT.get(strategy, [])))
+    assert len(own) == len(loop) > 4
+    assert loop == pytest.approx(own, abs=TOLERANCE)
+
+
+def test_with_dropout_and_in_tlplug_s_own_precision_they_are_the_same_still(tiny_folder, rows_folder):
+    own, loop = losses(job_of(*tiny_words(tiny_folder, rows_folder, "lora")))
+    assert loop == pytest.approx(own, abs=TOLERANCE)
