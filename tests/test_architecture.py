@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "layers": {"contracts"},
     "registry": {"contracts"},
     "fit": {"contracts"},
-    "config": {"contracts", "secrets", "registry", "fit"},
+    "choices": {"contracts", "registry"},
+    "config": {"contracts", "secrets", "choices", "registry", "fit"},
     "precision": {"contracts"},
     "memory": set(),
     "base_model": {"contracts", "cache"},
@@ -131,12 +132,23 @@ MAY_IMPORT = {
     },
     "cli": {
         *("contracts", "stopping", "terminal", "config", "run", "compare", "rank", "resume", "sweep"),
-        *("finished", "plugin_commands"),
+        *("finished", "plugin_commands", "choices"),
     },
     "__main__": {"cli"},
 }
 LIGHT = [
-    *("contracts", "secrets", "stopping", "registry", "config", "cli", "finished", "resume", "plugin_list"),
+    *(
+        "contracts",
+        "secrets",
+        "stopping",
+        "registry",
+        "choices",
+        "config",
+        "cli",
+        "finished",
+        "resume",
+        "plugin_list",
+    ),
     *("plugin_commands", "scaffold"),
 ]
 

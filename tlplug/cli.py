@@ -114,10 +114,9 @@ def finished(words: list[str]) -> int:
 
 
 def show_help(words: list[str]) -> int:
-    from tlplug.config import Composer
+    from tlplug.choices import Choices
 
-    with Composer() as composer:
-        print(HELP.format(groups=composer.overview()))
+    print(HELP.format(groups=Choices().overview()))
     return 0
 
 

@@ -29,6 +29,12 @@ def new_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     }
 
 
+def new_blocks(model: nn.Module) -> list[str]:
+    """Random parameters up to the last block: the base model's files lack a part of what makes features."""
+    depth, top = depths(model), len(blocks(model))
+    return [name for name in new_parameters(model) if depth[name] <= top]
+
+
 def within(name: str, modules: Sequence[str]) -> bool:
     """Whether a module or parameter is one of the modules or lies in one."""
     return any(f"{name}.".startswith(f"{module}.") for module in modules)

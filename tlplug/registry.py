@@ -6,8 +6,8 @@ import difflib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache, cached_property
+from importlib.metadata import Distribution, EntryPoint, entry_points
 
 from tlplug.contracts import CONTRACT, PluginError, Strategy, TaskHead, TransferMetric, UsageError
 
@@ -40,13 +40,11 @@ class Plugin:
 
     @property
     def distribution(self) -> str:
-        dist = self.entry_point.dist
-        return dist.name if dist else "(not installed)"
+        return origin(self.entry_point.dist)[0] if self.entry_point.dist else "(not installed)"
 
     @property
     def version(self) -> str:
-        dist = self.entry_point.dist
-        return dist.version if dist else ""
+        return origin(self.entry_point.dist)[1] if self.entry_point.dist else ""
 
     def __str__(self) -> str:
         return (
@@ -100,7 +98,12 @@ class Registry:
 
     def __init__(self, points: Sequence[EntryPoint] | None = None) -> None:
         """`points` replaces the installed entry points, for tests."""
-        self._points = points
+        self._given = points
+
+    @cached_property
+    def _points(self) -> list[EntryPoint]:
+        found = installed() if self._given is None else self._given
+        return [point for point in found if not (disabled() and is_foreign(point))]
 
     @cached_property
     def plugins(self) -> list[Plugin]:
@@ -112,8 +115,7 @@ class Registry:
         ]
 
     def _group(self, group: str) -> list[EntryPoint]:
-        found = entry_points(group=group) if self._points is None else self._points
-        return [p for p in found if p.group == group and not (disabled() and is_foreign(p))]
+        return [point for point in self._points if point.group == group]
 
     def names(self, kind: str) -> list[str]:
         return sorted({plugin.name for plugin in self.plugins if plugin.kind == kind})
@@ -140,13 +142,26 @@ class Registry:
         raise UsageError(unknown(kind, name, self.names(kind)))
 
 
+def installed() -> list[EntryPoint]:
+    """The entry points of our groups. Every distribution is read for them, so they are all asked for at once."""
+    points = entry_points()
+    return [point for group in (*GROUPS.values(), CONFIGS) for point in points.select(group=group)]
+
+
 def disabled() -> bool:
     """Whether plugins of other distributions are switched off."""
     return os.environ.get(DISABLE, "0") not in ("", "0")
 
 
 def is_foreign(point: EntryPoint) -> bool:
-    return point.dist is None or point.dist.name != OWN[0]
+    return point.dist is None or origin(point.dist)[0] != OWN[0]
+
+
+@cache
+def origin(distribution: Distribution) -> tuple[str, str]:
+    """Its name and version; `importlib.metadata` parses the whole README for either, each time."""
+    told = distribution.metadata
+    return told["Name"], told["Version"]
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -1,8 +1,5 @@
 """What a person gets for the words of a command line: exit codes and texts."""
 
-import subprocess
-import sys
-
 import pytest
 
 from tests.cli.runs import main, tiny_words
@@ -99,17 +96,3 @@ def test_a_run_directory_that_is_taken_is_refused(capsys, tmp_path, tiny_folder,
     assert main([*tiny_words(tiny_folder, rows_folder), f"run_dir={tmp_path / 'run'}"]) == 2
     assert "something lies there already" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
-
-
-@pytest.mark.parametrize(
-    "words",
-    [["--help"], ["plugins", "list"], ["+stratgey=x"], ["strategy=lora", "task=sentiment", "--cfg", "job"]],
-)
-def test_light_commands_load_no_torch(words):
-    code = (
-        f"import sys; from tlplug.cli import main; main({words!r})\n"
-        "heavy = {'torch', 'transformers', 'lightning', 'peft', 'datasets', 'wandb', 'torchmetrics'} & set(sys.modules)\n"
-        "sys.exit(f'{heavy} loaded' if heavy else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -162,7 +162,9 @@ def test_what_would_help_is_what_is_not_set_yet(tiny_base):
     ]
     assert remedies(seen, tight, qlora, head, None, 16)[0].startswith("data.max_length=256")
     seen.stage = "testing"
-    assert remedies(seen, tiny_base, lora, head, "data.batch_size=4", 2)[0] == "data.batch_size=4", "nothing is accumulated"
+    assert remedies(seen, tiny_base, lora, head, "data.batch_size=4", 2)[0] == "data.batch_size=4", (
+        "nothing is accumulated"
+    )
 
 
 def test_out_of_memory_is_told_with_the_batch_and_has_its_cause(tiny_base):

@@ -7,7 +7,7 @@ Hydra composes. What it takes without a word (a misspelt key after `+`) or answe
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -21,27 +21,26 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from tlplug.choices import CHOSEN, GROUPS, SWEEP_GROUPS, Choices
 from tlplug.config.schema import OPEN, RootConfig
 from tlplug.config.source import PluginSearchPath, PluginSource
-from tlplug.contracts import DomainSettings, PluginError, UsageError
-from tlplug.registry import KINDS, Registry, unknown
+from tlplug.contracts import DomainSettings, UsageError
+from tlplug.registry import KINDS, unknown
 
 ROOT = "config"
-GROUPS = ("strategy", "task", "head", "model", "data", "trainer", "metric", "logger")
-SWEEP_GROUPS = ("sweep", "launcher")
-"""Of many runs, with `-m`; no run's own config has them."""
 ROOT_KEYS = tuple(field.name for field in fields(RootConfig))
 NAMES = (".name", ".preset")
 """Keys that a choice sets; they are not typed by themselves."""
 RUN_DIR = "run_dir"
 SHORT = {"data.target": "data.target.path", "transfer.source": "transfer.source.path"}
 """Nodes that can be given by their path alone."""
-CHOSEN = ("strategy", "task")
-"""Groups that have no default."""
 
 
 class Composer:
     """Holds Hydra while a command line is composed: `with Composer() as composer: ...`."""
+
+    def __init__(self) -> None:
+        self._choices = Choices()
 
     def __enter__(self) -> Composer:
         plugins = Plugins.instance()
@@ -60,7 +59,7 @@ class Composer:
 
     def choices(self, group: str) -> list[str]:
         """Names that can be chosen in a group, presets and plugins of other packages among them."""
-        return sorted(self.loader.get_group_options(group))
+        return self._choices.names(group)
 
     def compose(self, words: Sequence[str]) -> DictConfig:
         """The whole config of one run, every key and choice checked.
@@ -182,40 +181,10 @@ class Composer:
         absent = [group for group in CHOSEN if group not in given]
         if absent:
             say = " and ".join(f"{group}=..." for group in absent)
-            listed = "\n\n".join(self.describe(group) for group in absent)
+            listed = "\n\n".join(self._choices.describe(group) for group in absent)
             raise UsageError(
                 f"say {say}\n\n{listed}\n\nfor example: python -m tlplug +strategy=lora +task=sentiment"
             )
-
-    def describe(self, group: str) -> str:
-        """A group's choices, a line each with its description."""
-        names = self.choices(group)
-        width = max(map(len, names), default=0)
-        describe = self._describer(group)
-        return "\n".join([f"{group}=", *(f"  {name:<{width}}  {describe(name)}" for name in names)])
-
-    def overview(self) -> str:
-        """All groups: the choices of those without a default described, the others' names on a line each."""
-        listed = [self.describe(group) for group in CHOSEN]
-        others = [
-            f"{group}= {', '.join(self.choices(group))}"
-            for group in (*GROUPS, *SWEEP_GROUPS)
-            if group not in CHOSEN
-        ]
-        return "\n\n".join([*listed, "\n".join(others)])
-
-    def _describer(self, group: str) -> Callable[[str], str]:
-        registry = Registry()
-
-        def describe(name: str) -> str:
-            if name in registry.names(group):
-                try:
-                    return registry.find(group, name).description
-                except PluginError as error:
-                    return f"cannot be loaded: {error}"
-            return preset_comment(self.loader, f"{group}/{name}")
-
-        return describe
 
     def _check_key(self, override: Override, config: DictConfig) -> None:
         key = override.key_or_group
@@ -297,18 +266,6 @@ def siblings(key: str, config: DictConfig) -> str:
         return ""
     names = sorted(str(name) for name in node if name not in ("name", "preset"))
     return f" {parent or 'the root'} has: {', '.join(names) or 'no keys'}."
-
-
-def preset_comment(loader: ConfigLoader, path: str) -> str:
-    """The first comment of a YAML preset, which says what it is."""
-    from importlib.resources import files
-
-    for source in loader.get_sources():
-        if source.scheme() == "pkg" and source.is_config(path):
-            lines = files(source.path).joinpath(f"{path}.yaml").read_text(encoding="utf-8").splitlines()
-            comments = [line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line]
-            return comments[0] if comments else ""
-    return ""
 
 
 def plain_words(error: BaseException) -> str:

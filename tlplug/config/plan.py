@@ -10,8 +10,9 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
+from tlplug.choices import GROUPS
 from tlplug.config.build import Job, build, plain, settings
-from tlplug.config.compose import GROUPS, ROOT_KEYS, RUN_DIR, Composer, group_of, normalised, parse
+from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, group_of, normalised, parse
 from tlplug.config.own_words import typed_settings
 from tlplug.contracts import Strategy, UsageError
 from tlplug.contracts.settings import CompareSettings

@@ -14,14 +14,11 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf, open_dict
 
+from tlplug.choices import SETTINGS
 from tlplug.config.schema import RootConfig
-from tlplug.contracts.logger_settings import LOGGERS
-from tlplug.contracts.sweep_settings import LAUNCHERS, SWEEPS
 from tlplug.registry import KINDS, Registry
 
 SCHEMA = "schema"
-SETTINGS = {"logger": LOGGERS, "sweep": SWEEPS, "launcher": LAUNCHERS}
-"""Groups whose choices are the core's own -> the type of each choice."""
 GROUPS = (*KINDS, *SETTINGS)
 LISTS = ("metric", "logger")
 """Groups of which several can be chosen: each has a node of its own, or two would merge into one."""

@@ -17,6 +17,7 @@ from tlplug.contracts import (
     TransferMetric,
 )
 from tlplug.data.domain import Domain
+from tlplug.evidence.base_features import key_for, recalled
 from tlplug.evidence.classifier import no_classifier, source_probabilities
 from tlplug.evidence.collect import AFTER, BEFORE
 from tlplug.evidence.features import BATCH_SIZE, layer_features
@@ -25,10 +26,11 @@ from tlplug.evidence.likelihood import likelihoods, no_likelihood
 from tlplug.evidence.looking import by_length, in_batches, looking
 from tlplug.evidence.moved import Moved, asks_of_weights
 from tlplug.evidence.probes import SOURCE, TASK, Probe, classes_of, plain, probes_of
-from tlplug.layers import new_parameters
+from tlplug.layers import new_blocks, new_parameters
 from tlplug.precision import on_device
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import nn
 
@@ -173,12 +175,21 @@ class Recorder:
         with self.kept.reported(name):
             features = probe.features(self.head, self.base)
             collate = self._collate_plain if probe.reads is not None else self._collate
-            self.kept.evidence[name] = in_batches(
-                features,
-                self._rows,
-                lambda some: layer_features(model, self.base, [on_device(collate(some), device)]),
-                axis=1,
-            )
+
+            def compute() -> np.ndarray:
+                return in_batches(
+                    features,
+                    self._rows,
+                    lambda some: layer_features(model, self.base, [on_device(collate(some), device)]),
+                    axis=1,
+                )
+
+            bare = stage == BEFORE and not new_blocks(model)
+            self.kept.evidence[name] = recalled(self._key(features, device), compute) if bare else compute()
+
+    def _key(self, features: Sequence[dict[str, Any]], device: torch.device) -> str:
+        options = self.strategy.load_options(self.head)
+        return key_for(self.base, options, features, (device.type, self.precision, self._rows))
 
     def _likelihood(self, probe: Probe, model: nn.Module, stage: str, device: torch.device) -> None:
         name = f"nll/{stage}/{probe.name}"

@@ -20,7 +20,7 @@ from tlplug.evidence.classifier import no_classifier, source_probabilities
 from tlplug.evidence.features import BATCH_SIZE, layer_features
 from tlplug.evidence.looking import by_length, in_batches, looking
 from tlplug.evidence.probes import TASK, Probe
-from tlplug.layers import blocks, depths, new_parameters
+from tlplug.layers import new_blocks
 from tlplug.precision import on_device, settled
 from tlplug.rank.candidates import Candidate, Shown
 
@@ -139,9 +139,7 @@ def looked_at(
 
 def expect_whole(model: nn.Module) -> None:
     """A block that the files do not hold is random, and would be ranked as if it were the model's."""
-    depth, top = depths(model), len(blocks(model))
-    absent = [name for name in new_parameters(model) if depth[name] <= top]
-    if absent:
+    if absent := new_blocks(model):
         raise ValueError(f"its files have no {absent[0]} ({len(absent)} weights are missing)")
 
 
