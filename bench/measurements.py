@@ -131,7 +131,7 @@ MEASUREMENTS = {
         scores=("rougeL", "rouge1", "rouge2"),
         points=3.0,
         strategies={"lora": {}},
-        settings=Settings(rows=800, test_rows=60, max_length=384, batch_size=4),
+        settings=Settings(rows=400, test_rows=24, max_length=192, batch_size=2),
         model=SMOLLM2,
         head={"max_new_tokens": 40},
         seeds=(0,),
