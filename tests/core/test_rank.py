@@ -190,7 +190,7 @@ def test_features_are_means_of_the_hidden_states_of_the_bare_model(tiny_base):
     from transformers import AutoModel
 
     given_rows, told = shown(70), []
-    found = look(candidate(tiny_base), given_rows, told.append)
+    found = look(candidate(tiny_base, precision="32-true"), given_rows, told.append)
     model = AutoModel.from_pretrained(tiny_base.path).eval()
     features = found.arrays()["features"]
     for index in (0, 1, 33, 69):

@@ -32,9 +32,13 @@ def test_the_compute_type_is_the_one_that_was_asked_for(head, name):
     assert quantization(head, compute_dtype=name).bnb_4bit_compute_dtype == getattr(torch, name)
 
 
-@pytest.mark.parametrize(("gpu", "dtype"), [(False, torch.float32), (True, torch.bfloat16)])
-def test_the_compute_type_follows_the_device_where_none_is_asked_for(head, monkeypatch, gpu, dtype):
+@pytest.mark.parametrize(
+    ("gpu", "unit", "dtype"),
+    [(False, False, torch.float32), (False, True, torch.bfloat16), (True, False, torch.bfloat16)],
+)
+def test_the_compute_type_follows_the_device_where_none_is_asked_for(head, monkeypatch, gpu, unit, dtype):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": unit})
     assert quantization(head).bnb_4bit_compute_dtype == dtype
 
 
