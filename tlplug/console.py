@@ -30,6 +30,8 @@ from tlplug.report.figures import percent_of
 EXAMPLES, SHORT = 3, 30
 WIDE = 100
 """Columns of a terminal from which all of a progress bar has room."""
+STEPS, SECONDS = 10, 1.0
+"""A bar moves once in so many steps, and where they are slow, once in so many seconds."""
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +102,7 @@ class Bar(Callback):
         self.title = title
         self.primary = primary
         self.bar: Progress | None = None
-        self._started = 0.0
+        self._started = self._moved = 0.0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.perf_counter()
@@ -129,7 +131,8 @@ class Bar(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.bar is not None and (batch_idx + 1) % 2 == 0:
+        waited = time.perf_counter() - self._moved
+        if self.bar is not None and ((batch_idx + 1) % STEPS == 0 or waited >= SECONDS):
             self._move(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -159,6 +162,7 @@ class Bar(Callback):
 
     def _move(self, trainer: Trainer) -> None:
         assert self.bar is not None
+        self._moved = time.perf_counter()
         self.bar.update(
             self.bar.task_ids[0],
             completed=trainer.global_step,

@@ -23,7 +23,12 @@ class ByteDropout(nn.Dropout):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not self.training or not self.dropped:
             return input
-        if input.device.type != "cpu" or self.inplace or self.dropped == STEPS or torch.compiler.is_compiling():
+        if (
+            input.device.type != "cpu"
+            or self.inplace
+            or self.dropped == STEPS
+            or torch.compiler.is_compiling()
+        ):
             # torch.compile works masks into its own loops.
             return super().forward(input)
         found: torch.Tensor = _Masked.apply(input, kept(input, self.dropped), STEPS / (STEPS - self.dropped))  # type: ignore[no-untyped-call]
