@@ -1,7 +1,7 @@
 """What runs compute, in counts that no machine changes: python -m bench.counts
 
-Three runs of the task that ships, one after another in one cache: LoRA with its baselines, the same again, and a probe of more
-epochs. bench/counts.json is what they came to when it was last written; tests/cli/test_counts.py counts again and compares, so
+Three runs of the task that ships, one after another in one cache: LoRA with its baselines, the same again, and a probe
+of more epochs. bench/counts.json is what they came to when it was last written; tests/cli/test_counts.py counts again, so
 that a pass too many, padding or an import that came in is noticed.
 """
 

@@ -1,17 +1,28 @@
-"""Memory that is a process's own (RssAnon): resident, and no page of a file, which the system can drop at any time."""
+"""A process's CPU time, and its memory as far as it is its own."""
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.settings import ROOT
+
 LOOK = 0.02
 """Seconds between two looks."""
+Figures = dict[str, Any]
 
 
 class Peak:
-    """The most of it while this is open.
+    """The most memory while this is open that is resident and no page of a file (RssAnon).
+
+    A mapped file's pages count as resident too, though the system drops them whenever it likes.
 
     Args:
         process: its number; `self` for this one.
@@ -32,17 +43,38 @@ class Peak:
         self._looking.join()
 
     def _look(self) -> None:
-        while True:
+        ended = False
+        while not ended:
+            ended = self._ended.wait(LOOK)
             self.megabytes = max(self.megabytes, own_memory(self.report))
-            if self._ended.wait(LOOK):
-                self.megabytes = max(self.megabytes, own_memory(self.report))
-                return
 
 
 def own_memory(report: Path) -> float:
-    """MB; 0 of a process that has ended."""
+    """MB; 0 of a process that is gone."""
     try:
         lines = [line.split() for line in report.read_text(encoding="utf-8").splitlines()]
     except OSError:
         return 0.0
     return next((int(line[1]) / 1024 for line in lines if line[0] == "RssAnon:"), 0.0)
+
+
+def spent(words: Sequence[str], cache: Path) -> Figures:
+    """What `python -m WORDS` takes, from the project's root, in a process of its own."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "TLPLUG_CACHE": str(cache)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with Peak(process.pid) as peak:
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"exit code {process.returncode}: python -m {shlex.join(words)}")
+    return {
+        "seconds": time.perf_counter() - started,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_mb": peak.megabytes,
+    }

@@ -18,10 +18,10 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.scaling_memory import Peak
-from tlplug import training  # so that its libraries count as the start
+from tlplug import training
 from tlplug.config import Composer, Job, build
+from tlplug.contracts import Batch
 from tlplug.data.check import check_rows
-from tlplug.data.module import TransferData
 from tlplug.data.source import read_splits
 from tlplug.inference.open_run import base_of
 from tlplug.prepare import encoded
@@ -52,17 +52,21 @@ def measured(job: Job) -> Figures:
         data = encoded(job, splits, {}, head, base, Console(quiet=True))
     with stage(found, "batches"):
         found["epoch"] = {"batches": len(data.first_epoch())}
+    batches = data.train_batches()
+    next(batches)  # with the first one comes the order of the epoch
     with stage(found, "collate"):
-        found["collated"] = {"tokens": collated(data)}
+        found["collated"] = collated(batches)
     with stage(found, "steps"):
         task = training.Prepared(head, base, dict(splits), data, job.trainer, job.seed)
-        training.adapt(task, job.strategy, job.optimizer)
+        _, outcome = training.adapt(task, job.strategy, job.optimizer)
+    found["fit"] = {"cpu_seconds": (outcome.cost or {})["cpu_seconds"]}
     return found
 
 
-def collated(data: TransferData) -> int:
-    """Tokens, padding left out, of the first batches."""
-    return sum(int(batch["attention_mask"].sum()) for batch in islice(data.train_batches(), COLLATED))
+def collated(batches: Iterator[Batch]) -> dict[str, float]:
+    """Rows, and tokens without padding, of the next batches."""
+    masks = [batch["attention_mask"] for batch in islice(batches, COLLATED)]
+    return {"rows": sum(map(len, masks)), "tokens": sum(int(mask.sum()) for mask in masks)}
 
 
 @contextmanager

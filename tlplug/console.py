@@ -183,7 +183,7 @@ class Bar(Callback):
     def _note(self, trainer: Trainer) -> str:
         metrics = trainer.callback_metrics
         shown = {
-            "loss": metrics.get("train/loss"),
+            "loss": cast(Any, trainer.lightning_module).loss,
             f"validation {self.primary}": metrics.get(f"validation/{self.primary}"),
         }
         return "  ".join(f"{name} {float(value):.3f}" for name, value in shown.items() if value is not None)

@@ -42,7 +42,7 @@ class CostMeter(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.tokens = state_dict["tokens"]
-        self._before = {name: state_dict[name] for name in self._before}
+        self._before = {name: state_dict.get(name, 0.0) for name in self._before}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         reset_peak(pl_module.device)

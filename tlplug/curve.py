@@ -12,7 +12,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 class LearningCurve(Callback):
     """At each validation of a fit, how many training examples had been seen, and the score.
 
-    An example is a row, however many parts it is read in. The counts depend on the data and on the batches alone, so those
+    An example is a row, however many parts it is read in; within an epoch, batches count as if they had equally many. The
+    counts depend on the data and on the batches alone, so those
     of a run and of its baselines are the same.
 
     Args:

@@ -66,6 +66,8 @@ class TransferModule(LightningModule):
         self.recall: Recall | None = None
         """What is kept of the strategy's frozen prefix."""
         self.step_mean = StepMean(1)
+        self.loss: torch.Tensor | None = None
+        """Of the last training batch."""
         self._outputs: list[dict[str, Any]] = []
         # What does not move is the base model's, and quantized weights could not be loaded again.
         self.strict_loading = False
@@ -115,10 +117,10 @@ class TransferModule(LightningModule):
         batches = by_stream(batch)
         with self.recalling("train", batches[MAIN]):
             output = self.strategy.training_step(self.model, self.head, batches)
+        self.loss = output.loss.detach()
         if self.is_logged:
-            self.log("train/loss", output.loss.detach(), batch_size=output.weight)
-            for name, value in output.parts.items():
-                self.log(f"train/{name}", value, batch_size=output.weight)
+            for name, value in {"loss": self.loss, **output.parts}.items():
+                self.log(f"train/{name}", value, batch_size=len(batches[MAIN]["id"]))
         return self.step_mean.of(output)
 
     @property
@@ -138,6 +140,9 @@ class TransferModule(LightningModule):
     ) -> None:
         """As Lightning clips; but it refuses a fused optimizer under any autocast, though only float16 has a loss scale."""
         if not gradient_clip_val:
+            return
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
             return
         moving = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         if gradient_clip_algorithm == "value":

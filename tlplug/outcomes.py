@@ -95,7 +95,10 @@ class Outcomes:
         head = type(task.head)
         return {
             "head": [f"{head.__module__}.{head.__qualname__}", asdict(task.head.config), task.head.labels],
-            "base": [task.base.max_length, task.base.attention, task.base.dtype, task.base.fast_dropout],
+            "base": {
+                name: getattr(task.base, name)
+                for name in ("max_length", "attention", "dtype", "fast_dropout", "compile")
+            },
             "data": task.data.digest(),
             "trainer": [asdict(task.trainer), settled("auto", task.trainer.accelerator, task.base.dtype)],
             "seed": task.seed,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 HALF = ("bfloat16", "float16")
 UNITS = ("amx_bf16", "avx512_bf16")
 """As torch names them, the fastest first."""
+FULL = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
+"""Lightning's short names."""
 
 
 def best_precision(accelerator: str, dtype: str) -> tuple[str, str]:
@@ -23,21 +25,39 @@ def best_precision(accelerator: str, dtype: str) -> tuple[str, str]:
     bf16-mixed where the device multiplies matrices in bfloat16 faster than in float32, and over frozen weights in
     16 bits (what moves is in float32, and autocast lets the two meet); else 32-true.
     """
-    import torch
-
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return "bf16-mixed", "the GPU computes in bfloat16"
-        device = "the GPU does not compute in bfloat16"
-    elif accelerator in ("auto", "cpu"):
-        if unit := bfloat16_unit():
-            return "bf16-mixed", f"the processor computes in bfloat16 ({unit})"
-        device = "the processor has no unit for bfloat16"
-    else:
-        device = f"whether {accelerator} is faster in bfloat16 is not known"
+    fast, why = fast_in_bfloat16(accelerator)
+    if fast:
+        return "bf16-mixed", why
     if dtype in HALF:
         return "bf16-mixed", f"the weights that do not move are in {dtype}"
-    return "32-true", device
+    return "32-true", why
+
+
+def fast_in_bfloat16(accelerator: str) -> tuple[bool, str]:
+    """Whether the device has a unit for bfloat16, and in words."""
+    import torch
+
+    kind = kind_of(accelerator)
+    if kind == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        return fast, f"the GPU {'computes' if fast else 'does not compute'} in bfloat16"
+    if kind != "cpu":
+        return False, f"whether {kind} is faster in bfloat16 is not known"
+    unit = bfloat16_unit()
+    return unit is not None, (
+        f"the processor computes in bfloat16 ({unit})" if unit else "the processor has no unit for bfloat16"
+    )
+
+
+def kind_of(accelerator: str) -> str:
+    """The kind of device that Lightning takes for `trainer.accelerator`."""
+    import torch
+
+    if accelerator not in ("auto", "gpu", "cuda"):
+        return accelerator
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def bfloat16_unit() -> str | None:
@@ -50,13 +70,23 @@ def bfloat16_unit() -> str | None:
 
 
 def settled(precision: str, accelerator: str, dtype: str) -> str:
-    """The same where `auto` may have been asked for."""
-    return best_precision(accelerator, dtype)[0] if precision == "auto" else precision
+    """Lightning's full name of what is computed in; `auto` and short names may have been asked for."""
+    return chosen(precision, accelerator, dtype)[0]
+
+
+def chosen(precision: str, accelerator: str, dtype: str) -> tuple[str, str]:
+    """The same, and why."""
+    if precision == "auto":
+        return best_precision(accelerator, dtype)
+    name = FULL.get(str(precision), str(precision))
+    if name == "16-mixed" and kind_of(accelerator) == "cpu":
+        return "bf16-mixed", "Lightning computes in it on a processor where float16 is asked for"
+    return name, "as asked"
 
 
 def told(precision: str, accelerator: str, dtype: str) -> str:
-    """Which number format is computed in, and why."""
-    return ": ".join(best_precision(accelerator, dtype)) if precision == "auto" else f"{precision}, as asked"
+    """For a person."""
+    return ": ".join(chosen(precision, accelerator, dtype))
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
 
 from rich.console import Console
 
 from tlplug import console as screen
 from tlplug.config import STREAMS, Job, domain_of
-from tlplug.contracts import BaseInfo, TaskHead, UsageError
+from tlplug.contracts import BaseInfo, Strategy, TaskHead, UsageError
 from tlplug.data.check import check_rows
 from tlplug.data.domain import labelled, unlabelled
 from tlplug.data.features import encode
@@ -61,11 +63,31 @@ def check_base(job: Job, head: TaskHead, base: BaseInfo) -> None:
             raise UsageError(
                 f"strategy {name!r} does not work with head {job.head_name!r} on {base.source}: {reason}{hint}"
             )
-        if strategy is not None and strategy.streams and isinstance(job.data.batch_tokens, int):
+        if (
+            strategy is not None
+            and (streams := streams_of(strategy, job))
+            and type(job.data.batch_tokens) is int
+        ):
             raise UsageError(
-                f"strategy {name!r} sees rows of {' and '.join(strategy.streams)} beside the task's, as many of each: "
+                f"strategy {name!r} sees rows of {' and '.join(streams)} beside the task's, as many of each: "
                 "give it data.batch_size, not data.batch_tokens"
             )
+    expect_compiler(base)
+
+
+def streams_of(strategy: Strategy, job: Job) -> list[str]:
+    """Of what it learns beside the task's rows: what it needs, and of the rest what the user named."""
+    named = [name for name in strategy.optional_streams if domain_of(name, job).path is not None]
+    return [*strategy.streams, *named]
+
+
+def expect_compiler(base: BaseInfo) -> None:
+    """torch.compile would look for it in the middle of the first step."""
+    known = [os.environ.get("CXX", ""), "g++", "clang++"]
+    if base.compile and not any(map(shutil.which, filter(None, known))):
+        raise UsageError(
+            "model.compile=true needs a C++ compiler: g++, clang++ or what $CXX names; none is found"
+        )
 
 
 def encoded(

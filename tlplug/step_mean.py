@@ -12,7 +12,7 @@ from tlplug.processes import total
 
 
 class StepMean:
-    """The gradient of an optimizer step: that of the mean over all examples (where a head generates: tokens) of its batches.
+    """The gradient of an optimizer step: that of the mean over all rows, or tokens, of its batches, as the head counts them.
 
     Lightning divides the loss by the number of batches that are accumulated, and processes average their gradients: means
     over batches, each of which has examples of its own number. So a batch gives its sum, and once the step has all of them
@@ -24,7 +24,7 @@ class StepMean:
 
     def __init__(self, batches: int) -> None:
         self.batches = batches
-        self.weight = 0
+        self.weight = 0.0
 
     def of(self, output: StepOutput) -> torch.Tensor:
         """What a batch backpropagates."""
@@ -38,6 +38,6 @@ class StepMean:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         if self.batches == 1 or not gradients:
             return
-        weight = total(self.weight, gradients[0].device).clamp(min=1)
+        weight = total(self.weight, gradients[0].device)
         torch._foreach_mul_(gradients, self.batches / weight)
-        self.weight = 0
+        self.weight = 0.0

@@ -166,7 +166,7 @@ class Classification(TaskHead):
         logits = self._logits(model, batch)
         weights = None if self.weights is None else logits.new_tensor(self.weights)
         loss = self.problem_posed.loss(logits, batch["labels"], weights)
-        return StepOutput(loss, weight=len(batch["labels"]))
+        return StepOutput(loss, weight=self.problem_posed.weight(batch["labels"], weights))
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         outputs = self.problem_posed.outputs(self._logits(model, batch))

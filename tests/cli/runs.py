@@ -12,7 +12,7 @@ from tlplug.cli import main
 from tlplug.config import Composer, build
 from tlplug.run import run
 
-QUICK = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.devices=1"]
+QUICK = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.precision=32-true"]
 
 
 def tiny_words(tiny_folder, rows_folder, strategy="lora"):

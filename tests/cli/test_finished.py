@@ -1,10 +1,12 @@
 """What a finished run is used for: evaluate, predict, export; from the command line and from Python."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
+from omegaconf import OmegaConf
 
 import tlplug
 from tests.cli.runs import command_line, main, result_of, tiny_words
@@ -26,7 +28,7 @@ def runs(tmp_path_factory, tiny_folder, rows_folder):
         words = [
             *tiny_words(tiny_folder, data, strategy),
             *("data.columns.text=review", "data.columns.label=verdict", "transfer.baselines=[]"),
-            *("trainer.max_epochs=12", "optimizer.learning_rate=3e-3", f"run_dir={folder / strategy}"),
+            *("trainer.max_epochs=30", "optimizer.learning_rate=3e-3", f"run_dir={folder / strategy}"),
         ]
         assert main(words) == 0
     return folder
@@ -58,6 +60,17 @@ def test_three_lines_of_python(runs):
     )
     assert [p["prediction"] for p in predictions] == ["positive", "negative"]
     assert [p["id"] for p in predictions] == [0, 1]
+
+
+def test_a_run_of_before_some_keys_is_opened(runs, tmp_path):
+    shutil.copytree(runs / "lora", tmp_path / "old")
+    config = OmegaConf.load(tmp_path / "old/config.yaml")
+    for group, key in (("data", "batch_tokens"), ("model", "fast_dropout"), ("model", "compile")):
+        del config[group][key]
+    config.model.attention = None
+    OmegaConf.save(config, tmp_path / "old/config.yaml")
+    text = "warm bright joyful witty"
+    assert tlplug.load(tmp_path / "old").predict([text]) == tlplug.load(runs / "lora").predict([text])
 
 
 def test_many_inputs_come_back_in_their_order_whatever_their_length(runs):

@@ -101,7 +101,12 @@ def test_the_last_ones_stay(keep, left, fit, tmp_path):
 @pytest.mark.slow
 def test_the_best_validation_is_tested_and_saved_where_it_is_asked_for(fit, tmp_path):
     words = ["trainer.max_epochs=6", "trainer.max_steps=26", "trainer.val_check_interval=0.34"]
-    words += ["optimizer.learning_rate=1e-3", "optimizer.schedule=constant", "trainer.precision=32-true", "seed=1"]
+    words += [
+        "optimizer.learning_rate=1e-3",
+        "optimizer.schedule=constant",
+        "trainer.precision=32-true",
+        "seed=1",
+    ]
     last, without = fit(tmp_path / "last", *words, strategy="full")
     best, outcome = fit(tmp_path / "best", *words, settings=CheckpointSettings(best=True), strategy="full")
     top = max(score for _, score in outcome.curve)

@@ -89,18 +89,18 @@ def test_every_example_comes_and_few_come_twice(
     assert set(times) == set(range(count))
     assert all(batch for batches in seen for batch in batches)
     assert len({len(batches) for batches in seen}) == 1
-    if not even:
-        assert sum(times.values()) - count < world
+    assert sum(times.values()) - count < world
+    assert sum(len({len(batches[at]) for batches in seen}) > 1 for at in range(len(seen[0]))) <= 1
 
 
-@given(counts, worlds, st.integers(1, 8), seeds, epochs, st.booleans())
+@given(counts, worlds, st.integers(1, 8), seeds, epochs)
 def test_more_processes_see_the_batches_of_one(
-    count: int, world: int, batch_size: int, seed: int, epoch: int, even: bool
+    count: int, world: int, batch_size: int, seed: int, epoch: int
 ) -> None:
     """Batch b of all processes together is batch b of one process with the batch size times as large."""
     size = batch_size * world
-    [alone] = seen_by(count, 1, seed, epoch, batch=size, even=even)
-    together = seen_by(count, world, seed, epoch, batch=size, even=even)
+    [alone] = seen_by(count, 1, seed, epoch, batch=size)
+    together = seen_by(count, world, seed, epoch, batch=size)
     for place, batch in enumerate(alone):
         shares = [batches[place] for batches in together]
         assert {index for share in shares for index in share} == set(batch)
@@ -242,6 +242,30 @@ def test_even_batches_are_of_about_equal_tokens_and_as_many_in_every_epoch(count
         mean = sum(tokens) / len(tokens)
         assert max(tokens) < 1.3 * mean
         assert sum(abs(each - mean) for each in tokens) / len(tokens) < 0.1 * mean
+
+
+@pytest.mark.parametrize(("rows", "world"), [(1, 2), (1, 8), (4, 8), (16, 2)])
+def test_even_batches_are_shared_out_evenly(rows: int, world: int) -> None:
+    """Each process computes about as much in a step as the others; 2003 rows leave some over in one batch."""
+    lengths = lengths_of_text(2003)
+    ranks = [
+        list(EpochBatches(lengths, 1, shuffle=True, batch=rows * world, even=True, rank=rank, world=world))
+        for rank in range(world)
+    ]
+    steps = [[len(ids) * max(lengths[i] for i in ids) for ids in step] for step in zip(*ranks, strict=True)]
+    assert sum(map(max, steps)) < 1.1 * sum(map(sum, steps)) / world
+    twice = Counter(i for batches in ranks for ids in batches for i in ids)
+    assert sum(twice.values()) - 2003 < world
+
+
+def test_evaluation_keeps_to_a_number_of_tokens_too() -> None:
+    for tokens, most in ((15, 20), (None, 25)):
+        loaded = TransferData(
+            features(40), features(7), features(40),
+            head=Padding(), base=base_info(), batch_size=5, batch_tokens=tokens, seed=0,
+        )  # fmt: skip
+        sizes = [len(batch["id"]) * batch["longest"] for batch in loaded.test_dataloader()]
+        assert len(sizes) == 8 and max(sizes) == most
 
 
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=60), st.data())

@@ -152,7 +152,7 @@ def test_what_would_help_is_what_is_not_set_yet(tiny_base):
     seen.stage, seen.examples, seen.tokens = "training", 8, 512
     lora, qlora = strategy("lora"), strategy("qlora")
     assert remedies(seen, tiny_base, lora, head, "data.batch_size=4", 2)[:2] == [
-        "data.batch_size=4 trainer.accumulate_grad_batches=4 (the same steps)",
+        "data.batch_size=4 trainer.accumulate_grad_batches=4 (about the same steps)",
         "model.gradient_checkpointing=true",
     ]
     tight = replace(tiny_base, gradient_checkpointing=True, dtype="bfloat16")

@@ -73,7 +73,7 @@ def settled_dtype(asked: str, config: PretrainedConfig) -> str:
     return published if half else "float32"
 
 
-def settled_attention(asked: str, dtype: str) -> str | None:
+def settled_attention(asked: str | None, dtype: str) -> str | None:
     """`auto` is flash attention where it is installed and can be used; None is transformers' own choice."""
     import torch
     from transformers.utils import is_flash_attn_2_available

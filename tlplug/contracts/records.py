@@ -77,8 +77,9 @@ class StepOutput:
     """The loss of one batch."""
 
     loss: torch.Tensor
-    """Scalar, a mean over `weight` examples (or tokens, where the head generates)."""
-    weight: int
+    """Scalar, a mean over what the batch is made of: examples, or tokens where each has a loss of its own."""
+    weight: float
+    """How many of them there are, or what they weigh together; above 0. Losses of several batches are put together by it."""
     parts: Mapping[str, float] = field(default_factory=dict)
     """Further values for the log, such as a penalty's share of the loss."""
 

@@ -22,9 +22,9 @@ class ModelSettings:
     """The command that brings the source, named in the error where it is missing."""
     license: Optional[str] = None
     """Licence of the base model, for the model card of an export."""
-    attention: str = "auto"
+    attention: Optional[str] = "auto"
     """transformers' attention implementation; auto: flash_attention_2 where it is installed and the GPU and the weights
-    are fit for it, else transformers' own choice, which is sdpa where the model has it."""
+    are fit for it, else as null: transformers' own choice, which is sdpa where the model has it."""
     dtype: str = "auto"
     """float32, bfloat16 or float16 for the weights that do not move; auto: as published on a GPU, else float32."""
     gradient_checkpointing: bool = False

@@ -92,6 +92,7 @@ class Strategy:
         import torch
 
         # On a GPU torch's own choice: fused there is not open to clipping with float16's loss scale.
+        groups = [{**group, "params": list(group["params"])} for group in groups]
         fused = all(p.device.type == "cpu" for group in groups for p in group["params"])
         return torch.optim.AdamW(groups, lr=settings.learning_rate or 0.0, fused=fused or None)
 

@@ -23,16 +23,16 @@ PADDING = 0.045
 class EpochBatches(Sampler[list[int]]):
     """One process's batches of an epoch, the same number on every process and in every epoch.
 
-    Training shuffles by (seed, epoch) and nothing else, so that a resumed run, a baseline and another number
-    of processes see the same batches: process r of w takes every w-th example of each. The examples of a batch are
-    of about one length, so that little of it is padding: a window of the shuffled order is sorted by length and cut
-    into batches, which are shuffled again. Evaluation takes the longest first.
-    Where a batch has fewer examples than there are processes, some come twice: evaluation drops them by their id.
+    Training shuffles by (seed, epoch) and nothing else, so that a resumed run and a baseline see the same batches: process
+    r of w takes every w-th example of each. The examples of a batch are of about one length, so that little of it is
+    padding: a window of the shuffled order is sorted by length and cut into batches, which are shuffled again.
+    Evaluation takes the longest first.
+    Where the examples do not divide evenly by the processes, some of one batch come twice: evaluation drops them by id.
 
     Args:
         lengths: tokens of each example.
-        batch: examples of a batch over all processes.
-        even: training batches are of about equal padded tokens, and have `batch` examples on average alone.
+        batch: examples of a batch over all processes; a multiple of `world`.
+        even: batches are of about equal padded tokens, and `batch` is no more than the mean of their sizes.
     """
 
     def __init__(
@@ -71,8 +71,10 @@ class EpochBatches(Sampler[list[int]]):
         """The epoch's batches, each that of all processes."""
         if self.shuffle:
             return self._shuffled(self.epoch, self.window)
+        if not len(self.lengths):
+            return []
         order = self._longest_first(np.arange(len(self.lengths)))
-        return np.split(order, range(self.batch, len(order), self.batch)) if len(order) else []
+        return parted(order, self._sizes(self.lengths[order], len(self) - 1))
 
     @cached_property
     def window(self) -> int:
@@ -86,17 +88,19 @@ class EpochBatches(Sampler[list[int]]):
         batches: list[np.ndarray] = []
         for start in range(0, len(order), self.batch * window):
             part = self._longest_first(order[start : start + self.batch * window])
-            sizes = self._sizes(self.lengths[part], generator)
-            batches += np.split(part, np.cumsum(sizes)[:-1])
+            smaller = int(torch.randint(share(len(part), self.batch), (), generator=generator))
+            batches += parted(part, self._sizes(self.lengths[part], smaller))
         return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
 
-    def _sizes(self, lengths: np.ndarray, generator: torch.Generator) -> list[int]:
-        """How many examples each batch of a window takes, of the longest first."""
-        count = share(len(lengths), self.batch)
-        if self.even:
-            return even_cut(lengths.tolist(), count)
-        place = int(torch.randint(count, (), generator=generator))
-        return regular_cut(len(lengths), self.batch, place)
+    def _sizes(self, lengths: np.ndarray, smaller: int) -> list[int]:
+        """How many examples each batch takes, of the longest first; what is left over is the batch `smaller`.
+
+        Even batches are cut between as many examples as there are processes, which get one of each such few.
+        """
+        if not self.even:
+            return regular_cut(len(lengths), self.batch, smaller)
+        few = even_cut(lengths[:: self.world].tolist(), share(len(lengths), self.batch))
+        return [count * self.world for count in few]
 
     def _longest_first(self, indices: np.ndarray) -> np.ndarray:
         return indices[np.argsort(-self.lengths[indices], kind="stable")]
@@ -138,11 +142,16 @@ class Repeated(Sampler[list[int]]):
             yield list(islice(examples, self.size))
 
     def _examples(self) -> Iterator[int]:
-        first = self.epoch * self.count
+        first = self.epoch * self.count * self.size
         for number in range(first, first + self.count * self.size):
             self.passes.set_epoch(number)
             for batch in self.passes:
                 yield from batch
+
+
+def parted(order: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
+    """The order cut into batches; the last one takes what there is."""
+    return np.split(order, np.cumsum(sizes)[:-1])
 
 
 def share(count: int, parts: int) -> int:

@@ -49,7 +49,9 @@ class TransferData(LightningDataModule):
         """Rows of an evaluation's batch, and of a training batch on average, in each process."""
         self.batch_tokens = batch_tokens
         if isinstance(batch_tokens, int):
-            self.batch_size = max(1, round(batch_tokens / max(1.0, train.lengths.mean())))
+            rows = round(batch_tokens / max(1.0, train.lengths.mean()))
+            self.batch_size = min(max(1, rows), max(1, len(train)))
+        self._windows: dict[tuple[int, int, bool], int] = {}
         self.seed = seed
         self.eval_examples = head.eval_examples
         self.collate = partial(head.collate, base=base)
@@ -111,7 +113,7 @@ class TransferData(LightningDataModule):
 
     def batches_told(self) -> str:
         """What a training batch is, for a person."""
-        rows = f"batches of {self.batch_size} rows"
+        rows = f"batches of {self.batch_size:,} row{'s' if self.batch_size > 1 else ''}"
         if not self.even:
             return rows
         tokens: int = self.features["train"].lengths.sum()
@@ -147,12 +149,19 @@ class TransferData(LightningDataModule):
         return Batches(features, order, self.collate)
 
     def _order(self, features: Features, shuffle: bool, rank: int, world: int) -> EpochBatches:
-        return EpochBatches(
-            features.lengths,
-            self.seed,
-            shuffle=shuffle,
-            batch=self.batch_size * world,
-            even=self.even,
-            rank=rank,
-            world=world,
+        even = self.even if shuffle else isinstance(self.batch_tokens, int)
+        batch = self.batch_size * world
+        order = EpochBatches(
+            features.lengths, self.seed, shuffle=shuffle, batch=batch, even=even, rank=rank, world=world
         )
+        if shuffle and features is self.features["train"]:
+            self._remember_window(order)
+        return order
+
+    def _remember_window(self, order: EpochBatches) -> None:
+        """Finding it takes as long as making some epochs' batches."""
+        key = (order.seed, order.batch, order.even)
+        if key in self._windows:
+            order.window = self._windows[key]
+        else:
+            self._windows[key] = order.window

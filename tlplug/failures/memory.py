@@ -108,7 +108,9 @@ def remedies(
     """Settings that are not in use yet; first those that leave the training's result as it is."""
     found = []
     if seen.stage and halved:
-        same = f" trainer.accumulate_grad_batches={accumulate * 2} (the same steps)" if seen.trains else ""
+        same = (
+            f" trainer.accumulate_grad_batches={accumulate * 2} (about the same steps)" if seen.trains else ""
+        )
         found.append(f"{halved}{same}")
     if seen.trains and not base.gradient_checkpointing:
         found.append("model.gradient_checkpointing=true")

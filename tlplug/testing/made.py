@@ -59,7 +59,7 @@ class Made:
             for name, features in named.items()
         }
 
-    def step(self, batches: Mapping[str, Batch] | None = None, number: int = 0) -> tuple[float, int]:
+    def step(self, batches: Mapping[str, Batch] | None = None, number: int = 0) -> tuple[float, float]:
         """One forward and backward pass over what the strategy makes of the batches: its loss and weight."""
         seed(number)
         with self.precision():
@@ -67,7 +67,7 @@ class Made:
         output.loss.backward()  # type: ignore[no-untyped-call]
         return output.loss.item(), output.weight
 
-    def gradients(self, batches: Mapping[str, Batch] | None = None, number: int = 0) -> tuple[Tensors, int]:
+    def gradients(self, batches: Mapping[str, Batch] | None = None, number: int = 0) -> tuple[Tensors, float]:
         """Of all that moves, and the weight of the step."""
         self.module.zero_grad()
         _, weight = self.step(batches, number)

@@ -42,6 +42,10 @@ class Problem:
         """The mean over the rows of logits [N, K]; `weights` [K] of the labels."""
         raise NotImplementedError
 
+    def weight(self, targets: torch.Tensor, weights: torch.Tensor | None) -> float:
+        """What that mean is divided by: the rows, unless they weigh differently."""
+        return len(targets)
+
     def outputs(self, logits: torch.Tensor) -> list[Any]:
         """Plain numbers of each row of logits [N, K]."""
         raise NotImplementedError

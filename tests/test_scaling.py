@@ -1,0 +1,102 @@
+"""The bench of growth: rows as long as they are said to be, memory that is a process's own, sums that hold."""
+
+import json
+import mmap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import scaling
+from bench.scaling_data import MIDDLE, equal_sentences, sentences, write_rows
+from bench.scaling_memory import Peak, own_memory, spent
+from bench.scaling_page import page
+from bench.scaling_sum import LARGE, NVLINK, PCIE, SMALL, Adaptation
+
+SIZE = 64 * 2**20
+SELF = Path("/proc/self/status")
+
+
+def test_texts_of_one_length_have_it_in_tokens():
+    from transformers import AutoTokenizer
+
+    from bench.scaling_data import minilm
+
+    tokenizer = AutoTokenizer.from_pretrained(minilm())
+    for tokens in (16, 256):
+        encoded = tokenizer(list(equal_sentences(20, tokens)))["input_ids"]
+        assert {len(each) for each in encoded} == {tokens}
+
+
+def test_the_same_rows_are_made_each_time(tmp_path):
+    write_rows(tmp_path / "a", 50)
+    write_rows(tmp_path / "b", 50)
+    for name in ("train", "validation", "test"):
+        assert (tmp_path / f"a/{name}.jsonl").read_bytes() == (tmp_path / f"b/{name}.jsonl").read_bytes()
+    assert (tmp_path / "a/validation.jsonl").read_bytes() != (tmp_path / "a/test.jsonl").read_bytes()
+
+
+def test_sentences_are_of_about_the_length_that_is_told():
+    lengths = [len(text.split()) for text in sentences(2000, 0)]
+    assert np.median(lengths) == pytest.approx(MIDDLE, abs=1)
+    assert np.mean([12 <= length <= 28 for length in lengths]) > 0.78
+
+
+@pytest.mark.skipif(not SELF.exists(), reason="memory is asked of Linux")
+def test_memory_of_its_own_is_what_is_written_and_not_what_is_mapped(tmp_path):
+    (tmp_path / "file").write_bytes(bytes(SIZE))
+    before = own_memory(SELF)
+    with (
+        (tmp_path / "file").open("rb") as file,
+        mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as seen,
+        Peak() as mapped,
+    ):
+        assert sum(seen[:: mmap.PAGESIZE]) == 0
+    with Peak() as written:
+        held = np.ones(SIZE, np.uint8)
+    assert mapped.megabytes < before + 32
+    assert written.megabytes > before + 60
+    assert held[-1]
+
+
+def test_a_process_that_fails_is_no_measurement(tmp_path):
+    with pytest.raises(RuntimeError, match="exit code 2: python -m tlplug --no-such-thing"):
+        spent(["tlplug", "--no-such-thing"], tmp_path)
+
+
+def test_a_part_takes_its_own_place_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(scaling, "FILE", tmp_path / "scaling.json")
+    for part, command in (("sum", "old"), ("batch", "one"), ("sum", "new")):
+        scaling.keep(part, {"command": command, "machine": {}, "found": {}})
+    known = json.loads(scaling.FILE.read_text())
+    assert {part: known[part]["command"] for part in known} == {"batch": "one", "sum": "new"}
+    assert list(known) == ["batch", "sum"]
+    assert "## Batch" in (tmp_path / "scaling.md").read_text()
+
+
+def test_growth_is_told_from_two_counts_on():
+    cost = {"cpu_seconds": 1.0, "peak_mb": 100.0}
+    stages = dict.fromkeys(("start", "read", "check", "encode", "batches", "steps", "fit"), cost)
+    each = {"file_mb": 1.0, "first": stages, "again": stages, "command": cost}
+    more = each | {"command": {"peak_mb": 101.0}}
+    part = {"command": "it", "machine": {}, "found": {"1000": each}}
+    assert "a further row" not in page({"rows": part})
+    two = page({"rows": part | {"found": {"1000": each, "2024": more}}})
+    assert "to that of the command 1024." in two
+
+
+def test_what_is_no_part_is_a_usage_error(capsys):
+    assert scaling.main(["rows", "colums"]) == 2
+    assert "bench: colums is no part" in capsys.readouterr().err
+
+
+def test_lora_moves_as_many_weights_as_peft_finds_on_these_models():
+    assert (SMALL.lora(), LARGE.lora()) == (5_636_096, 19_988_480)
+
+
+def test_what_binds_is_the_longest_and_memory_comes_first():
+    full = Adaptation(SMALL, "full")
+    assert full.binds(NVLINK, 0.0) == "compute"
+    assert full.binds(PCIE / 10, 0.0) == "all-reduce"
+    assert full.binds(NVLINK, 1.0) == "loader"
+    assert Adaptation(LARGE, "full").binds(NVLINK, 0.0) == "memory"
