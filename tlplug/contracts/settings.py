@@ -192,7 +192,7 @@ class EvidenceSettings:
     rows: int = 512
     """Features are recorded of at most so many rows of the validation split, and of each further domain; 0: of none."""
     weights: bool = True
-    """Record how much each matrix changed; what moves is held twice in memory for it."""
+    """Record how much each matrix changed; a copy of what moves is kept in a temporary file for it."""
 
     def __post_init__(self) -> None:
         if self.rows < 0:

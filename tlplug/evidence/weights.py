@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlplug.contracts import LowRank, Strategy, TaskHead, WeightChange
+from tlplug.evidence.aside import Aside
 from tlplug.layers import blocks, depths, within
 
 if TYPE_CHECKING:
@@ -43,19 +44,18 @@ class Start:
     def of(cls, layers: Mapping[str, int | None], model: nn.Module, strategy: Strategy) -> Start:
         """What moves, or where that changes in the course of a training, all that may."""
         every = strategy.capabilities.staged
-        whole = {
-            name: value.detach().to("cpu", copy=True)
+        whole = Aside(
+            (name, value)
             for name, value in model.named_parameters()
             if name in layers and (value.requires_grad or every)
-        }
+        )
         factors = {name: _copies(found) for name, found in strategy.low_rank(model).items()}
         return cls(layers, whole, factors)
 
     @classmethod
     def bare(cls, layers: Mapping[str, int | None], model: nn.Module) -> Start:
         """A bare base model, over which what moved is going to be loaded."""
-        named = model.named_parameters()
-        whole = {name: value.detach().to("cpu", copy=True) for name, value in named if name in layers}
+        whole = Aside((name, value) for name, value in model.named_parameters() if name in layers)
         return cls(layers, whole, {})
 
     def changes(self, model: nn.Module, strategy: Strategy) -> Iterator[WeightChange]:
