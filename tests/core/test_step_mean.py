@@ -38,6 +38,26 @@ def test_the_gradient_is_that_of_the_mean_over_all_examples(sizes, missing):
     assert mean.weight == 0
 
 
+def of_two_processes(rank, store, values):
+    """One accumulated batch of each process, then a step; DDP averages the gradients of the two."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1, bias=False))
+    mean = StepMean(4)
+    own = values[:2] if rank == 0 else values[2:]
+    with model.no_sync():
+        (mean.of(StepOutput(model(own[0]).mean(), weight=len(own[0]))) / 2).backward()
+    (mean.of(StepOutput(model(own[1]).mean(), weight=len(own[1]))) / 2).backward()
+    mean.settle(model.parameters())
+    gradient = next(model.parameters()).grad.item()
+    torch.distributed.destroy_process_group()
+    assert gradient == pytest.approx(torch.cat(values).mean().item(), rel=1e-5)
+
+
+def test_examples_of_two_processes_weigh_the_same(tmp_path):
+    values = list((torch.arange(20.0) ** 2).view(-1, 1).split([1, 5, 11, 3]))
+    torch.multiprocessing.spawn(of_two_processes, (tmp_path / "store", values), nprocs=2)
+
+
 def test_a_step_of_one_batch_is_left_as_it_is():
     weight, mean = torch.nn.Parameter(torch.tensor(2.0)), StepMean(1)
     loss = weight * 3

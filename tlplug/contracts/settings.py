@@ -105,8 +105,8 @@ class DataSettings:
     """Rows of a training batch in each process, on average where `batch_tokens` is `auto`."""
     batch_tokens: Any = "auto"
     """Tokens of a training batch in each process, padding included, whatever their number of rows. `auto`: about what
-    `batch_size` rows have, as many batches as they would be; a number: about so many, in the place of `batch_size`;
-    null: batches of `batch_size` rows each."""
+    `batch_size` rows have, as many batches as they would be; a number: about so many, in the place of `batch_size`, in
+    evaluation too; null: batches of `batch_size` rows each."""
     max_length: Optional[int] = None
     """Tokens at which an input is cut; null: what the base model takes."""
     target: DomainSettings = field(default_factory=DomainSettings)
