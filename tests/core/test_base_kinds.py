@@ -1,6 +1,7 @@
 """Encoders, decoders and encoder-decoders; GGUF; number formats; tokenizers that do not fit their model."""
 
 import json
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -167,6 +168,13 @@ def test_gradient_checkpointing_gives_the_same_gradients(name, tmp_path):
     assert len(gradients[0]) == len(gradients[1]) > 10
     for plain, again in zip(*gradients, strict=True):
         assert (plain - again).norm() <= 1e-3 * plain.norm()
+
+
+@pytest.mark.parametrize("attention", ["nonsense", "flash_attention_2"])
+def test_attention_that_cannot_be_used_names_the_key(tiny_base, attention):
+    head = Registry().find("head", "classification").load()().with_labels(["a", "b"])
+    with pytest.raises(UsageError, match=f"model.attention={attention} cannot be used with .*tiny"):
+        head.load_model(replace(tiny_base, attention=attention), LoadOptions())
 
 
 def test_attention_is_what_was_asked_for(tmp_path):

@@ -34,9 +34,10 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
     if base.attention is not None:
         common["attn_implementation"] = base.attention
     if options.random_weights:
-        model = auto.from_config(config, **common)
+        with attending(base):
+            model = auto.from_config(config, **common)
     else:
-        with readable(base.source):
+        with readable(base.source), attending(base):
             model, told = auto.from_pretrained(
                 base.path,
                 config=config,
@@ -61,6 +62,20 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
         model.gradient_checkpointing_enable({"use_reentrant": False})
     # from_pretrained leaves eval mode on, and Lightning keeps it: dropout would silently be off.
     return model.train()
+
+
+@contextmanager
+def attending(base: BaseInfo) -> Iterator[None]:
+    """An attention implementation that there is not, or not for this model, is an error that names the key."""
+    try:
+        yield
+    except (ValueError, ImportError) as error:
+        told = str(error).lower()
+        if base.attention is None or not ("attention" in told or "attn" in told):
+            raise
+        raise UsageError(
+            f"model.attention={base.attention} cannot be used with {base.source}: {error}"
+        ) from error
 
 
 @contextmanager
