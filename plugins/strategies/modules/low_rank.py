@@ -72,9 +72,10 @@ class Seen:
     """The first batches, which can be gone through again, though not for ever."""
 
     def __init__(self, batches: Iterator[Batch]) -> None:
-        first = list(islice(batches, SEEN))
-        # An epoch's last batch may be too small to tell anything.
-        self.batches = [batch for batch in first if len(batch["input_ids"]) >= len(first[0]["input_ids"])]
+        first = [(int(batch["attention_mask"].sum()), batch) for batch in islice(batches, SEEN)]
+        # A batch of what was left over may be too small to tell anything.
+        most = max(tokens for tokens, _ in first)
+        self.batches = [batch for tokens, batch in first if 2 * tokens >= most]
         self.passes = 0
 
     def __len__(self) -> int:
