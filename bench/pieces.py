@@ -1,6 +1,6 @@
 """What each thing is worth that makes a training fast: python -m bench.pieces [SEED ...]
 
-LoRA on SST-2 as in bench/measurements.py, as it comes and with one thing switched off (or on), by turns. Written to
+LoRA on SST-2 as in bench/measurements.py, as it comes and with one thing switched off, by turns. Written to
 bench/pieces.json and bench/pieces.md.
 """
 
@@ -27,7 +27,6 @@ PIECES = {
     "batches of 32 rows each": ("data.batch_tokens=null",),
     "float32": ("trainer.precision=32-true",),
     "torch's dropout": ("model.fast_dropout=false",),
-    "compiled": ("model.compile=true",),
 }
 """What is other -> the words for it."""
 FORMS = {
@@ -43,8 +42,8 @@ def by_turns(seeds: Sequence[int]) -> dict[str, list[Results]]:
     found: dict[str, list[Results]] = {name: [] for name in PIECES}
     with TemporaryDirectory() as folder:
         for seed in seeds:
-            for name, changes in PIECES.items():
-                place = Path(folder) / f"{len(found[name])}-{seed}-{name.replace(' ', '-')}"
+            for number, (name, changes) in enumerate(PIECES.items()):
+                place = Path(folder) / f"{number}-{seed}"
                 words, figures = tlplug_arm("sst2", "lora", seed, place, [])
                 found[name].append(measured([*words, *changes], figures, empty_cache(place)))
                 print(name, seed, found[name][-1], flush=True)
