@@ -70,16 +70,9 @@ def measured(words: Words, figures: Callable[[], Figures], cache: Path) -> Figur
     What this process has once had in memory, the system reports of its children too: nothing heavy is imported here.
     """
     started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", *words],
-        cwd=ROOT,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "TLPLUG_CACHE": str(cache)},
-        stdout=subprocess.DEVNULL,
-    )
+    process = begun(words, cache)
     status, usage, peak = waited_for(process)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise RuntimeError(f"exit code {process.returncode}: python -m {shlex.join(words)}")
+    expect_success(process, status, words)
     return {
         **figures(),
         "process_seconds": time.perf_counter() - started,
@@ -87,6 +80,24 @@ def measured(words: Words, figures: Callable[[], Figures], cache: Path) -> Figur
         "peak_memory_mb": max(peak, usage.ru_maxrss * KIBIBYTE) / MEBIBYTE,
         "command": shlex.join(["python", "-m", *words]),
     }
+
+
+def begun(words: Sequence[str], cache: Path, **more: Any) -> subprocess.Popen[bytes]:
+    """`python -m <words>` from the project's root, with this cache; nothing of it is shown."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "TLPLUG_CACHE": str(cache)},
+        stdout=subprocess.DEVNULL,
+        **more,
+    )
+
+
+def expect_success(process: subprocess.Popen[bytes], status: int, words: Sequence[str]) -> None:
+    """A RuntimeError names the command that failed; `status` is what it was waited for with."""
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise RuntimeError(f"exit code {process.returncode}: python -m {shlex.join(words)}")
 
 
 def waited_for(process: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage, int]:

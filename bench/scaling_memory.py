@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.settings import ROOT
+from bench.pairs import begun, expect_success
 
 LOOK = 0.02
 """Seconds between two looks."""
@@ -61,18 +59,10 @@ def own_memory(report: Path) -> float:
 def spent(words: Sequence[str], cache: Path) -> Figures:
     """What `python -m WORDS` takes, from the project's root, in a process of its own."""
     started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", *words],
-        cwd=ROOT,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "TLPLUG_CACHE": str(cache)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = begun(words, cache, stderr=subprocess.DEVNULL)
     with Peak(process.pid) as peak:
         _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"exit code {process.returncode}: python -m {shlex.join(words)}")
+    expect_success(process, status, words)
     return {
         "seconds": time.perf_counter() - started,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
