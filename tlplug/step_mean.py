@@ -35,8 +35,10 @@ class StepMean:
 
     def settle(self, parameters: Iterable[nn.Parameter]) -> None:
         """Sums into means; after the last batch of a step, which may be one of fewer."""
+        if self.batches == 1:
+            return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        if self.batches == 1 or not gradients:
+        if not gradients:
             return
         weight = total(self.weight, gradients[0].device)
         torch._foreach_mul_(gradients, self.batches / weight)

@@ -12,6 +12,7 @@ from tlplug import NotMeasured, TransferMetric, WeightChange
 from tlplug.contracts import DataSettings, EvidenceSettings, LoadOptions, OptimizerSettings
 from tlplug.data.domain import Domain
 from tlplug.evidence import Recorder, measure
+from tlplug.evidence.features import layer_features
 from tlplug.evidence.looking import looking
 from tlplug.evidence.probes import classes_of, drawn
 from tlplug.registry import Registry
@@ -61,6 +62,27 @@ def test_a_training_that_is_looked_at_gives_what_one_alone_gives(tiny_base, name
     )
 
 
+@pytest.mark.parametrize(("name", "passes"), [("linear_probe", 1), ("last_layers", 2)])
+def test_blocks_that_stayed_are_looked_at_once(tiny_base, monkeypatch, name, passes):
+    looked = []
+
+    def counted(*given):
+        looked.append(given)
+        return layer_features(*given)
+
+    monkeypatch.setattr("tlplug.evidence.recorder.layer_features", counted)
+    task = prepare(tiny_base)
+    found = recorder(task, name)
+    model, _ = adapt(task, strategy(name), OptimizerSettings(), watch=found)
+    once = len(looked)
+    found.after(model, task.head)
+    assert len(looked) == passes * once > 0
+    batch = found._collate(found.probes[0].features(task.head, tiny_base))
+    with torch.no_grad():
+        again = layer_features(model.eval(), tiny_base, [batch])
+    np.testing.assert_allclose(found.found()["features/after"], again, rtol=1e-4, atol=1e-5)
+
+
 def test_before_is_the_bare_base_model_and_after_the_adapted_one(tiny_base):
     task = prepare(tiny_base)
     found = recorder(task, "full")
@@ -68,8 +90,6 @@ def test_before_is_the_bare_base_model_and_after_the_adapted_one(tiny_base):
     bare = task.head.load_model(tiny_base, LoadOptions()).eval()
     evidence = found.found()
     texts = [{"id": row["id"], "text": row["text"]} for row in task.rows["validation"]]
-    from tlplug.evidence.features import layer_features
-
     encoded = task.head.encode(texts, tiny_base, False)
     with torch.no_grad():
         expected = layer_features(bare, tiny_base, [task.head.collate(encoded, tiny_base)])

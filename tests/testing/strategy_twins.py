@@ -183,6 +183,19 @@ class NotAPrefix(OnBert):
         return FrozenPrefix([model.bert.encoder])
 
 
+class OtherPrefix(OnBert):
+    """A frozen encoder, one norm of which is another one than the base model's."""
+
+    def adapt(self, model, context):
+        model = super().adapt(model, context)
+        model.bert.requires_grad_(False)
+        model.bert.encoder.layer[0].output.LayerNorm.weight.mul_(2.0)
+        return model
+
+    def frozen_prefix(self, model):
+        return FrozenPrefix([model.bert])
+
+
 class ChainOfOthers(OnBert):
     """A chain in another order than its modules are called in."""
 
@@ -319,6 +332,7 @@ TWINS = [
     ("leaves_its_inputs_alone", TakesFromTheBatch, "main/input_ids"),
     ("answers_the_same_twice", Drawing, "otherwise the second time"),
     ("frozen_prefix_is_frozen", NotAPrefix, "depends on what moves"),
+    ("frozen_prefix_is_the_base_models", OtherPrefix, "other states than in the base model"),
     ("computed_once_is_computed_each_time", ChainOfOthers, "cannot be kept"),
     ("comes_back_as_it_was_saved", ForgetsBiases, "answers otherwise than what was saved"),
     ("comes_back_in_a_new_process", Remembers, "in a new process the saved model answers otherwise"),

@@ -100,7 +100,7 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class FrozenPrefix:
-    """What runs before anything that moves."""
+    """What runs before anything that moves, and gives what it gave in the base model."""
 
     modules: Sequence[nn.Module]
     """All of it: kept in eval mode while training."""

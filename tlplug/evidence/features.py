@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tlplug.contracts import BaseInfo, Batch
+from tlplug.contracts import BaseInfo, Batch, FrozenPrefix
 from tlplug.layers import blocks, within
 
 if TYPE_CHECKING:
@@ -102,6 +102,12 @@ def stack_of(model: PreTrainedModel, base: BaseInfo) -> tuple[list[nn.Module], i
         reading = [block for path, block in every.items() if not name or within(path, [name])]
         return reading, len(reading)
     return list(every.values()), max(len(every), getattr(model.config, "num_hidden_layers", 0) or 0)
+
+
+def stay(model: nn.Module, prefix: FrozenPrefix, base: BaseInfo) -> bool:
+    """Whether all blocks that read a text lie in the frozen prefix, so that their states are the base model's."""
+    inside = {id(module) for part in prefix.modules for module in part.modules()}
+    return all(id(block) in inside for block in stack_of(transformers_model(model), base)[0])
 
 
 def transformers_model(model: nn.Module) -> PreTrainedModel:

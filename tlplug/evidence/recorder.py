@@ -20,7 +20,7 @@ from tlplug.data.domain import Domain
 from tlplug.evidence.base_features import key_for, recalled
 from tlplug.evidence.classifier import no_classifier, source_probabilities
 from tlplug.evidence.collect import AFTER, BEFORE
-from tlplug.evidence.features import BATCH_SIZE, layer_features
+from tlplug.evidence.features import BATCH_SIZE, layer_features, stay
 from tlplug.evidence.kept import PROBABILITIES, Kept
 from tlplug.evidence.likelihood import likelihoods, no_likelihood
 from tlplug.evidence.looking import by_length, in_batches, looking
@@ -184,6 +184,11 @@ class Recorder:
                     axis=1,
                 )
 
+            before = f"features/{BEFORE}{probe.suffix}"
+            prefix = self.strategy.frozen_prefix(model) if stage == AFTER else None
+            if before in self.kept.evidence and prefix is not None and stay(model, prefix, self.base):
+                self.kept.evidence[name] = self.kept.evidence[before]
+                return
             bare = stage == BEFORE and not new_blocks(model)
             self.kept.evidence[name] = recalled(self._key(features, device), compute) if bare else compute()
 

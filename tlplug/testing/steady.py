@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from tlplug.evidence.features import layer_features, stay
 from tlplug.frozen import fault
 from tlplug.testing import tiny
 from tlplug.testing.case import StrategyCase
@@ -100,6 +101,24 @@ def heard(made: Made, modules: Sequence[nn.Module]) -> list[list[float]]:
     for handle in handles:
         handle.remove()
     return found
+
+
+def frozen_prefix_is_the_base_models(case: StrategyCase) -> None:
+    """Blocks that lie in it give what they gave before the model was adapted: nobody looks at them again."""
+    case.require_training()
+    made = case.made()
+    base, prefix = made.task.base, made.strategy.frozen_prefix(made.model)
+    if prefix is None or not stay(made.model, prefix, base):
+        raise DoesNotApply("frozen_prefix ends before the last block")
+    bare = made.head.load_model(base, made.strategy.load_options(made.head))
+    batch = made.batches()["main"]
+    with torch.no_grad():
+        before, after = (layer_features(model.eval(), base, [batch]) for model in (bare, made.model))
+    if apart := float(abs(before - after).max()):
+        raise Fault(
+            f"a block in frozen_prefix gives other states than in the base model (by {apart:.2g}); what adapt changes "
+            "is no part of it"
+        )
 
 
 def computed_once_is_computed_each_time(case: StrategyCase) -> None:

@@ -30,6 +30,7 @@ FINDS: dict[Callable[[Any], None], str] = {
     steady.leaves_its_inputs_alone: "batches or a base config that are changed",
     steady.answers_the_same_twice: "answers that are drawn, or change the model",
     steady.frozen_prefix_is_frozen: "a prefix that can be changed by what moves",
+    steady.frozen_prefix_is_the_base_models: "a prefix that is another one than the base model's",
     steady.computed_once_is_computed_each_time: "a prefix that cannot be kept",
     lasting.comes_back_as_it_was_saved: "trained weights that are not saved or not loaded",
     lasting.comes_back_in_a_new_process: "what lives in the process alone",
