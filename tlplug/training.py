@@ -121,6 +121,14 @@ def fit(trainer: Trainer, module: TransferModule, data: TransferData, begun: Pat
     """
     if any(parameter.requires_grad for parameter in module.parameters()):
         trainer.fit(module, datamodule=data, ckpt_path=begun, weights_only=True)
+        free(trainer, module)
+
+
+def free(trainer: Trainer, module: TransferModule) -> None:
+    """What only a fit needs, which the test and the look at the model would lie beside: three times what moves."""
+    module.zero_grad()
+    for optimizer in trainer.optimizers:
+        optimizer.state.clear()
 
 
 def take(module: TransferModule, path: Path) -> None:

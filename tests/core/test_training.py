@@ -45,6 +45,17 @@ def test_a_frozen_prefix_stays_in_eval_mode_over_validation_and_epochs(tiny_base
     assert prefix and all(asleep == prefix for asleep in watch.asleep)
 
 
+def test_what_only_a_fit_needs_is_gone_by_the_test(tiny_base):
+    class Held(Callback):
+        def on_test_start(self, trainer, pl_module):
+            self.gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+            self.state = [dict(optimizer.state) for optimizer in trainer.optimizers]
+
+    held = Held()
+    adapt(prepare(tiny_base), strategy("full"), OptimizerSettings(), callbacks=[held])
+    assert (held.gradients, held.state) == ([], [{}])
+
+
 def test_every_row_is_seen_once_an_epoch_in_an_order_of_the_seed(tiny_base):
     task = prepare(tiny_base, trainer=replace(QUICK, max_epochs=2))
     first, _, _ = watched(task)
