@@ -29,6 +29,7 @@ from tlplug.data.module import TransferData
 from tlplug.dropout import with_byte_dropout
 from tlplug.failures import BatchSeen, StopOnNonFinite, explained
 from tlplug.frozen import ComputeOnce, Counting, silent
+from tlplug.imports import import_uncompiled
 from tlplug.layers import new_parameters
 from tlplug.module import TransferModule, in_order
 from tlplug.precision import hold_moving_in_float32, settled
@@ -177,6 +178,7 @@ def module_for(
 
 def load(task: Prepared, strategy: Strategy, device: torch.device, watch: Watch | None = None) -> nn.Module:
     """The base model with the head, adapted, in training mode."""
+    import_uncompiled("peft")
     options = strategy.load_options(task.head)
     if options.quantization is not None:
         options = replace(options, device=str(device))

@@ -83,6 +83,23 @@ def test_a_run_has_imported_what_it_uses_by_its_first_step(tmp_path):
     found = packages(modules)
     assert {"torch", "lightning", "transformers", "peft"} <= found, "it came to its first step"
     assert found - AT_FIRST_STEP == set()
+    assert "torch._inductor.compile_fx" not in modules, "torch's compiler, which nobody asked for"
+
+
+def test_what_is_compiled_after_an_import_without_a_compiler_is_compiled():
+    code = '''
+import os, torch
+from tlplug.imports import VARIABLE, import_uncompiled
+os.environ[VARIABLE] = "0"
+import_uncompiled("peft")
+assert os.environ[VARIABLE] == "0"
+frames = []
+def backend(graph, examples):
+    frames.append(graph)
+    return graph.forward
+assert torch.compile(lambda x: x + 1, backend=backend)(torch.ones(1)) == 2 and len(frames) == 1
+'''
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_what_help_shows_is_what_can_be_composed():
