@@ -8,7 +8,7 @@
 Parts: sst2, squad, scitldr, vader (bench/measurements.py says what each is), each with its strategies; second, what the
 second run of a task computes; curves, the losses of tlplug and the Trainer step by step; forgetting, what each strategy
 costs the base model's own texts. Each strategy or part is written to bench/results.json and bench/results.md as soon as it
-is measured; what is not asked for keeps what it had there. A part whose data or base model is not there is left out, with
+is measured (results_float32 on a processor that does not compute in bfloat16); what is not asked for keeps what it had there. A part whose data or base model is not there is left out, with
 a line that says so.
 """
 
@@ -30,6 +30,7 @@ from bench.asked import CURVES, FORGETTING, NEEDS, PARTS, SECOND, Asked
 from bench.measurements import MEASUREMENTS
 from bench.results_page import page
 from bench.summary import near
+from tlplug.precision import bfloat16_unit
 
 HERE = Path(__file__).resolve().parent
 LIBRARIES = ("tlplug", "torch", "lightning", "transformers", "peft", "accelerate", "bitsandbytes")
@@ -98,16 +99,17 @@ def merged(before: Results, part: str, found: Results) -> Results:
 
 def keep(part: str, found: Results) -> None:
     """Write it beside what was measured before."""
-    file = HERE / "results.json"
+    file = HERE / f"{'results' if bfloat16_unit() else 'results_float32'}.json"
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     after = merged(before, part, found)
     file.write_text(json.dumps(after, indent=2) + "\n", encoding="utf-8")
-    (HERE / "results.md").write_text(page(after), encoding="utf-8")
+    file.with_suffix(".md").write_text(page(after), encoding="utf-8")
 
 
 def machine() -> dict[str, Any]:
     return {
         "processor": processor(),
+        "bfloat16": bfloat16_unit() or "none",
         "cores": os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
         "load_at_start": round(os.getloadavg()[0], 2),

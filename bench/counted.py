@@ -40,7 +40,6 @@ class Counts:
         self.found[f"{kind} tokens"] += given[0].numel()
         self.found[f"{kind} padding"] += int((given[0] == module.padding_idx).sum())
 
-
     def heard(self, event: str, given: tuple[Any, ...]) -> None:
         """An audit hook of Python's."""
         if event == "open" and given[1] in ("r", "rb") and isinstance(given[0], (str, Path)):

@@ -3,8 +3,8 @@
     python -m bench.trainer_arm MEASUREMENT STRATEGY SEED OUT [tuned] [SETTING=VALUE ...]
 
 As it comes: float32, batches at random, each padded to its longest. Tuned, by who has read its manual: bfloat16 where
-autocast allows it, and examples of about one length together. The figures go to the file OUT. Of tlplug it uses the
-finding of the base model's folder and the draw of the rows, so that all arms have the same ones. Lightning is not
+the processor computes in it, and examples of about one length together. The figures go to the file OUT. Of tlplug it uses the
+finding of the base model's folder, the draw of the rows and what is known of the processor. Lightning is not
 imported: its memory is not this arm's.
 """
 
@@ -30,10 +30,12 @@ from bench.trainer_tasks import TASKS, Task
 from tlplug.base_model import locate
 from tlplug.contracts import ModelSettings
 from tlplug.data import read_splits
+from tlplug.precision import bfloat16_unit
 
 QA_HEAD = "qa_outputs"
 """peft trains the heads of its kinds of task, but takes this one for a linear layer of the trunk."""
-TUNED = {"bf16": True, "train_sampling_strategy": "group_by_length"}
+HALF = bfloat16_unit() is not None
+TUNED = {"bf16": HALF, "train_sampling_strategy": "group_by_length"}
 TUNE = "tuned"
 """The word that asks for it."""
 
@@ -80,13 +82,13 @@ def in_four_bits(task: Task, folder: str, tuned: bool) -> Any:
     """As peft's guide to QLoRA has it, without the gradient checkpointing that costs time and that no model here needs.
 
     Args:
-        tuned: multiply in bfloat16, as the rest of the model does then.
+        tuned: multiply in bfloat16 where the rest of the model does.
     """
     quantization = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16 if tuned else torch.float32,
+        bnb_4bit_compute_dtype=torch.bfloat16 if tuned and HALF else torch.float32,
         llm_int8_skip_modules=[task.head_module],
     )
     model = task.load(folder, quantization_config=quantization)
