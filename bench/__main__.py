@@ -8,8 +8,8 @@
 Parts: sst2, squad, scitldr, vader (bench/measurements.py says what each is), each with its strategies; second, what the
 second run of a task computes; curves, the losses of tlplug and the Trainer step by step; forgetting, what each strategy
 costs the base model's own texts. Each strategy or part is written to bench/results.json and bench/results.md as soon as it
-is measured (results_float32 on a processor that does not compute in bfloat16); what is not asked for keeps what it had there. A part whose data or base model is not there is left out, with
-a line that says so.
+is measured (results_float32 on a processor that does not compute in bfloat16); what is not asked for keeps what it had
+there. A part whose data or base model is not there is left out, with a line that says so.
 """
 
 from __future__ import annotations

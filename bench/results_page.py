@@ -9,10 +9,11 @@ from bench.page import Results, listed, measured_by, table
 
 INTRODUCTION = (
     "Each part has the commands that measure it again. The arms are tlplug as it comes, transformers' Trainer (with peft) "
-    "as it comes, the Trainer tuned (bfloat16 where the processor computes in it, examples of about one length together), and a loop written by hand over "
-    "tlplug's own batches and model. All have the same rows, settings and seed, and run by turns. Training seconds are "
-    "those of the fit; seconds, CPU seconds and peak resident memory of the process include its start, its test and what "
-    "it saves. No rows are encoded beforehand. Figures are medians over the seeds, with the least and the most in brackets."
+    "as it comes, the Trainer tuned (bfloat16 where the processor computes in it, examples of about one length together), "
+    "and a loop written by hand over tlplug's own batches and model. All have the same rows, settings and seed, and run by "
+    "turns. Training seconds are those of the fit; seconds, CPU seconds and peak resident memory of the process include "
+    "its start, its test and what it saves. No rows are encoded beforehand. Figures are medians over the seeds, with the "
+    "least and the most in brackets."
 )
 
 

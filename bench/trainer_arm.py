@@ -3,9 +3,9 @@
     python -m bench.trainer_arm MEASUREMENT STRATEGY SEED OUT [tuned] [SETTING=VALUE ...]
 
 As it comes: float32, batches at random, each padded to its longest. Tuned, by who has read its manual: bfloat16 where
-the processor computes in it, and examples of about one length together. The figures go to the file OUT. Of tlplug it uses the
-finding of the base model's folder, the draw of the rows and what is known of the processor. Lightning is not
-imported: its memory is not this arm's.
+the processor computes in it, and examples of about one length together. The figures go to the file OUT. Of tlplug it uses
+the finding of the base model's folder, the draw of the rows and what is known of the processor, so that all arms have the
+same ones. Lightning is not imported: its memory is not this arm's.
 """
 
 from __future__ import annotations
