@@ -87,7 +87,7 @@ def test_a_run_has_imported_what_it_uses_by_its_first_step(tmp_path):
 
 
 def test_what_is_compiled_after_an_import_without_a_compiler_is_compiled():
-    code = '''
+    code = """
 import os, torch
 from tlplug.imports import VARIABLE, import_uncompiled
 os.environ[VARIABLE] = "0"
@@ -98,7 +98,7 @@ def backend(graph, examples):
     frames.append(graph)
     return graph.forward
 assert torch.compile(lambda x: x + 1, backend=backend)(torch.ones(1)) == 2 and len(frames) == 1
-'''
+"""
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
