@@ -10,26 +10,26 @@ from tests.fuzz.judged import examples, judged
 pytestmark = pytest.mark.slow
 
 
-@examples(500)
+@examples(250)
 @given(words=st.deferred(fuzz.noisy_lines))
 def test_words_without_sense(words, place):
     judged([*words, "data.path=./not-there"] if "--cfg" not in words else words, place)
 
 
-@examples(120)
+@examples(60)
 @given(words=st.deferred(fuzz.nearly_right))
 def test_a_config_is_shown_or_not(words, place):
     judged([*words, "--cfg", "job"], place)
 
 
-@examples(120)
+@examples(60)
 @given(words=st.deferred(fuzz.nearly_right))
 def test_a_run_whose_data_is_missing(words, place):
     """What composes is built, and ends at the data at the latest."""
     assert judged([*words, "data=files", "data.path=./not-there"], place)[0] == 2
 
 
-@examples(500)
+@examples(250)
 @given(
     words=st.deferred(lambda: st.lists(fuzz.keyed() | fuzz.mutated(fuzz.keyed()), min_size=1, max_size=4)),
     first=st.deferred(fuzz.chosen_words),

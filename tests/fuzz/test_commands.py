@@ -17,7 +17,7 @@ def laid(place):
     fuzz.folders(place)
 
 
-@examples(450)
+@examples(250)
 @given(files=fuzz.made(), words=st.deferred(lambda: fuzz.lines(FOLDERS)))
 def test_folders_that_are_no_run(files, words, place):
     laid(place)
@@ -25,21 +25,21 @@ def test_folders_that_are_no_run(files, words, place):
     judged(words, place)
 
 
-@examples(150)
+@examples(100)
 @given(words=st.deferred(fuzz.plugin_lines))
 def test_plugins(words, place):
     laid(place)
     judged(words, place)
 
 
-@examples(80)
+@examples(40)
 @given(words=st.deferred(fuzz.swept_lines))
 def test_a_sweep_that_cannot_be_written(words, place):
     laid(place)
     assert judged(words, place)[0] == 2
 
 
-@examples(80)
+@examples(40)
 @given(words=st.deferred(fuzz.several_lines))
 def test_compare_and_rank_on_missing_data(words, place):
     laid(place)

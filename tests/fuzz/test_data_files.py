@@ -93,7 +93,7 @@ def test_what_was_found_in_labels_and_names(place):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-@examples(850)
+@examples(500)
 @given(spoilt=fuzz.files())
 def test_a_spoilt_file(spoilt, split, place):
     head, form, content = spoilt
