@@ -64,13 +64,14 @@ def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_bytes(
         process = forked.start([*words, f"run_dir={folder}"], output, cache)
         code = forked.kill_after(process, took * (number + dice.random()) / 7)
         assert code in (-signal.SIGKILL, 0)
+        killed_after_its_result = code != 0 and (folder / "result.json").exists()
         if not (folder / "run.json").exists():
-            code = forked.run([*words, f"run_dir={folder}"], output, cache)
+            assert forked.run([*words, f"run_dir={folder}"], output, cache) == 0, output.read_text()
         elif not (folder / "result.json").exists():
             steps.add(next(iter(checkpoints(folder)), Path("none")).stem)
-            code = forked.run(["resume", folder], output, cache)
-        assert left(folder) == expected, output.read_text()
-        if code == 0:  # else it was killed between its result and its end
+            assert forked.run(["resume", folder], output, cache) == 0, output.read_text()
+        assert left(folder) == expected
+        if not killed_after_its_result:
             assert not (folder / "checkpoints").exists() and not (folder / "progress.json").exists()
     assert len(steps) > 2, f"it was never killed in the middle: {steps}"
 
