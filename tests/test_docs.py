@@ -17,7 +17,8 @@ from tests.test_architecture import MAY_IMPORT
 from tlplug import finished
 from tlplug.cli import DRY_RUN, FINISHED
 from tlplug.config import Composer, RootConfig, build, sweep_words
-from tlplug.config.compose import GROUPS, ROOT_KEYS, key_paths
+from tlplug.config.compose import GROUPS, ROOT_KEYS
+from tlplug.config.keys import key_paths
 from tlplug.config.metrics import metrics_of
 from tlplug.config.plan import plan
 from tlplug.config.rank_plan import plan as rank_plan

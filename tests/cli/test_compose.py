@@ -6,7 +6,8 @@ from dataclasses import fields
 import pytest
 
 from tlplug.config import Composer, build
-from tlplug.config.compose import GROUPS, key_paths
+from tlplug.config.compose import GROUPS
+from tlplug.config.keys import key_paths
 from tlplug.contracts import TrainerSettings, UsageError
 
 BASIC = ["strategy=lora", "task=sentiment"]
@@ -50,6 +51,16 @@ def test_a_preset_is_spelt_out_for_a_finished_run(composer):
     words = composer.spelt_out(["transfer.source=topic", "evidence.rows=8"])
     assert words[0] == "transfer.source.path=pkg://tlplug_conf/corpora/topic"
     assert "transfer.source.columns.text=text" in words and words[-1] == "evidence.rows=8"
+
+
+def test_words_that_are_right_are_composed_once(composer, monkeypatch):
+    composed = []
+    whole = composer._compose
+    monkeypatch.setattr(composer, "_compose", lambda lines: composed.append(lines) or whole(lines))
+    assert composer.compose([*BASIC, "strategy.rank=4", "data.columns.text=review"]).strategy.rank == 4
+    assert len(composed) == 1
+    with pytest.raises(UsageError, match=r"'strategy.rank' \(in '~strategy.rank'\)"):
+        composer.compose([*BASIC, "~strategy.rank"])
 
 
 def test_groups_can_be_exchanged_over_a_preset(composer):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import forked
-from bench.faults import DieInSave, left, small_files
+from bench.faults import DieInSave, left, small_files, step_of
 from tests.cli.runs import tiny_words
 from tests.conftest import ROOT
 
@@ -59,10 +59,13 @@ def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_bytes(
     expected = left(tmp_path / "whole")
     dice = random.Random(6)
     steps = set()
-    for number in range(7):
-        folder = tmp_path / str(number)
+    # In seconds: the start, the middle and the end of the process. In optimizer steps: three parts of the training.
+    moments = [("seconds", took * (third + dice.random()) / 3) for third in range(3)]
+    moments += [("steps", dice.randrange(first, first + 8)) for first in (1, 12, 23)]  # of 36
+    for unit, moment in moments:
+        folder = tmp_path / f"{unit}-{moment:.2f}"
         process = forked.start([*words, f"run_dir={folder}"], output, cache)
-        code = forked.kill_after(process, took * (number + dice.random()) / 7)
+        code = killed(process, folder, unit, moment)
         assert code in (-signal.SIGKILL, 0)
         killed_after_its_result = code != 0 and (folder / "result.json").exists()
         if not (folder / "run.json").exists():
@@ -73,7 +76,14 @@ def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_bytes(
         assert left(folder) == expected
         if not killed_after_its_result:
             assert not (folder / "checkpoints").exists() and not (folder / "progress.json").exists()
-    assert len(steps) > 2, f"it was never killed in the middle: {steps}"
+    assert len(steps - {"none"}) > 2, f"it was not killed at three places of its training: {steps}"
+
+
+def killed(process, folder, unit, moment):
+    """The exit code of a run that is killed after some seconds, or as soon as it has taken some optimizer steps."""
+    if unit == "seconds":
+        return forked.kill_after(process, moment)
+    return forked.kill_when(process, lambda: step_of(folder) >= moment)
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ from functools import cache
 from hypothesis import strategies as st
 
 from tlplug.config import Composer
-from tlplug.config.compose import GROUPS, SWEEP_GROUPS, key_paths
+from tlplug.config.compose import GROUPS, SWEEP_GROUPS
+from tlplug.config.keys import key_paths
 from tlplug.registry import KINDS, Registry
 
 FLAGS = ["-m", "--multirun", "--cfg", "--dry-run", "--help", "-h", "--version", "--config-dir=/", "--resolve"]

@@ -6,8 +6,7 @@ Hydra composes. What it takes without a word (a misspelt key after `+`) or answe
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -22,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from tlplug.choices import CHOSEN, GROUPS, SWEEP_GROUPS, Choices
+from tlplug.config.keys import absent, check_keys, group_of
 from tlplug.config.schema import OPEN, RootConfig
 from tlplug.config.source import PluginSearchPath, PluginSource
 from tlplug.contracts import DomainSettings, UsageError
@@ -29,8 +29,6 @@ from tlplug.registry import KINDS, unknown
 
 ROOT = "config"
 ROOT_KEYS = tuple(field.name for field in fields(RootConfig))
-NAMES = (".name", ".preset")
-"""Keys that a choice sets; they are not typed by themselves."""
 RUN_DIR = "run_dir"
 SHORT = {"data.target": "data.target.path", "transfer.source": "transfer.source.path"}
 """Nodes that can be given by their path alone."""
@@ -67,11 +65,19 @@ class Composer:
         Raises:
             UsageError: an unknown group, choice or key, a wrong type, or no strategy or task.
         """
-        overrides = self.check(words)
+        overrides = self._named(words)
         for override in overrides:
             if override.is_sweep_override():
                 raise UsageError(f"'{override.input_line}' has several values: add -m to run them all")
-        return self._compose([override.input_line for override in overrides])
+        try:
+            config = self._compose([override.input_line for override in overrides])
+        except UsageError:
+            # What was typed wrongly is told by its key; what Hydra says of it is harder to read.
+            check_keys(typed(overrides), self._plain(overrides))
+            raise
+        if any(absent(typed(overrides), config)):
+            check_keys(typed(overrides), self._plain(overrides))
+        return config
 
     def run_dir(self, words: Sequence[str]) -> str | None:
         """The `run_dir` among the words, which in a sweep names the folder of all its jobs."""
@@ -80,19 +86,24 @@ class Composer:
 
     def check(self, words: Sequence[str]) -> list[Override]:
         """The overrides, each known to name something that is there; sweeps are checked by each value."""
-        overrides = parse([normalised(word) for word in words])
-        mine = [override for override in overrides if not override.is_hydra_override()]
-        chosen = [override for override in mine if group_of(override) in GROUPS]
-        for override in mine:
-            self._check_root(override)
-        for override in chosen:
-            self._check_choice(override)
-        self._check_chosen(chosen)
-        plain = self._compose([first_choice(override) for override in chosen])
-        for override in mine:
-            if override not in chosen:
-                self._check_key(override, plain)
+        overrides = self._named(words)
+        check_keys(typed(overrides), self._plain(overrides))
         return overrides
+
+    def _named(self, words: Sequence[str]) -> list[Override]:
+        """The overrides, whose groups and choices are there; keys are not looked at."""
+        overrides = parse([normalised(word) for word in words])
+        for override in overrides:
+            if not override.is_hydra_override():
+                self._check_root(override)
+        for override in chosen(overrides):
+            self._check_choice(override)
+        self._check_chosen(chosen(overrides))
+        return overrides
+
+    def _plain(self, overrides: Sequence[Override]) -> DictConfig:
+        """The choices alone: which keys there are, and their defaults."""
+        return self._compose([first_choice(override) for override in chosen(overrides)])
 
     def compose_own(self, root: str, overrides: Sequence[Override]) -> DictConfig:
         """What a command composes beside the config of a run: `root` of conf/, every key and choice checked.
@@ -108,9 +119,7 @@ class Composer:
         lines = [override.input_line for override in overrides]
         try:
             plain: DictConfig = compose(root, [line for line in lines if "." not in line.partition("=")[0]])
-            for override in overrides:
-                if "." in group_of(override):
-                    self._check_key(override, plain)
+            check_keys([override for override in overrides if "." in group_of(override)], plain)
             composed: DictConfig = compose(root, lines)
             return composed
         except (HydraException, OmegaConfBaseException) as error:
@@ -186,22 +195,15 @@ class Composer:
                 f"say {say}\n\n{listed}\n\nfor example: python -m tlplug +strategy=lora +task=sentiment"
             )
 
-    def _check_key(self, override: Override, config: DictConfig) -> None:
-        key = override.key_or_group
-        if key.startswith(OPEN):
-            return
-        known = [path for path in key_paths(config) if not path.endswith(NAMES)]
-        if key not in known or override.is_delete():
-            near = difflib.get_close_matches(key, [*known, *GROUPS], n=1, cutoff=0.5)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise UsageError(
-                f"there is no key '{key}' (in '{override.input_line}').{hint}{siblings(key, config)}"
-            )
+
+def chosen(overrides: Sequence[Override]) -> list[Override]:
+    """Those that choose: `strategy=lora`."""
+    return [o for o in overrides if group_of(o) in GROUPS and not o.is_hydra_override()]
 
 
-def group_of(override: Override) -> str:
-    """The key without its sign: `strategy` of `strategy=lora`, `seed` of `++seed=1`."""
-    return str(override.get_key_element().lstrip("~+"))
+def typed(overrides: Sequence[Override]) -> list[Override]:
+    """Those that set a key: `strategy.rank=4`."""
+    return [o for o in overrides if group_of(o) not in GROUPS and not o.is_hydra_override()]
 
 
 def normalised(word: str) -> str:
@@ -246,26 +248,6 @@ def first_choice(override: Override) -> str:
     if not override.is_sweep_override():
         return str(override.input_line)
     return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
-
-
-def key_paths(config: DictConfig, prefix: str = "") -> Iterator[str]:
-    """Every key of a config, dotted, nodes and leaves."""
-    for key in map(str, config):
-        path = f"{prefix}{key}"
-        yield path
-        node = config._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            yield from key_paths(node, f"{path}.")
-
-
-def siblings(key: str, config: DictConfig) -> str:
-    """The keys that stand beside the one that was not found."""
-    parent, _, _ = key.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    if not isinstance(node, DictConfig):
-        return ""
-    names = sorted(str(name) for name in node if name not in ("name", "preset"))
-    return f" {parent or 'the root'} has: {', '.join(names) or 'no keys'}."
 
 
 def plain_words(error: BaseException) -> str:

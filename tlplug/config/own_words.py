@@ -9,7 +9,8 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tlplug.config.compose import group_of, parse, values
+from tlplug.config.compose import parse, values
+from tlplug.config.keys import group_of
 from tlplug.contracts import UsageError
 
 

@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 from tlplug.choices import GROUPS
 from tlplug.config.build import Job, build, plain, settings
-from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, group_of, normalised, parse
+from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, normalised, parse
+from tlplug.config.keys import group_of
 from tlplug.config.own_words import typed_settings
 from tlplug.contracts import Strategy, UsageError
 from tlplug.contracts.settings import CompareSettings

@@ -12,8 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from tlplug.config.build import Job, build, instance, plain, settings
-from tlplug.config.compose import SHORT, key_paths, normalised, parse
+from tlplug.config.compose import SHORT, normalised, parse
 from tlplug.config.hidden import give
+from tlplug.config.keys import key_paths
 from tlplug.config.schema import OPEN, RootConfig
 from tlplug.contracts import (
     DataSettings,

@@ -10,7 +10,8 @@ from hydra.core.override_parser.types import Override
 
 from tlplug.choices import SWEEP_GROUPS
 from tlplug.config.build import on_schema, settings
-from tlplug.config.compose import RUN_DIR, Composer, group_of, normalised, parse
+from tlplug.config.compose import RUN_DIR, Composer, normalised, parse
+from tlplug.config.keys import group_of
 from tlplug.contracts import UsageError
 from tlplug.contracts.sweep_settings import LAUNCHERS, SWEEPS
 

@@ -1,0 +1,69 @@
+"""The keys of a composed config, and the error for one that is not there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from tlplug.choices import GROUPS
+from tlplug.config.schema import OPEN
+from tlplug.contracts import UsageError
+
+NAMES = (".name", ".preset")
+"""Keys that a choice sets; they are not typed by themselves."""
+
+
+def check_keys(overrides: Sequence[Override], config: DictConfig) -> None:
+    """Each override sets a key of the config.
+
+    Raises:
+        UsageError: for the first that does not, or that takes its key away.
+    """
+    for override in absent(overrides, config):
+        key = override.key_or_group
+        near = difflib.get_close_matches(key, [*typable(config), *GROUPS], n=1, cutoff=0.5)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise UsageError(
+            f"there is no key '{key}' (in '{override.input_line}').{hint}{siblings(key, config)}"
+        )
+
+
+def absent(overrides: Sequence[Override], config: DictConfig) -> Iterator[Override]:
+    """Overrides that set no key of the config."""
+    known = set(typable(config))
+    for override in overrides:
+        key = override.key_or_group
+        if not key.startswith(OPEN) and (key not in known or override.is_delete()):
+            yield override
+
+
+def typable(config: DictConfig) -> list[str]:
+    return [path for path in key_paths(config) if not path.endswith(NAMES)]
+
+
+def group_of(override: Override) -> str:
+    """The key without its sign: `strategy` of `strategy=lora`, `seed` of `++seed=1`."""
+    return str(override.get_key_element().lstrip("~+"))
+
+
+def key_paths(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Every key of a config, dotted, nodes and leaves."""
+    for key in map(str, config):
+        path = f"{prefix}{key}"
+        yield path
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            yield from key_paths(node, f"{path}.")
+
+
+def siblings(key: str, config: DictConfig) -> str:
+    """The keys that stand beside the one that was not found."""
+    parent, _, _ = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    if not isinstance(node, DictConfig):
+        return ""
+    names = sorted(str(name) for name in node if name not in ("name", "preset"))
+    return f" {parent or 'the root'} has: {', '.join(names) or 'no keys'}."
