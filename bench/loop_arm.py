@@ -26,8 +26,8 @@ from transformers import get_scheduler, set_seed
 from bench.spent import spent
 from tlplug.config import Composer, Job, build
 from tlplug.contracts import Batch
-from tlplug.module import in_order
 from tlplug.precision import autocast, settled
+from tlplug.predictions import in_order
 from tlplug.prepare import prepare
 from tlplug.training import Prepared, load
 

@@ -1,39 +1,21 @@
-"""What a person sees while a run is under way: the preflight, progress, warnings kept down."""
+"""What a person sees while a run is under way: the preflight, what is counted, warnings kept down."""
 
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.trainer.states import TrainerFn
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tlplug.contracts import BaseInfo, Rows, TaskHead
-from tlplug.cost import count
-from tlplug.report.figures import percent_of
 
 EXAMPLES, SHORT = 3, 30
-WIDE = 100
-"""Columns of a terminal from which all of a progress bar has room."""
-STEPS, SECONDS = 10, 1.0
-"""A bar moves once in so many steps, and where they are slow, once in so many seconds."""
-
-log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -92,98 +74,3 @@ def counting(console: Console, what: str, rows: int) -> Iterator[Callable[[int],
     with Progress(*columns, console=console, transient=True) as bar:
         shown = bar.add_task(what, total=rows)
         yield lambda count: bar.advance(shown, count)
-
-
-class Bar(Callback):
-    """Progress of one fit: a bar on a terminal, a line an epoch elsewhere."""
-
-    def __init__(self, console: Console, title: str, primary: str) -> None:
-        self.console = console
-        self.title = title
-        self.primary = primary
-        self.bar: Progress | None = None
-        self._started = self._moved = 0.0
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._started = time.perf_counter()
-        moving, total = count(pl_module, trainable=True), count(pl_module)
-        if not trainer.is_global_zero:
-            return
-        share = f"moves {percent_of(moving, total)} of the weights ({moving:,} of {total:,})"
-        told = f"{share}, on {pl_module.device.type}, {trainer.precision}"
-        log.info("%s %s", self.title, told)
-        self.console.print(f"[bold]{escape(self.title)}[/bold]  {told}", highlight=False)
-        if self.console.is_terminal:
-            wide = self.console.width >= WIDE
-            self.bar = Progress(
-                TextColumn("  epoch {task.fields[epoch]}"),
-                BarColumn(40 if wide else 8),
-                MofNCompleteColumn(),
-                *([TimeElapsedColumn()] if wide else []),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=self.console,
-                transient=True,
-            )
-            self.bar.add_task("fit", total=cast(int, pl_module.total_steps), epoch="", note="")
-            self.bar.start()
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        waited = time.perf_counter() - self._moved
-        if self.bar is not None and ((batch_idx + 1) % STEPS == 0 or waited >= SECONDS):
-            self._move(trainer)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero or trainer.state.fn != TrainerFn.FITTING:
-            return
-        seconds = time.perf_counter() - self._started
-        line = f"epoch {self._epoch(trainer)}  step {trainer.global_step}  {self._note(trainer)}  {seconds:.0f} s"
-        log.info("%s %s", self.title, line)
-        if self.bar is not None:
-            self._move(trainer)
-        else:
-            self.console.print(f"  {line}", highlight=False)
-        if sample := self._sample(pl_module):
-            text = f"  for example: {sample}"
-            self.console.print(text, markup=False, highlight=False, overflow="ellipsis", no_wrap=True)
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.stop()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
-
-    def _move(self, trainer: Trainer) -> None:
-        assert self.bar is not None
-        self._moved = time.perf_counter()
-        self.bar.update(
-            self.bar.task_ids[0],
-            completed=trainer.global_step,
-            epoch=self._epoch(trainer),
-            note=self._note(trainer),
-        )
-
-    def _sample(self, pl_module: Any) -> str | None:
-        """The first prediction of the validation, as the head shows it."""
-        for prediction in pl_module.predictions.get("validation", [])[:1]:
-            row = next(row for row in pl_module.rows["validation"] if row["id"] == prediction["id"])
-            return cast("str | None", pl_module.head.sample(prediction, row))
-        return None
-
-    def _epoch(self, trainer: Trainer) -> str:
-        return f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
-
-    def _note(self, trainer: Trainer) -> str:
-        metrics = trainer.callback_metrics
-        shown = {
-            "loss": cast(Any, trainer.lightning_module).loss,
-            f"validation {self.primary}": metrics.get(f"validation/{self.primary}"),
-        }
-        return "  ".join(f"{name} {float(value):.3f}" for name, value in shown.items() if value is not None)

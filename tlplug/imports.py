@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 VARIABLE = "TORCHDYNAMO_DISABLE"
 
 
-def import_uncompiled(name: str) -> None:
-    """Import a library; functions that it hands to `torch.compile` as it defines them stay as they are.
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """While it lasts, what a library that is imported hands to `torch.compile` as it defines it stays as it is.
 
     transformers' schedules import peft, and peft imports bitsandbytes, which has two functions compiled for devices that it
     has no kernels for. To ask for that is to import torch's compiler: 3 CPU seconds, 45 MB. What is handed to
@@ -18,7 +20,7 @@ def import_uncompiled(name: str) -> None:
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = "1"
     try:
-        import_module(name)
+        yield
     finally:
         del os.environ[VARIABLE]
         if before is not None:

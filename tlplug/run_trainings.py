@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from tlplug import console as screen
+from tlplug.bar import Bar
 from tlplug.base_model import sampled_digest
 from tlplug.baselines import Baselines
 from tlplug.checkpoint import FOLDER, Checkpoints
@@ -85,7 +86,7 @@ class Trainings:
         return {"base model": named, "data": self.task.data.digest()[:16]}
 
     def _shown(self, title: str, own: bool = False) -> list[Callback]:
-        bar = screen.Bar(self.console, title, self.task.head.primary)
+        bar = Bar(self.console, title, self.task.head.primary)
         return [bar] if self.progress is None else [bar, self.progress.of(title, own)]
 
     def end(self) -> None:

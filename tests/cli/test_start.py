@@ -9,10 +9,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.cli.first_step import modules_at_first_step, packages
+from tests.cli.runs import tiny_words
 from tests.security import forged
 from tests.test_architecture import HEAVY
 from tlplug.base_model import load_pretrained
 from tlplug.choices import GROUPS, SWEEP_GROUPS, Choices
+from tlplug.cli import main
 from tlplug.config import Composer
 from tlplug.contracts import LoadOptions
 
@@ -41,14 +43,19 @@ AT_FIRST_STEP = {
 
 def imported_by(*words):
     """The exit code of a command, and the packages that it has imported by its end."""
+    code, modules = modules_of(*words)
+    return code, packages(modules)
+
+
+def modules_of(*words):
     code = (
         "import json, sys; from tlplug.cli import main; code = main(sys.argv[1:])\n"
         "print(json.dumps([code, [*sys.modules]]))"
     )
+    words = map(str, words)
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    code, modules = json.loads(done.stdout.splitlines()[-1])
-    return code, packages(modules)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("word", ["--help", "--version"])
@@ -86,12 +93,22 @@ def test_a_run_has_imported_what_it_uses_by_its_first_step(tmp_path):
     assert "torch._inductor.compile_fx" not in modules, "torch's compiler, which nobody asked for"
 
 
+@pytest.mark.slow
+def test_predictions_come_without_what_trains_and_scores(tmp_path, tiny_folder, rows_folder):
+    folder = tmp_path / "run"
+    assert main([*tiny_words(tiny_folder, rows_folder), "transfer.baselines=[]", f"run_dir={folder}"]) == 0
+    code, modules = modules_of("predict", folder, "--text", "a fine film")
+    assert code == 0 and {"torch", "transformers", "peft"} <= set(modules)
+    assert not set(modules) & {"lightning", "torchmetrics", "matplotlib", "torch._inductor.compile_fx"}
+
+
 def test_what_is_compiled_after_an_import_without_a_compiler_is_compiled():
     code = """
 import os, torch
-from tlplug.imports import VARIABLE, import_uncompiled
+from tlplug.imports import VARIABLE, uncompiled
 os.environ[VARIABLE] = "0"
-import_uncompiled("peft")
+with uncompiled():
+    import peft
 assert os.environ[VARIABLE] == "0"
 frames = []
 def backend(graph, examples):

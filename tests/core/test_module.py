@@ -4,7 +4,8 @@ import pytest
 
 from tests.conftest import make_rows
 from tlplug.contracts import OptimizerSettings
-from tlplug.module import TransferModule, in_order
+from tlplug.module import TransferModule
+from tlplug.predictions import in_order
 from tlplug.processes import from_first, gather, rank, world_size
 from tlplug.registry import Registry
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tlplug import console as screen
 from tlplug import run_directory
+from tlplug.bar import Bar
 from tlplug.cache import write_whole
 from tlplug.compare.asked import Asked
 from tlplug.compare.estimate import Estimate, estimates
@@ -143,7 +144,7 @@ def climb(plan: Plan, trainings: Trainings, console: Console) -> list[Rung]:
 def progress(trainings: Trainings, console: Console, title: str, seed: int) -> Sequence[Callback]:
     number = list(trainings.seeds).index(seed) + 1
     told = f"{title}, seed {seed} ({number} of {len(trainings.seeds)})"
-    return [screen.Bar(console, told, trainings.task.head.primary)]
+    return [Bar(console, told, trainings.task.head.primary)]
 
 
 def trained(trainings: Trainings, console: Console, title: str, run: Run) -> None:

@@ -28,6 +28,7 @@ from tlplug.evidence.moved import Moved, asks_of_weights
 from tlplug.evidence.probes import SOURCE, TASK, Probe, classes_of, plain, probes_of
 from tlplug.layers import new_blocks, new_parameters
 from tlplug.precision import on_device
+from tlplug.predictions import predictions_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -217,8 +218,6 @@ class Recorder:
         if not answers:
             self.kept.reasons |= {name: UNTRAINED, scores: UNTRAINED}
             return
-        from tlplug.module import predictions_of  # brings Lightning, which metrics alone can do without
-
         with self.kept.reported(name, scores):
             rows = probe.rows[: self.head.eval_examples] if probe.scored else probe.rows
             predictions = predictions_of(rows, self.head, model, self.base, self._rows, device)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tlplug.config import Finished
 from tlplug.contracts import BaseInfo, Prediction, Row, TaskHead, UsageError
-from tlplug.module import predictions_of
 from tlplug.precision import autocast
+from tlplug.predictions import predictions_of
 
 if TYPE_CHECKING:
     import torch

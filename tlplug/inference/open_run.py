@@ -12,6 +12,7 @@ from tlplug import cache, run_directory
 from tlplug.base_model import find_base
 from tlplug.config import Finished, reopen, warn_of_versions
 from tlplug.contracts import BaseInfo, LoadOptions, ModelSettings, TaskHead, UsageError
+from tlplug.imports import uncompiled
 from tlplug.inference.adapted import Adapted
 from tlplug.inference.saved import expect_safe
 from tlplug.precision import hold_moving_in_float32, settled
@@ -132,7 +133,8 @@ def bare_model(
     options = options or run.strategy.load_options(head)
     if options.quantization is not None:
         options = replace(options, device=str(device))
-    return cast("nn.Module", head.load_model(base, options))
+    with uncompiled():
+        return cast("nn.Module", head.load_model(base, options))
 
 
 def adapted_model(run: Finished, bare: nn.Module, base: BaseInfo) -> nn.Module:
@@ -141,6 +143,7 @@ def adapted_model(run: Finished, bare: nn.Module, base: BaseInfo) -> nn.Module:
 
     saved = run.folder / run.strategy.saves
     try:
-        return hold_moving_in_float32(run.strategy.load(bare, saved, base))
+        with uncompiled():
+            return hold_moving_in_float32(run.strategy.load(bare, saved, base))
     except SafetensorError as error:
         raise UsageError(f"{saved} cannot be read: {error}") from error

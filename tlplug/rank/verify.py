@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch import Callback
 from rich.console import Console
 
-from tlplug import console as screen
+from tlplug.bar import Bar
 from tlplug.contracts import Outcome
 from tlplug.frozen import Counting
 from tlplug.memory import give_back
@@ -56,7 +56,7 @@ def verified(model: Judged, strategy_name: str, console: Console, counting: Coun
 
 
 def bar(title: str, job: Any, console: Console) -> Sequence[Callback]:
-    return [screen.Bar(console, f"{title} {job.strategy_name}", job.head.primary)]
+    return [Bar(console, f"{title} {job.strategy_name}", job.head.primary)]
 
 
 def how_good(
