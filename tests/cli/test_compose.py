@@ -2,12 +2,13 @@
 
 import sys
 from dataclasses import fields
+from functools import cache
 
 import pytest
 
 from tlplug.config import Composer, build
-from tlplug.config.compose import GROUPS
-from tlplug.config.keys import key_paths
+from tlplug.config.compose import GROUPS, OPEN, parse
+from tlplug.config.keys import check_keys, key_paths
 from tlplug.contracts import TrainerSettings, UsageError
 
 BASIC = ["strategy=lora", "task=sentiment"]
@@ -173,12 +174,34 @@ def every_key():
 KEYS, CHOICES = every_key()
 
 
-@pytest.mark.parametrize(("strategy", "task", "key"), KEYS, ids=lambda value: value)
-def test_every_key_misspelt_by_one_edit_is_an_error(composer, strategy, task, key):
+@pytest.fixture(scope="module")
+def plain(composer):
+    """The config of a strategy and a task, with all metrics and loggers there are."""
+    several = [f"{group}=[{','.join(CHOICES[group])}]" for group in ("metric", "logger")]
+    return cache(lambda strategy, task: composer.compose([f"strategy={strategy}", f"task={task}", *several]))
+
+
+def misspelt(key):
     parent, _, last = key.rpartition(".")
-    wrong = ".".join(part for part in (parent, one_edit(last)) if part)
+    return ".".join(part for part in (parent, one_edit(last)) if part)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "task", "key"), [key for key in KEYS if not key[2].startswith(OPEN)], ids=lambda value: value
+)
+def test_every_key_misspelt_by_one_edit_is_an_error(plain, strategy, task, key):
+    wrong = misspelt(key)
+    with pytest.raises(UsageError, match=f"there is no key '{wrong}'"):
+        check_keys(parse([f"{wrong}=1"]), plain(strategy, task))
+
+
+ONE_OF_EACH_NODE = {(strategy, task, key.rpartition(".")[0]): key for strategy, task, key in KEYS}
+
+
+@pytest.mark.parametrize(("node", "key"), ONE_OF_EACH_NODE.items(), ids=str)
+def test_a_misspelt_key_of_every_node_is_an_error_of_the_whole_line(composer, node, key):
     with pytest.raises(UsageError):
-        job = composer.compose([f"strategy={strategy}", f"task={task}", f"+{wrong}=1"])
+        job = composer.compose([f"strategy={node[0]}", f"task={node[1]}", f"+{misspelt(key)}=1"])
         # Columns are the head's to check, once it is known.
         from tlplug.data.source import read_splits
 
