@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,7 @@ from tlplug.data.module import TransferData
 from tlplug.dropout import with_byte_dropout
 from tlplug.failures import BatchSeen, StopOnNonFinite, explained
 from tlplug.frozen import ComputeOnce, Counting, silent
-from tlplug.imports import uncompiled
+from tlplug.imports import import_uncompiled
 from tlplug.layers import new_parameters
 from tlplug.module import TransferModule
 from tlplug.precision import hold_moving_in_float32, settled
@@ -180,8 +179,7 @@ def module_for(
 
 def load(task: Prepared, strategy: Strategy, device: torch.device, watch: Watch | None = None) -> nn.Module:
     """The base model with the head, adapted, in training mode."""
-    with uncompiled():
-        import_module("peft")
+    import_uncompiled("peft")
     options = strategy.load_options(task.head)
     if options.quantization is not None:
         options = replace(options, device=str(device))

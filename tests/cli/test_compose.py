@@ -1,5 +1,6 @@
 """What a command line means, and the errors for what it does not."""
 
+import re
 import sys
 from dataclasses import fields
 from functools import cache
@@ -60,8 +61,29 @@ def test_words_that_are_right_are_composed_once(composer, monkeypatch):
     monkeypatch.setattr(composer, "_compose", lambda lines: composed.append(lines) or whole(lines))
     assert composer.compose([*BASIC, "strategy.rank=4", "data.columns.text=review"]).strategy.rank == 4
     assert len(composed) == 1
-    with pytest.raises(UsageError, match=r"'strategy.rank' \(in '~strategy.rank'\)"):
-        composer.compose([*BASIC, "~strategy.rank"])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["~strategy.rank"], "'~strategy.rank' takes a key away; strategy.rank=... gives it another value"),
+        (["~transfer"], "'~transfer' takes a key away"),
+        (["~strategy=lora"], "'~strategy=lora' takes a choice away; strategy=... makes another"),
+        (["~transfre"], "Did you mean 'transfer'"),
+        (["~logger"], "logger=... makes another"),
+        (["evidence.rwos=1,2"], "Did you mean 'evidence.rows'"),
+        (["data.splits={a: 1}", "data.splits.a=2"], "there is no key 'data.splits.a'"),
+        (["strategy.preset=dora"], "there is no key 'strategy.preset'"),
+    ],
+)
+def test_words_that_change_which_keys_there_are_change_no_error(composer, words, says):
+    with pytest.raises(UsageError, match=re.escape(says)):
+        composer.compose([*BASIC, *words])
+
+
+def test_a_key_below_a_node_that_is_set_to_null_is_there(composer):
+    words = [*BASIC, "transfer.source.path=x", "transfer.source=null"]
+    assert composer.compose(words).transfer.source.path is None
 
 
 def test_groups_can_be_exchanged_over_a_preset(composer):
@@ -90,7 +112,7 @@ def test_groups_can_be_exchanged_over_a_preset(composer):
         ([*BASIC, "seed=[1"], "cannot read 'seed=[1'"),
         ([*BASIC, "evaluate"], "neither a command nor key=value"),
         ([*BASIC, "metric=[cots]"], "Did you mean 'cost'"),
-        ([*BASIC, "~seed"], "no key 'seed'"),
+        ([*BASIC, "~seed"], "'~seed' takes a key away; seed=... gives it another value"),
         ([*BASIC, "logger.csv.folder=x"], "logger.csv.folder"),
         ([*BASIC, "strategy._target_=os.system"], "no key 'strategy._target_'"),
     ],

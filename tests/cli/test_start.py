@@ -100,15 +100,17 @@ def test_predictions_come_without_what_trains_and_scores(tmp_path, tiny_folder, 
     code, modules = modules_of("predict", folder, "--text", "a fine film")
     assert code == 0 and {"torch", "transformers", "peft"} <= set(modules)
     assert not set(modules) & {"lightning", "torchmetrics", "matplotlib", "torch._inductor.compile_fx"}
+    code, modules = modules_of("evaluate", folder)
+    assert code == 0 and "torchmetrics" in modules
+    assert not set(modules) & {"lightning", "torch._inductor.compile_fx"}
 
 
 def test_what_is_compiled_after_an_import_without_a_compiler_is_compiled():
     code = """
 import os, torch
-from tlplug.imports import VARIABLE, uncompiled
+from tlplug.imports import VARIABLE, import_uncompiled
 os.environ[VARIABLE] = "0"
-with uncompiled():
-    import peft
+import_uncompiled("peft")
 assert os.environ[VARIABLE] == "0"
 frames = []
 def backend(graph, examples):

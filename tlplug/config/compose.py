@@ -1,7 +1,7 @@
 """A command line's overrides -> the composed config, or one error that says what is wrong.
 
-Hydra composes. What it takes without a word (a misspelt key after `+`) or answers at length
-(a choice that is not there) is found before it is asked.
+Hydra composes. What it would take without a word (a key that a choice sets) or answer at length (a choice or a key that
+is not there) is told in our own.
 """
 
 from __future__ import annotations
@@ -66,17 +66,19 @@ class Composer:
             UsageError: an unknown group, choice or key, a wrong type, or no strategy or task.
         """
         overrides = self._named(words)
+        if any(changes_keys(override) for override in typed(overrides)):
+            self._check_keys(overrides)
         for override in overrides:
             if override.is_sweep_override():
                 raise UsageError(f"'{override.input_line}' has several values: add -m to run them all")
         try:
             config = self._compose([override.input_line for override in overrides])
         except UsageError:
-            # What was typed wrongly is told by its key; what Hydra says of it is harder to read.
-            check_keys(typed(overrides), self._plain(overrides))
+            self._check_keys(overrides)
             raise
         if any(absent(typed(overrides), config)):
-            check_keys(typed(overrides), self._plain(overrides))
+            # Or it is there, below a node that another word has set to null.
+            self._check_keys(overrides)
         return config
 
     def run_dir(self, words: Sequence[str]) -> str | None:
@@ -87,7 +89,7 @@ class Composer:
     def check(self, words: Sequence[str]) -> list[Override]:
         """The overrides, each known to name something that is there; sweeps are checked by each value."""
         overrides = self._named(words)
-        check_keys(typed(overrides), self._plain(overrides))
+        self._check_keys(overrides)
         return overrides
 
     def _named(self, words: Sequence[str]) -> list[Override]:
@@ -101,9 +103,9 @@ class Composer:
         self._check_chosen(chosen(overrides))
         return overrides
 
-    def _plain(self, overrides: Sequence[Override]) -> DictConfig:
-        """The choices alone: which keys there are, and their defaults."""
-        return self._compose([first_choice(override) for override in chosen(overrides)])
+    def _check_keys(self, overrides: Sequence[Override]) -> None:
+        """What is typed sets keys that are there with these choices alone."""
+        check_keys(typed(overrides), self._compose([first_choice(each) for each in chosen(overrides)]))
 
     def compose_own(self, root: str, overrides: Sequence[Override]) -> DictConfig:
         """What a command composes beside the config of a run: `root` of conf/, every key and choice checked.
@@ -128,9 +130,9 @@ class Composer:
     def _compose(self, lines: list[str]) -> DictConfig:
         try:
             config: DictConfig = compose(ROOT, lines, return_hydra_config=True)
-            chosen = config.hydra.runtime.choices
+            choices = config.hydra.runtime.choices
             with open_dict(config), open_dict(config.strategy):
-                config.task, config.strategy.preset = chosen.task, chosen.strategy
+                config.task, config.strategy.preset = choices.task, choices.strategy
                 del config["hydra"]
             for key in SHORT:
                 self._take_preset(OmegaConf.select(config, key))
@@ -178,6 +180,8 @@ class Composer:
 
     def _check_choice(self, override: Override) -> None:
         group = group_of(override)
+        if override.is_delete():
+            raise UsageError(f"'{override.input_line}' takes a choice away; {group}=... makes another")
         options = self.choices(group)
         for choice in values(override):
             for name in choice if isinstance(choice, list) else [choice]:
@@ -185,12 +189,12 @@ class Composer:
                 if not dotted and str(name) not in options:
                     raise UsageError(unknown(group, "null" if name is None else str(name), options))
 
-    def _check_chosen(self, chosen: list[Override]) -> None:
-        given = {group_of(override) for override in chosen}
-        absent = [group for group in CHOSEN if group not in given]
-        if absent:
-            say = " and ".join(f"{group}=..." for group in absent)
-            listed = "\n\n".join(self._choices.describe(group) for group in absent)
+    def _check_chosen(self, choices: list[Override]) -> None:
+        given = {group_of(override) for override in choices}
+        missing = [group for group in CHOSEN if group not in given]
+        if missing:
+            say = " and ".join(f"{group}=..." for group in missing)
+            listed = "\n\n".join(self._choices.describe(group) for group in missing)
             raise UsageError(
                 f"say {say}\n\n{listed}\n\nfor example: python -m tlplug +strategy=lora +task=sentiment"
             )
@@ -204,6 +208,11 @@ def chosen(overrides: Sequence[Override]) -> list[Override]:
 def typed(overrides: Sequence[Override]) -> list[Override]:
     """Those that set a key: `strategy.rank=4`."""
     return [o for o in overrides if group_of(o) not in GROUPS and not o.is_hydra_override()]
+
+
+def changes_keys(override: Override) -> bool:
+    """Whether it may add or take away keys, or sets several values: what is composed does not tell what was there."""
+    return override.is_delete() or override.is_sweep_override() or isinstance(override.value(), dict)
 
 
 def normalised(word: str) -> str:

@@ -24,6 +24,8 @@ def check_keys(overrides: Sequence[Override], config: DictConfig) -> None:
     """
     for override in absent(overrides, config):
         key = override.key_or_group
+        if key in typable(config):
+            raise UsageError(f"'{override.input_line}' takes a key away; {key}=... gives it another value")
         near = difflib.get_close_matches(key, [*typable(config), *GROUPS], n=1, cutoff=0.5)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise UsageError(
@@ -32,7 +34,7 @@ def check_keys(overrides: Sequence[Override], config: DictConfig) -> None:
 
 
 def absent(overrides: Sequence[Override], config: DictConfig) -> Iterator[Override]:
-    """Overrides that set no key of the config."""
+    """Overrides that set no key of the config, or take one away."""
     known = set(typable(config))
     for override in overrides:
         key = override.key_or_group

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlplug.inference.adapted import Adapted
+from tlplug.inference.saved import ADAPTER_CONFIG
 from tlplug.report.figures import figure
 
 if TYPE_CHECKING:
     from torch import nn
-
-ADAPTER = "adapter_config.json"
 
 
 def model_card(adapted: Adapted, out: Path, result: dict[str, Any], drift: dict[str, Any]) -> str:
@@ -28,7 +27,7 @@ def model_card(adapted: Adapted, out: Path, result: dict[str, Any], drift: dict[
 
 def front_matter(adapted: Adapted, out: Path) -> str:
     """Hub metadata; a base model that is no hub id is not named as one."""
-    library = "peft" if (out / ADAPTER).is_file() else "transformers"
+    library = "peft" if (out / ADAPTER_CONFIG).is_file() else "transformers"
     lines = [f"library_name: {library}", "tags: [tlplug, transfer-learning]"]
     if on_hub(adapted):
         lines.append(f"base_model: {adapted.base.source}")
@@ -68,7 +67,7 @@ def drift_sentence(drift: dict[str, Any], result: dict[str, Any]) -> str:
 def how_to_load(adapted: Adapted, out: Path) -> str:
     """Lines of Python for plain peft or transformers; `THIS` stands for the folder or its id on the hub."""
     model = transformers_class(adapted.model)
-    if (out / ADAPTER).is_file():
+    if (out / ADAPTER_CONFIG).is_file():
         lines = [
             "from peft import PeftModel",
             f"from transformers import AutoConfig, AutoTokenizer, {model}",

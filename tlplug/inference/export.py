@@ -14,9 +14,10 @@ from tlplug.base_model.find import DTYPES
 from tlplug.cache import write_whole
 from tlplug.contracts import UsageError
 from tlplug.inference.adapted import Adapted
-from tlplug.inference.card import ADAPTER, model_card
+from tlplug.inference.card import model_card
 from tlplug.inference.evaluate import predict_all, stored_rows
 from tlplug.inference.open_run import merged_model
+from tlplug.inference.saved import ADAPTER_CONFIG
 from tlplug.run_directory import HEAD, RESULT, expect_empty
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def check(out: Path, merge: bool, dtype: str | None) -> None:
 
 def save_as_it_is(adapted: Adapted, out: Path) -> dict[str, Any]:
     shutil.copytree(adapted.run.folder / adapted.run.strategy.saves, out, dirs_exist_ok=True)
-    config = out / ADAPTER
+    config = out / ADAPTER_CONFIG
     if config.is_file():
         # What peft wrote is where the base model lay on this machine.
         known = json.loads(config.read_text(encoding="utf-8"))

@@ -12,9 +12,9 @@ from tlplug import cache, run_directory
 from tlplug.base_model import find_base
 from tlplug.config import Finished, reopen, warn_of_versions
 from tlplug.contracts import BaseInfo, LoadOptions, ModelSettings, TaskHead, UsageError
-from tlplug.imports import uncompiled
+from tlplug.imports import import_uncompiled
 from tlplug.inference.adapted import Adapted
-from tlplug.inference.saved import expect_safe
+from tlplug.inference.saved import ADAPTER_CONFIG, expect_safe
 from tlplug.precision import hold_moving_in_float32, settled
 from tlplug.run_directory import HEAD, HEAD_VERSION
 
@@ -129,12 +129,14 @@ def bare_model(
     Raises:
         UsageError: the run saved nothing to be loaded over it.
     """
-    expect_safe(run.folder / run.strategy.saves)
+    saved = run.folder / run.strategy.saves
+    expect_safe(saved)
+    if (saved / ADAPTER_CONFIG).is_file():
+        import_uncompiled("peft")
     options = options or run.strategy.load_options(head)
     if options.quantization is not None:
         options = replace(options, device=str(device))
-    with uncompiled():
-        return cast("nn.Module", head.load_model(base, options))
+    return cast("nn.Module", head.load_model(base, options))
 
 
 def adapted_model(run: Finished, bare: nn.Module, base: BaseInfo) -> nn.Module:
@@ -143,7 +145,6 @@ def adapted_model(run: Finished, bare: nn.Module, base: BaseInfo) -> nn.Module:
 
     saved = run.folder / run.strategy.saves
     try:
-        with uncompiled():
-            return hold_moving_in_float32(run.strategy.load(bare, saved, base))
+        return hold_moving_in_float32(run.strategy.load(bare, saved, base))
     except SafetensorError as error:
         raise UsageError(f"{saved} cannot be read: {error}") from error
