@@ -24,7 +24,7 @@ def job(kind, folder, number=0):
     return kind(number, ("seed=1",), folder / str(number))
 
 
-def ended(running, seconds=30):
+def ended(running, seconds=120):
     """Its exit code."""
     until = time.monotonic() + seconds
     while (code := running.code()) is None:
@@ -33,7 +33,7 @@ def ended(running, seconds=30):
     return code
 
 
-def begun(of, seconds=30):
+def begun(of, seconds=120):
     until = time.monotonic() + seconds
     while not (of.folder / "begun").exists():
         assert time.monotonic() < until, "it does not begin"
