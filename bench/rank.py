@@ -81,7 +81,7 @@ def build(folder: Path) -> list[Path]:
 
     from tlplug.base_model import locate
     from tlplug.console import quiet_libraries
-    from tlplug.contracts import ModelSettings
+    from tlplug.settings import ModelSettings
 
     source = locate(ModelSettings(source=MINILM))
     for name, change in variants().items():

@@ -28,9 +28,9 @@ from bench.spent import spent
 from bench.trainer_probe import MeanPooledProbe
 from bench.trainer_tasks import TASKS, Task
 from tlplug.base_model import locate
-from tlplug.contracts import ModelSettings
 from tlplug.data import read_splits
 from tlplug.precision import bfloat16_unit
+from tlplug.settings import ModelSettings
 
 QA_HEAD = "qa_outputs"
 """peft trains the heads of its kinds of task, but takes this one for a linear layer of the trunk."""

@@ -23,12 +23,10 @@ from tlplug.config.metrics import metrics_of
 from tlplug.config.plan import plan
 from tlplug.config.rank_plan import plan as rank_plan
 from tlplug.config.reopen import override
-from tlplug.contracts.logger_settings import LOGGERS
-from tlplug.contracts.settings import MISSING, CompareSettings, RankSettings
-from tlplug.contracts.sweep_settings import LAUNCHERS, SWEEPS
 from tlplug.inference.measure import NODES
 from tlplug.registry import Registry
 from tlplug.resume import resume_options
+from tlplug.settings import LAUNCHERS, LOGGERS, MISSING, SWEEPS, CompareSettings, RankSettings
 from tlplug.sweep import combinations
 from tlplug.sweep.space import space_of
 

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 from tests.security import forged
 from tests.security.scan import findings
 from tlplug.base_model import find_base
-from tlplug.contracts import ModelSettings
+from tlplug.settings import ModelSettings
 
 LISTS = ROOT / "tests" / "security"
 OWN_PICKLES = {

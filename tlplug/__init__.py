@@ -16,8 +16,6 @@ from tlplug.contracts import (
     LoadOptions,
     LowRank,
     NotMeasured,
-    OptimizerSettings,
-    PluginError,
     ProbeContext,
     Row,
     Rows,
@@ -25,9 +23,10 @@ from tlplug.contracts import (
     Strategy,
     TaskHead,
     TransferMetric,
-    UsageError,
     WeightChange,
 )
+from tlplug.errors import PluginError, UsageError
+from tlplug.settings import OptimizerSettings
 
 if TYPE_CHECKING:
     from tlplug.base_model import has_model, load_pretrained

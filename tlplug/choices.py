@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from tlplug.contracts import PluginError
-from tlplug.contracts.logger_settings import LOGGERS
-from tlplug.contracts.sweep_settings import LAUNCHERS, SWEEPS
+from tlplug.errors import PluginError
 from tlplug.registry import Registry
+from tlplug.settings import LAUNCHERS, LOGGERS, SWEEPS
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from tlplug.contracts import Stopped, TrainingFailed, UsageError
+from tlplug.errors import Stopped, TrainingFailed, UsageError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 SWEEP = ("-m", "--multirun")

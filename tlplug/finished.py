@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):

@@ -16,8 +16,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from tlplug import run_directory
-from tlplug.contracts import TrainerSettings, UsageError
+from tlplug.errors import UsageError
 from tlplug.processes import from_first, in_group, rank, world_size
+from tlplug.settings import TrainerSettings
 from tlplug.trainer import build_trainer
 
 SHARDED = ("fsdp", "deepspeed", "xla_fsdp")

@@ -11,9 +11,11 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
-from tlplug.contracts import BaseInfo, Batch, OptimizerSettings, Rows, Strategy, TaskHead, UsageError
+from tlplug.contracts import BaseInfo, Batch, Rows, Strategy, TaskHead
+from tlplug.errors import UsageError
 from tlplug.predictions import in_order
 from tlplug.processes import gather
+from tlplug.settings import OptimizerSettings
 from tlplug.step_mean import StepMean
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from lightning.pytorch import Callback
 
 from tlplug import cache
 from tlplug.checkpoint import Checkpoints
-from tlplug.contracts import CONTRACT, OptimizerSettings, Outcome, Strategy
+from tlplug.contracts import CONTRACT, Outcome, Strategy
 from tlplug.data.features import identity
 from tlplug.frozen import Counting, silent
 from tlplug.precision import settled
 from tlplug.processes import from_first, rank
+from tlplug.settings import OptimizerSettings
 from tlplug.trainer import build_trainer
 from tlplug.training import Prepared, adapt, outcome
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug.contracts import PluginError, UsageError
+from tlplug.errors import PluginError, UsageError
 from tlplug.finished import Parser
 from tlplug.registry import KINDS, Plugin, Registry, unknown
 

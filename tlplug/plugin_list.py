@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tlplug.contracts import PluginError
+from tlplug.errors import PluginError
 from tlplug.registry import DISABLE, Plugin, Registry, disabled
 
 

@@ -10,13 +10,14 @@ from rich.console import Console
 
 from tlplug import console as screen
 from tlplug.config import STREAMS, Job, domain_of
-from tlplug.contracts import BaseInfo, Strategy, TaskHead, UsageError
+from tlplug.contracts import BaseInfo, Strategy, TaskHead
 from tlplug.data.check import check_rows
 from tlplug.data.domain import labelled, unlabelled
 from tlplug.data.features import encode
 from tlplug.data.module import TransferData
 from tlplug.data.source import SPLITS, read_splits
 from tlplug.data.split import Split
+from tlplug.errors import UsageError
 from tlplug.inference.open_run import base_of
 from tlplug.training import Prepared
 

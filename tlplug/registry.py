@@ -9,7 +9,8 @@ from dataclasses import dataclass, is_dataclass
 from functools import cache, cached_property
 from importlib.metadata import Distribution, EntryPoint, entry_points
 
-from tlplug.contracts import CONTRACT, PluginError, Strategy, TaskHead, TransferMetric, UsageError
+from tlplug.contracts import CONTRACT, Strategy, TaskHead, TransferMetric
+from tlplug.errors import PluginError, UsageError
 
 KINDS: dict[str, type] = {"strategy": Strategy, "head": TaskHead, "metric": TransferMetric}
 GROUPS = {"strategy": "tlplug.strategies", "head": "tlplug.heads", "metric": "tlplug.metrics"}

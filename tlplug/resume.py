@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from tlplug import run_directory
 from tlplug.begin import finished
 from tlplug.config import Job, job_again
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.finished import Parser, parser
 from tlplug.secrets import redacted
 

@@ -17,8 +17,8 @@ from tlplug.begin import SWEEP_VARIABLE, begin, finished
 from tlplug.checkpoint import FOLDER as CHECKPOINTS
 from tlplug.checkpoint import newest
 from tlplug.config import STREAMS, Job, domain_of, warn_of_versions
-from tlplug.contracts import Stopped, TrainingFailed, UsageError
 from tlplug.data.domain import read_domains
+from tlplug.errors import Stopped, TrainingFailed, UsageError
 from tlplug.evidence import Recorder
 from tlplug.failures import naming_plugins
 from tlplug.judgement import judge_run

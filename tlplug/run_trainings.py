@@ -19,7 +19,8 @@ from tlplug.base_model import sampled_digest
 from tlplug.baselines import Baselines
 from tlplug.checkpoint import FOLDER, Checkpoints
 from tlplug.config import Job
-from tlplug.contracts import Outcome, Strategy, TrainingFailed
+from tlplug.contracts import Outcome, Strategy
+from tlplug.errors import TrainingFailed
 from tlplug.evidence import Recorder
 from tlplug.launch import Told
 from tlplug.progress import Progress

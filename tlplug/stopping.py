@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from tlplug.contracts import Stopped
+from tlplug.errors import Stopped
 
 NAMES = {
     signal.SIGINT: "Ctrl-C",

@@ -11,8 +11,9 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 
 from tlplug.checkpoint import Checkpoints, WholeFiles
-from tlplug.contracts import Strategy, TrainerSettings
+from tlplug.contracts import Strategy
 from tlplug.precision import settled
+from tlplug.settings import TrainerSettings
 
 
 def build_trainer(

@@ -12,21 +12,12 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 
 from tlplug.checkpoint import Checkpoints, WholeFiles
-from tlplug.contracts import (
-    AdaptContext,
-    BaseInfo,
-    OptimizerSettings,
-    Outcome,
-    Rows,
-    Strategy,
-    TaskHead,
-    TrainerSettings,
-    UsageError,
-)
+from tlplug.contracts import AdaptContext, BaseInfo, Outcome, Rows, Strategy, TaskHead
 from tlplug.cost import CostMeter
 from tlplug.curve import LearningCurve
 from tlplug.data.module import TransferData
 from tlplug.dropout import with_byte_dropout
+from tlplug.errors import UsageError
 from tlplug.failures import BatchSeen, StopOnNonFinite, explained
 from tlplug.frozen import ComputeOnce, Counting, silent
 from tlplug.imports import import_uncompiled
@@ -34,6 +25,7 @@ from tlplug.layers import new_parameters
 from tlplug.module import TransferModule
 from tlplug.precision import hold_moving_in_float32, settled
 from tlplug.predictions import in_order
+from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.trainer import build_trainer, settings_for, total_steps
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from tests.cli.runs import main, tiny_words
 from tlplug import outcomes
 from tlplug.config import Composer, build
 from tlplug.config.plan import plan
-from tlplug.contracts import UsageError
-from tlplug.contracts.settings import CompareSettings
+from tlplug.errors import UsageError
+from tlplug.settings import CompareSettings
 
 BOTH = "strategies=[linear_probe,lora]"
 

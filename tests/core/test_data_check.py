@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tlplug.contracts import DataSettings, Row, SplitSettings, TaskHead, UsageError
+from tlplug.contracts import Row, TaskHead
 from tlplug.data import Split, check_rows, read_splits
+from tlplug.errors import UsageError
+from tlplug.settings import DataSettings, SplitSettings
 
 
 class Heading(TaskHead):

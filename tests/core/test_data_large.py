@@ -150,7 +150,7 @@ def test_no_room_for_the_rows(tmp_path: Path, small: None, monkeypatch: pytest.M
 READING = """
 import sys
 import datasets, numpy, pyarrow.parquet
-from tlplug.contracts import DataSettings, SplitSettings
+from tlplug.settings import DataSettings, SplitSettings
 from tlplug.data import read_splits
 
 def peak():

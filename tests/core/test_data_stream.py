@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.core.reading import failure, jsonl, numbered, settings, texts
-from tlplug.contracts import LimitSettings
 from tlplug.data import read_splits
+from tlplug.settings import LimitSettings
 
 WANTED = {"text": "", "label": ""}
 

@@ -15,13 +15,14 @@ from lightning.pytorch.utilities import CombinedLoader
 
 from tests.core.reading import WANTED, jsonl, numbered, texts
 from tests.core.test_data_batches import data, features
-from tlplug.contracts import DataSettings, DomainSettings, LimitSettings, SplitSettings, UsageError
 from tlplug.data import Split, read_splits
 from tlplug.data.batches import EpochBatches, Repeated
 from tlplug.data.domain import in_terms_of, labelled, looked_at, unlabelled
 from tlplug.data.module import TransferData
+from tlplug.errors import UsageError
 from tlplug.module import by_stream
 from tlplug.registry import Registry
+from tlplug.settings import DataSettings, DomainSettings, LimitSettings, SplitSettings
 
 HEAD = Registry().find("head", "classification").load()()
 KEY = "data.target"

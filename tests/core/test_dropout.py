@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.core.test_baselines import prepare, strategy
-from tlplug.contracts import ModelSettings, OptimizerSettings
 from tlplug.dropout import STEPS, ByteDropout, kept, with_byte_dropout
+from tlplug.settings import ModelSettings, OptimizerSettings
 from tlplug.training import load, module_for
 
 CPU = torch.device("cpu")

@@ -9,7 +9,8 @@ from lightning.pytorch import Callback
 
 from tests.core.test_baselines import QUICK, prepare, strategy
 from tlplug import OptimizerSettings, Strategy
-from tlplug.contracts import StepOutput, TrainingFailed, UsageError
+from tlplug.contracts import StepOutput
+from tlplug.errors import TrainingFailed, UsageError
 from tlplug.failures import BatchSeen, explained, naming_plugins
 from tlplug.failures.memory import is_about_memory, remedies
 from tlplug.failures.nonfinite import broken_weight, listed

@@ -17,7 +17,7 @@ from scipy.stats import t as student
 
 from tests.core.gathering import make_run, make_sweep, right
 from tlplug.comparison import over_seeds
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.gather import gather, is_run, retell
 from tlplug.gather.contenders import by_task, short
 from tlplug.gather.found import find

@@ -7,14 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.wandb_files import read
-from tlplug.contracts import UsageError
-from tlplug.contracts.logger_settings import (
-    CsvSettings,
-    MlflowSettings,
-    NoSettings,
-    TensorboardSettings,
-    WandbSettings,
-)
+from tlplug.errors import UsageError
 from tlplug.loggers import About, Ended, door, opened
 from tlplug.loggers.csv_rows import CsvRows
 from tlplug.loggers.door import Door
@@ -23,6 +16,7 @@ from tlplug.loggers.mlflow import Mlflow, legal
 from tlplug.loggers.service import Ending, figures, flat
 from tlplug.loggers.wandb import has_key, unsent
 from tlplug.loggers.wandb_media import tables
+from tlplug.settings import CsvSettings, MlflowSettings, NoSettings, TensorboardSettings, WandbSettings
 
 RESULT = {
     "strategy": "lora",

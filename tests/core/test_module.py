@@ -3,11 +3,11 @@
 import pytest
 
 from tests.conftest import make_rows
-from tlplug.contracts import OptimizerSettings
 from tlplug.module import TransferModule
 from tlplug.predictions import in_order
 from tlplug.processes import from_first, gather, rank, world_size
 from tlplug.registry import Registry
+from tlplug.settings import OptimizerSettings
 
 
 def test_alone_a_process_is_the_whole_world():

@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 
 from tests.conftest import ROOT
 from tests.core.together import FIELDS, trained, without_dropout
-from tlplug.contracts import TrainerSettings, UsageError
+from tlplug.errors import UsageError
 from tlplug.launch import follows
 from tlplug.processes import one_at_a_time
+from tlplug.settings import TrainerSettings
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 SLURM = {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_NAME": "train", "SLURM_NNODES": "2"}

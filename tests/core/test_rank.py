@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.conftest import make_rows, make_tokenizer
 from tlplug import NotMeasured, TransferMetric, cache
 from tlplug.base_model import find_base
-from tlplug.contracts import ModelSettings, Outcome, TrainerSettings
+from tlplug.contracts import Outcome
 from tlplug.evidence.classifier import no_classifier, source_probabilities
 from tlplug.rank import judged as judging
 from tlplug.rank import look as looking
@@ -27,6 +27,7 @@ from tlplug.rank.table import parameters_told, rank_told
 from tlplug.rank.verify import Verified, how_good
 from tlplug.rank.wording import sentences
 from tlplug.registry import Registry
+from tlplug.settings import ModelSettings, TrainerSettings
 
 # Ranks
 

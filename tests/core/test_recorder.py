@@ -9,13 +9,14 @@ import torch
 from tests.conftest import make_rows
 from tests.core.test_baselines import QUICK, prepare, strategy
 from tlplug import NotMeasured, TransferMetric, WeightChange
-from tlplug.contracts import DataSettings, EvidenceSettings, LoadOptions, OptimizerSettings
+from tlplug.contracts import LoadOptions
 from tlplug.data.domain import Domain
 from tlplug.evidence import Recorder, measure
 from tlplug.evidence.features import layer_features
 from tlplug.evidence.looking import looking
 from tlplug.evidence.probes import classes_of, drawn
 from tlplug.registry import Registry
+from tlplug.settings import DataSettings, EvidenceSettings, OptimizerSettings
 from tlplug.testing import tiny
 from tlplug.training import adapt
 
@@ -269,7 +270,7 @@ def test_a_classifier_of_the_base_model_s_own_is_heard_where_a_metric_asks(tiny_
     from transformers import AutoModelForSequenceClassification
 
     from tlplug.base_model import find_base
-    from tlplug.contracts import ModelSettings
+    from tlplug.settings import ModelSettings
 
     model = AutoModelForSequenceClassification.from_pretrained(tiny_base.path, num_labels=3).eval()
     model.save_pretrained(tmp_path)

@@ -9,9 +9,9 @@ import torch
 from lightning.pytorch import Callback
 
 from tests.core.test_baselines import QUICK, prepare, strategy
-from tlplug.contracts import OptimizerSettings, TrainerSettings
 from tlplug.cost import CostMeter, count
 from tlplug.precision import best_precision
+from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.trainer import build_trainer, total_steps
 from tlplug.training import adapt
 

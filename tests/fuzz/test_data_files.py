@@ -12,7 +12,7 @@ from rich.console import Console
 from tests.fuzz import data_files as fuzz
 from tests.fuzz.judged import examples
 from tlplug.config import Composer, build
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.prepare import prepare
 
 pytestmark = pytest.mark.slow

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 
 from tests.conftest import make_rows
 from tests.core.test_baselines import QUICK, prepare
-from tlplug.contracts import OptimizerSettings
 from tlplug.data.features import encode
 from tlplug.registry import Registry
+from tlplug.settings import OptimizerSettings
 from tlplug.training import adapt
 from tlplug_plugins.strategies.modules.reversal import DomainClassifier, Reverse, domain_loss, ramp
 from tlplug_plugins.strategies.modules.reversal_ramp import Ramp

@@ -18,7 +18,7 @@ from tests.plugins.tiny_generators import (
     steps,
     tiny_base,
 )
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.registry import Registry
 from tlplug_plugins.heads.modules.generation import pads_first
 from tlplug_plugins.heads.modules.shortening import fitted, shortened

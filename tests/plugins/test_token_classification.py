@@ -19,8 +19,10 @@ from tests.conftest import NEGATIVE, PLAIN, POSITIVE
 from tests.core.test_base_model import MINILM
 from tlplug import present_output_modules
 from tlplug.base_model import find_base
-from tlplug.contracts import LoadOptions, ModelSettings, UsageError
+from tlplug.contracts import LoadOptions
+from tlplug.errors import UsageError
 from tlplug.registry import Registry
+from tlplug.settings import ModelSettings
 
 TokenClassification = Registry().find("head", "token_classification").load()
 TAGS = ("O", "B-GOOD", "I-GOOD", "B-BAD", "I-BAD")

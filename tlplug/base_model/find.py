@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlplug.base_model.locate import locate
-from tlplug.contracts import BaseInfo, ModelSettings, UsageError
+from tlplug.contracts import BaseInfo
+from tlplug.errors import UsageError
+from tlplug.settings import ModelSettings
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase

@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 
 from tlplug import cache
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 
 SUFFIX = ".gguf"
 KIND = "gguf"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tlplug.contracts import BaseInfo, LoadOptions, UsageError
+from tlplug.contracts import BaseInfo, LoadOptions
+from tlplug.errors import UsageError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel

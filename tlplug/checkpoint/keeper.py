@@ -14,8 +14,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from tlplug.checkpoint.files import BEST, LAST, at, numbered, readable
 from tlplug.checkpoint.random_states import random_states, restore
-from tlplug.contracts import CheckpointSettings, UsageError
+from tlplug.errors import UsageError
 from tlplug.processes import from_first, gather
+from tlplug.settings import CheckpointSettings
 from tlplug.stopping import Stop, stopped_by
 
 OURS = "tlplug"

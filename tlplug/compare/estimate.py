@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 from tlplug.compare.timing import Timing, timed
 from tlplug.compare.trainings import Trainings
-from tlplug.contracts import Strategy, UsageError
+from tlplug.contracts import Strategy
 from tlplug.data.batches import share
 from tlplug.data.module import TransferData
+from tlplug.errors import UsageError
 from tlplug.memory import give_back
 from tlplug.trainer import total_steps
 from tlplug.training import Prepared

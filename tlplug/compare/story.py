@@ -24,7 +24,7 @@ from tlplug.compare.result import make_comparison
 from tlplug.compare.table import show_comparison, show_estimates
 from tlplug.compare.trainings import Shown, Trainings
 from tlplug.config.plan import Plan
-from tlplug.contracts import Stopped, UsageError
+from tlplug.errors import Stopped, UsageError
 from tlplug.launch import follows
 from tlplug.prepare import prepare
 from tlplug.report.figures import duration, figure

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlplug.contracts import Batch, OptimizerSettings, Strategy
+from tlplug.contracts import Batch, Strategy
 from tlplug.cost import MEBIBYTE, count, peak_memory, reset_peak
 from tlplug.data.cut import padded
 from tlplug.data.features import Features
@@ -22,6 +22,7 @@ from tlplug.data.module import TransferData
 from tlplug.frozen import fault, keepable
 from tlplug.module import MAIN, TransferModule
 from tlplug.precision import autocast
+from tlplug.settings import OptimizerSettings
 from tlplug.trainer import build_trainer, settings_for
 from tlplug.training import Prepared, module_for
 

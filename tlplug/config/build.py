@@ -9,23 +9,21 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from tlplug.contracts import (
+from tlplug.contracts import Strategy, TaskHead, TransferMetric
+from tlplug.errors import UsageError
+from tlplug.fit import with_head
+from tlplug.registry import Plugin, Registry
+from tlplug.settings import (
+    LOGGERS,
     CheckpointSettings,
     DataSettings,
     DomainSettings,
     EvidenceSettings,
     ModelSettings,
     OptimizerSettings,
-    Strategy,
-    TaskHead,
     TrainerSettings,
-    TransferMetric,
     TransferSettings,
-    UsageError,
 )
-from tlplug.contracts.logger_settings import LOGGERS
-from tlplug.fit import with_head
-from tlplug.registry import Plugin, Registry
 
 TRIVIAL = "trivial"
 """The baseline that is no strategy: the head's own guess."""

@@ -24,8 +24,9 @@ from tlplug.choices import CHOSEN, GROUPS, SWEEP_GROUPS, Choices
 from tlplug.config.keys import absent, check_keys, group_of
 from tlplug.config.schema import OPEN, RootConfig
 from tlplug.config.source import PluginSearchPath, PluginSource
-from tlplug.contracts import DomainSettings, UsageError
+from tlplug.errors import UsageError
 from tlplug.registry import KINDS, unknown
+from tlplug.settings import DomainSettings
 
 ROOT = "config"
 ROOT_KEYS = tuple(field.name for field in fields(RootConfig))

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tlplug.config.build import plain
 from tlplug.config.compose import normalised, parse
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.secrets import hidden_keys
 
 

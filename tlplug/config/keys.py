@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tlplug.choices import GROUPS
 from tlplug.config.schema import OPEN
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 
 NAMES = (".name", ".preset")
 """Keys that a choice sets; they are not typed by themselves."""

@@ -10,7 +10,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tlplug.config.build import OURS, instance
 from tlplug.config.compose import parse
-from tlplug.contracts import TransferMetric, UsageError
+from tlplug.contracts import TransferMetric
+from tlplug.errors import UsageError
 from tlplug.registry import Plugin, Registry, unknown
 
 GROUP = "metric"

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tlplug.config.compose import parse, values
 from tlplug.config.keys import group_of
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 
 
 def typed_settings(

@@ -15,9 +15,10 @@ from tlplug.config.build import Job, build, plain, settings
 from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, normalised, parse
 from tlplug.config.keys import group_of
 from tlplug.config.own_words import typed_settings
-from tlplug.contracts import Strategy, UsageError
-from tlplug.contracts.settings import CompareSettings
+from tlplug.contracts import Strategy
+from tlplug.errors import UsageError
 from tlplug.registry import unknown
+from tlplug.settings import CompareSettings
 
 NODE, FIELDS = "compare", "fields"
 OWN = [field.name for field in fields(CompareSettings)]

@@ -15,9 +15,9 @@ from tlplug.config.build import Job, build, plain, settings
 from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, normalised, parse
 from tlplug.config.keys import group_of
 from tlplug.config.own_words import typed_settings
-from tlplug.contracts import UsageError
-from tlplug.contracts.settings import RankSettings
+from tlplug.errors import UsageError
 from tlplug.registry import unknown
+from tlplug.settings import RankSettings
 
 NODE = "rank"
 OWN = [field.name for field in fields(RankSettings)]

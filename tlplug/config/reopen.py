@@ -16,19 +16,17 @@ from tlplug.config.compose import SHORT, normalised, parse
 from tlplug.config.hidden import give
 from tlplug.config.keys import key_paths
 from tlplug.config.schema import OPEN, RootConfig
-from tlplug.contracts import (
+from tlplug.contracts import Strategy, TaskHead, refuse_address
+from tlplug.errors import UsageError
+from tlplug.registry import Plugin, Registry, unknown
+from tlplug.settings import (
     DataSettings,
     DomainSettings,
     EvidenceSettings,
     ModelSettings,
-    Strategy,
-    TaskHead,
     TrainerSettings,
     TransferSettings,
-    UsageError,
-    refuse_address,
 )
-from tlplug.registry import Plugin, Registry, unknown
 
 CONFIG = "config.yaml"
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from tlplug.contracts import (
+from tlplug.settings import (
     CheckpointSettings,
     DataSettings,
     EvidenceSettings,

@@ -12,8 +12,8 @@ from tlplug.choices import SWEEP_GROUPS
 from tlplug.config.build import on_schema, settings
 from tlplug.config.compose import RUN_DIR, Composer, normalised, parse
 from tlplug.config.keys import group_of
-from tlplug.contracts import UsageError
-from tlplug.contracts.sweep_settings import LAUNCHERS, SWEEPS
+from tlplug.errors import UsageError
+from tlplug.settings import LAUNCHERS, SWEEPS
 
 ROOT = "multirun"
 RESUME = "resume"

@@ -4,7 +4,6 @@ This package imports no other tlplug module and nothing heavy, so that a plugin
 file can be read without torch being loaded.
 """
 
-from tlplug.contracts.errors import PluginError, Stopped, TrainingFailed, UsageError
 from tlplug.contracts.head import Prediction, TaskHead
 from tlplug.contracts.local import refuse_address
 from tlplug.contracts.metric import Evidence, NotMeasured, ProbeContext, TransferMetric, WeightChange
@@ -21,7 +20,9 @@ from tlplug.contracts.records import (
     Rows,
     StepOutput,
 )
-from tlplug.contracts.settings import (
+from tlplug.contracts.strategy import Strategy
+from tlplug.errors import PluginError, Stopped, TrainingFailed, UsageError
+from tlplug.settings import (
     CheckpointSettings,
     DataSettings,
     DomainSettings,
@@ -33,7 +34,6 @@ from tlplug.contracts.settings import (
     TrainerSettings,
     TransferSettings,
 )
-from tlplug.contracts.strategy import Strategy
 
 CONTRACT = 1
 """The version of the three contracts. A plugin says `contract = 1`; it is checked at registration."""

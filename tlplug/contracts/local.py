@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tlplug.contracts.errors import UsageError
+from tlplug.errors import UsageError
 
 ADDRESS = re.compile(r"(?!pkg://)[A-Za-z][A-Za-z0-9+.-]+:/")
 """`https://host`, also with the one slash that `Path` leaves of two; `pkg://` is a package that is installed."""

@@ -17,7 +17,7 @@ from tlplug.contracts.records import (
     LowRank,
     StepOutput,
 )
-from tlplug.contracts.settings import OptimizerSettings
+from tlplug.settings import OptimizerSettings
 
 if TYPE_CHECKING:
     import torch

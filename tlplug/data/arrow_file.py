@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 
 
 class ArrowFile:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug.contracts import UsageError
 from tlplug.data.arrow_file import ArrowFile
 from tlplug.data.arrow_types import column_as, features_of, fits, wider
 from tlplug.data.rows import quiet_datasets
+from tlplug.errors import UsageError
 
 if TYPE_CHECKING:
     from datasets import Dataset

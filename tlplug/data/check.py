@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tlplug.contracts import TaskHead, UsageError
+from tlplug.contracts import TaskHead
 from tlplug.data.split import Split
 from tlplug.data.wording import listing
+from tlplug.errors import UsageError
 
 
 def check_rows(splits: Mapping[str, Split], head: TaskHead, with_targets: bool = True) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tlplug.contracts import UsageError
 from tlplug.data.table import Table
 from tlplug.data.wording import listing, names, suggestion
+from tlplug.errors import UsageError
 
 
 def match_columns(

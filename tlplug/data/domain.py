@@ -7,18 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tlplug.contracts import (
-    DataSettings,
-    DomainSettings,
-    LimitSettings,
-    SplitSettings,
-    TaskHead,
-    UsageError,
-)
+from tlplug.contracts import TaskHead
 from tlplug.data.check import check_rows
 from tlplug.data.source import read_splits
 from tlplug.data.sources import open_source
 from tlplug.data.split import Split
+from tlplug.errors import UsageError
+from tlplug.settings import DataSettings, DomainSettings, LimitSettings, SplitSettings
 
 KEYS = re.compile(r"(?<![\w./-])data\.(?:splits\.|(?=(?:path|subset|revision|columns|limit)\b))")
 """The beginning of a key below `data`; not that of a file's name, such as data.jsonl."""

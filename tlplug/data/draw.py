@@ -6,7 +6,7 @@ import random
 from array import array
 from collections.abc import Mapping, Sequence
 
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 
 
 def shuffled(count: int, seed: int) -> array[int]:

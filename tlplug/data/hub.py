@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tlplug.contracts import DataSettings, UsageError
 from tlplug.data.arrow_store import hold
 from tlplug.data.rows import quiet_datasets
 from tlplug.data.table import ROWS, Table
 from tlplug.data.typed_table import DatasetTable
 from tlplug.data.wording import suggestion
+from tlplug.errors import UsageError
+from tlplug.settings import DataSettings
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import re
 from glob import glob
 from pathlib import Path
 
-from tlplug.contracts import UsageError
 from tlplug.data.wording import SHOWN, names, shown_path
+from tlplug.errors import UsageError
 
 _MAGIC = re.compile(r"[*?\[]")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tlplug.contracts import UsageError
 from tlplug.data.rows import quiet_datasets
 from tlplug.data.table import Table
 from tlplug.data.typed_table import DatasetTable
 from tlplug.data.wording import shown_path
+from tlplug.errors import UsageError
 
 _OF_DATASET = ("dataset_info.json", "state.json")
 _OF_DICT = "dataset_dict.json"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tlplug.contracts import DataSettings, UsageError, refuse_address
+from tlplug.contracts import refuse_address
 from tlplug.data.columns import match_columns
 from tlplug.data.draw import divided, limited
 from tlplug.data.formats import SUFFIXES
@@ -16,6 +16,8 @@ from tlplug.data.sources import Source, open_source, open_table
 from tlplug.data.split import Split
 from tlplug.data.table import Table
 from tlplug.data.wording import listing, names, suggestion
+from tlplug.errors import UsageError
+from tlplug.settings import DataSettings
 
 SPLITS = ("train", "validation", "test")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from tlplug.contracts import DataSettings, UsageError, refuse_address
+from tlplug.contracts import refuse_address
 from tlplug.data.formats import SUFFIXES, format_of, stem_of, suffix_of
 from tlplug.data.hub import open_hub
 from tlplug.data.joined_table import JoinedTable
@@ -19,6 +19,8 @@ from tlplug.data.table import FileTable, Table
 from tlplug.data.text_table import TextTable
 from tlplug.data.typed_table import ArrowTable, ParquetTable
 from tlplug.data.wording import names, shown_path, suggestion
+from tlplug.errors import UsageError
+from tlplug.settings import DataSettings
 
 PACKAGE = "pkg://"
 

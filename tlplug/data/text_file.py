@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from tlplug.contracts import UsageError
 from tlplug.data.formats import PACKED
 from tlplug.data.wording import shown_path
+from tlplug.errors import UsageError
 
 PIECE = 2**20
 """Bytes that `decoded_pieces` reads at a time."""

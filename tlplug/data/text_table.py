@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from tlplug.contracts import UsageError
 from tlplug.data.arrow_types import column_of
 from tlplug.data.lines import Scan, records, scan
 from tlplug.data.record import Record
 from tlplug.data.table import ROWS, SIZE, FileTable
+from tlplug.errors import UsageError
 
 
 class TextTable(FileTable):

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tlplug.contracts import UsageError
 from tlplug.data.arrow_store import as_dataset
 from tlplug.data.arrow_types import class_names
 from tlplug.data.table import ROWS, SIZE, FileTable, Table
 from tlplug.data.wording import names
+from tlplug.errors import UsageError
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -6,16 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tlplug.contracts import (
-    BaseInfo,
-    Batch,
-    DataSettings,
-    EvidenceSettings,
-    Rows,
-    Strategy,
-    TaskHead,
-    TransferMetric,
-)
+from tlplug.contracts import BaseInfo, Batch, Rows, Strategy, TaskHead, TransferMetric
 from tlplug.data.domain import Domain
 from tlplug.evidence.base_features import key_for, recalled
 from tlplug.evidence.classifier import no_classifier, source_probabilities
@@ -29,6 +20,7 @@ from tlplug.evidence.probes import SOURCE, TASK, Probe, classes_of, plain, probe
 from tlplug.layers import new_blocks, new_parameters
 from tlplug.precision import on_device
 from tlplug.predictions import predictions_of
+from tlplug.settings import DataSettings, EvidenceSettings
 
 if TYPE_CHECKING:
     import numpy as np

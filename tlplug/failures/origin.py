@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from tlplug.contracts import TrainingFailed, UsageError
+from tlplug.errors import TrainingFailed, UsageError
 
 SHARED = "tlplug_plugins"
 """The package of the built-in plugins: its modules are of several, so that a frame in it tells by its object alone."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tlplug import evidence
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.report.result import VERSION
 from tlplug.run_directory import CONFIG, RESULT
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tlplug import run_directory
 from tlplug.cache import write_whole
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.gather.contenders import by_task
 from tlplug.gather.found import Unusable, evidence_of, find, is_run, result_of
 from tlplug.gather.page import markdown, page

@@ -8,7 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tlplug.config import Finished
-from tlplug.contracts import BaseInfo, Prediction, Row, TaskHead, UsageError
+from tlplug.contracts import BaseInfo, Prediction, Row, TaskHead
+from tlplug.errors import UsageError
 from tlplug.precision import autocast
 from tlplug.predictions import predictions_of
 

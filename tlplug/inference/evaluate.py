@@ -11,10 +11,12 @@ from typing import Any
 
 from tlplug import run_directory
 from tlplug.comparison import compare_paired
-from tlplug.contracts import DataSettings, LimitSettings, Prediction, Rows, SplitSettings, UsageError
+from tlplug.contracts import Prediction, Rows
 from tlplug.data import Split, check_rows, read_splits
 from tlplug.data.sources import open_source
+from tlplug.errors import UsageError
 from tlplug.inference.adapted import BATCH_SIZE, CHUNK, Adapted
+from tlplug.settings import DataSettings, LimitSettings, SplitSettings
 
 TEST = "test"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlplug.base_model.find import DTYPES
 from tlplug.cache import write_whole
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.inference.adapted import Adapted
 from tlplug.inference.card import model_card
 from tlplug.inference.evaluate import predict_all, stored_rows

@@ -11,9 +11,10 @@ from typing import Any
 
 from tlplug import evidence, run_directory
 from tlplug.config import STREAMS, Finished, metrics_again
-from tlplug.contracts import TransferMetric, UsageError
+from tlplug.contracts import TransferMetric
 from tlplug.data.domain import read_domains
 from tlplug.data.source import read_splits
+from tlplug.errors import UsageError
 from tlplug.inference.open_run import adapted_model, bare_model, base_of, bound_head
 from tlplug.precision import settled
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, cast
 from tlplug import cache, run_directory
 from tlplug.base_model import find_base
 from tlplug.config import Finished, reopen, warn_of_versions
-from tlplug.contracts import BaseInfo, LoadOptions, ModelSettings, TaskHead, UsageError
+from tlplug.contracts import BaseInfo, LoadOptions, TaskHead
+from tlplug.errors import UsageError
 from tlplug.imports import import_uncompiled
 from tlplug.inference.adapted import Adapted
 from tlplug.inference.saved import ADAPTER_CONFIG, expect_safe
 from tlplug.precision import hold_moving_in_float32, settled
 from tlplug.run_directory import HEAD, HEAD_VERSION
+from tlplug.settings import ModelSettings
 
 if TYPE_CHECKING:
     import torch

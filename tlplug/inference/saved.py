@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tlplug.base_model.weights import PICKLES
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.run_directory import read_object
 
 ADAPTER_CONFIG = "adapter_config.json"

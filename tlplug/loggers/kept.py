@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from tlplug.cache import write_whole
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 
 FILE, VERSION = "loggers.json", 1
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

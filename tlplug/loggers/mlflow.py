@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from tlplug.contracts.logger_settings import MlflowSettings
 from tlplug.loggers.kept import Kept
 from tlplug.loggers.service import About, Ended, Ending, figures, flat
+from tlplug.settings import MlflowSettings
 
 PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",

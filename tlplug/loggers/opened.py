@@ -8,13 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tlplug.contracts.logger_settings import (
-    CsvSettings,
-    MlflowSettings,
-    NoSettings,
-    TensorboardSettings,
-    WandbSettings,
-)
 from tlplug.loggers.csv_rows import CsvRows
 from tlplug.loggers.door import Door
 from tlplug.loggers.kept import Kept
@@ -22,6 +15,7 @@ from tlplug.loggers.mlflow import Mlflow
 from tlplug.loggers.service import About, Ended, Ending, Service
 from tlplug.loggers.tensorboard import Tensorboard
 from tlplug.loggers.wandb import Wandb
+from tlplug.settings import CsvSettings, MlflowSettings, NoSettings, TensorboardSettings, WandbSettings
 
 Say = Callable[[str], None]
 

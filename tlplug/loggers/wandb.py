@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tlplug.contracts.logger_settings import WandbSettings
 from tlplug.loggers.kept import Kept
 from tlplug.loggers.service import About, Ended, Ending, summary
 from tlplug.loggers.wandb_media import media
 from tlplug.secrets import without_logins
+from tlplug.settings import WandbSettings
 
 AWAY = ("offline", "dryrun", "disabled")
 """Values of WANDB_MODE by which nothing is sent."""

@@ -9,9 +9,10 @@ import numpy as np
 
 from tlplug.config import Job
 from tlplug.config.rank_plan import RankPlan, refuse
-from tlplug.contracts import BaseInfo, Row, TaskHead, UsageError
+from tlplug.contracts import BaseInfo, Row, TaskHead
 from tlplug.data.check import check_rows
 from tlplug.data.source import SPLITS, read_splits
+from tlplug.errors import UsageError
 from tlplug.evidence.probes import classes_of, drawn
 from tlplug.inference.open_run import base_of
 from tlplug.prepare import check_base

@@ -13,7 +13,7 @@ from tlplug import console as screen
 from tlplug import run_directory
 from tlplug.cache import write_whole
 from tlplug.config.rank_plan import RankPlan
-from tlplug.contracts import Stopped
+from tlplug.errors import Stopped
 from tlplug.launch import follows
 from tlplug.memory import give_back
 from tlplug.rank.candidates import Candidate, Shown, candidates, shown

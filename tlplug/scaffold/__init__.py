@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.registry import GROUPS, Registry
 
 FILES = {

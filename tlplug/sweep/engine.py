@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from tlplug.begin import SWEEP_VARIABLE, finished
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 
 if TYPE_CHECKING:
     from tlplug.config import Composer

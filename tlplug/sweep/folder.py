@@ -14,7 +14,7 @@ from tlplug import run_directory
 from tlplug.begin import begin
 from tlplug.cache import new_folder
 from tlplug.config import Composer, Job, SweepWords, build, plugin_names
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.secrets import hidden_keys, redacted, redacted_words
 from tlplug.sweep import record as records
 from tlplug.sweep.engine import NotWritten, Sweep, SweepJob

@@ -8,7 +8,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import HydraException
 
 from tlplug.config import Composer, sweep_words
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.sweep.engine import Search, SweepJob
 
 

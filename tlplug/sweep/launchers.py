@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tlplug.contracts.launcher_settings import LocalSettings, RaySettings, SlurmSettings
+from tlplug.settings import LocalSettings, RaySettings, SlurmSettings
 from tlplug.sweep.engine import Launcher
 
 

@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
-from tlplug.contracts.launcher_settings import LocalSettings
 from tlplug.run_directory import lock
+from tlplug.settings import LocalSettings
 from tlplug.sweep.engine import Launcher, Running, SweepJob
 from tlplug.sweep.lock import OUTPUT
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.run_directory import lock
 
 LOCK, OUTPUT = "sweep.lock", "output.txt"

@@ -6,8 +6,8 @@ import warnings
 from typing import Any
 
 from tlplug.config import Composer, build
-from tlplug.contracts import UsageError
-from tlplug.contracts.search_settings import OptunaSettings
+from tlplug.errors import UsageError
+from tlplug.settings import OptunaSettings
 from tlplug.sweep.best import ERROR, FOLDER, WORDS, show_best, validation_score
 from tlplug.sweep.engine import LEFT_CHECKPOINT, NotWritten, Search, Sweep, SweepJob
 from tlplug.sweep.space import Space, space_of

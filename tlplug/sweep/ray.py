@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tlplug.contracts import UsageError
-from tlplug.contracts.launcher_settings import RaySettings
+from tlplug.errors import UsageError
+from tlplug.settings import RaySettings
 from tlplug.sweep.engine import Launcher, Running, SweepJob
 from tlplug.sweep.lock import OUTPUT
 from tlplug.sweep.work import LOST, Work, ask_to_stop, take_back

@@ -10,7 +10,7 @@ from typing import Any
 
 from tlplug import run_directory
 from tlplug.begin import finished
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 from tlplug.sweep.engine import SweepJob
 
 FILE, VERSION = "sweep.json", 1

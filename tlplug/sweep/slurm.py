@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tlplug.cache import write_whole
-from tlplug.contracts import UsageError
-from tlplug.contracts.launcher_settings import SlurmSettings
+from tlplug.errors import UsageError
+from tlplug.settings import SlurmSettings
 from tlplug.sweep.engine import Launcher, NotTaken, Running, SweepJob
 from tlplug.sweep.queue import Queue, queue_of
 from tlplug.sweep.slurm_task import ENDED, Task

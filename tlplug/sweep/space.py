@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import (
 
 from tlplug.config import Composer
 from tlplug.config.compose import normalised, parse, plain_words
-from tlplug.contracts import UsageError
+from tlplug.errors import UsageError
 
 GROUP = "space"
 """`conf/space/<strategy>.yaml`, also of other distributions: a key a line, and its values as they are typed."""

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from tlplug import gather, run_directory
 from tlplug.config import Composer, SweepWords, sweep_words
-from tlplug.contracts import UsageError
-from tlplug.contracts.search_settings import OptunaSettings
+from tlplug.errors import UsageError
 from tlplug.gather.table import show_gathered, show_paths
+from tlplug.settings import OptunaSettings
 from tlplug.sweep import folder as folders
 from tlplug.sweep import record as records
 from tlplug.sweep.engine import Launcher, Search

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from tlplug.contracts import BaseInfo, OptimizerSettings, Strategy, TrainerSettings
+from tlplug.contracts import BaseInfo, Strategy
 from tlplug.data.features import encode
 from tlplug.data.module import TransferData
 from tlplug.precision import HALF
+from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.testing import tiny
 from tlplug.testing.cells import Cell, cells, refusal, without
 from tlplug.testing.check import DoesNotApply, Fault

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 
-from tlplug.contracts import OptimizerSettings, TrainerSettings, UsageError
+from tlplug.errors import UsageError
+from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.testing.case import StrategyCase
 from tlplug.testing.check import DoesNotApply, Fault, named
 from tlplug.testing.declared import importable

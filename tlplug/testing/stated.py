@@ -7,8 +7,9 @@ import math
 import torch
 from torch import nn
 
-from tlplug.contracts import Capabilities, OptimizerSettings
+from tlplug.contracts import Capabilities
 from tlplug.registry import Registry, unknown
+from tlplug.settings import OptimizerSettings
 from tlplug.testing.case import StrategyCase
 from tlplug.testing.cells import Cell, cells, refusal
 from tlplug.testing.check import Fault, named

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Optional
+
+from tlplug.errors import UsageError
 
 MISSING: Any = "???"
 
@@ -310,3 +313,195 @@ class RankSettings:
         if self.verify == "all" or (type(self.verify) is int and self.verify >= 0):
             return None
         return f"verify is {self.verify}; it is how many of the first models are fine-tuned, or all"
+
+
+@dataclass
+class NoSettings:
+    """Nowhere."""
+
+
+@dataclass
+class CsvSettings:
+    """metrics.csv in the run directory."""
+
+
+@dataclass
+class TensorboardSettings:
+    """TensorBoard's event files in the run directory."""
+
+    def __post_init__(self) -> None:
+        expect_package("tensorboard")
+
+
+@dataclass
+class MlflowSettings:
+    """One MLflow run for the run, on a tracking server or in a local store."""
+
+    tracking_uri: Optional[str] = None
+    """null: MLFLOW_TRACKING_URI, else MLflow's own local store in the working directory, which `mlflow ui` shows."""
+    experiment: str = "tlplug"
+    run_name: Optional[str] = None
+    """null: task, strategy and seed."""
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        expect_package("mlflow")
+
+
+@dataclass
+class WandbSettings:
+    """Weights & Biases: one W&B run for the run, written offline where there is no key or no network."""
+
+    project: str = "tlplug"
+    entity: Optional[str] = None
+    group: Optional[str] = None
+    """null: the name of the sweep, for a run of one."""
+    tags: list[str] = field(default_factory=list)
+    """Beside the strategy and the task."""
+    offline: bool = False
+    log_model: bool = False
+    """What was trained, as an artifact."""
+    init_timeout: float = 20.0
+    """Seconds to wait for the service at the start; then the run is written offline."""
+    finish_timeout: float = 300.0
+    """Seconds to wait at the end for what is still to be sent; what was not sent can be sent later."""
+
+
+LOGGERS: dict[str, type] = {
+    "csv": CsvSettings,
+    "mlflow": MlflowSettings,
+    "none": NoSettings,
+    "tensorboard": TensorboardSettings,
+    "wandb": WandbSettings,
+}
+
+
+def expect_package(name: str) -> None:
+    """Found out when the settings are made, before anything is loaded or begun.
+
+    Raises:
+        UsageError: the package that a logger needs, and whose name is that of its extra, is not installed.
+    """
+    if find_spec(name) is None:
+        raise UsageError(f"logger={name} needs the package {name}: pip install 'tlplug[{name}]'")
+
+
+CLUSTERS = ("slurm", "local")
+
+
+@dataclass
+class LocalSettings:
+    """This machine, `sweep.jobs` processes at once."""
+
+
+@dataclass
+class SlurmSettings:
+    """Jobs of Slurm, by submitit; null is what the cluster gives where nothing is asked for."""
+
+    cluster: str = "slurm"
+    """`slurm`; or `local`: the same on this machine and without Slurm, to try it."""
+    partition: Optional[str] = None
+    account: Optional[str] = None
+    qos: Optional[str] = None
+    nodes: int = 1
+    """Nodes of one job; `trainer.num_nodes` is the same number."""
+    tasks_per_node: int = 1
+    """Processes of one job on a node: one a device, so `trainer.devices` is the same number."""
+    gpus_per_node: Optional[int] = None
+    cpus_per_task: Optional[int] = None
+    mem_gb: Optional[float] = None
+    """Memory of one job on a node."""
+    timeout_min: int = 1440
+    """Minutes after which Slurm ends a job; it leaves a checkpoint, and is queued again."""
+    timeouts: int = 3
+    """How often a job that reached its time is queued again."""
+    warn_s: int = 120
+    """Seconds before its end in which a job is told of it, and leaves a checkpoint."""
+    array_parallelism: int = 256
+    """Jobs of one array that run at once."""
+    setup: list[str] = field(default_factory=list)
+    """Lines of shell before a job, such as `module load cuda`."""
+    additional: dict[str, Any] = field(default_factory=dict)
+    """Further parameters of sbatch by their long names: `launcher.additional={constraint:a100}`."""
+
+    def __post_init__(self) -> None:
+        if self.cluster not in CLUSTERS:
+            raise ValueError(f"launcher.cluster is {self.cluster!r}; it is one of: {', '.join(CLUSTERS)}")
+        if self.cluster == "local" and self.nodes * self.tasks_per_node > 1:
+            raise ValueError(
+                "launcher.cluster=local has one node and one task, for there is no srun to tell them apart"
+            )
+        least = {"nodes": 1, "tasks_per_node": 1, "timeout_min": 1, "timeouts": 0, "warn_s": 1}
+        for name, bound in {**least, "array_parallelism": 1}.items():
+            if getattr(self, name) < bound:
+                raise ValueError(f"launcher.{name} is {getattr(self, name)}; it is a number from {bound} on")
+
+
+@dataclass
+class RaySettings:
+    """Tasks of a Ray cluster."""
+
+    address: Optional[str] = None
+    """Of the cluster: `auto`, or `host:port`; null: one is started on this machine, for this sweep."""
+    cpus: float = 1.0
+    """What one job takes of the cluster's CPUs."""
+    gpus: float = 0.0
+    """What one job takes of the cluster's GPUs; it sees these alone."""
+    retries: int = 3
+    """How often a job whose node was lost is gone on with on another."""
+
+    def __post_init__(self) -> None:
+        for name in ("cpus", "gpus", "retries"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"launcher.{name} is {getattr(self, name)}; it is a number from 0 on")
+
+
+SAMPLERS = ("tpe", "random")
+PRUNERS = ("median", "none")
+
+
+@dataclass
+class SweepSettings:
+    """Every combination of the values given."""
+
+    jobs: int = 1
+    """How many run at once, or wait in a cluster's queue."""
+    resume: bool = False
+    """Go on with the sweep of this very command: run what is missing."""
+
+    def __post_init__(self) -> None:
+        if self.jobs < 1:
+            raise ValueError(f"sweep.jobs is {self.jobs}; it is a number from 1 on")
+
+
+@dataclass
+class OptunaSettings(SweepSettings):
+    """Values that Optuna proposes, each from the validation scores of those before."""
+
+    trials: int = 20
+    """How many jobs there are, pruned and failed ones among them."""
+    seed: int = 0
+    """Of what is proposed; not the run's seed."""
+    sampler: str = "tpe"
+    """`tpe`: near what scored well; `random`: anywhere."""
+    startup: int = 10
+    """Trials at random before `tpe` begins to learn from them, and before the pruner compares."""
+    pruner: str = "median"
+    """`median`: stop a trial that is below the median of the earlier ones at the same step; `none`."""
+    storage: Optional[str] = None
+    """URL of the study's database; null: optuna.db in the sweep's folder."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, options in {"sampler": SAMPLERS, "pruner": PRUNERS}.items():
+            if getattr(self, name) not in options:
+                raise ValueError(
+                    f"sweep.{name} is {getattr(self, name)!r}; it is one of: {', '.join(options)}"
+                )
+        for name in ("trials", "startup"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"sweep.{name} is {getattr(self, name)}; it is a number from 1 on")
+
+
+SWEEPS: dict[str, type] = {"grid": SweepSettings, "optuna": OptunaSettings}
+LAUNCHERS: dict[str, type] = {"local": LocalSettings, "slurm": SlurmSettings, "ray": RaySettings}
