@@ -14,8 +14,10 @@ import pytest
 import tlplug
 from tests.conftest import ROOT
 from tests.test_architecture import MAY_IMPORT
-from tlplug import finished
 from tlplug.cli import DRY_RUN, FINISHED
+from tlplug.commands import finished_runs as finished
+from tlplug.commands.arguments import Parser
+from tlplug.commands.train import resume_options
 from tlplug.config import Composer, RootConfig, build, sweep_words
 from tlplug.config.compose import GROUPS, ROOT_KEYS
 from tlplug.config.keys import key_paths
@@ -25,7 +27,6 @@ from tlplug.config.rank_plan import plan as rank_plan
 from tlplug.config.reopen import override
 from tlplug.inference.measure import NODES
 from tlplug.registry import Registry
-from tlplug.resume import resume_options
 from tlplug.settings import LAUNCHERS, LOGGERS, MISSING, SWEEPS, CompareSettings, RankSettings
 from tlplug.sweep import combinations
 from tlplug.sweep.space import space_of
@@ -158,7 +159,7 @@ class Told(Exception):
 @pytest.fixture
 def parsed(monkeypatch):
     """Words of a command on a finished run -> its parser, and what that made of them. Nothing is run."""
-    own = finished.Parser.parse
+    own = Parser.parse
 
     def parse(self, words):
         raise Told(self, own(self, words))
@@ -168,7 +169,7 @@ def parsed(monkeypatch):
             getattr(finished, words[0])(words[1:])
         return found.value.args
 
-    monkeypatch.setattr(finished.Parser, "parse", parse)
+    monkeypatch.setattr(Parser, "parse", parse)
     return told
 
 

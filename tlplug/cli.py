@@ -7,10 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from tlplug.commands.train import train
 from tlplug.errors import Stopped, TrainingFailed, UsageError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-SWEEP = ("-m", "--multirun")
 FINISHED = ("evaluate", "predict", "export", "measure", "report")
 DRY_RUN = "--dry-run"
 
@@ -108,7 +108,7 @@ def command(words: list[str]) -> Callable[[list[str]], int]:
 
 def finished(words: list[str]) -> int:
     """A command on a finished run, which parses the rest of the words itself."""
-    from tlplug import finished as commands
+    from tlplug.commands import finished_runs as commands
 
     return int(getattr(commands, words[0])(words[1:]))
 
@@ -142,7 +142,7 @@ def show_config(words: list[str]) -> int:
 
 def resume(words: list[str]) -> int:
     """Go on with a run that did not finish."""
-    from tlplug import resume as unfinished
+    from tlplug.commands import train as unfinished
 
     return unfinished.resume(words[1:])
 
@@ -152,33 +152,6 @@ def plugins(words: list[str]) -> int:
     from tlplug import plugin_commands
 
     return plugin_commands.plugins(words[1:])
-
-
-def train(words: list[str]) -> int:
-    """The default command, which may be named; with `-m`, a sweep."""
-    from tlplug.config import Composer, build
-    from tlplug.terminal import console
-
-    flags = [word for word in words if word.startswith("-")]
-    if unknown := [flag for flag in flags if flag not in SWEEP]:
-        raise UsageError(f"there is no flag {unknown[0]}; `python -m tlplug --help` shows what there is")
-    overrides = [word for word in words if word not in flags]
-    if overrides[:1] == ["train"]:
-        overrides = overrides[1:]
-    with Composer() as composer:
-        if flags:
-            from tlplug.sweep import sweep
-
-            return sweep(composer, overrides, console())
-        job = build(composer.compose(overrides), overrides)
-    if job.resume is not None:
-        from tlplug.resume import resume_or_begin
-
-        return resume_or_begin(job, console())
-    from tlplug.run import run
-
-    run(job, console())
-    return 0
 
 
 def compare(words: list[str]) -> int:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tlplug.commands.arguments import Parser
 from tlplug.errors import PluginError, UsageError
-from tlplug.finished import Parser
 from tlplug.registry import KINDS, Plugin, Registry, unknown
 
 if TYPE_CHECKING:

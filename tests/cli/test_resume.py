@@ -251,8 +251,8 @@ def test_with_resume_auto_and_no_folder_the_latest_run_of_this_config_is_gone_on
     tmp_path, tiny_folder, rows_folder, cache, monkeypatch
 ):
     from tlplug.begin import begin
+    from tlplug.commands.train import unfinished
     from tlplug.config import Composer, build
-    from tlplug.resume import unfinished
 
     monkeypatch.chdir(tmp_path)
 
@@ -406,8 +406,8 @@ def test_a_folder_whose_place_cannot_be_taken_is_written_into(
     where, tmp_path, tiny_folder, rows_folder, monkeypatch
 ):
     from tlplug.begin import begin
+    from tlplug.commands.train import unfinished
     from tlplug.config import Composer, build
-    from tlplug.resume import unfinished
 
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "empty")

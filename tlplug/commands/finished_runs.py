@@ -3,39 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
 
+from tlplug.commands.arguments import Parser, parser
 from tlplug.errors import UsageError
-
-
-class Parser(argparse.ArgumentParser):
-    """One whose errors are told like every other one."""
-
-    def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """Like `parse_args`, which would tell of a missing flag before a misspelt one."""
-        known = [flag for action in self._actions for flag in action.option_strings]
-        flags = [word.partition("=")[0] for word in words if word.startswith("--")]
-        if strange := [flag for flag in flags if flag not in known]:
-            near = difflib.get_close_matches(strange[0], known, n=1)
-            self.error(f"there is no flag {strange[0]}." + (f" Did you mean {near[0]}?" if near else ""))
-        return self.parse_intermixed_args(words)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog.split()[-1]}: {message}\n\n{self.format_usage().strip()}")
-
-
-def parser(command: str, about: str) -> Parser:
-    found = Parser(prog=f"python -m tlplug {command}", description=about, allow_abbrev=False)
-    found.add_argument("run", metavar="RUN", type=Path, help="run directory")
-    found.add_argument(
-        "--trust", action="store_true", help="import classes that the run names by their dotted path"
-    )
-    return found
 
 
 def evaluate(words: Sequence[str]) -> int:

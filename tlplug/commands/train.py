@@ -1,4 +1,4 @@
-"""Going on with a run that did not finish: `resume RUN`, or the command that began it with `resume=auto`."""
+"""Train: one run, a sweep of runs, or a run that did not finish."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 
 from tlplug import run_directory
 from tlplug.begin import finished
+from tlplug.commands.arguments import Parser, parser
 from tlplug.config import Job, job_again
 from tlplug.errors import UsageError
-from tlplug.finished import Parser, parser
 from tlplug.secrets import redacted
 
 if TYPE_CHECKING:
@@ -119,3 +119,33 @@ def leaves(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
             yield from leaves(value, f"{above}{key}.")
         else:
             yield f"{above}{key}", value
+
+
+SWEEP = ("-m", "--multirun")
+
+
+def train(words: list[str]) -> int:
+    """The default command, which may be named; with `-m`, a sweep."""
+    from tlplug.config import Composer, build
+    from tlplug.terminal import console
+
+    flags = [word for word in words if word.startswith("-")]
+    if unknown := [flag for flag in flags if flag not in SWEEP]:
+        raise UsageError(f"there is no flag {unknown[0]}; `python -m tlplug --help` shows what there is")
+    overrides = [word for word in words if word not in flags]
+    if overrides[:1] == ["train"]:
+        overrides = overrides[1:]
+    with Composer() as composer:
+        if flags:
+            from tlplug.sweep import sweep
+
+            return sweep(composer, overrides, console())
+        job = build(composer.compose(overrides), overrides)
+    if job.resume is not None:
+        pass
+
+        return resume_or_begin(job, console())
+    from tlplug.run import run
+
+    run(job, console())
+    return 0
