@@ -130,7 +130,7 @@ def show_version(words: list[str]) -> int:
 def show_config(words: list[str]) -> int:
     from omegaconf import OmegaConf
 
-    from tlplug.config import Composer
+    from tlplug.config.compose import Composer
 
     at = words.index("--cfg")
     if words[at + 1 : at + 2] != ["job"]:
@@ -156,15 +156,15 @@ def plugins(words: list[str]) -> int:
 
 def compare(words: list[str]) -> int:
     """Strategies from the least invasive to the most; with `--dry-run`, what that is going to take."""
-    from tlplug.config import Composer
-    from tlplug.config.plan import plan
+    from tlplug.commands.compare.plan import plan
+    from tlplug.config.compose import Composer
 
     flags = [word for word in words if word.startswith("-")]
     if unknown := [flag for flag in flags if flag != DRY_RUN]:
         raise UsageError(f"compare has no flag {unknown[0]}, only {DRY_RUN}")
     with Composer() as composer:
         planned = plan(composer, [word for word in words[1:] if word not in flags])
-    from tlplug.compare import compare as run
+    from tlplug.commands.compare.compare import compare as run
     from tlplug.stopping import Stop, signals
     from tlplug.terminal import console
 
@@ -174,7 +174,7 @@ def compare(words: list[str]) -> int:
 
 def rank(words: list[str]) -> int:
     """Base models by what a forward pass of each tells of the task."""
-    from tlplug.config import Composer
+    from tlplug.config.compose import Composer
     from tlplug.config.rank_plan import plan
 
     if flags := [word for word in words if word.startswith("-")]:

@@ -233,52 +233,6 @@ class CheckpointSettings:
 
 
 @dataclass
-class CompareSettings:
-    """`compare.*`: what `python -m tlplug compare` runs; there, the names alone are short for these keys."""
-
-    strategies: list[str] = field(default_factory=lambda: ["linear_probe", "bitfit", "lora", "full"])
-    """Strategies and presets, from the least invasive to the most: the order in which they are run."""
-    seeds: Any = 3
-    """How many, from 0, or which: [3,4,5]. Every strategy is trained with each."""
-    tune: bool = False
-    """Train with several learning rates, and take the one with the best validation score."""
-    factors: list[float] = field(default_factory=lambda: [0.3, 1.0, 3.0])
-    """What `tune` multiplies the strategy's own learning rate with."""
-    until: Optional[float] = None
-    """Stop at the first strategy whose score reaches this, in the score's own unit (0.85, not 85)."""
-    stop: bool = True
-    """Stop where a strategy gains nothing over the one before, beyond noise; false: run all."""
-
-    def __post_init__(self) -> None:
-        if not self.strategies or len(set(self.strategies)) < len(self.strategies):
-            raise ValueError(f"strategies is {self.strategies}; it names at least one, and none twice")
-        for problem in (self._seeds_problem(), self._factors_problem()):
-            if problem:
-                raise ValueError(problem)
-        if self.until is not None and not self.stop:
-            raise ValueError("until=... says where to stop, and stop=false not to stop: leave one out")
-
-    def _seeds_problem(self) -> Optional[str]:
-        seeds = self.seed_list()
-        fine = all(type(seed) is int and seed >= 0 for seed in seeds)
-        if fine and seeds and len(set(seeds)) == len(seeds):
-            return None
-        return f"seeds is {self.seeds}; it is how many (3), or different numbers from 0 on ([0,1,2])"
-
-    def _factors_problem(self) -> Optional[str]:
-        factors = self.factors
-        if factors and min(factors) > 0 and len(set(factors)) == len(factors):
-            return None
-        return f"factors is {factors}; it is at least one number above 0, and none twice"
-
-    def seed_list(self) -> list[int]:
-        """The seeds by their numbers."""
-        if type(self.seeds) is int:
-            return list(range(self.seeds))
-        return list(self.seeds) if isinstance(self.seeds, list) else [self.seeds]
-
-
-@dataclass
 class RankSettings:
     """`rank.*`: what `python -m tlplug rank` looks at; there, the names alone are short for these keys."""
 

@@ -10,10 +10,10 @@ import pytest
 
 from tests.cli.runs import main, tiny_words
 from tlplug import outcomes
-from tlplug.config import Composer, build
-from tlplug.config.plan import plan
+from tlplug.commands.compare.plan import CompareSettings, plan
+from tlplug.config.build import build
+from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
-from tlplug.settings import CompareSettings
 
 BOTH = "strategies=[linear_probe,lora]"
 
@@ -191,7 +191,9 @@ def test_the_same_command_again_trains_nothing_and_finds_the_same(compared, monk
     folder, given, _ = compared
     monkeypatch.setenv("TLPLUG_CACHE", str(folder / "cache"))
     monkeypatch.setattr(outcomes, "adapt", lambda *args, **more: pytest.fail("it was trained again"))
-    monkeypatch.setattr("tlplug.compare.estimate.timed", lambda *args: pytest.fail("it was tried again"))
+    monkeypatch.setattr(
+        "tlplug.commands.compare.estimate.timed", lambda *args: pytest.fail("it was tried again")
+    )
     again = [word for word in given if not word.startswith("run_dir=")]
     assert main([*again, f"run_dir={folder / 'two'}"]) == 0
     text = capsys.readouterr().out

@@ -6,8 +6,8 @@ from functools import cache
 
 import pytest
 
-from tlplug.config import Composer, build
-from tlplug.config.compose import GROUPS, OPEN, parse
+from tlplug.config.build import build
+from tlplug.config.compose import GROUPS, OPEN, Composer, parse
 from tlplug.config.keys import check_keys, key_paths
 from tlplug.errors import UsageError
 from tlplug.settings import TrainerSettings

@@ -12,7 +12,8 @@ import pytest
 
 from tests.cli.runs import main, tiny_words
 from tlplug import outcomes
-from tlplug.config import Composer, build
+from tlplug.config.build import build
+from tlplug.config.compose import Composer
 from tlplug.config.rank_plan import plan
 from tlplug.errors import UsageError
 from tlplug.rank import look as looking

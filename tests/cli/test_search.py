@@ -10,7 +10,8 @@ from rich.console import Console
 
 from tests.cli.runs import command_line, main, result_of, tiny_words
 from tests.conftest import ROOT
-from tlplug.config import Composer, build
+from tlplug.config.build import build
+from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
 from tlplug.registry import Registry
 from tlplug.settings import OptunaSettings

@@ -167,7 +167,7 @@ def test_composing_leaves_no_trace_of_hydra_that_lightning_would_start_processes
     """It would give them other words than those of the command line."""
     from hydra.core.hydra_config import HydraConfig
 
-    from tlplug.config import Composer
+    from tlplug.config.compose import Composer
 
     with Composer() as composer:
         composer.compose(words)

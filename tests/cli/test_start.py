@@ -15,7 +15,7 @@ from tests.test_architecture import HEAVY
 from tlplug.base_model import load_pretrained
 from tlplug.choices import GROUPS, SWEEP_GROUPS, Choices
 from tlplug.cli import main
-from tlplug.config import Composer
+from tlplug.config.compose import Composer
 from tlplug.contracts import LoadOptions
 
 COMPOSING = {"hydra", "omegaconf", "antlr4", "yaml"}

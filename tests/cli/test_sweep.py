@@ -17,7 +17,8 @@ from rich.console import Console
 
 from tests.cli.runs import command_line, main, result_of, tiny_words
 from tlplug.begin import finished
-from tlplug.config import Composer, sweep_words
+from tlplug.config.compose import Composer
+from tlplug.config.sweep_words import sweep_words
 from tlplug.errors import UsageError
 from tlplug.settings import LocalSettings
 from tlplug.sweep import combinations, failures, folder, lock, record

@@ -192,7 +192,8 @@ def test_a_head_of_the_base_model_that_is_not_in_its_files_does_not_stay_random(
     """A decoder saved without its language-modelling head: it is trained with the head's own modules, or refused."""
     from rich.console import Console
 
-    from tlplug.config import Composer, build
+    from tlplug.config.build import build
+    from tlplug.config.compose import Composer
     from tlplug.run import run
 
     saved("llama", tmp_path / "base")
@@ -229,7 +230,8 @@ def test_a_base_model_without_a_pooler_goes_with_every_strategy(tmp_path):
     from rich.console import Console
 
     from tests.conftest import write_rows
-    from tlplug.config import Composer, build
+    from tlplug.config.build import build
+    from tlplug.config.compose import Composer
     from tlplug.run import run
 
     saved("bert", tmp_path / "base", auto="AutoModelForMaskedLM")
@@ -303,7 +305,7 @@ def test_without_the_package_gguf_the_error_says_what_to_install(tmp_path, monke
 
 
 def test_without_smollm2_the_error_says_what_to_run(monkeypatch):
-    from tlplug.config import Composer
+    from tlplug.config.compose import Composer
 
     monkeypatch.setattr(import_module("tlplug.base_model.locate"), "find_spec", lambda name: None)
     with Composer() as composer:
@@ -314,7 +316,7 @@ def test_without_smollm2_the_error_says_what_to_run(monkeypatch):
 
 
 def test_the_shipped_file_is_pinned():
-    from tlplug.config import Composer
+    from tlplug.config.compose import Composer
 
     with Composer() as composer:
         config = composer.compose(["strategy=lora", "task=sentiment", "model=smollm2"])

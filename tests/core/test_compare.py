@@ -16,19 +16,20 @@ from scipy.stats import t as student
 
 from tests.core.test_baselines import QUICK, prepare, strategy
 from tlplug import cache
-from tlplug.compare.chart import Axis, round_step
-from tlplug.compare.estimate import Batches, Estimate, batches_of, estimates
-from tlplug.compare.ladder import Judge, Run, Rung, chosen_rate, finished
-from tlplug.compare.page import page
-from tlplug.compare.result import figures, spread
-from tlplug.compare.timing import Timing, timed
-from tlplug.compare.trainings import Shown, Trainings
+from tlplug.commands.compare.chart import Axis, round_step
+from tlplug.commands.compare.decision import Judge, Run, Rung, chosen_rate, finished
+from tlplug.commands.compare.estimate import Batches, Estimate, batches_of, estimates
+from tlplug.commands.compare.page import page
+from tlplug.commands.compare.plan import CompareSettings
+from tlplug.commands.compare.result import figures, spread
+from tlplug.commands.compare.timing import Timing, timed
+from tlplug.commands.compare.trainings import Shown, Trainings
 from tlplug.comparison import compare_paired, over_seeds
 from tlplug.contracts import Outcome
 from tlplug.errors import UsageError
 from tlplug.frozen import silent
 from tlplug.report.figures import duration
-from tlplug.settings import CompareSettings, OptimizerSettings
+from tlplug.settings import OptimizerSettings
 from tlplug.training import adapt
 
 # Intervals over seeds and examples
@@ -366,7 +367,9 @@ def test_of_a_frozen_part_that_is_kept_the_step_and_the_prediction_are_timed_wit
 def test_what_is_in_the_cache_is_not_loaded_again(tiny_base, monkeypatch):
     found = trainings(tiny_base)
     found.run("lora", strategy("lora"), UNSEEN)
-    monkeypatch.setattr("tlplug.compare.estimate.timed", lambda *args: pytest.fail("it was tried again"))
+    monkeypatch.setattr(
+        "tlplug.commands.compare.estimate.timed", lambda *args: pytest.fail("it was tried again")
+    )
     assert [each.trainings for each in estimates({"lora": strategy("lora")}, found)] == [0]
 
 

@@ -25,7 +25,7 @@ def test_what_only_sounds_like_one_is_none(key):
 
 
 def test_no_key_of_the_built_in_config_is_taken_for_a_secret():
-    from tlplug.config import Composer
+    from tlplug.config.compose import Composer
     from tlplug.config.keys import key_paths
 
     with Composer() as composer:

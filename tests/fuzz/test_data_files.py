@@ -11,7 +11,8 @@ from rich.console import Console
 
 from tests.fuzz import data_files as fuzz
 from tests.fuzz.judged import examples
-from tlplug.config import Composer, build
+from tlplug.config.build import build
+from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
 from tlplug.prepare import prepare
 

@@ -5,8 +5,7 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from tlplug.config import Composer
-from tlplug.config.compose import GROUPS, SWEEP_GROUPS
+from tlplug.config.compose import GROUPS, SWEEP_GROUPS, Composer
 from tlplug.config.keys import key_paths
 from tlplug.registry import KINDS, Registry
 

@@ -149,7 +149,8 @@ def root(tmp_path_factory):
 
 
 def job_of(cell, root, **more):
-    from tlplug.config import Composer, build
+    from tlplug.config.build import build
+    from tlplug.config.compose import Composer
 
     with Composer() as composer:
         return build(

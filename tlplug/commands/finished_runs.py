@@ -54,7 +54,9 @@ def measure(words: Sequence[str]) -> int:
     from rich.console import Console
 
     from tlplug import run_directory
-    from tlplug.config import Composer, metrics_of, reopen
+    from tlplug.config.compose import Composer
+    from tlplug.config.metrics import metrics_of
+    from tlplug.config.reopen import reopen
     from tlplug.console import quiet_libraries
     from tlplug.inference.measure import NODES, words_before
     from tlplug.inference.measure import measure as compute

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tlplug.config import Finished
+from tlplug.config.reopen import Finished
 from tlplug.contracts import BaseInfo, Prediction, Row, TaskHead
 from tlplug.errors import UsageError
 from tlplug.precision import autocast

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tlplug import evidence, run_directory
-from tlplug.config import STREAMS, Finished, metrics_again
+from tlplug.config.build import STREAMS
+from tlplug.config.metrics import metrics_again
+from tlplug.config.reopen import Finished
 from tlplug.contracts import TransferMetric
 from tlplug.data.domain import read_domains
 from tlplug.data.source import read_splits

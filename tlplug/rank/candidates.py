@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tlplug.config import Job
+from tlplug.config.build import Job
 from tlplug.config.rank_plan import RankPlan, refuse
 from tlplug.contracts import BaseInfo, Row, TaskHead
 from tlplug.data.check import check_rows

@@ -22,7 +22,7 @@ from tlplug.begin import SWEEP_VARIABLE, finished
 from tlplug.errors import UsageError
 
 if TYPE_CHECKING:
-    from tlplug.config import Composer
+    from tlplug.config.compose import Composer
 
 
 LEFT_CHECKPOINT = (128 + signal.SIGTERM, 128 + signal.SIGINT)

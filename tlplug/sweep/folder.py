@@ -13,7 +13,10 @@ from pathlib import Path
 from tlplug import run_directory
 from tlplug.begin import begin
 from tlplug.cache import new_folder
-from tlplug.config import Composer, Job, SweepWords, build, plugin_names
+from tlplug.config.build import Job, build
+from tlplug.config.compose import Composer
+from tlplug.config.reopen import plugin_names
+from tlplug.config.sweep_words import SweepWords
 from tlplug.errors import UsageError
 from tlplug.secrets import hidden_keys, redacted, redacted_words
 from tlplug.sweep import record as records

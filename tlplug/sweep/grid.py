@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import HydraException
 
-from tlplug.config import Composer, sweep_words
+from tlplug.config.compose import Composer
+from tlplug.config.sweep_words import sweep_words
 from tlplug.errors import UsageError
 from tlplug.sweep.engine import Search, SweepJob
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from tlplug.config import Composer, build
+from tlplug.config.build import build
+from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
 from tlplug.settings import OptunaSettings
 from tlplug.sweep.best import ERROR, FOLDER, WORDS, show_best, validation_score

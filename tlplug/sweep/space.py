@@ -14,8 +14,7 @@ from hydra.core.override_parser.types import (
     Transformer,
 )
 
-from tlplug.config import Composer
-from tlplug.config.compose import normalised, parse, plain_words
+from tlplug.config.compose import Composer, normalised, parse, plain_words
 from tlplug.errors import UsageError
 
 GROUP = "space"

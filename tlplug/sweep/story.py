@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from tlplug import gather, run_directory
-from tlplug.config import Composer, SweepWords, sweep_words
+from tlplug.config.compose import Composer
+from tlplug.config.sweep_words import SweepWords, sweep_words
 from tlplug.errors import UsageError
 from tlplug.gather.table import show_gathered, show_paths
 from tlplug.settings import OptunaSettings

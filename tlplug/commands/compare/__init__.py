@@ -1,5 +1,1 @@
 """`compare`: from the least invasive strategy to the most, for as long as it pays."""
-
-from tlplug.compare.story import compare
-
-__all__ = ["compare"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,18 +16,39 @@ from tlplug import console as screen
 from tlplug import run_directory
 from tlplug.bar import Bar
 from tlplug.cache import write_whole
-from tlplug.compare.asked import Asked
-from tlplug.compare.estimate import Estimate, estimates
-from tlplug.compare.ladder import Judge, Run, Rung
-from tlplug.compare.page import page
-from tlplug.compare.result import make_comparison
-from tlplug.compare.table import show_comparison, show_estimates
-from tlplug.compare.trainings import Shown, Trainings
-from tlplug.config.plan import Plan
+from tlplug.commands.compare.decision import Judge, Run, Rung
+from tlplug.commands.compare.estimate import Estimate, estimates
+from tlplug.commands.compare.page import page
+from tlplug.commands.compare.plan import Plan
+from tlplug.commands.compare.result import make_comparison
+from tlplug.commands.compare.table import show_comparison, show_estimates
+from tlplug.commands.compare.trainings import Shown, Trainings
+from tlplug.contracts import BaseInfo, Strategy, TaskHead
 from tlplug.errors import Stopped, UsageError
 from tlplug.launch import follows
 from tlplug.prepare import prepare
 from tlplug.report.figures import duration, figure
+
+
+class Asked(Strategy):
+    """Stands for all of them while a task is prepared; it adapts nothing."""
+
+    def __init__(self, strategies: Mapping[str, Strategy]) -> None:
+        super().__init__()
+        self.strategies = strategies
+        self.streams = self._union("streams")  # type: ignore[misc]
+        self.optional_streams = self._union("optional_streams")  # type: ignore[misc]
+
+    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+        """The reasons of all that do not fit."""
+        found = {name: strategy.unfit(base, head) for name, strategy in self.strategies.items()}
+        reasons = [f"{name}: {reason}" for name, reason in found.items() if reason]
+        return " ".join([*reasons, "Leave them out of strategies=[...]."]) if reasons else None
+
+    def _union(self, attribute: str) -> tuple[str, ...]:
+        every = (name for strategy in self.strategies.values() for name in getattr(strategy, attribute))
+        return tuple(dict.fromkeys(every))
+
 
 COMPARE, REPORT = "compare.json", "report.html"
 

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tlplug.compare.timing import Timing, timed
-from tlplug.compare.trainings import Trainings
+from tlplug.commands.compare.timing import Timing, timed
+from tlplug.commands.compare.trainings import Trainings
 from tlplug.contracts import Strategy
 from tlplug.data.batches import share
 from tlplug.data.module import TransferData

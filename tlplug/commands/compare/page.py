@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from tlplug.compare.chart import chart
-from tlplug.compare.table import columns, not_run, row, scored
+from tlplug.commands.compare.chart import chart
+from tlplug.commands.compare.table import columns, not_run, row, scored
 from tlplug.report.figures import duration
 
 STYLE = """\

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from tlplug.compare.estimate import Estimate
-from tlplug.compare.ladder import Judge, Run, Rung, finished
-from tlplug.compare.trainings import Trainings
+from tlplug.commands.compare.decision import Judge, Run, Rung, finished
+from tlplug.commands.compare.estimate import Estimate
+from tlplug.commands.compare.plan import Plan
+from tlplug.commands.compare.trainings import Trainings
 from tlplug.comparison import Interval
-from tlplug.config.plan import Plan
 from tlplug.report.result import told_of, versions
 
 VERSION = 1

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from tlplug.compare.estimate import Estimate
+from tlplug.commands.compare.estimate import Estimate
 from tlplug.report.figures import duration, figure, percent_of, signed
 from tlplug.report.table import empty_table
 

@@ -9,13 +9,14 @@ from statistics import fmean
 
 from lightning.pytorch import Callback
 
-from tlplug.compare.ladder import Run, Rung, chosen_rate
+from tlplug.commands.compare.decision import Run, Rung, chosen_rate
+from tlplug.commands.compare.plan import CompareSettings
 from tlplug.contracts import Outcome, Strategy
 from tlplug.frozen import Counting
 from tlplug.memory import give_back
 from tlplug.outcomes import Outcomes
 from tlplug.processes import world_size
-from tlplug.settings import CompareSettings, OptimizerSettings
+from tlplug.settings import OptimizerSettings
 from tlplug.training import Prepared
 
 log = logging.getLogger(__name__)
