@@ -311,7 +311,7 @@ def test_the_reference_has_every_flag_of_the_commands_and_no_other(parsed):
 
 def flags_of_plugin_commands():
     """As the code adds them to each command's parser."""
-    code = (ROOT / "tlplug" / "plugin_commands.py").read_text(encoding="utf-8")
+    code = (ROOT / "tlplug" / "commands" / "plugins" / "commands.py").read_text(encoding="utf-8")
     for command in ("new", "check"):
         body = code.split(f"\ndef {command}(")[1].split("\ndef ")[0]
         for flag in re.findall(r'add_argument\("(--\w+)"', body):
@@ -553,7 +553,7 @@ def test_relative_links_lead_somewhere(page):
 
 
 def test_the_matrix_of_the_strategies_is_that_of_the_code():
-    from tlplug.matrix import cells, page
+    from tlplug.commands.plugins.matrix import cells, page
 
     assert page(list(cells(Registry()))) in TEXTS["docs/strategies.md"]
 

@@ -149,7 +149,7 @@ def resume(words: list[str]) -> int:
 
 def plugins(words: list[str]) -> int:
     """`plugins list`, `check` or `new`, which parse the rest of the words themselves."""
-    from tlplug import plugin_commands
+    from tlplug.commands.plugins import commands as plugin_commands
 
     return plugin_commands.plugins(words[1:])
 

@@ -1,4 +1,4 @@
-"""The commands on plugins: `plugins list`, `check`, `new`, `matrix`."""
+"""List, check and create plugins: the commands `plugins list`, `check`, `new` and `matrix`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
 from tlplug.commands.arguments import Parser
 from tlplug.errors import PluginError, UsageError
-from tlplug.registry import KINDS, Plugin, Registry, unknown
+from tlplug.registry import DISABLE, KINDS, Plugin, Registry, disabled, unknown
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from tlplug.testing import Check
 
 
@@ -44,7 +46,7 @@ def listed(words: Sequence[str]) -> int:
     parser("list", "Every plugin, where it comes from, and why one cannot be loaded.").parse(words)
     from rich.console import Console
 
-    from tlplug.plugin_list import show_plugins
+    pass
 
     show_plugins(Registry(), Console())
     return 0
@@ -52,7 +54,7 @@ def listed(words: Sequence[str]) -> int:
 
 def matrix(words: Sequence[str]) -> int:
     parser("matrix", "Which strategy fits which head on which kind of base model, as Markdown.").parse(words)
-    from tlplug.matrix import cells, page
+    from tlplug.commands.plugins.matrix import cells, page
 
     print(page(list(cells(Registry()))), end="")
     return 0
@@ -187,3 +189,23 @@ def show_checks(
     said = f"fails {failed} of {len(checks)} checks{left}" if failed else "passes all of them that apply"
     console.print(f"{plugin.name} {said}" + (f" ({skipped} do not apply)" if skipped else ""))
     return 1 if failed else 0
+
+
+def show_plugins(registry: Registry, console: Console) -> None:
+    """A row a plugin; it is imported for its description, and one that fails does not stop the list."""
+    table = Table()
+    for name in ("kind", "name", "from", "what it is"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("kind", "name"))
+    for plugin in registry.plugins:
+        origin = f"{plugin.distribution} {plugin.version}"
+        table.add_row(plugin.kind, escape(plugin.name), escape(origin), described(plugin))
+    console.print(table)
+    if disabled():
+        console.print(f"{DISABLE} is set: plugins of other distributions are not loaded.", markup=False)
+
+
+def described(plugin: Plugin) -> str:
+    try:
+        return escape(plugin.description)
+    except PluginError as error:
+        return f"[red]cannot be loaded:[/red] {escape(str(error))}"
