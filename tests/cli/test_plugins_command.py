@@ -11,8 +11,8 @@ from tests.cli.runs import command_line, main
 from tests.cli.test_installed import install
 from tests.conftest import ROOT
 from tests.testing.head_twins import Consumes
+from tlplug.commands.plugins.scaffold import FILES, create
 from tlplug.registry import Registry
-from tlplug.scaffold import FILES, create
 
 KINDS = ("strategy", "head", "metric")
 

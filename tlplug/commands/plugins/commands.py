@@ -67,7 +67,7 @@ def new(words: Sequence[str]) -> int:
     options.add_argument("--kind", choices=list(KINDS), required=True)
     options.add_argument("--out", type=Path, metavar="FOLDER", help="where it is written; default: ./NAME")
     given = options.parse(words)
-    from tlplug.scaffold import create
+    from tlplug.commands.plugins.scaffold import create
 
     folder = create(given.name, given.kind, given.out or Path(given.name), Registry())
     print(
