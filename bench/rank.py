@@ -183,7 +183,7 @@ def page(found: Results, at_start: Results) -> str:
 
 def alone(name: str, found: Results) -> Results:
     """How well one metric by itself tells the scores."""
-    from tlplug.rank.consensus import agreement
+    from tlplug.commands.rank.consensus import agreement
 
     scores = {each["name"]: each["score"] for each in found["verified"]["models"]}
     models = found["models"]

@@ -174,14 +174,14 @@ def compare(words: list[str]) -> int:
 
 def rank(words: list[str]) -> int:
     """Base models by what a forward pass of each tells of the task."""
+    from tlplug.commands.rank.plan import plan
     from tlplug.config.compose import Composer
-    from tlplug.config.rank_plan import plan
 
     if flags := [word for word in words if word.startswith("-")]:
         raise UsageError(f"rank has no flag {flags[0]}; `python -m tlplug --help` shows what there is")
     with Composer() as composer:
         planned = plan(composer, words[1:])
-    from tlplug.rank import rank as run
+    from tlplug.commands.rank.rank import rank as run
     from tlplug.stopping import Stop, signals
     from tlplug.terminal import console
 

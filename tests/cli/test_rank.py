@@ -12,12 +12,11 @@ import pytest
 
 from tests.cli.runs import main, tiny_words
 from tlplug import outcomes
+from tlplug.commands.rank import features as looking
+from tlplug.commands.rank.plan import RankSettings, plan
 from tlplug.config.build import build
 from tlplug.config.compose import Composer
-from tlplug.config.rank_plan import plan
 from tlplug.errors import UsageError
-from tlplug.rank import look as looking
-from tlplug.settings import RankSettings
 
 BOTH = "models=[minilm,smollm2]"
 
@@ -263,7 +262,7 @@ def test_the_figures_are_those_of_all_models(ranked, models):
 def test_what_a_person_sees_lines_up(ranked, columns, capsys):
     from rich.console import Console
 
-    from tlplug.rank.table import show_ranking
+    from tlplug.commands.rank.table import show_ranking
 
     result = result_of(ranked[0] / "one")
     show_ranking(Console(width=columns, force_terminal=False), result)

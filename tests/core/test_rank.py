@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from tests.conftest import make_rows, make_tokenizer
 from tlplug import NotMeasured, TransferMetric, cache
 from tlplug.base_model import find_base
+from tlplug.commands.rank import features as looking
+from tlplug.commands.rank import measure as judging
+from tlplug.commands.rank.candidates import Candidate, Shown, titles
+from tlplug.commands.rank.consensus import agreement, chosen, consensus, ranks
+from tlplug.commands.rank.features import key_for, look
+from tlplug.commands.rank.measure import Judged, judged
+from tlplug.commands.rank.ranking import Ranking
+from tlplug.commands.rank.summary import sentences
+from tlplug.commands.rank.table import parameters_told, rank_told
+from tlplug.commands.rank.verify import Verified, how_good
 from tlplug.contracts import Outcome
 from tlplug.evidence.classifier import no_classifier, source_probabilities
-from tlplug.rank import judged as judging
-from tlplug.rank import look as looking
-from tlplug.rank.candidates import Candidate, Shown, titles
-from tlplug.rank.consensus import agreement, chosen, consensus, ranks
-from tlplug.rank.judged import Judged, judged
-from tlplug.rank.look import key_for, look
-from tlplug.rank.ranking import Ranking
-from tlplug.rank.table import parameters_told, rank_told
-from tlplug.rank.verify import Verified, how_good
-from tlplug.rank.wording import sentences
 from tlplug.registry import Registry
 from tlplug.settings import ModelSettings, TrainerSettings
 

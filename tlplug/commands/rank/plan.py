@@ -1,10 +1,10 @@
-"""The words of `rank` -> its settings and a job for each base model, everything checked."""
+"""Turn the words of `rank` into its settings and a checked job for each base model."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hydra.core.override_parser.types import Override
@@ -17,7 +17,45 @@ from tlplug.config.keys import group_of
 from tlplug.config.own_words import typed_settings
 from tlplug.errors import UsageError
 from tlplug.registry import unknown
-from tlplug.settings import RankSettings
+from tlplug.settings import MISSING
+
+
+@dataclass
+class RankSettings:
+    """`rank.*`: what `python -m tlplug rank` looks at; there, the names alone are short for these keys."""
+
+    models: list[str] = MISSING
+    """Base models, two at least: presets by name, hub ids, folders, GGUF files, `pkg://package/folder`."""
+    examples: int = 1000
+    """At most so many training rows, drawn by `data.seed`, the same for all models."""
+    metrics: list[str] = field(
+        default_factory=lambda: ["logme", "h_score", "knn", "transrate", "leep", "nce"]
+    )
+    """What they are ranked by."""
+    verify: Any = 0
+    """Fine-tune so many of the first, and the smallest, to tell how good the ranking was; or `all`."""
+    strategy: str = "lora"
+    """What `verify` trains with, and what the command that is named at the end does."""
+
+    def __post_init__(self) -> None:
+        for problem in (self._models_problem(), self._verify_problem()):
+            if problem:
+                raise ValueError(problem)
+        if self.examples < 2:
+            raise ValueError(f"examples is {self.examples}; it is a number of rows, 2 at least")
+        if not self.metrics or len(set(self.metrics)) < len(self.metrics):
+            raise ValueError(f"metrics is {self.metrics}; it names at least one, and none twice")
+
+    def _models_problem(self) -> str | None:
+        if self.models == MISSING or (len(self.models) > 1 and len(set(self.models)) == len(self.models)):
+            return None
+        return f"models is [{', '.join(self.models)}]; it names two base models at least, and none twice"
+
+    def _verify_problem(self) -> str | None:
+        if self.verify == "all" or (type(self.verify) is int and self.verify >= 0):
+            return None
+        return f"verify is {self.verify}; it is how many of the first models are fine-tuned, or all"
+
 
 NODE = "rank"
 OWN = [field.name for field in fields(RankSettings)]

@@ -12,16 +12,16 @@ from rich.console import Console
 from tlplug import console as screen
 from tlplug import run_directory
 from tlplug.cache import write_whole
-from tlplug.config.rank_plan import RankPlan
+from tlplug.commands.rank.candidates import Candidate, Shown, candidates, shown
+from tlplug.commands.rank.measure import Judged, judged
+from tlplug.commands.rank.plan import RankPlan
+from tlplug.commands.rank.ranking import Ranking
+from tlplug.commands.rank.result import make_ranking
+from tlplug.commands.rank.table import parameters_told, show_ranking
+from tlplug.commands.rank.verify import Verified, verified
 from tlplug.errors import Stopped
 from tlplug.launch import follows
 from tlplug.memory import give_back
-from tlplug.rank.candidates import Candidate, Shown, candidates, shown
-from tlplug.rank.judged import Judged, judged
-from tlplug.rank.ranking import Ranking
-from tlplug.rank.result import make_ranking
-from tlplug.rank.table import parameters_told, show_ranking
-from tlplug.rank.verify import Verified, verified
 from tlplug.report.figures import duration, figure
 
 RANK = "rank.json"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlplug import cache
+from tlplug.commands.rank.candidates import Candidate, Shown
 from tlplug.contracts import LoadOptions
 from tlplug.data.features import key_of
 from tlplug.evidence.classifier import no_classifier, source_probabilities
@@ -22,7 +23,6 @@ from tlplug.evidence.looking import by_length, in_batches, looking
 from tlplug.evidence.probes import TASK, Probe
 from tlplug.layers import new_blocks
 from tlplug.precision import on_device, settled
-from tlplug.rank.candidates import Candidate, Shown
 
 if TYPE_CHECKING:
     import torch

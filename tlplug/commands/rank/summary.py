@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tlplug.rank.ranking import Ranking
+from tlplug.commands.rank.ranking import Ranking
 from tlplug.report.figures import figure
 
 HARD_TO_BEAT = "A ranking by size alone is hard to beat"

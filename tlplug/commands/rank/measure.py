@@ -10,11 +10,11 @@ from functools import cached_property
 from typing import Any
 
 from tlplug import cache
+from tlplug.commands.rank.candidates import Candidate, Shown
+from tlplug.commands.rank.features import FEATURES, PROBABILITIES, Look, Telling, look
 from tlplug.contracts import Evidence, TransferMetric
 from tlplug.data.features import identity
 from tlplug.evidence.measure import measure_one
-from tlplug.rank.candidates import Candidate, Shown
-from tlplug.rank.look import FEATURES, PROBABILITIES, Look, Telling, look
 
 KIND = "ranked"
 BEFORE, OF_LAYER = "before", "before/layer/"

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from tlplug.commands.rank.consensus import Consensus, chosen, consensus, ranks
+from tlplug.commands.rank.measure import Judged
 from tlplug.contracts import TransferMetric
-from tlplug.rank.consensus import Consensus, chosen, consensus, ranks
-from tlplug.rank.judged import Judged
 
 
 @dataclass(frozen=True)

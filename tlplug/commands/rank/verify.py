@@ -11,14 +11,14 @@ from lightning.pytorch import Callback
 from rich.console import Console
 
 from tlplug.bar import Bar
+from tlplug.commands.rank.consensus import agreement
+from tlplug.commands.rank.measure import Judged
 from tlplug.contracts import Outcome
 from tlplug.frozen import Counting
 from tlplug.memory import give_back
 from tlplug.outcomes import Outcomes
 from tlplug.prepare import prepare
 from tlplug.processes import world_size
-from tlplug.rank.consensus import agreement
-from tlplug.rank.judged import Judged
 
 log = logging.getLogger(__name__)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tlplug.config.rank_plan import RankPlan
-from tlplug.rank.candidates import Shown
-from tlplug.rank.judged import Judged
-from tlplug.rank.ranking import Ranking
-from tlplug.rank.verify import Verified, how_good
-from tlplug.rank.wording import sentences
+from tlplug.commands.rank.candidates import Shown
+from tlplug.commands.rank.measure import Judged
+from tlplug.commands.rank.plan import RankPlan
+from tlplug.commands.rank.ranking import Ranking
+from tlplug.commands.rank.summary import sentences
+from tlplug.commands.rank.verify import Verified, how_good
 from tlplug.report.result import told_of, versions
 
 VERSION = 1
