@@ -16,13 +16,14 @@ from scipy.stats import binomtest, permutation_test, ttest_rel
 from scipy.stats import t as student
 
 from tests.core.gathering import make_run, make_sweep, right
+from tlplug.commands.report.find import find, is_run
+from tlplug.commands.report.groups import by_task, short
+from tlplug.commands.report.page import markdown, page
+from tlplug.commands.report.report import gather, retell
+from tlplug.commands.report.result import make_gathered
+from tlplug.commands.report.table import show_gathered
 from tlplug.comparison import over_seeds
 from tlplug.errors import UsageError
-from tlplug.gather import gather, is_run, retell
-from tlplug.gather.contenders import by_task, short
-from tlplug.gather.found import find
-from tlplug.gather.page import markdown, page
-from tlplug.gather.result import make_gathered
 from tlplug.gather.significance import (
     DRAWS,
     EXACT,
@@ -34,7 +35,6 @@ from tlplug.gather.significance import (
     paired_test,
     permutation_p,
 )
-from tlplug.gather.table import show_gathered
 
 
 def gathered_from(*places):

@@ -10,7 +10,7 @@ import pytest
 
 from tests.core.gathering import make_sweep
 from tests.core.report_runs import RUNS
-from tlplug.gather.story import gather
+from tlplug.commands.report.report import gather
 from tlplug.report.page import page
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

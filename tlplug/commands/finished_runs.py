@@ -97,8 +97,9 @@ def report(words: Sequence[str]) -> int:
     given = options.parse(words)
     from rich.console import Console
 
-    from tlplug.gather import gather, is_run, retell
-    from tlplug.gather.table import show_gathered, show_paths
+    from tlplug.commands.report.find import is_run
+    from tlplug.commands.report.report import gather, retell
+    from tlplug.commands.report.table import show_gathered, show_paths
 
     console = Console()
     if len(given.runs) == 1 and is_run(given.runs[0]):

@@ -11,11 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from tlplug import gather, run_directory
+from tlplug import run_directory
+from tlplug.commands.report.report import gather
+from tlplug.commands.report.table import show_gathered, show_paths
 from tlplug.config.compose import Composer
 from tlplug.config.sweep_words import SweepWords, sweep_words
 from tlplug.errors import UsageError
-from tlplug.gather.table import show_gathered, show_paths
 from tlplug.settings import OptunaSettings
 from tlplug.sweep import folder as folders
 from tlplug.sweep import record as records
@@ -142,7 +143,7 @@ def report(console: Console, record: Record, search: Search) -> None:
 def compare(console: Console, folder: Path) -> None:
     """report.html and report.md of all runs that are done, in the sweep's folder."""
     try:
-        gathered, place = gather.gather([folder])
+        gathered, place = gather([folder])
     except (UsageError, OSError) as error:
         say(console, f"There is no report of all runs: {error}")
         return

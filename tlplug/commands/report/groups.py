@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tlplug.commands.report.find import LeftOut, Run
 from tlplug.comparison import Interval, over_seeds
-from tlplug.gather.found import LeftOut, Run
 
 BASE = "base_model"
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from tlplug.gather import charts
-from tlplug.gather.sentence import BY, listed, p_value
-from tlplug.gather.table import MARK, costs, plus_minus
+from tlplug.commands.report import charts
+from tlplug.commands.report.summary import BY, listed, p_value
+from tlplug.commands.report.table import MARK, costs, plus_minus
 from tlplug.report.blocks import Block, Cell, Chart, Fact, Section, Table, Text
 from tlplug.report.figures import figure, interval, signed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tlplug.gather.sections import glance, sections
+from tlplug.commands.report.sections import glance, sections
 from tlplug.report import markdown as marks
 from tlplug.report import page as pages
 from tlplug.report.blocks import Table

@@ -9,11 +9,11 @@ from typing import Any
 
 from tlplug import run_directory
 from tlplug.cache import write_whole
+from tlplug.commands.report.find import Unusable, evidence_of, find, is_run, result_of
+from tlplug.commands.report.groups import by_task
+from tlplug.commands.report.page import markdown, page
+from tlplug.commands.report.result import make_gathered
 from tlplug.errors import UsageError
-from tlplug.gather.contenders import by_task
-from tlplug.gather.found import Unusable, evidence_of, find, is_run, result_of
-from tlplug.gather.page import markdown, page
-from tlplug.gather.result import make_gathered
 from tlplug.report.written import MARKDOWN, PAGE, write_reports
 
 GATHERED = "gathered.json"

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from tlplug.commands.report.find import LeftOut
+from tlplug.commands.report.groups import BASE, Contender, differing
+from tlplug.commands.report.summary import overall, sentence
 from tlplug.comparison import Interval, compare_paired, over_seeds, t_interval
-from tlplug.gather.contenders import BASE, Contender, differing
-from tlplug.gather.found import LeftOut
-from tlplug.gather.sentence import overall, sentence
 from tlplug.gather.significance import front, holm, paired_test
 from tlplug.report.result import versions
 

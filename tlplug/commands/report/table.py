@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tlplug.gather.sentence import p_value
+from tlplug.commands.report.summary import p_value
 from tlplug.report.figures import figure, percent_of, signed
 
 WRITTEN = {"gathered.json": "Figures", "report.html": "Report", "report.md": "Markdown"}

@@ -1,0 +1,1 @@
+"""Finished runs, gathered into one comparison; or one run's report, written anew."""
