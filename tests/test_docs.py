@@ -20,6 +20,7 @@ from tlplug.commands.arguments import Parser
 from tlplug.commands.compare.plan import CompareSettings, plan
 from tlplug.commands.rank.plan import RankSettings
 from tlplug.commands.rank.plan import plan as rank_plan
+from tlplug.commands.sweep.options import sweep_words
 from tlplug.commands.train import resume_options
 from tlplug.config.build import build
 from tlplug.config.compose import GROUPS, ROOT_KEYS, Composer
@@ -27,11 +28,10 @@ from tlplug.config.keys import key_paths
 from tlplug.config.metrics import metrics_of
 from tlplug.config.reopen import override
 from tlplug.config.schema import RootConfig
-from tlplug.config.sweep_words import sweep_words
 from tlplug.inference.measure import NODES
 from tlplug.registry import Registry
 from tlplug.settings import LAUNCHERS, LOGGERS, MISSING, SWEEPS
-from tlplug.sweep import combinations
+from tlplug.sweep.grid import combinations
 from tlplug.sweep.space import space_of
 
 PAGES = [

@@ -2,7 +2,7 @@
 
 import sys
 
-from tlplug.sweep.engine import SweepJob
+from tlplug.commands.sweep.protocols import SweepJob
 
 
 class Sleeper(SweepJob):

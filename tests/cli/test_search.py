@@ -10,12 +10,12 @@ from rich.console import Console
 
 from tests.cli.runs import command_line, main, result_of, tiny_words
 from tests.conftest import ROOT
+from tlplug.commands.sweep.protocols import SweepJob
 from tlplug.config.build import build
 from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
 from tlplug.registry import Registry
 from tlplug.settings import OptunaSettings
-from tlplug.sweep.engine import SweepJob
 from tlplug.sweep.optuna import Optuna
 from tlplug.sweep.space import Dimension, dimension, parse, space_of
 

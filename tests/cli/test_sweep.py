@@ -17,21 +17,20 @@ from rich.console import Console
 
 from tests.cli.runs import command_line, main, result_of, tiny_words
 from tlplug.begin import finished
+from tlplug.commands.sweep import errors as failures
+from tlplug.commands.sweep import folder, lock, record
+from tlplug.commands.sweep.errors import TRACEBACK
+from tlplug.commands.sweep.loop import Loop, hearing
+from tlplug.commands.sweep.options import sweep_words
+from tlplug.commands.sweep.protocols import SweepJob
+from tlplug.commands.sweep.record import Entry, Progress, Record, progress_of
+from tlplug.commands.sweep.screen import Lines
+from tlplug.commands.sweep.table import cells, differences, jobs_table, most_telling, summary
 from tlplug.config.compose import Composer
-from tlplug.config.sweep_words import sweep_words
 from tlplug.errors import UsageError
 from tlplug.settings import LocalSettings
-from tlplug.sweep import combinations, failures, folder, lock, record
-from tlplug.sweep.engine import SweepJob
-from tlplug.sweep.failures import TRACEBACK
-from tlplug.sweep.grid import Grid
+from tlplug.sweep.grid import Grid, combinations
 from tlplug.sweep.local import Local, share
-from tlplug.sweep.loop import Loop
-from tlplug.sweep.progress import Progress, progress_of
-from tlplug.sweep.record import Entry, Record
-from tlplug.sweep.screen import Lines
-from tlplug.sweep.signals import hearing
-from tlplug.sweep.table import cells, differences, jobs_table, most_telling, summary
 
 BASIC = ["strategy=lora", "task=sentiment"]
 
@@ -214,7 +213,7 @@ def test_a_folder_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
     def full(*given):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tlplug.sweep.folder.records.write", full)
+    monkeypatch.setattr("tlplug.commands.sweep.folder.records.write", full)
     with pytest.raises(UsageError, match="No space left on device; nothing was started"):
         begun(tmp_path / "sweep")
     assert not list(tmp_path.iterdir())
@@ -372,7 +371,7 @@ SWEEPING = """
 import os, sys, time
 from pathlib import Path
 from tlplug.settings import LocalSettings
-from tlplug.sweep.engine import SweepJob
+from tlplug.commands.sweep.protocols import SweepJob
 from tlplug.sweep.local import Local
 class Job(SweepJob):
     def command(self):

@@ -139,7 +139,7 @@ def train(words: list[str]) -> int:
         overrides = overrides[1:]
     with Composer() as composer:
         if flags:
-            from tlplug.sweep import sweep
+            from tlplug.commands.sweep.sweep import sweep
 
             return sweep(composer, overrides, console())
         job = build(composer.compose(overrides), overrides)

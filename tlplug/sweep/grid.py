@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import HydraException
 
+from tlplug.commands.sweep.options import sweep_words
+from tlplug.commands.sweep.protocols import Search, SweepJob
 from tlplug.config.compose import Composer
-from tlplug.config.sweep_words import sweep_words
 from tlplug.errors import UsageError
-from tlplug.sweep.engine import Search, SweepJob
 
 
 class Grid(Search):

@@ -14,10 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO
 
+from tlplug.commands.sweep.lock import OUTPUT
+from tlplug.commands.sweep.protocols import Launcher, Running, SweepJob
 from tlplug.run_directory import lock
 from tlplug.settings import LocalSettings
-from tlplug.sweep.engine import Launcher, Running, SweepJob
-from tlplug.sweep.lock import OUTPUT
 
 PR_SET_PDEATHSIG = 1
 """Of prctl(2): the signal that a process gets when its parent dies."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from tlplug.commands.sweep.protocols import LEFT_CHECKPOINT, NotWritten, Search, Sweep, SweepJob
 from tlplug.config.build import build
 from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
 from tlplug.settings import OptunaSettings
 from tlplug.sweep.best import ERROR, FOLDER, WORDS, show_best, validation_score
-from tlplug.sweep.engine import LEFT_CHECKPOINT, NotWritten, Search, Sweep, SweepJob
 from tlplug.sweep.space import Space, space_of
 
 DATABASE = "optuna.db"

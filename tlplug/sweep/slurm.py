@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tlplug.cache import write_whole
+from tlplug.commands.sweep.protocols import Launcher, NotTaken, Running, SweepJob
 from tlplug.errors import UsageError
 from tlplug.settings import SlurmSettings
-from tlplug.sweep.engine import Launcher, NotTaken, Running, SweepJob
 from tlplug.sweep.queue import Queue, queue_of
 from tlplug.sweep.slurm_task import ENDED, Task
 from tlplug.sweep.work import CUT_OFF, LOST, ask_to_stop, take_back

@@ -11,9 +11,9 @@ import time
 from typing import IO, Any
 
 from tlplug.cache import write_whole
-from tlplug.sweep.engine import SweepJob
+from tlplug.commands.sweep.lock import OUTPUT
+from tlplug.commands.sweep.protocols import SweepJob
 from tlplug.sweep.local import HEADER
-from tlplug.sweep.lock import OUTPUT
 from tlplug.sweep.work import STOPPED, Work
 
 ENDED = "ended.json"

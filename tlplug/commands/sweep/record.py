@@ -10,8 +10,9 @@ from typing import Any
 
 from tlplug import run_directory
 from tlplug.begin import finished
+from tlplug.commands.sweep.protocols import SweepJob
 from tlplug.errors import UsageError
-from tlplug.sweep.engine import SweepJob
+from tlplug.run_directory import PROGRESS
 
 FILE, VERSION = "sweep.json", 1
 WAITING, RUNNING, DONE = "waiting", "running", "done"
@@ -128,3 +129,32 @@ def expect_inside(entry: Entry, path: Path) -> None:
     """A sweep's jobs lie in its folder, whatever its file says."""
     if entry.folder != str(entry.number):
         raise UsageError(f"{path}: job {entry.number} is said to lie in {entry.folder!r}")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run last wrote about itself; nothing before it has."""
+
+    what: str = ""
+    """`epoch 2/3` of the run itself, `baseline scratch` of another training."""
+    scores: tuple[tuple[int, float], ...] = ()
+    """Steps, and the primary score on the validation rows after each."""
+
+    @property
+    def score(self) -> float | None:
+        return self.scores[-1][1] if self.scores else None
+
+
+def progress_of(run: Path) -> Progress:
+    """A file that is not there, or not one of ours, says nothing."""
+    try:
+        found = json.loads((run / PROGRESS).read_text(encoding="utf-8"))
+        return Progress(what(found), tuple((int(step), float(score)) for step, score in found["scores"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Progress()
+
+
+def what(found: dict[str, Any]) -> str:
+    if str(found["what"]).startswith("baseline"):
+        return str(found["what"])
+    return f"epoch {found['epoch']}/{found['epochs']}"

@@ -4,15 +4,43 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Protocol
 
-from tlplug.sweep import record as states
-from tlplug.sweep.engine import LEFT_CHECKPOINT, Launcher, NotTaken, Running, Search, SweepJob
-from tlplug.sweep.failures import last_line
-from tlplug.sweep.progress import Progress, progress_of
-from tlplug.sweep.record import Entry, Record
-from tlplug.sweep.signals import Heard
+from tlplug.commands.sweep import record as states
+from tlplug.commands.sweep.errors import last_line
+from tlplug.commands.sweep.protocols import LEFT_CHECKPOINT, Launcher, NotTaken, Running, Search, SweepJob
+from tlplug.commands.sweep.record import Entry, Progress, Record, progress_of
+from tlplug.stopping import heard_by
+
+
+class Heard:
+    """Which signal asked for an end, and how often one did."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        """The first; 0: none."""
+        self.times = 0
+
+    @property
+    def name(self) -> str:
+        return "Ctrl-C" if self.number == signal.SIGINT else signal.Signals(self.number).name
+
+    def hear(self, number: int, frame: FrameType | None = None) -> None:
+        self.number = self.number or number
+        self.times += 1
+
+
+@contextmanager
+def hearing() -> Iterator[Heard]:
+    """While it lasts signals are counted."""
+    heard = Heard()
+    with heard_by(heard.hear):
+        yield heard
+
 
 TICK, LOOK = 0.2, 1.0
 """Seconds between two looks at processes, and at files."""

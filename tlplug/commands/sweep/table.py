@@ -8,9 +8,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from tlplug.commands.sweep.loop import Live
+from tlplug.commands.sweep.record import DONE, FAILED, KILLED, PRUNED, RUNNING, STOPPED, WAITING, Entry
 from tlplug.report.figures import figure
-from tlplug.sweep.loop import Live
-from tlplug.sweep.record import DONE, FAILED, KILLED, PRUNED, RUNNING, STOPPED, WAITING, Entry
 
 WORDS = "what differs"
 HEADS = ("state, verdict", "score", "seconds")

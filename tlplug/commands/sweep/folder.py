@@ -13,16 +13,16 @@ from pathlib import Path
 from tlplug import run_directory
 from tlplug.begin import begin
 from tlplug.cache import new_folder
+from tlplug.commands.sweep import record as records
+from tlplug.commands.sweep.options import SweepWords
+from tlplug.commands.sweep.protocols import NotWritten, Sweep, SweepJob
+from tlplug.commands.sweep.record import Record
 from tlplug.config.build import Job, build
 from tlplug.config.compose import Composer
 from tlplug.config.reopen import plugin_names
-from tlplug.config.sweep_words import SweepWords
 from tlplug.errors import UsageError
 from tlplug.secrets import hidden_keys, redacted, redacted_words
-from tlplug.sweep import record as records
-from tlplug.sweep.engine import NotWritten, Sweep, SweepJob
 from tlplug.sweep.grid import combinations
-from tlplug.sweep.record import Record
 
 SWEEPS = "sweeps"
 FREE = ("sweep.jobs", "sweep.resume", "sweep.trials", "launcher")

@@ -14,24 +14,44 @@ from rich.text import Text
 from tlplug import run_directory
 from tlplug.commands.report.report import gather
 from tlplug.commands.report.table import show_gathered, show_paths
+from tlplug.commands.sweep import folder as folders
+from tlplug.commands.sweep import record as records
+from tlplug.commands.sweep.errors import show_failures
+from tlplug.commands.sweep.folder import SweepFolder
+from tlplug.commands.sweep.lock import locked, wait_for_ends
+from tlplug.commands.sweep.loop import Heard, Loop, hearing
+from tlplug.commands.sweep.options import SweepWords, sweep_words
+from tlplug.commands.sweep.protocols import Launcher, Search
+from tlplug.commands.sweep.record import DONE, Record
+from tlplug.commands.sweep.screen import shown
+from tlplug.commands.sweep.table import jobs_table, summary
 from tlplug.config.compose import Composer
-from tlplug.config.sweep_words import SweepWords, sweep_words
 from tlplug.errors import UsageError
-from tlplug.settings import OptunaSettings
-from tlplug.sweep import folder as folders
-from tlplug.sweep import record as records
-from tlplug.sweep.engine import Launcher, Search
-from tlplug.sweep.failures import show_failures
-from tlplug.sweep.folder import SweepFolder
+from tlplug.settings import LocalSettings, OptunaSettings, RaySettings, SlurmSettings
 from tlplug.sweep.grid import Grid, combinations
-from tlplug.sweep.launchers import launcher_of
 from tlplug.sweep.local import Local
-from tlplug.sweep.lock import locked, wait_for_ends
-from tlplug.sweep.loop import Loop
-from tlplug.sweep.record import DONE, Record
-from tlplug.sweep.screen import shown
-from tlplug.sweep.signals import Heard, hearing
-from tlplug.sweep.table import jobs_table, summary
+
+
+def launcher_of(settings: Any, folder: Path, at_once: int) -> Launcher:
+    """Imports what it needs, and no other engine.
+
+    Args:
+        folder: of the sweep.
+        at_once: how many jobs run at the same time.
+    """
+    if isinstance(settings, SlurmSettings):
+        from tlplug.sweep.slurm import Slurm
+
+        return Slurm(settings, folder)
+    if isinstance(settings, RaySettings):
+        from tlplug.sweep.ray import Ray
+
+        return Ray(settings, folder)
+    from tlplug.sweep.local import Local
+
+    assert isinstance(settings, LocalSettings)
+    return Local(settings, folder, at_once)
+
 
 MANY = 10
 """Jobs whose configs take some seconds to check."""

@@ -10,11 +10,11 @@ from rich.console import Console, Group
 from rich.live import Live as Display
 from rich.text import Text
 
+from tlplug.commands.sweep.loop import Live, Screen
+from tlplug.commands.sweep.protocols import Search
+from tlplug.commands.sweep.record import Entry, Record
+from tlplug.commands.sweep.table import cells, differences, jobs_table, most_telling, summary
 from tlplug.report.figures import figure
-from tlplug.sweep.engine import Search
-from tlplug.sweep.loop import Live, Screen
-from tlplug.sweep.record import Entry, Record
-from tlplug.sweep.table import cells, differences, jobs_table, most_telling, summary
 
 FRAME = 6
 """Lines of a live table that are no rows: summary, notes, head, rule, margin."""

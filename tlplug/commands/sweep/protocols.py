@@ -1,6 +1,6 @@
 """What a sweep is put together from: which jobs there are (`Search`), and where they run (`Launcher`).
 
-`tlplug.sweep.story` makes one of each from what was typed, and `tlplug.sweep.loop` drives them:
+`tlplug.commands.sweep.sweep` makes one of each from what was typed, and `tlplug.commands.sweep.loop` drives them:
 
     search = Optuna(sweep, settings)                     with `sweep` a `Sweep`; `Grid` has its jobs already
     launcher = Slurm(launcher_settings, sweep.folder)    `Ray` the same
