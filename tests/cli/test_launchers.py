@@ -10,11 +10,11 @@ import pytest
 
 from tests.cli.runs import command_line, main, result_of, tiny_words
 from tests.cli.sleepers import Failing, Lasting, Sleeper
+from tlplug.commands.sweep.launchers.slurm import SUBMITTED, Slurm
+from tlplug.commands.sweep.launchers.slurm_task import ENDED
+from tlplug.commands.sweep.launchers.worker import LOST, STOPPED
 from tlplug.errors import UsageError
 from tlplug.settings import RaySettings, SlurmSettings
-from tlplug.sweep.slurm import SUBMITTED, Slurm
-from tlplug.sweep.slurm_task import ENDED
-from tlplug.sweep.work import LOST, STOPPED
 
 QUICKEST = ["transfer.baselines=[]", "metric=[]", "evidence.rows=0", "evidence.weights=false"]
 
@@ -124,7 +124,7 @@ def fake_slurm(tmp_path, monkeypatch):
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (programs / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setattr("tlplug.sweep.queue.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("tlplug.commands.sweep.launchers.slurm_queue.LOOK_EVERY_S", 0.0)
     (tmp_path / "queue").write_text("7_0\n7_1\n")
     return tmp_path
 
@@ -189,7 +189,7 @@ def test_a_sweep_by_submitit(tiny_folder, rows_folder, tmp_path):
 def cluster(tmp_path_factory):
     """Of two workers, on this machine."""
     ray = pytest.importorskip("ray")
-    from tlplug.sweep.ray import QUIET
+    from tlplug.commands.sweep.launchers.ray import QUIET
 
     os.environ.update(QUIET)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -200,7 +200,7 @@ def cluster(tmp_path_factory):
 @pytest.mark.slow
 def test_jobs_on_a_cluster_of_ray(cluster, tmp_path, monkeypatch):
     """Two at once, the third after them; codes come back, and what is stopped leaves as it likes."""
-    from tlplug.sweep.ray import Ray
+    from tlplug.commands.sweep.launchers.ray import Ray
 
     monkeypatch.setattr("ray.init", lambda **_: None)  # it is there, in this process
     launcher = Ray(RaySettings(address=cluster), tmp_path)

@@ -20,6 +20,7 @@ from tlplug.begin import finished
 from tlplug.commands.sweep import errors as failures
 from tlplug.commands.sweep import folder, lock, record
 from tlplug.commands.sweep.errors import TRACEBACK
+from tlplug.commands.sweep.launchers.local import Local, share
 from tlplug.commands.sweep.loop import Loop, hearing
 from tlplug.commands.sweep.options import sweep_words
 from tlplug.commands.sweep.protocols import SweepJob
@@ -30,7 +31,6 @@ from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
 from tlplug.settings import LocalSettings
 from tlplug.sweep.grid import Grid, combinations
-from tlplug.sweep.local import Local, share
 
 BASIC = ["strategy=lora", "task=sentiment"]
 
@@ -372,7 +372,7 @@ import os, sys, time
 from pathlib import Path
 from tlplug.settings import LocalSettings
 from tlplug.commands.sweep.protocols import SweepJob
-from tlplug.sweep.local import Local
+from tlplug.commands.sweep.launchers.local import Local
 class Job(SweepJob):
     def command(self):
         return [sys.executable, "-c", sys.argv[2]]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tlplug.commands.sweep.launchers.local import HEADER
 from tlplug.commands.sweep.lock import OUTPUT
 from tlplug.commands.sweep.record import FAILED, KILLED, Entry
-from tlplug.sweep.local import HEADER
 
 TRACEBACK, USAGE = "Traceback (most recent call last):", "tlplug: "
 TAIL, LAST = 256 * 1024, 12

@@ -18,6 +18,7 @@ from tlplug.commands.sweep import folder as folders
 from tlplug.commands.sweep import record as records
 from tlplug.commands.sweep.errors import show_failures
 from tlplug.commands.sweep.folder import SweepFolder
+from tlplug.commands.sweep.launchers.local import Local
 from tlplug.commands.sweep.lock import locked, wait_for_ends
 from tlplug.commands.sweep.loop import Heard, Loop, hearing
 from tlplug.commands.sweep.options import SweepWords, sweep_words
@@ -29,7 +30,6 @@ from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
 from tlplug.settings import LocalSettings, OptunaSettings, RaySettings, SlurmSettings
 from tlplug.sweep.grid import Grid, combinations
-from tlplug.sweep.local import Local
 
 
 def launcher_of(settings: Any, folder: Path, at_once: int) -> Launcher:
@@ -40,14 +40,14 @@ def launcher_of(settings: Any, folder: Path, at_once: int) -> Launcher:
         at_once: how many jobs run at the same time.
     """
     if isinstance(settings, SlurmSettings):
-        from tlplug.sweep.slurm import Slurm
+        from tlplug.commands.sweep.launchers.slurm import Slurm
 
         return Slurm(settings, folder)
     if isinstance(settings, RaySettings):
-        from tlplug.sweep.ray import Ray
+        from tlplug.commands.sweep.launchers.ray import Ray
 
         return Ray(settings, folder)
-    from tlplug.sweep.local import Local
+    from tlplug.commands.sweep.launchers.local import Local
 
     assert isinstance(settings, LocalSettings)
     return Local(settings, folder, at_once)

@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tlplug.commands.sweep.launchers.worker import LOST, Work, ask_to_stop, take_back
 from tlplug.commands.sweep.lock import OUTPUT
 from tlplug.commands.sweep.protocols import Launcher, Running, SweepJob
 from tlplug.errors import UsageError
 from tlplug.settings import RaySettings
-from tlplug.sweep.work import LOST, Work, ask_to_stop, take_back
 
 CARRIED = ("TLPLUG_", "HF_", "WANDB_", "MLFLOW_", "OMP_", "NCCL_", "TOKENIZERS_")
 """Beginnings of the variables that a job has from the sweep's process; all others are those of its machine."""

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from tlplug.commands.sweep.launchers.local import dies_with_parent, opened
 from tlplug.commands.sweep.lock import wait_for_ends
 from tlplug.commands.sweep.protocols import SweepJob
-from tlplug.sweep.local import dies_with_parent, opened
 
 STOP = "stop"
 LOST, CUT_OFF = -signal.SIGKILL, -signal.SIGTERM

@@ -11,10 +11,10 @@ import time
 from typing import IO, Any
 
 from tlplug.cache import write_whole
+from tlplug.commands.sweep.launchers.local import HEADER
+from tlplug.commands.sweep.launchers.worker import STOPPED, Work
 from tlplug.commands.sweep.lock import OUTPUT
 from tlplug.commands.sweep.protocols import SweepJob
-from tlplug.sweep.local import HEADER
-from tlplug.sweep.work import STOPPED, Work
 
 ENDED = "ended.json"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tlplug.cache import write_whole
+from tlplug.commands.sweep.launchers.slurm_queue import Queue, queue_of
+from tlplug.commands.sweep.launchers.slurm_task import ENDED, Task
+from tlplug.commands.sweep.launchers.worker import CUT_OFF, LOST, ask_to_stop, take_back
 from tlplug.commands.sweep.protocols import Launcher, NotTaken, Running, SweepJob
 from tlplug.errors import UsageError
 from tlplug.settings import SlurmSettings
-from tlplug.sweep.queue import Queue, queue_of
-from tlplug.sweep.slurm_task import ENDED, Task
-from tlplug.sweep.work import CUT_OFF, LOST, ask_to_stop, take_back
 
 LOGS, SUBMITTED = "slurm", "slurm.json"
 
