@@ -21,6 +21,8 @@ from tlplug.commands.compare.plan import CompareSettings, plan
 from tlplug.commands.rank.plan import RankSettings
 from tlplug.commands.rank.plan import plan as rank_plan
 from tlplug.commands.sweep.options import sweep_words
+from tlplug.commands.sweep.search.grid import combinations
+from tlplug.commands.sweep.search.space import space_of
 from tlplug.commands.train import resume_options
 from tlplug.config.build import build
 from tlplug.config.compose import GROUPS, ROOT_KEYS, Composer
@@ -31,8 +33,6 @@ from tlplug.config.schema import RootConfig
 from tlplug.inference.measure import NODES
 from tlplug.registry import Registry
 from tlplug.settings import LAUNCHERS, LOGGERS, MISSING, SWEEPS
-from tlplug.sweep.grid import combinations
-from tlplug.sweep.space import space_of
 
 PAGES = [
     ROOT / "README.md",

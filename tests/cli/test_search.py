@@ -11,13 +11,13 @@ from rich.console import Console
 from tests.cli.runs import command_line, main, result_of, tiny_words
 from tests.conftest import ROOT
 from tlplug.commands.sweep.protocols import SweepJob
+from tlplug.commands.sweep.search.optuna import Optuna
+from tlplug.commands.sweep.search.space import Dimension, dimension, parse, space_of
 from tlplug.config.build import build
 from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
 from tlplug.registry import Registry
 from tlplug.settings import OptunaSettings
-from tlplug.sweep.optuna import Optuna
-from tlplug.sweep.space import Dimension, dimension, parse, space_of
 
 LOG_RATE = "optimizer.learning_rate=tag(log,interval(1e-5,1e-2))"
 RANK, DROPOUT = "strategy.rank=choice(4,8,16)", "strategy.dropout=interval(0,0.5)"

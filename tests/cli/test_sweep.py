@@ -26,11 +26,11 @@ from tlplug.commands.sweep.options import sweep_words
 from tlplug.commands.sweep.protocols import SweepJob
 from tlplug.commands.sweep.record import Entry, Progress, Record, progress_of
 from tlplug.commands.sweep.screen import Lines
+from tlplug.commands.sweep.search.grid import Grid, combinations
 from tlplug.commands.sweep.table import cells, differences, jobs_table, most_telling, summary
 from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
 from tlplug.settings import LocalSettings
-from tlplug.sweep.grid import Grid, combinations
 
 BASIC = ["strategy=lora", "task=sentiment"]
 

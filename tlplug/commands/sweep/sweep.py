@@ -25,11 +25,11 @@ from tlplug.commands.sweep.options import SweepWords, sweep_words
 from tlplug.commands.sweep.protocols import Launcher, Search
 from tlplug.commands.sweep.record import DONE, Record
 from tlplug.commands.sweep.screen import shown
+from tlplug.commands.sweep.search.grid import Grid, combinations
 from tlplug.commands.sweep.table import jobs_table, summary
 from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
 from tlplug.settings import LocalSettings, OptunaSettings, RaySettings, SlurmSettings
-from tlplug.sweep.grid import Grid, combinations
 
 
 def launcher_of(settings: Any, folder: Path, at_once: int) -> Launcher:
@@ -133,7 +133,7 @@ def choose(asked: SweepWords) -> Path:
 
 def search_of(sweep: SweepFolder, settings: Any, record: Record) -> Search:
     if isinstance(settings, OptunaSettings):
-        from tlplug.sweep.optuna import Optuna
+        from tlplug.commands.sweep.search.optuna import Optuna
 
         return Optuna(sweep, settings)
     folders.believe(record, sweep.composer, sweep.words)
