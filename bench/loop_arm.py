@@ -24,8 +24,8 @@ from torch.nn import functional
 from transformers import get_scheduler, set_seed
 
 from bench.spent import spent
-from tlplug.config.build import Job, build
 from tlplug.config.compose import Composer
+from tlplug.config.job import Job, build
 from tlplug.contracts import Batch
 from tlplug.precision import autocast, settled
 from tlplug.predictions import in_order

@@ -19,8 +19,8 @@ from rich.console import Console
 
 from bench.scaling_memory import Peak
 from tlplug import training
-from tlplug.config.build import Job, build
 from tlplug.config.compose import Composer
+from tlplug.config.job import Job, build
 from tlplug.contracts import Batch
 from tlplug.data.check import check_rows
 from tlplug.data.source import read_splits

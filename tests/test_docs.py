@@ -24,10 +24,10 @@ from tlplug.commands.sweep.options import sweep_words
 from tlplug.commands.sweep.search.grid import combinations
 from tlplug.commands.sweep.search.space import space_of
 from tlplug.commands.train import resume_options
-from tlplug.config.build import build
 from tlplug.config.compose import GROUPS, ROOT_KEYS, Composer
+from tlplug.config.job import build
 from tlplug.config.keys import key_paths
-from tlplug.config.metrics import metrics_of
+from tlplug.config.metric_options import metrics_of
 from tlplug.config.reopen import override
 from tlplug.config.schema import RootConfig
 from tlplug.inference.measure import NODES

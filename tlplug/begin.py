@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from tlplug import run_directory
-from tlplug.config.build import Job
+from tlplug.config.job import Job
 from tlplug.report.result import told_of
 from tlplug.report.written import PAGE
 from tlplug.secrets import redacted, redacted_words

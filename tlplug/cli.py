@@ -114,7 +114,7 @@ def finished(words: list[str]) -> int:
 
 
 def show_help(words: list[str]) -> int:
-    from tlplug.choices import Choices
+    from tlplug.config.choices import Choices
 
     print(HELP.format(groups=Choices().overview()))
     return 0

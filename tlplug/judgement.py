@@ -9,7 +9,7 @@ from typing import Any
 
 from tlplug import evidence, run_directory
 from tlplug.comparison import compare_paired, judge
-from tlplug.config.build import Job
+from tlplug.config.job import Job
 from tlplug.contracts import Outcome
 from tlplug.report import make_result
 from tlplug.secrets import redacted, redacted_words

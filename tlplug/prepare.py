@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from tlplug import console as screen
-from tlplug.config.build import STREAMS, Job, domain_of
+from tlplug.config.job import STREAMS, Job, domain_of
 from tlplug.contracts import BaseInfo, Strategy, TaskHead
 from tlplug.data.check import check_rows
 from tlplug.data.domain import labelled, unlabelled

@@ -16,8 +16,8 @@ from tlplug import loggers, run_directory
 from tlplug.begin import SWEEP_VARIABLE, begin, finished
 from tlplug.checkpoint import FOLDER as CHECKPOINTS
 from tlplug.checkpoint import newest
-from tlplug.config.build import STREAMS, Job, domain_of
-from tlplug.config.versions import warn_of_versions
+from tlplug.config.job import STREAMS, Job, domain_of
+from tlplug.config.plugin_versions import warn_of_versions
 from tlplug.data.domain import read_domains
 from tlplug.errors import Stopped, TrainingFailed, UsageError
 from tlplug.evidence import Recorder

@@ -18,7 +18,7 @@ from tlplug.bar import Bar
 from tlplug.base_model import sampled_digest
 from tlplug.baselines import Baselines
 from tlplug.checkpoint import FOLDER, Checkpoints
-from tlplug.config.build import Job
+from tlplug.config.job import Job
 from tlplug.contracts import Outcome, Strategy
 from tlplug.errors import TrainingFailed
 from tlplug.evidence import Recorder

@@ -11,8 +11,8 @@ import pytest
 from tests.cli.runs import main, tiny_words
 from tlplug import outcomes
 from tlplug.commands.compare.plan import CompareSettings, plan
-from tlplug.config.build import build
 from tlplug.config.compose import Composer
+from tlplug.config.job import build
 from tlplug.errors import UsageError
 
 BOTH = "strategies=[linear_probe,lora]"

@@ -6,8 +6,8 @@ from functools import cache
 
 import pytest
 
-from tlplug.config.build import build
 from tlplug.config.compose import GROUPS, OPEN, Composer, parse
+from tlplug.config.job import build
 from tlplug.config.keys import check_keys, key_paths
 from tlplug.errors import UsageError
 from tlplug.settings import TrainerSettings

@@ -14,8 +14,8 @@ from tests.cli.runs import main, tiny_words
 from tlplug import outcomes
 from tlplug.commands.rank import features as looking
 from tlplug.commands.rank.plan import RankSettings, plan
-from tlplug.config.build import build
 from tlplug.config.compose import Composer
+from tlplug.config.job import build
 from tlplug.errors import UsageError
 
 BOTH = "models=[minilm,smollm2]"

@@ -252,8 +252,8 @@ def test_with_resume_auto_and_no_folder_the_latest_run_of_this_config_is_gone_on
 ):
     from tlplug.begin import begin
     from tlplug.commands.train import unfinished
-    from tlplug.config.build import build
     from tlplug.config.compose import Composer
+    from tlplug.config.job import build
 
     monkeypatch.chdir(tmp_path)
 
@@ -285,8 +285,8 @@ def test_what_cannot_be_gone_on_with_is_told_by_its_name(
 ):
     from tests.cli.runs import main
     from tlplug.begin import begin
-    from tlplug.config.build import build
     from tlplug.config.compose import Composer
+    from tlplug.config.job import build
 
     folder = tmp_path / "run"
     with Composer() as composer:
@@ -409,8 +409,8 @@ def test_a_folder_whose_place_cannot_be_taken_is_written_into(
 ):
     from tlplug.begin import begin
     from tlplug.commands.train import unfinished
-    from tlplug.config.build import build
     from tlplug.config.compose import Composer
+    from tlplug.config.job import build
 
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "empty")
@@ -439,8 +439,8 @@ def test_a_run_that_another_process_has_finished_meanwhile_is_left_as_it_is(
     from rich.console import Console
 
     from tlplug.begin import begin
-    from tlplug.config.build import build
     from tlplug.config.compose import Composer
+    from tlplug.config.job import build
     from tlplug.errors import UsageError
     from tlplug.run import run
 

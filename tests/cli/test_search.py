@@ -13,8 +13,8 @@ from tests.conftest import ROOT
 from tlplug.commands.sweep.protocols import SweepJob
 from tlplug.commands.sweep.search.optuna import Optuna
 from tlplug.commands.sweep.search.space import Dimension, dimension, parse, space_of
-from tlplug.config.build import build
 from tlplug.config.compose import Composer
+from tlplug.config.job import build
 from tlplug.errors import UsageError
 from tlplug.registry import Registry
 from tlplug.settings import OptunaSettings

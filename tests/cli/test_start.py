@@ -13,8 +13,8 @@ from tests.cli.runs import tiny_words
 from tests.security import forged
 from tests.test_architecture import HEAVY
 from tlplug.base_model import load_pretrained
-from tlplug.choices import GROUPS, SWEEP_GROUPS, Choices
 from tlplug.cli import main
+from tlplug.config.choices import GROUPS, SWEEP_GROUPS, Choices
 from tlplug.config.compose import Composer
 from tlplug.contracts import LoadOptions
 

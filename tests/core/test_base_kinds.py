@@ -192,8 +192,8 @@ def test_a_head_of_the_base_model_that_is_not_in_its_files_does_not_stay_random(
     """A decoder saved without its language-modelling head: it is trained with the head's own modules, or refused."""
     from rich.console import Console
 
-    from tlplug.config.build import build
     from tlplug.config.compose import Composer
+    from tlplug.config.job import build
     from tlplug.run import run
 
     saved("llama", tmp_path / "base")
@@ -230,8 +230,8 @@ def test_a_base_model_without_a_pooler_goes_with_every_strategy(tmp_path):
     from rich.console import Console
 
     from tests.conftest import write_rows
-    from tlplug.config.build import build
     from tlplug.config.compose import Composer
+    from tlplug.config.job import build
     from tlplug.run import run
 
     saved("bert", tmp_path / "base", auto="AutoModelForMaskedLM")

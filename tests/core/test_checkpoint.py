@@ -9,8 +9,8 @@ from rich.console import Console
 
 from tests.cli.runs import tiny_words
 from tlplug.checkpoint import Checkpoints, WholeFiles, newest
-from tlplug.config.build import build
 from tlplug.config.compose import Composer
+from tlplug.config.job import build
 from tlplug.errors import UsageError
 from tlplug.prepare import prepare
 from tlplug.settings import CheckpointSettings

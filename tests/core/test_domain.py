@@ -162,8 +162,8 @@ def test_keys_are_renamed_and_file_names_are_not() -> None:
 def prepared(tmp_path: Path, rows: list[Any], *words: str) -> Any:
     from rich.console import Console
 
-    from tlplug.config.build import build
     from tlplug.config.compose import Composer
+    from tlplug.config.job import build
     from tlplug.prepare import prepare
 
     settings = ["strategy=coral", "task=sentiment", "transfer.baselines=[]", "data.target.test=train", *words]

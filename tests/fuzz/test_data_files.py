@@ -11,8 +11,8 @@ from rich.console import Console
 
 from tests.fuzz import data_files as fuzz
 from tests.fuzz.judged import examples
-from tlplug.config.build import build
 from tlplug.config.compose import Composer
+from tlplug.config.job import build
 from tlplug.errors import UsageError
 from tlplug.prepare import prepare
 

@@ -6,8 +6,8 @@ from rich.console import Console
 from bench.loop_arm import Loop
 from bench.loss_curves import Recorder, without_dropout
 from tests.cli.runs import tiny_words
-from tlplug.config.build import build
 from tlplug.config.compose import Composer
+from tlplug.config.job import build
 from tlplug.prepare import prepare
 from tlplug.training import adapt
 

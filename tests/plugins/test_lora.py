@@ -190,8 +190,8 @@ def test_nonsense_is_an_error(fields, words):
     ],
 )
 def test_a_preset_sets_its_fields_and_nothing_else(preset, fields):
-    from tlplug.config.build import build
     from tlplug.config.compose import Composer
+    from tlplug.config.job import build
 
     with Composer() as composer:
         job = build(composer.compose([f"strategy={preset}", "task=sentiment"]))

@@ -149,8 +149,8 @@ def root(tmp_path_factory):
 
 
 def job_of(cell, root, **more):
-    from tlplug.config.build import build
     from tlplug.config.compose import Composer
+    from tlplug.config.job import build
 
     with Composer() as composer:
         return build(

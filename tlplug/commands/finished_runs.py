@@ -55,7 +55,7 @@ def measure(words: Sequence[str]) -> int:
 
     from tlplug import run_directory
     from tlplug.config.compose import Composer
-    from tlplug.config.metrics import metrics_of
+    from tlplug.config.metric_options import metrics_of
     from tlplug.config.reopen import reopen
     from tlplug.console import quiet_libraries
     from tlplug.inference.measure import NODES, words_before

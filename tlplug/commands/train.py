@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from tlplug import run_directory
 from tlplug.begin import finished
 from tlplug.commands.arguments import Parser, parser
-from tlplug.config.build import Job
+from tlplug.config.job import Job
 from tlplug.config.reopen import job_again
 from tlplug.errors import UsageError
 from tlplug.secrets import redacted
@@ -127,8 +127,8 @@ SWEEP = ("-m", "--multirun")
 
 def train(words: list[str]) -> int:
     """The default command, which may be named; with `-m`, a sweep."""
-    from tlplug.config.build import build
     from tlplug.config.compose import Composer
+    from tlplug.config.job import build
     from tlplug.terminal import console
 
     flags = [word for word in words if word.startswith("-")]

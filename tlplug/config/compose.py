@@ -20,10 +20,10 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from tlplug.choices import CHOSEN, GROUPS, SWEEP_GROUPS, Choices
+from tlplug.config.choices import CHOSEN, GROUPS, SWEEP_GROUPS, Choices
+from tlplug.config.hydra_source import PluginSearchPath, PluginSource
 from tlplug.config.keys import absent, check_keys, group_of
 from tlplug.config.schema import OPEN, RootConfig
-from tlplug.config.source import PluginSearchPath, PluginSource
 from tlplug.errors import UsageError
 from tlplug.registry import KINDS, unknown
 from tlplug.settings import DomainSettings

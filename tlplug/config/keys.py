@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from tlplug.choices import GROUPS
+from tlplug.config.choices import GROUPS
 from tlplug.config.schema import OPEN
 from tlplug.errors import UsageError
 

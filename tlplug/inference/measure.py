@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tlplug import evidence, run_directory
-from tlplug.config.build import STREAMS
-from tlplug.config.metrics import metrics_again
+from tlplug.config.job import STREAMS
+from tlplug.config.metric_options import metrics_again
 from tlplug.config.reopen import Finished
 from tlplug.contracts import TransferMetric
 from tlplug.data.domain import read_domains

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 from tlplug import cache, run_directory
 from tlplug.base_model import find_base
+from tlplug.config.plugin_versions import warn_of_versions
 from tlplug.config.reopen import Finished, reopen
-from tlplug.config.versions import warn_of_versions
 from tlplug.contracts import BaseInfo, LoadOptions, TaskHead
 from tlplug.errors import UsageError
 from tlplug.imports import import_uncompiled

@@ -42,7 +42,7 @@ def optimizer_defaults_are_whole(case: StrategyCase) -> None:
 
 
 def names_what_there_is(case: StrategyCase) -> None:
-    from tlplug.config.build import STREAMS
+    from tlplug.config.job import STREAMS
 
     can, known = case.plugin.capabilities, Registry().names("head")
     if not isinstance(can, Capabilities):

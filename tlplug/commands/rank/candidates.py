@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlplug.commands.rank.plan import RankPlan, refuse
-from tlplug.config.build import Job
+from tlplug.config.job import Job
 from tlplug.contracts import BaseInfo, Row, TaskHead
 from tlplug.data.check import check_rows
 from tlplug.data.source import SPLITS, read_splits

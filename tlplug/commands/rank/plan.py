@@ -10,11 +10,11 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from tlplug.choices import GROUPS
-from tlplug.config.build import Job, build, plain, settings
+from tlplug.config.choices import GROUPS
+from tlplug.config.command_settings import typed_settings
 from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, normalised, parse
+from tlplug.config.job import Job, build, plain, settings
 from tlplug.config.keys import group_of
-from tlplug.config.own_words import typed_settings
 from tlplug.errors import UsageError
 from tlplug.registry import unknown
 from tlplug.settings import MISSING

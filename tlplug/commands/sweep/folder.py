@@ -18,8 +18,8 @@ from tlplug.commands.sweep.options import SweepWords
 from tlplug.commands.sweep.protocols import NotWritten, Sweep, SweepJob
 from tlplug.commands.sweep.record import Record
 from tlplug.commands.sweep.search.grid import combinations
-from tlplug.config.build import Job, build
 from tlplug.config.compose import Composer
+from tlplug.config.job import Job, build
 from tlplug.config.reopen import plugin_names
 from tlplug.errors import UsageError
 from tlplug.secrets import hidden_keys, redacted, redacted_words

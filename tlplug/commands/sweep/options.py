@@ -8,9 +8,9 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from tlplug.choices import SWEEP_GROUPS
-from tlplug.config.build import on_schema, settings
+from tlplug.config.choices import SWEEP_GROUPS
 from tlplug.config.compose import RUN_DIR, Composer, normalised, parse
+from tlplug.config.job import on_schema, settings
 from tlplug.config.keys import group_of
 from tlplug.errors import UsageError
 from tlplug.settings import LAUNCHERS, SWEEPS

@@ -13,8 +13,8 @@ from typing import Any
 from tlplug import run_directory
 from tlplug.commands.sweep.protocols import LEFT_CHECKPOINT, NotWritten, Search, Sweep, SweepJob
 from tlplug.commands.sweep.search.space import Space, space_of
-from tlplug.config.build import build
 from tlplug.config.compose import Composer
+from tlplug.config.job import build
 from tlplug.errors import UsageError
 from tlplug.report.figures import figure
 from tlplug.settings import OptunaSettings

@@ -8,8 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tlplug.config.build import OURS, instance
 from tlplug.config.compose import parse
+from tlplug.config.job import OURS, instance
 from tlplug.contracts import TransferMetric
 from tlplug.errors import UsageError
 from tlplug.registry import Plugin, Registry, unknown

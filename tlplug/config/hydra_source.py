@@ -14,7 +14,7 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSou
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf, open_dict
 
-from tlplug.choices import SETTINGS
+from tlplug.config.choices import SETTINGS
 from tlplug.config.schema import RootConfig
 from tlplug.registry import KINDS, Registry
 
