@@ -22,8 +22,8 @@ from tlplug import training
 from tlplug.config.compose import Composer
 from tlplug.config.job import Job, build
 from tlplug.contracts import Batch
-from tlplug.data.check import check_rows
-from tlplug.data.source import read_splits
+from tlplug.data.read import read_splits
+from tlplug.data.split import check_rows
 from tlplug.inference.open_run import base_of
 from tlplug.prepare import encoded
 

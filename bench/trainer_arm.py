@@ -28,7 +28,7 @@ from bench.spent import spent
 from bench.trainer_probe import MeanPooledProbe
 from bench.trainer_tasks import TASKS, Task
 from tlplug.base_model import locate
-from tlplug.data import read_splits
+from tlplug.data.read import read_splits
 from tlplug.precision import bfloat16_unit
 from tlplug.settings import ModelSettings
 

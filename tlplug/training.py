@@ -15,7 +15,7 @@ from tlplug.checkpoint import Checkpoints, WholeFiles
 from tlplug.contracts import AdaptContext, BaseInfo, Outcome, Rows, Strategy, TaskHead
 from tlplug.cost import CostMeter
 from tlplug.curve import LearningCurve
-from tlplug.data.module import TransferData
+from tlplug.data.datamodule import TransferData
 from tlplug.dropout import with_byte_dropout
 from tlplug.errors import UsageError
 from tlplug.failures import BatchSeen, StopOnNonFinite, explained

@@ -218,7 +218,7 @@ def test_a_misspelt_key_of_every_node_is_an_error_of_the_whole_line(composer, no
     with pytest.raises(UsageError):
         job = composer.compose([f"strategy={node[0]}", f"task={node[1]}", f"+{misspelt(key)}=1"])
         # Columns are the head's to check, once it is known.
-        from tlplug.data.source import read_splits
+        from tlplug.data.read import read_splits
 
         read_splits(build(job).data, build(job).head.columns)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tlplug.data import Split, read_splits
+from tlplug.data.read import read_splits
+from tlplug.data.split import Split
 from tlplug.errors import UsageError
 from tlplug.settings import DataSettings, SplitSettings
 

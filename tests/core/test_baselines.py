@@ -8,8 +8,8 @@ import pytest
 from tests.conftest import make_rows
 from tlplug import cache
 from tlplug.baselines import Baselines
+from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
-from tlplug.data.module import TransferData
 from tlplug.outcomes import KIND, Outcomes
 from tlplug.registry import Registry
 from tlplug.settings import OptimizerSettings, TrainerSettings

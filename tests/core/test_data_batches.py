@@ -14,10 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tlplug.contracts import BaseInfo, Batch, TaskHead
-from tlplug.data.batches import WINDOWS, EpochBatches
-from tlplug.data.cut import even_cut
+from tlplug.data.batching import WINDOWS, EpochBatches, even_cut
+from tlplug.data.datamodule import TransferData
 from tlplug.data.features import Features
-from tlplug.data.module import TransferData
 
 counts = st.integers(0, 60)
 worlds = st.integers(1, 5)

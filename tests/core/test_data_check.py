@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tlplug.contracts import Row, TaskHead
-from tlplug.data import Split, check_rows, read_splits
+from tlplug.data.read import read_splits
+from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
 from tlplug.settings import DataSettings, SplitSettings
 

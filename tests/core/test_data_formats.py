@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.core.reading import failure, jsonl, numbered, settings, texts, whole
-from tlplug.data import Split, read_splits
+from tlplug.data.read import read_splits
+from tlplug.data.split import Split
 
 pytestmark = pytest.mark.usefixtures("alone")
 

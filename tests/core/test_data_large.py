@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.core.reading import failure, jsonl, numbered, whole
-from tlplug.data import Split
+from tlplug.data.split import Split
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -151,7 +151,7 @@ READING = """
 import sys
 import datasets, numpy, pyarrow.parquet
 from tlplug.settings import DataSettings, SplitSettings
-from tlplug.data import read_splits
+from tlplug.data.read import read_splits
 
 def peak():
     with open("/proc/self/status") as file:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.core.reading import failure, jsonl, numbered, settings, texts
-from tlplug.data import Split, read_splits
+from tlplug.data.read import read_splits
+from tlplug.data.split import Split
 
 pytestmark = pytest.mark.usefixtures("alone")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.core.reading import failure, jsonl, numbered, settings, texts
-from tlplug.data import read_splits
+from tlplug.data.read import read_splits
 from tlplug.settings import LimitSettings
 
 WANTED = {"text": "", "label": ""}

@@ -15,10 +15,11 @@ from lightning.pytorch.utilities import CombinedLoader
 
 from tests.core.reading import WANTED, jsonl, numbered, texts
 from tests.core.test_data_batches import data, features
-from tlplug.data import Split, read_splits
-from tlplug.data.batches import EpochBatches, Repeated
+from tlplug.data.batching import EpochBatches, Repeated
+from tlplug.data.datamodule import TransferData
 from tlplug.data.domain import in_terms_of, labelled, looked_at, unlabelled
-from tlplug.data.module import TransferData
+from tlplug.data.read import read_splits
+from tlplug.data.split import Split
 from tlplug.errors import UsageError
 from tlplug.module import by_stream
 from tlplug.registry import Registry

@@ -4,7 +4,7 @@ import pytest
 
 from bench.loss_curves import FIELDS, TOLERANCE, compare_one, prepare, without_dropout
 from bench.settings import Settings
-from tlplug.data import read_splits
+from tlplug.data.read import read_splits
 from tlplug.settings import DataSettings
 
 SETTINGS = Settings(rows=48, max_length=64, batch_size=4)

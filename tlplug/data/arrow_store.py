@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlplug.data.arrow_file import ArrowFile
 from tlplug.data.arrow_types import column_as, features_of, fits, wider
-from tlplug.data.rows import quiet_datasets
+from tlplug.data.read import quiet_datasets
 from tlplug.errors import UsageError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tlplug.data.rows import quiet_datasets
+from tlplug.data.read import quiet_datasets
 
 if TYPE_CHECKING:
     from datasets import Features

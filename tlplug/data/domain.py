@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tlplug.contracts import TaskHead
-from tlplug.data.check import check_rows
-from tlplug.data.source import read_splits
+from tlplug.data.read import read_splits
 from tlplug.data.sources import open_source
-from tlplug.data.split import Split
+from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
 from tlplug.settings import DataSettings, DomainSettings, LimitSettings, SplitSettings
 

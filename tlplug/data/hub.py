@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tlplug.data.arrow_store import hold
-from tlplug.data.rows import quiet_datasets
+from tlplug.data.messages import suggestion
+from tlplug.data.read import quiet_datasets
 from tlplug.data.table import ROWS, Table
 from tlplug.data.typed_table import DatasetTable
-from tlplug.data.wording import suggestion
 from tlplug.errors import UsageError
 from tlplug.settings import DataSettings
 

@@ -10,10 +10,10 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from tlplug.data.arrow_store import hold
-from tlplug.data.rows import quiet_datasets
+from tlplug.data.messages import names
+from tlplug.data.read import quiet_datasets
 from tlplug.data.table import FileTable, Table
 from tlplug.data.typed_table import ArrowTable
-from tlplug.data.wording import names
 from tlplug.errors import UsageError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from glob import glob
 from pathlib import Path
 
-from tlplug.data.wording import SHOWN, names, shown_path
+from tlplug.data.messages import SHOWN, names, shown_path
 from tlplug.errors import UsageError
 
 _MAGIC = re.compile(r"[*?\[]")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tlplug.data.rows import quiet_datasets
+from tlplug.data.messages import shown_path
+from tlplug.data.read import quiet_datasets
 from tlplug.data.table import Table
 from tlplug.data.typed_table import DatasetTable
-from tlplug.data.wording import shown_path
 from tlplug.errors import UsageError
 
 _OF_DATASET = ("dataset_info.json", "state.json")

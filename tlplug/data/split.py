@@ -1,18 +1,21 @@
-"""One split of a data set."""
+"""Draw splits and limits, and check every row with the head."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import random
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
-from tlplug.contracts import Row
+from tlplug.contracts import Row, TaskHead
+from tlplug.data.messages import listing
+from tlplug.errors import UsageError
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
 
 BATCH = 1000
 """Rows that are decoded at a time: one by one takes ten times as long."""
@@ -67,3 +70,65 @@ class Split(Sequence[Row]):
             if row[column] is not None:
                 row[column] = json.loads(row[column])
         return row
+
+
+def shuffled(count: int, seed: int) -> array[int]:
+    """The numbers below `count` in an order that depends on nothing but `count` and `seed`.
+
+    An array, since a list takes four times as much, which counts where the rows themselves are on disk.
+    """
+    order = array("q", range(count))
+    random.Random(seed).shuffle(order)
+    return order
+
+
+def limited(positions: Sequence[int], limit: int | None, seed: int) -> Sequence[int]:
+    """At most `limit` of the positions, in their own order; a smaller limit draws a part of a larger."""
+    if limit is None or limit >= len(positions):
+        return positions
+    return [positions[index] for index in sorted(shuffled(len(positions), seed)[:limit])]
+
+
+def divided(count: int, fractions: Mapping[str, float], seed: int) -> dict[str, array[int]]:
+    """Split the positions below `count`: a share for each fraction and the rest for `train`, none twice.
+
+    Raises:
+        UsageError: nothing would be left to train on.
+    """
+    sizes = {name: max(1, round(count * fraction)) for name, fraction in fractions.items()}
+    if sum(sizes.values()) >= count:
+        told = " and ".join(f"data.splits.{name}={fraction}" for name, fraction in fractions.items())
+        raise UsageError(f"{told} leave no row to train on: the training split has {count} rows.")
+    order, parts = shuffled(count, seed), {}
+    for name, size in sizes.items():
+        parts[name], order = _sorted(order[:size]), order[size:]
+    return {"train": _sorted(order), **parts}
+
+
+def _sorted(numbers: array[int]) -> array[int]:
+    import numpy as np
+
+    np.frombuffer(numbers, dtype="q").sort()
+    return numbers
+
+
+def check_rows(splits: Mapping[str, Split], head: TaskHead, with_targets: bool = True) -> None:
+    """Ask the head about every row.
+
+    Args:
+        with_targets: whether the rows are there to be trained on or scored.
+
+    Raises:
+        UsageError: a split is empty or rows are wrong; the first 20 with their file and line.
+    """
+    problems = [problem for split in splits.values() for problem in _problems(split, head, with_targets)]
+    if problems:
+        raise UsageError(f"the data cannot be used as it is:\n{listing(list(dict.fromkeys(problems)))}")
+
+
+def _problems(split: Split, head: TaskHead, with_targets: bool) -> Iterator[str]:
+    if not len(split):
+        yield f"{split.title}: no rows for data.splits.{split.name}"
+    for index, row in enumerate(split):
+        if problem := head.problem(row) or (with_targets and head.target_problem(row)):
+            yield f"{split.where(index)}: {problem}"

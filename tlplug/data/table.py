@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlplug.data.arrow_store import hold
-from tlplug.data.wording import shown_path
+from tlplug.data.messages import shown_path
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from tlplug.data.formats import PACKED
-from tlplug.data.wording import shown_path
+from tlplug.data.messages import shown_path
 from tlplug.errors import UsageError
 
 PIECE = 2**20

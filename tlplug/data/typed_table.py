@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from tlplug.data.arrow_store import as_dataset
 from tlplug.data.arrow_types import class_names
+from tlplug.data.messages import names
 from tlplug.data.table import ROWS, SIZE, FileTable, Table
-from tlplug.data.wording import names
 from tlplug.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tlplug.contracts import Batch, FrozenPrefix
-from tlplug.data.module import TransferData
+from tlplug.data.datamodule import TransferData
 from tlplug.module import TransferModule
 from tlplug.precision import autocast
 

@@ -18,8 +18,8 @@ from torch import nn
 
 from tlplug import cache
 from tlplug.contracts import Batch, FrozenPrefix, Strategy
+from tlplug.data.datamodule import TransferData
 from tlplug.data.features import Features, identity
-from tlplug.data.module import TransferData
 from tlplug.frozen.check import asked, fault, keepable, rest, state_of
 from tlplug.frozen.kept import FORM, SPANS, STATES, Kept, Recall, intact
 from tlplug.module import TransferModule

@@ -15,7 +15,7 @@ from tlplug.config.metric_options import metrics_again
 from tlplug.config.reopen import Finished
 from tlplug.contracts import TransferMetric
 from tlplug.data.domain import read_domains
-from tlplug.data.source import read_splits
+from tlplug.data.read import read_splits
 from tlplug.errors import UsageError
 from tlplug.inference.open_run import adapted_model, bare_model, base_of, bound_head
 from tlplug.precision import settled

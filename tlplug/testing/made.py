@@ -12,7 +12,7 @@ from lightning.pytorch import Callback
 from torch import nn
 
 from tlplug.contracts import Batch, Strategy, TaskHead
-from tlplug.data.module import TransferData
+from tlplug.data.datamodule import TransferData
 from tlplug.frozen import ComputeOnce
 from tlplug.module import TransferModule
 from tlplug.precision import autocast

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from tlplug.commands.compare.timing import Timing, timed
 from tlplug.commands.compare.trainings import Trainings
 from tlplug.contracts import Strategy
-from tlplug.data.batches import share
-from tlplug.data.module import TransferData
+from tlplug.data.batching import share
+from tlplug.data.datamodule import TransferData
 from tlplug.errors import UsageError
 from tlplug.memory import give_back
 from tlplug.trainer import total_steps

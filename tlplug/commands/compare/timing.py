@@ -16,9 +16,9 @@ from torch import nn
 
 from tlplug.contracts import Batch, Strategy
 from tlplug.cost import MEBIBYTE, count, peak_memory, reset_peak
-from tlplug.data.cut import padded
+from tlplug.data.batching import padded
+from tlplug.data.datamodule import TransferData
 from tlplug.data.features import Features
-from tlplug.data.module import TransferData
 from tlplug.frozen import fault, keepable
 from tlplug.module import MAIN, TransferModule
 from tlplug.precision import autocast

@@ -10,8 +10,8 @@ import numpy as np
 from tlplug.commands.rank.plan import RankPlan, refuse
 from tlplug.config.job import Job
 from tlplug.contracts import BaseInfo, Row, TaskHead
-from tlplug.data.check import check_rows
-from tlplug.data.source import SPLITS, read_splits
+from tlplug.data.read import SPLITS, read_splits
+from tlplug.data.split import check_rows
 from tlplug.errors import UsageError
 from tlplug.evidence.probes import classes_of, drawn
 from tlplug.inference.open_run import base_of

@@ -1,23 +1,118 @@
-"""From the settings under `data` to the three splits."""
+"""Find and read the rows of a task: splits, columns and ids."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlplug.contracts import refuse_address
-from tlplug.data.columns import match_columns
-from tlplug.data.draw import divided, limited
 from tlplug.data.formats import SUFFIXES
 from tlplug.data.hub import StreamTable, heads
-from tlplug.data.rows import read_table
+from tlplug.data.messages import listing, names, suggestion
 from tlplug.data.sources import Source, open_source, open_table
-from tlplug.data.split import Split
+from tlplug.data.split import Split, divided, limited
 from tlplug.data.table import Table
-from tlplug.data.wording import listing, names, suggestion
 from tlplug.errors import UsageError
 from tlplug.settings import DataSettings
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def read_table(table: Table, columns: Mapping[str, str]) -> Dataset:
+    """All rows: the head's columns by the head's names (`columns`: head's -> table's), and `id` from 0."""
+    import numpy as np
+
+    wanted = list(columns.values())
+    rows = table.load(wanted).select_columns(wanted)
+    rows = rows.rename_columns({column: head for head, column in columns.items() if head != column})
+    return _with_class_names(rows).add_column("id", np.arange(len(rows)))
+
+
+def _with_class_names(rows: Dataset) -> Dataset:
+    """Class numbers replaced by the names that come with them; a number below 0 (no label) by null."""
+    datasets = quiet_datasets()
+    for column, feature in rows.features.items():
+        inner = getattr(feature, "feature", feature)
+        if isinstance(inner, datasets.ClassLabel):
+            text = datasets.Value("string")
+            named = [_class_name(value, inner.names) for value in rows[column]]
+            rows = rows.remove_columns(column).add_column(
+                column, named, feature=text if inner is feature else datasets.List(text)
+            )
+    return rows
+
+
+def _class_name(value: Any, names: list[str]) -> Any:
+    if isinstance(value, list):
+        return [_class_name(item, names) for item in value]
+    return names[value] if value is not None and value >= 0 else None
+
+
+def match_columns(
+    given: Mapping[str, str],
+    wanted: Mapping[str, str],
+    tables: Iterable[Table],
+    optional: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """The head's columns -> the tables' columns; a column that `data.columns` does not name is its own name.
+
+    Args:
+        optional: columns that are read where `data.columns` names them or every table has them.
+
+    Raises:
+        UsageError: a key of `data.columns` is unknown, a column is missing, or its values are of mixed kinds.
+    """
+    tables, possible = list(tables), {**wanted, **(optional or {})}
+    if problems := [_unknown(key, possible) for key in given if key not in possible]:
+        raise UsageError(f"data.columns has keys that the head does not use:\n{listing(problems)}")
+    found = {head for head in optional or {} if all(head in table.columns() for table in tables)}
+    wanted = {head: told for head, told in possible.items() if head in {*wanted, *given, *found}}
+    columns = {head: given.get(head, head) for head in wanted}
+    if twice := sorted({name for name in columns.values() if list(columns.values()).count(name) > 1}):
+        raise UsageError(
+            f"data.columns gives the column {names(twice)} to more than one of {names(columns)}."
+        )
+    if problems := [problem for table in tables for problem in _missing(table, columns, wanted)]:
+        raise UsageError(f"columns are missing:\n{listing(problems)}")
+    if problems := [problem for table in tables for problem in _mixed(table, columns.values())]:
+        raise UsageError(f"a column has one kind of value in all rows:\n{listing(problems)}")
+    return columns
+
+
+def _unknown(key: str, wanted: Mapping[str, str]) -> str:
+    near = suggestion(key, wanted)
+    return f"data.columns.{key}: the head's columns are {names(wanted)}.{near}"
+
+
+def _missing(table: Table, columns: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    present = table.columns()
+    return [
+        f'{table.title}: no column "{column}". Its columns are {names(present)}. '
+        f"Set data.columns.{head}=... to the one that holds: {wanted[head]}.{suggestion(column, present)}"
+        for head, column in columns.items()
+        if column not in present
+    ]
+
+
+def _mixed(table: Table, columns: Iterable[str]) -> list[str]:
+    problems = []
+    for column in columns:
+        kinds = table.kinds(column)
+        if len(kinds) > 1:
+            places = ", ".join(f"{kind} in {place}" for kind, place in kinds.items())
+            problems.append(f'"{column}" is {places}')
+    return problems
+
+
+def quiet_datasets() -> Any:
+    """The `datasets` module, with its progress bars off."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    return datasets
+
 
 SPLITS = ("train", "validation", "test")
 
