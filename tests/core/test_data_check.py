@@ -203,7 +203,7 @@ def test_quoted_blanks_are_a_row() -> None:
 def test_a_quote_that_is_never_closed_does_not_take_the_file_into_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tlplug.data.csv_records.LONGEST", 1000)
+    monkeypatch.setattr("tlplug.data.readers.csv_reader.LONGEST", 1000)
     Path("a.csv").write_text('text,label\nt,a\n"t,a\n' + "t,a\n" * 1000)
     told = lines("a.csv")
     assert told[0].startswith(

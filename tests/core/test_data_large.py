@@ -28,10 +28,10 @@ WANTED = {"text": "", "label": "", "messages": ""}
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is large, and pieces are of 30 rows."""
-    monkeypatch.setattr("tlplug.data.arrow_store.LARGE", 100)
+    monkeypatch.setattr("tlplug.data.readers.arrow_store.LARGE", 100)
     for user in ("text_table", "typed_table"):
-        monkeypatch.setattr(f"tlplug.data.{user}.ROWS", 30)
-    monkeypatch.setattr("tlplug.data.text_file.PIECE", 1000)
+        monkeypatch.setattr(f"tlplug.data.readers.{user}.ROWS", 30)
+    monkeypatch.setattr("tlplug.data.readers.text_file.PIECE", 1000)
 
 
 def values(split: Split, column: str = "text") -> list[Any]:
@@ -79,7 +79,7 @@ def test_what_gzip_makes_small_is_large_when_it_is_unpacked(
 ) -> None:
     path = tmp_path / "a.txt.gz"
     path.write_bytes(gzip.compress(b"x" * 1000 + b"\n"))
-    monkeypatch.setattr("tlplug.data.arrow_store.LARGE", 500)
+    monkeypatch.setattr("tlplug.data.readers.arrow_store.LARGE", 500)
     assert is_on_disk(whole(path, wanted={"text": ""})) and path.stat().st_size < 500
 
 
@@ -112,7 +112,7 @@ def test_types_that_come_late_hold_for_all(
     tmp_path: Path, column: list[Any], large: bool, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not large:
-        monkeypatch.setattr("tlplug.data.arrow_store.LARGE", 10**9)
+        monkeypatch.setattr("tlplug.data.readers.arrow_store.LARGE", 10**9)
     path = jsonl(tmp_path / "a.jsonl", [{"text": value, "label": i} for i, value in enumerate(column)])
     split = whole(path)
     assert values(split) == column and is_on_disk(split) == large
@@ -128,7 +128,7 @@ def test_a_value_that_does_not_fit_names_its_line(
     tmp_path: Path, before: Any, value: Any, large: bool, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not large:
-        monkeypatch.setattr("tlplug.data.arrow_store.LARGE", 10**9)
+        monkeypatch.setattr("tlplug.data.readers.arrow_store.LARGE", 10**9)
     column = [before] * 70 + [value] + [before] * 70
     rows = [{"text": "t", "label": value} for value in column]
     rows[60:60] = [{"text": "t", "label": None}] * 5

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.core.reading import WANTED, failure, jsonl, numbered, settings, texts, whole
-from tlplug.data.formats import SUFFIXES
 from tlplug.data.read import read_splits
+from tlplug.data.readers.formats import SUFFIXES
 from tlplug.settings import LimitSettings
 
 pytestmark = pytest.mark.usefixtures("alone")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from tlplug.contracts import TaskHead
 from tlplug.data.read import read_splits
-from tlplug.data.sources import open_source
+from tlplug.data.readers.sources import open_source
 from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
 from tlplug.settings import DataSettings, DomainSettings, LimitSettings, SplitSettings

@@ -21,7 +21,7 @@ import numpy as np
 
 from tlplug import cache
 from tlplug.contracts import BaseInfo, Row, Rows, TaskHead
-from tlplug.data.read import quiet_datasets
+from tlplug.data.readers.arrow_types import quiet_datasets
 from tlplug.errors import UsageError
 from tlplug.processes import one_at_a_time
 

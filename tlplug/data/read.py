@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlplug.contracts import refuse_address
-from tlplug.data.formats import SUFFIXES
-from tlplug.data.hub import StreamTable, heads
 from tlplug.data.messages import listing, names, suggestion
-from tlplug.data.sources import Source, open_source, open_table
+from tlplug.data.readers.arrow_types import quiet_datasets
+from tlplug.data.readers.formats import SUFFIXES
+from tlplug.data.readers.hub import StreamTable, heads
+from tlplug.data.readers.sources import Source, open_source, open_table
+from tlplug.data.readers.table import Table
 from tlplug.data.split import Split, divided, limited
-from tlplug.data.table import Table
 from tlplug.errors import UsageError
 from tlplug.settings import DataSettings
 
@@ -104,14 +105,6 @@ def _mixed(table: Table, columns: Iterable[str]) -> list[str]:
             places = ", ".join(f"{kind} in {place}" for kind, place in kinds.items())
             problems.append(f'"{column}" is {places}')
     return problems
-
-
-def quiet_datasets() -> Any:
-    """The `datasets` module, with its progress bars off."""
-    import datasets
-
-    datasets.disable_progress_bars()
-    return datasets
 
 
 SPLITS = ("train", "validation", "test")

@@ -13,7 +13,7 @@ from tlplug import run_directory
 from tlplug.comparison import compare_paired
 from tlplug.contracts import Prediction, Rows
 from tlplug.data.read import read_splits
-from tlplug.data.sources import open_source
+from tlplug.data.readers.sources import open_source
 from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
 from tlplug.inference.adapted import BATCH_SIZE, CHUNK, Adapted

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tlplug.data.formats import SEPARATORS, format_of
-from tlplug.data.record import Record
-from tlplug.data.text_file import decoded_lines
+from tlplug.data.readers.formats import SEPARATORS, format_of
+from tlplug.data.readers.record import Record
+from tlplug.data.readers.text_file import decoded_lines
 
 LONGEST = 2**27
 """Characters of a field. A quote that is never closed would else take the rest of the file into memory."""

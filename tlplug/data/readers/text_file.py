@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from tlplug.data.formats import PACKED
 from tlplug.data.messages import shown_path
+from tlplug.data.readers.formats import PACKED
 from tlplug.errors import UsageError
 
 PIECE = 2**20

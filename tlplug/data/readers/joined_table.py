@@ -9,11 +9,11 @@ from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from tlplug.data.arrow_store import hold
 from tlplug.data.messages import names
-from tlplug.data.read import quiet_datasets
-from tlplug.data.table import FileTable, Table
-from tlplug.data.typed_table import ArrowTable
+from tlplug.data.readers.arrow_store import hold
+from tlplug.data.readers.arrow_types import quiet_datasets
+from tlplug.data.readers.table import FileTable, Table
+from tlplug.data.readers.typed_table import ArrowTable
 from tlplug.errors import UsageError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""From the rows of a text file to its lines: what is broken, and where each row begins."""
+"""Find where the records of a text file begin."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tlplug.data.csv_records import csv_records
-from tlplug.data.formats import SEPARATORS, format_of
-from tlplug.data.json_records import json_records
-from tlplug.data.plain_records import plain_records
-from tlplug.data.record import Record, kind
+from tlplug.data.readers.csv_reader import csv_records
+from tlplug.data.readers.formats import SEPARATORS, format_of
+from tlplug.data.readers.json_reader import json_records
+from tlplug.data.readers.record import Record, kind
+from tlplug.data.readers.text_file import decoded_lines
+
+COLUMN = "text"
+
+
+def plain_records(path: Path) -> Iterator[Record]:
+    """One row for each line, as it stands but for its end; blank lines are passed over."""
+    for line, (text, problem) in enumerate(decoded_lines(path), start=1):
+        if problem:
+            yield Record(line, problem=problem)
+        elif text.strip():
+            yield Record(line, {COLUMN: text.rstrip("\r\n")}, size=len(text))
+
 
 _READERS: dict[str, Callable[[Path], Iterator[Record]]] = {
     **dict.fromkeys(SEPARATORS, csv_records),

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from tlplug.data.messages import shown_path
-from tlplug.data.read import quiet_datasets
-from tlplug.data.table import Table
-from tlplug.data.typed_table import DatasetTable
+from tlplug.data.readers.arrow_types import quiet_datasets
+from tlplug.data.readers.table import Table
+from tlplug.data.readers.typed_table import DatasetTable
 from tlplug.errors import UsageError
 
 _OF_DATASET = ("dataset_info.json", "state.json")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug.data.arrow_store import hold
 from tlplug.data.messages import shown_path
+from tlplug.data.readers.arrow_store import hold
 
 if TYPE_CHECKING:
     from datasets import Dataset

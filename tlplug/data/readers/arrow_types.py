@@ -6,10 +6,16 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tlplug.data.read import quiet_datasets
-
 if TYPE_CHECKING:
     from datasets import Features
+
+
+def quiet_datasets() -> Any:
+    """The `datasets` module, with its progress bars off."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    return datasets
 
 
 def column_of(values: list[Any]) -> Any:

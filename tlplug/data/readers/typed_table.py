@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tlplug.data.arrow_store import as_dataset
-from tlplug.data.arrow_types import class_names
 from tlplug.data.messages import names
-from tlplug.data.table import ROWS, SIZE, FileTable, Table
+from tlplug.data.readers.arrow_store import as_dataset
+from tlplug.data.readers.arrow_types import class_names
+from tlplug.data.readers.table import ROWS, SIZE, FileTable, Table
 from tlplug.errors import UsageError
 
 if TYPE_CHECKING:

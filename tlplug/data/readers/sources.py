@@ -10,15 +10,22 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tlplug.contracts import refuse_address
-from tlplug.data.formats import SUFFIXES, format_of, stem_of, suffix_of
-from tlplug.data.hub import open_hub
-from tlplug.data.joined_table import JoinedTable
 from tlplug.data.messages import names, shown_path, suggestion
-from tlplug.data.patterns import folder_of, is_pattern, matching
-from tlplug.data.saved import is_saved, open_saved
-from tlplug.data.table import FileTable, Table
-from tlplug.data.text_table import TextTable
-from tlplug.data.typed_table import ArrowTable, ParquetTable
+from tlplug.data.readers.formats import (
+    SUFFIXES,
+    folder_of,
+    format_of,
+    is_pattern,
+    matching,
+    stem_of,
+    suffix_of,
+)
+from tlplug.data.readers.hub import open_hub
+from tlplug.data.readers.joined_table import JoinedTable
+from tlplug.data.readers.saved import is_saved, open_saved
+from tlplug.data.readers.table import FileTable, Table
+from tlplug.data.readers.text_table import TextTable
+from tlplug.data.readers.typed_table import ArrowTable, ParquetTable
 from tlplug.errors import UsageError
 from tlplug.settings import DataSettings
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from tlplug.data.arrow_types import column_of
-from tlplug.data.lines import Scan, records, scan
-from tlplug.data.record import Record
-from tlplug.data.table import ROWS, SIZE, FileTable
+from tlplug.data.readers.arrow_types import column_of
+from tlplug.data.readers.record import Record
+from tlplug.data.readers.scan import Scan, records, scan
+from tlplug.data.readers.table import ROWS, SIZE, FileTable
 from tlplug.errors import UsageError
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tlplug.data.arrow_store import hold
 from tlplug.data.messages import suggestion
-from tlplug.data.read import quiet_datasets
-from tlplug.data.table import ROWS, Table
-from tlplug.data.typed_table import DatasetTable
+from tlplug.data.readers.arrow_store import hold
+from tlplug.data.readers.arrow_types import quiet_datasets
+from tlplug.data.readers.table import ROWS, Table
+from tlplug.data.readers.typed_table import DatasetTable
 from tlplug.errors import UsageError
 from tlplug.settings import DataSettings
 
