@@ -30,7 +30,7 @@ from tlplug.settings import OptimizerSettings
 
 if TYPE_CHECKING:
     from tlplug.base_model import has_model, load_pretrained
-    from tlplug.comparison import Comparison, Interval, compare_paired, shared_out, t_interval
+    from tlplug.evaluation.statistics import Comparison, Interval, compare_paired, shared_out, t_interval
     from tlplug.inference import load
     from tlplug.layers import blocks, depths, present_output_modules, trunk_linear_names, within
     from tlplug.precision import bfloat16_unit
@@ -44,11 +44,11 @@ _LAZY = {
     "has_model": "tlplug.base_model",
     "load": "tlplug.inference",
     "load_pretrained": "tlplug.base_model",
-    "Comparison": "tlplug.comparison",
-    "compare_paired": "tlplug.comparison",
-    "Interval": "tlplug.comparison",
-    "shared_out": "tlplug.comparison",
-    "t_interval": "tlplug.comparison",
+    "Comparison": "tlplug.evaluation.statistics",
+    "compare_paired": "tlplug.evaluation.statistics",
+    "Interval": "tlplug.evaluation.statistics",
+    "shared_out": "tlplug.evaluation.statistics",
+    "t_interval": "tlplug.evaluation.statistics",
     "present_output_modules": "tlplug.layers",
     "trunk_linear_names": "tlplug.layers",
     "within": "tlplug.layers",

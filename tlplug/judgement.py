@@ -7,10 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tlplug import evidence, run_directory
-from tlplug.comparison import compare_paired, judge
+from tlplug import run_directory
 from tlplug.config.job import Job
 from tlplug.contracts import Outcome
+from tlplug.evaluation import evidence
+from tlplug.evaluation.measure import measure
+from tlplug.evaluation.statistics import compare_paired
+from tlplug.evaluation.verdict import judge
 from tlplug.report import make_result
 from tlplug.secrets import redacted, redacted_words
 from tlplug.training import Prepared
@@ -36,7 +39,7 @@ def judge_run(
         outcome,
         baselines,
         comparisons,
-        evidence.measure(job.metrics, collected),
+        measure(job.metrics, collected),
         judge(comparisons, task.head),
         job.plugins,
     )

@@ -20,7 +20,7 @@ from tlplug.config.job import STREAMS, Job, domain_of
 from tlplug.config.plugin_versions import warn_of_versions
 from tlplug.data.domain import read_domains
 from tlplug.errors import Stopped, TrainingFailed, UsageError
-from tlplug.evidence import Recorder
+from tlplug.evaluation.recorder import Recorder
 from tlplug.failures import naming_plugins
 from tlplug.judgement import judge_run
 from tlplug.launch import Told, follows

@@ -21,7 +21,7 @@ from tlplug.checkpoint import FOLDER, Checkpoints
 from tlplug.config.job import Job
 from tlplug.contracts import Outcome, Strategy
 from tlplug.errors import TrainingFailed
-from tlplug.evidence import Recorder
+from tlplug.evaluation.recorder import Recorder
 from tlplug.launch import Told
 from tlplug.progress import Progress
 from tlplug.stopping import Stop

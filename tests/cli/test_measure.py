@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.cli.runs import main, result_of, tiny_words
-from tlplug import evidence
+from tlplug.evaluation import evidence
 from tlplug.inference import measure as room
 
 STRATEGIES = ("lora", "full", "qlora")

@@ -189,7 +189,7 @@ def test_what_was_trained_is_there_when_looking_at_it_is_interrupted(
     def interrupt(self, *given):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tlplug.evidence.Recorder.after", interrupt)
+    monkeypatch.setattr("tlplug.evaluation.recorder.Recorder.after", interrupt)
     words = [*tiny_words(tiny_folder, rows_folder), "transfer.baselines=[]", f"run_dir={tmp_path / 'run'}"]
     assert main(words) == 130
     assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").is_file()

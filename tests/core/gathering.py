@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tlplug import evidence
+from tlplug.evaluation import evidence
 
 MODEL = "pkg://tiny/model"
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tlplug.comparison import Verdict, compare_paired, judge
+from tlplug.evaluation.statistics import compare_paired
+from tlplug.evaluation.verdict import Verdict, judge
 from tlplug.report.result import versions
 
 LIBRARIES = ("python", "tlplug", "torch")

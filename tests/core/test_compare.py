@@ -24,9 +24,9 @@ from tlplug.commands.compare.plan import CompareSettings
 from tlplug.commands.compare.result import figures, spread
 from tlplug.commands.compare.timing import Timing, timed
 from tlplug.commands.compare.trainings import Shown, Trainings
-from tlplug.comparison import compare_paired, over_seeds
 from tlplug.contracts import Outcome
 from tlplug.errors import UsageError
+from tlplug.evaluation.statistics import compare_paired, over_seeds
 from tlplug.frozen import silent
 from tlplug.report.figures import duration
 from tlplug.settings import OptimizerSettings

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
-from tlplug.comparison import Comparison, compare_paired, judge, resampled_means, shared_out
+from tlplug.evaluation.statistics import Comparison, compare_paired, resampled_means, shared_out
+from tlplug.evaluation.verdict import judge
 
 
 def test_interval_agrees_with_scipy():

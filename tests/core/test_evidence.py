@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tlplug import NotMeasured, TransferMetric, evidence
+from tlplug import NotMeasured, TransferMetric
 from tlplug.contracts import Outcome
+from tlplug.evaluation import evidence
+from tlplug.evaluation.measure import measure
 from tlplug.registry import Registry
 
 HEAD = Registry().find("head", "classification").load()().with_labels(["a", "b"])
@@ -82,11 +84,11 @@ class Half(TransferMetric):
 
 
 def test_single_values_may_not_be_measured():
-    found = evidence.measure({"half": Half()}, {"features/before": np.ones(1)})
+    found = measure({"half": Half()}, {"features/before": np.ones(1)})
     assert found == {"half": {"one": 1.0, "other": {"not_measured": "there is a single row"}}}
 
 
 def test_the_reason_for_missing_evidence_is_the_one_that_was_written_down():
     known = {"reasons": {"features/before": "evidence.rows=0"}}
-    assert evidence.measure({"half": Half()}, known) == {"half": {"not_measured": "evidence.rows=0"}}
-    assert "features/before" in evidence.measure({"half": Half()}, {})["half"]["not_measured"]
+    assert measure({"half": Half()}, known) == {"half": {"not_measured": "evidence.rows=0"}}
+    assert "features/before" in measure({"half": Half()}, {})["half"]["not_measured"]

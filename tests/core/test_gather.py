@@ -22,9 +22,8 @@ from tlplug.commands.report.page import markdown, page
 from tlplug.commands.report.report import gather, retell
 from tlplug.commands.report.result import make_gathered
 from tlplug.commands.report.table import show_gathered
-from tlplug.comparison import over_seeds
 from tlplug.errors import UsageError
-from tlplug.gather.significance import (
+from tlplug.evaluation.significance import (
     DRAWS,
     EXACT,
     OVER_BOTH,
@@ -35,6 +34,7 @@ from tlplug.gather.significance import (
     paired_test,
     permutation_p,
 )
+from tlplug.evaluation.statistics import over_seeds
 
 
 def gathered_from(*places):

@@ -8,10 +8,9 @@ import torch
 
 from tests.core.test_baselines import prepare, strategy
 from tlplug.contracts import AdaptContext, LoadOptions
-from tlplug.evidence.features import layer_features, transformers_model
-from tlplug.evidence.likelihood import likelihoods, no_likelihood
-from tlplug.evidence.looking import in_batches
-from tlplug.evidence.probes import Probe, plain
+from tlplug.evaluation.layer_features import in_batches, layer_features, transformers_model
+from tlplug.evaluation.probabilities import likelihoods, no_likelihood
+from tlplug.evaluation.probes import Probe, plain
 from tlplug.registry import Registry
 from tlplug.testing import tiny
 

@@ -11,10 +11,10 @@ from tests.core.test_baselines import QUICK, prepare, strategy
 from tlplug import NotMeasured, TransferMetric, WeightChange
 from tlplug.contracts import LoadOptions
 from tlplug.data.domain import Domain
-from tlplug.evidence import Recorder, measure
-from tlplug.evidence.features import layer_features
-from tlplug.evidence.looking import looking
-from tlplug.evidence.probes import classes_of, drawn
+from tlplug.evaluation.layer_features import layer_features, looking
+from tlplug.evaluation.measure import measure
+from tlplug.evaluation.probes import classes_of, drawn
+from tlplug.evaluation.recorder import Recorder
 from tlplug.registry import Registry
 from tlplug.settings import DataSettings, EvidenceSettings, OptimizerSettings
 from tlplug.testing import tiny
@@ -71,7 +71,7 @@ def test_blocks_that_stayed_are_looked_at_once(tiny_base, monkeypatch, name, pas
         looked.append(given)
         return layer_features(*given)
 
-    monkeypatch.setattr("tlplug.evidence.recorder.layer_features", counted)
+    monkeypatch.setattr("tlplug.evaluation.recorder.layer_features", counted)
     task = prepare(tiny_base)
     found = recorder(task, name)
     model, _ = adapt(task, strategy(name), OptimizerSettings(), watch=found)
@@ -150,7 +150,7 @@ class Breaks(Norms):
 def test_what_cannot_be_recorded_costs_a_reason_and_not_the_run(tiny_base, monkeypatch):
     task = prepare(tiny_base)
     found = recorder(task, metrics={"breaks": Breaks()})
-    monkeypatch.setattr("tlplug.evidence.recorder.layer_features", lambda *given: 1 / 0)
+    monkeypatch.setattr("tlplug.evaluation.recorder.layer_features", lambda *given: 1 / 0)
     assert run(task, found).scores
     evidence = found.found()
     assert "ZeroDivisionError" in evidence["reasons"]["features/before"]
@@ -195,7 +195,7 @@ def test_plain_texts_go_past_the_head(tiny_base):
     evidence = found.found()
     bare = task.head.load_model(tiny_base, LoadOptions()).eval()
     rows = [{"id": 0, "text": "a good film"}, {"id": 1, "text": "a bad film"}]
-    from tlplug.evidence.features import layer_features
+    from tlplug.evaluation.layer_features import layer_features
 
     with torch.no_grad():
         batch = task.head.collate(task.head.encode(rows, tiny_base, False), tiny_base)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tlplug.evidence import measure
+from tlplug.evaluation.measure import measure
 from tlplug.registry import Registry
 
 Cost = Registry().find("metric", "cost").load()

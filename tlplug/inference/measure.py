@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tlplug import evidence, run_directory
+from tlplug import run_directory
 from tlplug.config.job import STREAMS
 from tlplug.config.metric_options import metrics_again
 from tlplug.config.reopen import Finished
@@ -17,6 +17,9 @@ from tlplug.contracts import TransferMetric
 from tlplug.data.domain import read_domains
 from tlplug.data.read import read_splits
 from tlplug.errors import UsageError
+from tlplug.evaluation import evidence, recorder
+from tlplug.evaluation.measure import measure as measure_evidence
+from tlplug.evaluation.recorder import Recorder
 from tlplug.inference.open_run import adapted_model, bare_model, base_of, bound_head
 from tlplug.precision import settled
 
@@ -45,14 +48,14 @@ def known(run: Finished) -> dict[str, Any]:
 
 def lacking(metrics: Mapping[str, TransferMetric], found: Mapping[str, Any]) -> dict[str, TransferMetric]:
     """The metrics that need something of the model which was not recorded, or was recorded for other fields of theirs."""
-    recorded = found.get(evidence.RECORDED_FOR, {})
+    recorded = found.get(recorder.RECORDED_FOR, {})
     told = found.get("reasons", {}).items()
     reasons = {name for name, why in told if not why.startswith(evidence.FAILED)}
     return {
         name: metric
         for name, metric in metrics.items()
         if any(need not in found and need not in reasons for need in metric.needs)
-        or (evidence.records(metric) and recorded.get(name) != asdict(metric.config))
+        or (recorder.records(metric) and recorded.get(name) != asdict(metric.config))
     }
 
 
@@ -69,15 +72,13 @@ def record(run: Finished, metrics: Mapping[str, TransferMetric]) -> dict[str, An
     return recorder.found()
 
 
-def recorder_of(run: Finished, metrics: Mapping[str, TransferMetric], device: str) -> evidence.Recorder:
+def recorder_of(run: Finished, metrics: Mapping[str, TransferMetric], device: str) -> Recorder:
     head, base = bound_head(run), base_of(run.model, run.data.max_length)
     rows = read_splits(run.data, head.columns, head.optional_columns, ("train", "validation"))["validation"]
     settings = {"target": run.data.target, "source": run.transfer.source}
     domains = read_domains(settings, STREAMS, head, run.data.seed)
     precision = settled(run.trainer.precision, device, base.dtype)
-    return evidence.Recorder.of(
-        *(head, base, run.strategy, metrics, rows, domains, run.evidence, run.data, precision)
-    )
+    return Recorder.of(*(head, base, run.strategy, metrics, rows, domains, run.evidence, run.data, precision))
 
 
 def measure(
@@ -106,7 +107,7 @@ def measure(
         told(f"looking at the model for {', '.join(needing)}")
         found = renewed(found, record(run, needing), anew)
         put_in_place(found, run.folder / evidence.FOLDER)
-    result["metrics"] |= evidence.measure(metrics, found)
+    result["metrics"] |= measure_evidence(metrics, found)
     result[FIELDS] = {**fields, **{name: asdict(metric.config) for name, metric in metrics.items()}}
     result |= {LOOKED_WITH: list(words), "source": run.transfer.source.path}
     run_directory.write_json(path, result)
@@ -134,8 +135,8 @@ def renewed(found: Mapping[str, Any], more: Mapping[str, Any], anew: bool) -> di
     reasons = {
         name: why for name, why in kept.get("reasons", {}).items() if not (anew and evidence.of_rows(name))
     }
-    recorded = {**kept.get(evidence.RECORDED_FOR, {}), **more.get(evidence.RECORDED_FOR, {})}
-    known = {**kept, **more, evidence.RECORDED_FOR: recorded}
+    recorded = {**kept.get(recorder.RECORDED_FOR, {}), **more.get(recorder.RECORDED_FOR, {})}
+    known = {**kept, **more, recorder.RECORDED_FOR: recorded}
     reasons |= more["reasons"]
     return {**known, "reasons": {name: why for name, why in reasons.items() if name not in known}}
 

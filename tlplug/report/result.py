@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from tlplug.comparison import Comparison, Verdict
 from tlplug.contracts import Outcome
+from tlplug.evaluation.statistics import Comparison
+from tlplug.evaluation.verdict import Verdict
 
 VERSION = 1
 RUN = "run"

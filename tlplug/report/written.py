@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tlplug.cache import write_whole
-from tlplug.evidence.files import FOLDER, read
+from tlplug.evaluation.evidence import FOLDER, read
 from tlplug.report.markdown import markdown
 from tlplug.report.material import Material
 from tlplug.report.page import page

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tlplug import evidence as room
 from tlplug.contracts import NotMeasured, Outcome, ProbeContext, TaskHead, TransferMetric, WeightChange
+from tlplug.evaluation import evidence
 from tlplug.testing import declared
 from tlplug.testing.check import Check, Fault, named, require_all, table
 
@@ -43,7 +43,7 @@ def made_up() -> dict[str, Any]:
     others = {name: outcome(truth, accuracy, seed) for seed, (name, accuracy) in enumerate(BASELINES.items())}
     rows = [{"id": row, "label": label} for row, label in enumerate(truth)]
     head = Labelled().with_labels(LABELS)
-    return {**room.collect(outcome(truth, 0.8, 99), others, head, rows), **looked_at(), "reasons": {}}
+    return {**evidence.collect(outcome(truth, 0.8, 99), others, head, rows), **looked_at(), "reasons": {}}
 
 
 def outcome(truth: Sequence[str], accuracy: float, seed: int) -> Outcome:
@@ -194,8 +194,8 @@ def measures_the_same_twice(case: MetricCase) -> None:
 def measures_what_was_written(case: MetricCase) -> None:
     """Evidence that was written to files and read again gives the same values."""
     with tempfile.TemporaryDirectory(prefix="tlplug-testing-") as folder:
-        room.write(case.evidence, Path(folder) / "evidence")
-        again = case.metric().measure(room.read(Path(folder) / "evidence"))
+        evidence.write(case.evidence, Path(folder) / "evidence")
+        again = case.metric().measure(evidence.read(Path(folder) / "evidence"))
     if not same(again, case.values, 1e-9):
         raise Fault("of evidence that was written and read again it measures something else")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from tlplug.evidence.features import layer_features, stay
+from tlplug.evaluation.layer_features import layer_features, stay
 from tlplug.frozen import fault
 from tlplug.testing import tiny
 from tlplug.testing.case import StrategyCase

@@ -11,7 +11,7 @@ from tlplug.commands.compare.decision import Judge, Run, Rung, finished
 from tlplug.commands.compare.estimate import Estimate
 from tlplug.commands.compare.plan import Plan
 from tlplug.commands.compare.trainings import Trainings
-from tlplug.comparison import Interval
+from tlplug.evaluation.statistics import Interval
 from tlplug.report.result import told_of, versions
 
 VERSION = 1

@@ -13,7 +13,7 @@ from tlplug.contracts import BaseInfo, Row, TaskHead
 from tlplug.data.read import SPLITS, read_splits
 from tlplug.data.split import check_rows
 from tlplug.errors import UsageError
-from tlplug.evidence.probes import classes_of, drawn
+from tlplug.evaluation.probes import classes_of, drawn
 from tlplug.inference.open_run import base_of
 from tlplug.prepare import check_base
 from tlplug.registry import Registry, unknown

@@ -14,7 +14,7 @@ from tlplug.commands.rank.candidates import Candidate, Shown
 from tlplug.commands.rank.features import FEATURES, PROBABILITIES, Look, Telling, look
 from tlplug.contracts import Evidence, TransferMetric
 from tlplug.data.features import identity
-from tlplug.evidence.measure import measure_one
+from tlplug.evaluation.measure import measure_one
 
 KIND = "ranked"
 BEFORE, OF_LAYER = "before", "before/layer/"

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tlplug import evidence
 from tlplug.errors import UsageError
+from tlplug.evaluation import evidence
 from tlplug.report.result import VERSION
 from tlplug.run_directory import CONFIG, RESULT
 

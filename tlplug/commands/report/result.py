@@ -13,8 +13,8 @@ import numpy as np
 from tlplug.commands.report.find import LeftOut
 from tlplug.commands.report.groups import BASE, Contender, differing
 from tlplug.commands.report.summary import overall, sentence
-from tlplug.comparison import Interval, compare_paired, over_seeds, t_interval
-from tlplug.gather.significance import front, holm, paired_test
+from tlplug.evaluation.significance import front, holm, paired_test
+from tlplug.evaluation.statistics import Interval, compare_paired, over_seeds, t_interval
 from tlplug.report.result import versions
 
 VERSION = 1

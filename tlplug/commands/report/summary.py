@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tlplug.comparison import points
-from tlplug.gather.significance import ENOUGH_SEEDS
+from tlplug.evaluation.significance import ENOUGH_SEEDS
+from tlplug.evaluation.verdict import points
 from tlplug.report.figures import figure, interval, percent_of
 
 BY = {"trainable_share": "share of weights trained", "seconds": "seconds"}

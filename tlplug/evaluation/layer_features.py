@@ -1,15 +1,19 @@
-"""What each layer of a model makes of texts: one vector a text and layer."""
+"""Record the features of each layer, without the model's noticing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tlplug.contracts import BaseInfo, Batch, FrozenPrefix
+from tlplug import cache
+from tlplug.contracts import BaseInfo, Batch, FrozenPrefix, LoadOptions
 from tlplug.layers import blocks, within
+from tlplug.precision import autocast
 
 if TYPE_CHECKING:
     import torch
@@ -122,3 +126,92 @@ def transformers_model(model: nn.Module) -> PreTrainedModel:
     if found is None:
         raise ValueError(f"{type(model).__name__} holds no transformers model")
     return cast("PreTrainedModel", found)
+
+
+def in_batches(
+    features: Sequence[dict[str, Any]],
+    size: int,
+    compute: Callable[[list[dict[str, Any]]], np.ndarray],
+    axis: int = 0,
+) -> np.ndarray:
+    """`compute` on batches of about one length each, put together in the order of the features along `axis`."""
+    parts, back = by_length(features, size)
+    return np.take(np.concatenate([compute(part) for part in parts], axis=axis), back, axis=axis)
+
+
+def by_length(features: Sequence[dict[str, Any]], size: int) -> tuple[list[list[dict[str, Any]]], np.ndarray]:
+    """Batches of about one length each, and what puts their rows back into the order of the features."""
+    order = sorted(range(len(features)), key=lambda index: -len(features[index]["input_ids"]))
+    parts = [
+        [features[index] for index in order[start : start + size]] for start in range(0, len(order), size)
+    ]
+    return parts, np.argsort(order)
+
+
+@contextmanager
+def looking(model: nn.Module, device: torch.device, precision: str) -> Iterator[None]:
+    """While it lasts the model is in eval mode on the device; afterwards all of it, and chance, is as it was.
+
+    Not inference mode: what modules keep of a forward pass, such as tables of positions, is trained with later.
+    """
+    import torch
+
+    modes = [(module, module.training) for module in model.modules()]
+    home = next(model.parameters()).device
+    devices = [device] if device.type == "cuda" else []
+    model.eval()
+    try:
+        # transformers' own `to` refuses to move quantized models.
+        torch.nn.Module.to(model, device)
+        with torch.no_grad(), torch.random.fork_rng(devices), autocast(precision, device):
+            yield
+    finally:
+        torch.nn.Module.to(model, home)
+        for module, training in modes:
+            module.training = training
+
+
+KIND = "base_features"
+LIBRARIES = ("tlplug", "torch", "transformers")
+
+log = logging.getLogger(__name__)
+
+
+def key_for(
+    base: BaseInfo, options: LoadOptions, encoded: Sequence[dict[str, Any]], computed: Sequence[Any]
+) -> str:
+    """A hash of what determines them: the weights as they are loaded, the tokens, how it is computed.
+
+    Args:
+        computed: device, precision, rows of a batch.
+    """
+    quantization = options.quantization
+    return cache.key_of(
+        {
+            "base": [base.fingerprint, base.dtype, base.attention],
+            "quantization": None if quantization is None else quantization.to_dict(),
+            "tokens": [feature["input_ids"] for feature in encoded],
+            "computed": list(computed),
+            "libraries": {name: version(name) for name in LIBRARIES},
+        }
+    )
+
+
+def recalled(key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """What an earlier run computed; else computed now and kept."""
+    path = cache.cache_folder() / KIND / f"{key}.npy"
+    if path.is_file():
+        try:
+            known: np.ndarray = np.load(path, allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            log.warning("%s is damaged (%s); it is made again", path, error)
+        else:
+            log.info("features of the base model come from an earlier run")
+            return known
+    found = compute()
+    try:
+        with cache.whole_file(path, lasting=False) as beside, beside.open("wb") as file:
+            np.save(file, found)
+    except OSError as error:
+        log.warning("%s cannot be written (%s); the next run makes it again", path, error)
+    return found

@@ -1,17 +1,11 @@
-"""One run against another on the same examples: difference, interval, and the verdict on the transfer."""
+"""Compare one run with another on the same examples: differences and intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-
-from tlplug.contracts import TaskHead
-
-SCRATCH = "scratch"
-"""Negative transfer means: worse than the same architecture trained from random weights (Wang et al. 2019)."""
 
 
 @dataclass(frozen=True)
@@ -133,73 +127,3 @@ def shared_out(
     without = np.asarray(score(total - each), np.float64)
     values: list[float] = (whole + (count - 1) * (without.mean() - without)).tolist()
     return values
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Did knowledge transfer?"""
-
-    label: str
-    """positive, negative, inconclusive; none where there is no baseline."""
-    text: str
-    against: str | None = None
-    difference: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def judge(comparisons: Mapping[str, Comparison], head: TaskHead) -> Verdict:
-    """The verdict on the head's primary score against `scratch`, or against the best baseline where scratch was not run.
-
-    Positive: the interval lies above zero; negative: below; else inconclusive. Signs are turned where lower
-    scores are better.
-    """
-    if not comparisons:
-        return Verdict("none", "No verdict: the run was compared with nothing (transfer.baselines is empty).")
-    sign = 1.0 if head.higher_is_better else -1.0
-    name = (
-        SCRATCH
-        if SCRATCH in comparisons
-        else max(comparisons, key=lambda key: sign * comparisons[key].against)
-    )
-    found = comparisons[name]
-    low, high = sorted((sign * found.low, sign * found.high))
-    label = "positive" if low > 0 else "negative" if high < 0 else "inconclusive"
-    text = wording(label, name, head, sign * found.difference, low, high)
-    return Verdict(label, text, name, found.difference, found.low, found.high)
-
-
-def wording(label: str, against: str, head: TaskHead, gain: float, low: float, high: float) -> str:
-    """The verdict for a person; a gain is an improvement, whichever direction of the score that is."""
-    up, down = ("above", "below") if head.higher_is_better else ("below", "above")
-    primary, scale = head.primary, head.scale
-    if against != SCRATCH:
-        return compared_with(label, against, head, gain, low, high)
-    what = {
-        "positive": "Positive transfer: what the base model knew helped. "
-        f"{primary} is {points(gain, scale)} {up} {{}}",
-        "negative": "Negative transfer: the base model's knowledge did harm. "
-        f"{primary} is {points(-gain, scale)} {down} {{}}",
-        "inconclusive": f"Inconclusive: on this test split {primary} cannot be told from that of {{}}, "
-        f"at a gain of {points(gain, scale)}",
-    }[label]
-    interval = f" (95% interval {scale * low:+.1f} to {scale * high:+.1f})."
-    return what.format("training from scratch") + interval
-
-
-def compared_with(label: str, against: str, head: TaskHead, gain: float, low: float, high: float) -> str:
-    """Words for another baseline than scratch, against which nothing can be said of transfer."""
-    told = {"positive": "Better than", "negative": "Worse than", "inconclusive": "Not to be told from"}[label]
-    return (
-        f"{told} {against}, the best baseline that was run: {head.primary} has a gain of "
-        f"{points(gain, head.scale)} (95% interval {head.scale * low:+.1f} to {head.scale * high:+.1f}). Whether "
-        "knowledge transferred would take training from scratch (transfer.baselines=[...,scratch])."
-    )
-
-
-def points(gain: float, scale: int) -> str:
-    """`17.5 points` of a share; `3.2` of a score that is none."""
-    return f"{scale * gain:.1f}" + (" points" if scale == 100 else "")

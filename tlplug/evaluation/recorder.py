@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from tlplug.contracts import BaseInfo, Batch, Rows, Strategy, TaskHead, TransferMetric
 from tlplug.data.domain import Domain
-from tlplug.evidence.base_features import key_for, recalled
-from tlplug.evidence.classifier import no_classifier, source_probabilities
-from tlplug.evidence.collect import AFTER, BEFORE
-from tlplug.evidence.features import BATCH_SIZE, layer_features, stay
-from tlplug.evidence.kept import PROBABILITIES, Kept
-from tlplug.evidence.likelihood import likelihoods, no_likelihood
-from tlplug.evidence.looking import by_length, in_batches, looking
-from tlplug.evidence.moved import Moved, asks_of_weights
-from tlplug.evidence.probes import SOURCE, TASK, Probe, classes_of, plain, probes_of
+from tlplug.evaluation.evidence import AFTER, BEFORE, PROBABILITIES, Kept
+from tlplug.evaluation.layer_features import (
+    BATCH_SIZE,
+    by_length,
+    in_batches,
+    key_for,
+    layer_features,
+    looking,
+    recalled,
+    stay,
+)
+from tlplug.evaluation.probabilities import likelihoods, no_classifier, no_likelihood, source_probabilities
+from tlplug.evaluation.probes import SOURCE, TASK, Probe, classes_of, plain, probes_of
+from tlplug.evaluation.weight_changes import Moved, asks_of_weights
 from tlplug.layers import new_blocks, new_parameters
 from tlplug.precision import on_device
 from tlplug.predictions import predictions_of
