@@ -26,7 +26,7 @@ from transformers import get_scheduler, set_seed
 from bench.spent import spent
 from tlplug.config.compose import Composer
 from tlplug.config.job import Job, build
-from tlplug.contracts import Batch
+from tlplug.interfaces import Batch
 from tlplug.precision import autocast, settled
 from tlplug.predictions import in_order
 from tlplug.prepare import prepare

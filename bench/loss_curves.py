@@ -19,11 +19,11 @@ from bench.measurements import MEASUREMENTS
 from bench.settings import Settings
 from bench.trainer_arm import arguments, with_lora
 from tlplug.base_model import find_base, locate
-from tlplug.contracts import Rows, Strategy
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
 from tlplug.data.read import read_splits
-from tlplug.registry import Registry
+from tlplug.interfaces import Rows, Strategy
+from tlplug.interfaces.registry import Registry
 from tlplug.settings import ModelSettings, OptimizerSettings, TrainerSettings
 from tlplug.training import Prepared, adapt
 

@@ -21,10 +21,10 @@ from bench.scaling_memory import Peak
 from tlplug import training
 from tlplug.config.compose import Composer
 from tlplug.config.job import Job, build
-from tlplug.contracts import Batch
 from tlplug.data.read import read_splits
 from tlplug.data.split import check_rows
 from tlplug.inference.open_run import base_of
+from tlplug.interfaces import Batch
 from tlplug.prepare import encoded
 
 COLLATED = 500

@@ -31,7 +31,7 @@ from tlplug.config.metric_options import metrics_of
 from tlplug.config.reopen import override
 from tlplug.config.schema import RootConfig
 from tlplug.inference.measure import NODES
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug.settings import LAUNCHERS, LOGGERS, MISSING, SWEEPS
 
 PAGES = [
@@ -370,8 +370,8 @@ def test_the_plugin_of_the_page_is_the_one_that_is_installed_in_the_tests(name):
 
 
 def test_the_plugin_page_names_all_that_a_plugin_defines():
-    from tlplug.contracts import Strategy, TaskHead, TransferMetric
-    from tlplug.registry import REQUIRED
+    from tlplug.interfaces import Strategy, TaskHead, TransferMetric
+    from tlplug.interfaces.registry import REQUIRED
 
     called = {"with_labels", "with_decoding"}  # by the core, and not to be defined
     for contract in (Strategy, TaskHead, TransferMetric):

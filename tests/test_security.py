@@ -369,7 +369,7 @@ def theirs(tmp_path, monkeypatch, ran):
 
 
 def test_plugins_of_others_can_be_switched_off(theirs, monkeypatch, train, capsys):
-    from tlplug.registry import Registry
+    from tlplug.interfaces.registry import Registry
 
     assert "theirs" in Registry().names("strategy") and "theirs_conf" in Registry().config_packages()
     monkeypatch.setenv("TLPLUG_DISABLE_PLUGINS", "0")

@@ -6,7 +6,8 @@ The public names for plugin authors and scripts. What needs torch is imported wh
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tlplug.contracts import (
+from tlplug.errors import PluginError, UsageError
+from tlplug.interfaces import (
     AdaptContext,
     BaseInfo,
     Batch,
@@ -25,7 +26,6 @@ from tlplug.contracts import (
     TransferMetric,
     WeightChange,
 )
-from tlplug.errors import PluginError, UsageError
 from tlplug.settings import OptimizerSettings
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from functools import cached_property
 from lightning.pytorch import Callback
 
 from tlplug.checkpoint import Checkpoints
-from tlplug.contracts import Outcome, Strategy
 from tlplug.frozen import Counting, silent
+from tlplug.interfaces import Outcome, Strategy
 from tlplug.outcomes import Outcomes
 from tlplug.settings import OptimizerSettings
 from tlplug.training import Prepared

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from tlplug import run_directory
 from tlplug.config.job import Job
-from tlplug.report.result import told_of
+from tlplug.interfaces.registry import told_of
 from tlplug.report.written import PAGE
 from tlplug.secrets import redacted, redacted_words
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tlplug.contracts import BaseInfo, Rows, TaskHead
+from tlplug.interfaces import BaseInfo, Rows, TaskHead
 
 EXAMPLES, SHORT = 3, 30
 

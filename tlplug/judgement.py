@@ -9,11 +9,11 @@ from typing import Any
 
 from tlplug import run_directory
 from tlplug.config.job import Job
-from tlplug.contracts import Outcome
 from tlplug.evaluation import evidence
 from tlplug.evaluation.measure import measure
 from tlplug.evaluation.statistics import compare_paired
 from tlplug.evaluation.verdict import judge
+from tlplug.interfaces import Outcome
 from tlplug.report import make_result
 from tlplug.secrets import redacted, redacted_words
 from tlplug.training import Prepared

@@ -11,8 +11,8 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
-from tlplug.contracts import BaseInfo, Batch, Rows, Strategy, TaskHead
 from tlplug.errors import UsageError
+from tlplug.interfaces import BaseInfo, Batch, Rows, Strategy, TaskHead
 from tlplug.predictions import in_order
 from tlplug.processes import gather
 from tlplug.settings import OptimizerSettings

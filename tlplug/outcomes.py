@@ -12,9 +12,9 @@ from lightning.pytorch import Callback
 
 from tlplug import cache
 from tlplug.checkpoint import Checkpoints
-from tlplug.contracts import CONTRACT, Outcome, Strategy
 from tlplug.data.features import identity
 from tlplug.frozen import Counting, silent
+from tlplug.interfaces import CONTRACT, Outcome, Strategy
 from tlplug.precision import settled
 from tlplug.processes import from_first, rank
 from tlplug.settings import OptimizerSettings

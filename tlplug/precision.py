@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from tlplug.contracts import Batch
+    from tlplug.interfaces import Batch
 
 HALF = ("bfloat16", "float16")
 UNITS = ("amx_bf16", "avx512_bf16")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tlplug.contracts import BaseInfo, Rows, TaskHead
+from tlplug.interfaces import BaseInfo, Rows, TaskHead
 from tlplug.precision import on_device
 
 if TYPE_CHECKING:

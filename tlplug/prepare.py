@@ -10,7 +10,6 @@ from rich.console import Console
 
 from tlplug import console as screen
 from tlplug.config.job import STREAMS, Job, domain_of
-from tlplug.contracts import BaseInfo, Strategy, TaskHead
 from tlplug.data.datamodule import TransferData
 from tlplug.data.domain import labelled, unlabelled
 from tlplug.data.features import encode
@@ -18,6 +17,7 @@ from tlplug.data.read import SPLITS, read_splits
 from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
 from tlplug.inference.open_run import base_of
+from tlplug.interfaces import BaseInfo, Strategy, TaskHead
 from tlplug.training import Prepared
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tlplug.cache import TAKEN, new_folder, write_whole
-from tlplug.contracts import refuse_address
+from tlplug.contracts.local import refuse_address
 from tlplug.errors import UsageError
 
 log = logging.getLogger(__name__)

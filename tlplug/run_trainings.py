@@ -19,9 +19,9 @@ from tlplug.base_model import sampled_digest
 from tlplug.baselines import Baselines
 from tlplug.checkpoint import FOLDER, Checkpoints
 from tlplug.config.job import Job
-from tlplug.contracts import Outcome, Strategy
 from tlplug.errors import TrainingFailed
 from tlplug.evaluation.recorder import Recorder
+from tlplug.interfaces import Outcome, Strategy
 from tlplug.launch import Told
 from tlplug.progress import Progress
 from tlplug.stopping import Stop

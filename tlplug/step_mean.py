@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from tlplug.contracts import StepOutput
+from tlplug.interfaces import StepOutput
 from tlplug.processes import total
 
 

@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 
 from tlplug.checkpoint import Checkpoints, WholeFiles
-from tlplug.contracts import Strategy
+from tlplug.interfaces import Strategy
 from tlplug.precision import settled
 from tlplug.settings import TrainerSettings
 

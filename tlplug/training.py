@@ -12,7 +12,6 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 
 from tlplug.checkpoint import Checkpoints, WholeFiles
-from tlplug.contracts import AdaptContext, BaseInfo, Outcome, Rows, Strategy, TaskHead
 from tlplug.cost import CostMeter
 from tlplug.curve import LearningCurve
 from tlplug.data.datamodule import TransferData
@@ -21,6 +20,7 @@ from tlplug.errors import UsageError
 from tlplug.failures import BatchSeen, StopOnNonFinite, explained
 from tlplug.frozen import ComputeOnce, Counting, silent
 from tlplug.imports import import_uncompiled
+from tlplug.interfaces import AdaptContext, BaseInfo, Outcome, Rows, Strategy, TaskHead
 from tlplug.layers import new_parameters
 from tlplug.module import TransferModule
 from tlplug.precision import hold_moving_in_float32, settled

@@ -12,7 +12,7 @@ from tests.cli.test_installed import install
 from tests.conftest import ROOT
 from tests.testing.head_twins import Consumes
 from tlplug.commands.plugins.scaffold import FILES, create
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 
 KINDS = ("strategy", "head", "metric")
 

@@ -16,7 +16,7 @@ from tlplug.commands.sweep.search.space import Dimension, dimension, parse, spac
 from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.errors import UsageError
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug.settings import OptunaSettings
 
 LOG_RATE = "optimizer.learning_rate=tag(log,interval(1e-5,1e-2))"

@@ -16,7 +16,7 @@ from tlplug.base_model import load_pretrained
 from tlplug.cli import main
 from tlplug.config.choices import GROUPS, SWEEP_GROUPS, Choices
 from tlplug.config.compose import Composer
-from tlplug.contracts import LoadOptions
+from tlplug.interfaces import LoadOptions
 
 COMPOSING = {"hydra", "omegaconf", "antlr4", "yaml"}
 

@@ -14,8 +14,8 @@ from tests.plugins.tiny_generators import CONFIGS, FRAMES, byte_tokenizer, word_
 from tlplug import LoadOptions, UsageError, load_pretrained
 from tlplug.base_model import find_base, has_model
 from tlplug.base_model.gguf import unpacked
+from tlplug.interfaces.registry import Registry
 from tlplug.precision import autocast, hold_moving_in_float32
-from tlplug.registry import Registry
 from tlplug.settings import ModelSettings
 
 SMOLLM2 = ModelSettings(

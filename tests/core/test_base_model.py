@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tlplug.base_model import find_base, load_pretrained
-from tlplug.contracts import LoadOptions
 from tlplug.errors import UsageError
+from tlplug.interfaces import LoadOptions
 from tlplug.settings import ModelSettings
 
 MINILM = ModelSettings(
@@ -113,8 +113,8 @@ def test_a_classifier_of_other_classes_is_made_anew(tiny_base, tmp_path, labels,
     import torch
     from transformers import AutoModelForSequenceClassification
 
+    from tlplug.interfaces.registry import Registry
     from tlplug.layers import new_parameters
-    from tlplug.registry import Registry
 
     saved = AutoModelForSequenceClassification.from_pretrained(tiny_base.path, num_labels=labels)
     saved.save_pretrained(tmp_path)

@@ -10,8 +10,8 @@ from tlplug import cache
 from tlplug.baselines import Baselines
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
+from tlplug.interfaces.registry import Registry
 from tlplug.outcomes import KIND, Outcomes
-from tlplug.registry import Registry
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.training import Prepared, adapt
 

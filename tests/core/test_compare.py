@@ -24,10 +24,10 @@ from tlplug.commands.compare.plan import CompareSettings
 from tlplug.commands.compare.result import figures, spread
 from tlplug.commands.compare.timing import Timing, timed
 from tlplug.commands.compare.trainings import Shown, Trainings
-from tlplug.contracts import Outcome
 from tlplug.errors import UsageError
 from tlplug.evaluation.statistics import compare_paired, over_seeds
 from tlplug.frozen import silent
+from tlplug.interfaces import Outcome
 from tlplug.report.figures import duration
 from tlplug.settings import OptimizerSettings
 from tlplug.training import adapt

@@ -13,10 +13,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlplug.contracts import BaseInfo, Batch, TaskHead
 from tlplug.data.batching import WINDOWS, EpochBatches, even_cut
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import Features
+from tlplug.interfaces import BaseInfo, Batch, TaskHead
 
 counts = st.integers(0, 60)
 worlds = st.integers(1, 5)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tlplug.contracts import Row, TaskHead
 from tlplug.data.read import read_splits
 from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
+from tlplug.interfaces import Row, TaskHead
 from tlplug.settings import DataSettings, SplitSettings
 
 

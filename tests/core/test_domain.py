@@ -21,8 +21,8 @@ from tlplug.data.domain import in_terms_of, labelled, looked_at, unlabelled
 from tlplug.data.read import read_splits
 from tlplug.data.split import Split
 from tlplug.errors import UsageError
+from tlplug.interfaces.registry import Registry
 from tlplug.module import by_stream
-from tlplug.registry import Registry
 from tlplug.settings import DataSettings, DomainSettings, LimitSettings, SplitSettings
 
 HEAD = Registry().find("head", "classification").load()()

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tlplug import NotMeasured, TransferMetric
-from tlplug.contracts import Outcome
 from tlplug.evaluation import evidence
 from tlplug.evaluation.measure import measure
-from tlplug.registry import Registry
+from tlplug.interfaces import Outcome
+from tlplug.interfaces.registry import Registry
 
 HEAD = Registry().find("head", "classification").load()().with_labels(["a", "b"])
 ROWS = [{"id": 9, "text": "x", "label": "b"}, {"id": 4, "text": "y", "label": "a"}]

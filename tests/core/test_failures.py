@@ -9,12 +9,12 @@ from lightning.pytorch import Callback
 
 from tests.core.test_baselines import QUICK, prepare, strategy
 from tlplug import OptimizerSettings, Strategy
-from tlplug.contracts import StepOutput
 from tlplug.errors import TrainingFailed, UsageError
 from tlplug.failures import BatchSeen, explained, naming_plugins
 from tlplug.failures.memory import is_about_memory, remedies
 from tlplug.failures.nonfinite import broken_weight, listed
-from tlplug.registry import Registry
+from tlplug.interfaces import StepOutput
+from tlplug.interfaces.registry import Registry
 from tlplug.training import adapt
 
 

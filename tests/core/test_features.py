@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import make_rows
 from tlplug import UsageError, cache
 from tlplug.data.features import KIND, encode, key_of
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 
 Classification = Registry().find("head", "classification").load()
 

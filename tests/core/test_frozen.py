@@ -17,7 +17,7 @@ from tlplug import FrozenPrefix, Strategy, cache
 from tlplug.base_model import find_base
 from tlplug.data.features import encode
 from tlplug.frozen import FORM, KIND, SPANS, STATES, Kept
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug.settings import ModelSettings, OptimizerSettings
 from tlplug.training import adapt
 

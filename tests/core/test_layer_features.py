@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from tests.core.test_baselines import prepare, strategy
-from tlplug.contracts import AdaptContext, LoadOptions
 from tlplug.evaluation.layer_features import in_batches, layer_features, transformers_model
 from tlplug.evaluation.probabilities import likelihoods, no_likelihood
 from tlplug.evaluation.probes import Probe, plain
-from tlplug.registry import Registry
+from tlplug.interfaces import AdaptContext, LoadOptions
+from tlplug.interfaces.registry import Registry
 from tlplug.testing import tiny
 
 TEXTS = ["a good film", "bad", "the plot is good and the cast is good", "dull , dull , dull"]

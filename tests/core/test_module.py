@@ -3,10 +3,10 @@
 import pytest
 
 from tests.conftest import make_rows
+from tlplug.interfaces.registry import Registry
 from tlplug.module import TransferModule
 from tlplug.predictions import in_order
 from tlplug.processes import from_first, gather, rank, world_size
-from tlplug.registry import Registry
 from tlplug.settings import OptimizerSettings
 
 

@@ -24,9 +24,9 @@ from tlplug.commands.rank.ranking import Ranking
 from tlplug.commands.rank.summary import sentences
 from tlplug.commands.rank.table import parameters_told, rank_told
 from tlplug.commands.rank.verify import Verified, how_good
-from tlplug.contracts import Outcome
 from tlplug.evaluation.probabilities import no_classifier, source_probabilities
-from tlplug.registry import Registry
+from tlplug.interfaces import Outcome
+from tlplug.interfaces.registry import Registry
 from tlplug.settings import ModelSettings, TrainerSettings
 
 # Ranks

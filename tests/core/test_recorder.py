@@ -9,13 +9,13 @@ import torch
 from tests.conftest import make_rows
 from tests.core.test_baselines import QUICK, prepare, strategy
 from tlplug import NotMeasured, TransferMetric, WeightChange
-from tlplug.contracts import LoadOptions
 from tlplug.data.domain import Domain
 from tlplug.evaluation.layer_features import layer_features, looking
 from tlplug.evaluation.measure import measure
 from tlplug.evaluation.probes import classes_of, drawn
 from tlplug.evaluation.recorder import Recorder
-from tlplug.registry import Registry
+from tlplug.interfaces import LoadOptions
+from tlplug.interfaces.registry import Registry
 from tlplug.settings import DataSettings, EvidenceSettings, OptimizerSettings
 from tlplug.testing import tiny
 from tlplug.training import adapt

@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from tlplug import OptimizerSettings, PluginError, Strategy, UsageError
-from tlplug.registry import GROUPS, Registry, contract_problems
+from tlplug.interfaces.registry import GROUPS, Registry, contract_problems
 
 
 def point(name, value, kind="strategy"):

@@ -29,9 +29,9 @@ from tests.core.report_runs import (
     perplexity,
     regression,
 )
-from tlplug.contracts import Outcome
 from tlplug.evaluation.statistics import compare_paired
 from tlplug.evaluation.verdict import judge
+from tlplug.interfaces import Outcome
 from tlplug.report import answers, story
 from tlplug.report.blocks import Chart, Examples, Facts, Table, Text
 from tlplug.report.charts import curves, gains, heat

@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader
 from tests.core.test_baselines import QUICK, prepare, strategy
 from tests.plugins.tiny_generators import TEMPLATE
 from tests.plugins.tiny_generators import tiny_base as tiny_generator
-from tlplug.contracts import LoadOptions, StepOutput
+from tlplug.interfaces import LoadOptions, StepOutput
+from tlplug.interfaces.registry import Registry
 from tlplug.module import TransferModule
-from tlplug.registry import Registry
 from tlplug.settings import OptimizerSettings
 from tlplug.step_mean import StepMean
 from tlplug.trainer import build_trainer

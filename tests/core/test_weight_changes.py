@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.core.test_baselines import prepare, strategy
-from tlplug.contracts import LoadOptions
 from tlplug.evaluation.weight_changes import Start, matrices_of
+from tlplug.interfaces import LoadOptions
 from tlplug.settings import OptimizerSettings
 from tlplug.training import load, module_for
 

@@ -10,8 +10,8 @@ from lightning.pytorch import Callback
 
 from tests.core.test_baselines import QUICK, prepare
 from tlplug.base_model import find_base
+from tlplug.interfaces.registry import Registry
 from tlplug.processes import gather, rank
-from tlplug.registry import Registry
 from tlplug.settings import ModelSettings, OptimizerSettings
 from tlplug.training import adapt
 

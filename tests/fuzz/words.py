@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tlplug.config.compose import GROUPS, SWEEP_GROUPS, Composer
 from tlplug.config.keys import key_paths
-from tlplug.registry import KINDS, Registry
+from tlplug.interfaces.registry import KINDS, Registry
 
 FLAGS = ["-m", "--multirun", "--cfg", "--dry-run", "--help", "-h", "--version", "--config-dir=/", "--resolve"]
 FLAGS += ["--", "-", "--cfg=job", "--trust", "-1", "--hydra-help", "-p", "--info", "--\u2028"]

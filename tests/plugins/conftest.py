@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tests.conftest import make_rows
-from tlplug.contracts import AdaptContext
+from tlplug.interfaces import AdaptContext
+from tlplug.interfaces.registry import Registry
 from tlplug.module import TransferModule
-from tlplug.registry import Registry
 
 STRATEGIES = [
     name

@@ -6,8 +6,8 @@ import torch
 from tests.plugins.tiny_generators import random_model
 from tests.plugins.tiny_generators import tiny_base as generator
 from tlplug import UsageError
-from tlplug.contracts import AdaptContext
-from tlplug.registry import Registry
+from tlplug.interfaces import AdaptContext
+from tlplug.interfaces.registry import Registry
 
 BitFit = Registry().find("strategy", "bitfit").load()
 

@@ -11,8 +11,8 @@ from tests.core.test_layers import config
 from tests.plugins.tiny_generators import random_model
 from tests.plugins.tiny_generators import tiny_base as generator
 from tlplug import UsageError
-from tlplug.contracts import AdaptContext
-from tlplug.registry import Registry
+from tlplug.interfaces import AdaptContext
+from tlplug.interfaces.registry import Registry
 
 BottleneckAdapter = Registry().find("strategy", "bottleneck_adapter").load()
 

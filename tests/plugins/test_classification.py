@@ -6,7 +6,7 @@ import torch
 from sklearn import metrics as sk
 
 from tests.conftest import make_rows
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 
 Classification = Registry().find("head", "classification").load()
 
@@ -88,7 +88,7 @@ def test_what_is_wrong_with_a_row_is_said(row, says):
 
 
 def test_the_loss_is_the_mean_cross_entropy(head, tiny_base, batch):
-    from tlplug.contracts import LoadOptions
+    from tlplug.interfaces import LoadOptions
 
     model = head.load_model(tiny_base, LoadOptions()).eval()
     output = head.step(model, batch)
@@ -101,7 +101,7 @@ def test_the_loss_is_the_mean_cross_entropy(head, tiny_base, batch):
 
 
 def test_a_row_alone_and_in_a_padded_batch_are_predicted_alike(head, tiny_base, batch):
-    from tlplug.contracts import LoadOptions
+    from tlplug.interfaces import LoadOptions
 
     model = head.load_model(tiny_base, LoadOptions()).eval()
     features = head.encode(make_rows(8), tiny_base, False)

@@ -12,7 +12,7 @@ from tests.conftest import make_rows
 from tests.plugins.tiny_generators import byte_tokenizer, random_model
 from tests.plugins.tiny_generators import tiny_base as tiny_generator
 from tlplug import LoadOptions, UsageError
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 
 Classification = Registry().find("head", "classification").load()
 LABELS = ["calm", "loud", "odd", "rare"]

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from scipy.spatial.distance import cosine
 
 from tlplug import NotMeasured, ProbeContext
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug_plugins.metrics.counterfactual_gap import (
     ORIGINAL,
     SWAPPED,

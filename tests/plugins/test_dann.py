@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.conftest import make_rows
 from tests.core.test_baselines import QUICK, prepare
 from tlplug.data.features import encode
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug.settings import OptimizerSettings
 from tlplug.training import adapt
 from tlplug_plugins.strategies.modules.reversal import DomainClassifier, Reverse, domain_loss, ramp

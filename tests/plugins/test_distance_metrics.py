@@ -11,7 +11,7 @@ from scipy.stats import ortho_group
 from sklearn.metrics.pairwise import rbf_kernel
 
 from tlplug import NotMeasured
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug_plugins.metrics.coral_distance import coral_distance
 from tlplug_plugins.metrics.mmd import mmd
 from tlplug_plugins.metrics.proxy_a_distance import proxy_a_distance

@@ -7,8 +7,8 @@ from tests.conftest import make_rows
 from tests.core.test_base_kinds import saved
 from tests.plugins.tiny_generators import byte_tokenizer
 from tlplug.base_model import find_base
-from tlplug.contracts import AdaptContext, LoadOptions
-from tlplug.registry import Registry
+from tlplug.interfaces import AdaptContext, LoadOptions
+from tlplug.interfaces.registry import Registry
 from tlplug.settings import ModelSettings
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from tlplug import NotMeasured, WeightChange, compare_paired
 from tlplug.evaluation.measure import measure
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug_plugins.metrics.cka import hsic, linear_cka
 from tlplug_plugins.metrics.probe import probe_accuracy
 from tlplug_plugins.metrics.retention import backward_transfer, forward_transfer

@@ -9,9 +9,9 @@ import torch
 from tests.plugins.tiny_generators import random_model
 from tests.plugins.tiny_generators import tiny_base as generator
 from tlplug import OptimizerSettings
-from tlplug.contracts import AdaptContext
+from tlplug.interfaces import AdaptContext
+from tlplug.interfaces.registry import Registry
 from tlplug.module import TransferModule
-from tlplug.registry import Registry
 
 Full = Registry().find("strategy", "full").load()
 SETTINGS = OptimizerSettings(learning_rate=0.01, weight_decay=0.1, schedule="linear", warmup=0.0)

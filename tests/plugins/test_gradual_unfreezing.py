@@ -14,8 +14,8 @@ from tests.conftest import ROOT
 from tests.core.test_baselines import QUICK, prepare
 from tlplug import OptimizerSettings, UsageError
 from tlplug.base_model import find_base
+from tlplug.interfaces.registry import Registry
 from tlplug.module import TransferModule
-from tlplug.registry import Registry
 from tlplug.settings import ModelSettings
 from tlplug.training import adapt, load
 

@@ -6,7 +6,7 @@ from peft import PeftModel
 
 from tests.plugins.test_strategies import logits
 from tlplug import BaseInfo
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 
 IA3 = Registry().find("strategy", "ia3").load()
 

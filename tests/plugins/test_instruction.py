@@ -19,7 +19,7 @@ from tests.plugins.tiny_generators import (
     tiny_base,
 )
 from tlplug.errors import UsageError
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug_plugins.heads.modules.examples import Example
 
 Instruction = Registry().find("head", "instruction").load()

@@ -112,7 +112,7 @@ def test_the_start_is_a_copy_in_what_the_weights_move_in(adapted):
 
 
 def replace_context(strategy, model):
-    from tlplug.contracts import AdaptContext
+    from tlplug.interfaces import AdaptContext
 
     return AdaptContext(None, None, 0, None, torch.device("cpu"))
 

@@ -14,7 +14,7 @@ from tests.plugins.tiny_generators import (
     tiny_base,
 )
 from tlplug import present_output_modules
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug_plugins.heads.modules.likelihood import labelled
 from tlplug_plugins.heads.modules.masking import Masking
 

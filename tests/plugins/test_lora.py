@@ -11,7 +11,7 @@ from peft.tuners.lora.dora import DoraLinearLayer
 from tests.conftest import ROOT
 from tests.plugins.test_strategies import logits
 from tlplug import AdaptContext, UsageError
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 
 Lora = Registry().find("strategy", "lora").load()
 VARIANTS = {

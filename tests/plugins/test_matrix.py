@@ -12,7 +12,7 @@ from tests.conftest import NEGATIVE, PLAIN, POSITIVE, make_rows
 from tests.core.test_base_kinds import saved
 from tests.plugins.tiny_generators import FRAMES, TEMPLATE, byte_tokenizer
 from tlplug import UsageError
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 
 HEADS, STRATEGIES = Registry().names("head"), Registry().names("strategy")
 KINDS = {"encoder": "bert", "decoder": "llama", "encoder-decoder": "t5"}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tlplug.evaluation.measure import measure
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 
 Cost = Registry().find("metric", "cost").load()
 TransferGain = Registry().find("metric", "transfer_gain").load()

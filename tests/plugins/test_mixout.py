@@ -6,7 +6,7 @@ from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
 from tests.plugins.tiny_generators import gpt2_config
-from tlplug.contracts import AdaptContext
+from tlplug.interfaces import AdaptContext
 from tlplug_plugins.strategies.modules.mixout import Mixing, mix, mixed
 
 SHARE = 0.7
@@ -80,7 +80,7 @@ def test_it_is_the_trunk_s_linear_layers_that_mix(adapted):
 def test_a_gpt_2_mixes_too(head, tiny_base):
     from transformers import GPT2LMHeadModel
 
-    from tlplug.registry import Registry
+    from tlplug.interfaces.registry import Registry
 
     model = GPT2LMHeadModel(gpt2_config(30)).train()
     strategy = Registry().find("strategy", "mixout").load()()

@@ -13,9 +13,9 @@ from tests.plugins.tiny_generators import (
     random_model,
     tiny_base,
 )
-from tlplug.contracts import LoadOptions
 from tlplug.errors import UsageError
-from tlplug.registry import Registry
+from tlplug.interfaces import LoadOptions
+from tlplug.interfaces.registry import Registry
 from tlplug_plugins.heads.modules.likelihood import token_logits
 from tlplug_plugins.heads.modules.packing import first_fit_decreasing, packed, require_separate_rows, unpacked
 

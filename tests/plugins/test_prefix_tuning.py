@@ -19,8 +19,8 @@ from tests.plugins.test_prompt_tuning import (
     tuned,
 )
 from tests.plugins.tiny_generators import CONFIGS
-from tlplug.contracts import BaseInfo
-from tlplug.registry import Registry
+from tlplug.interfaces import BaseInfo
+from tlplug.interfaces.registry import Registry
 
 PrefixTuning = Registry().find("strategy", "prefix_tuning").load()
 # T5's tokens are read by its encoder alone, and its answers by a decoder that is given no cache.

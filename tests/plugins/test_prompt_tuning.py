@@ -10,8 +10,8 @@ from torch.nn.functional import pad
 from tests.conftest import make_tokenizer
 from tests.plugins.tiny_generators import CONFIGS
 from tlplug import AdaptContext, UsageError
-from tlplug.contracts import BaseInfo
-from tlplug.registry import Registry
+from tlplug.interfaces import BaseInfo
+from tlplug.interfaces.registry import Registry
 
 PAD, END, VOCABULARY = 0, 2, 60
 AUTO = {

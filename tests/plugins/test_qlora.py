@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.plugins.test_strategies import logits
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 
 QLora = Registry().find("strategy", "qlora").load()
 Lora = Registry().find("strategy", "lora").load()

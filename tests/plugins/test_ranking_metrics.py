@@ -15,7 +15,7 @@ from sklearn.model_selection import LeaveOneOut, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from tlplug import NotMeasured
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug_plugins.metrics.h_score import h_score
 from tlplug_plugins.metrics.knn import knn
 from tlplug_plugins.metrics.leep import leep

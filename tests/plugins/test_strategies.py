@@ -175,7 +175,7 @@ def test_the_probe_pools_the_mean_over_real_tokens(adapted, batch):
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_strategy_s_file_loads_nothing_heavy(name):
     code = (
-        f"import sys; from tlplug.registry import Registry; Registry().find('strategy', '{name}').load()\n"
+        f"import sys; from tlplug.interfaces.registry import Registry; Registry().find('strategy', '{name}').load()\n"
         "heavy = {'torch', 'transformers', 'peft', 'lightning', 'bitsandbytes'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -19,7 +19,7 @@ from tests.plugins.tiny_generators import (
     tiny_base,
 )
 from tlplug.errors import UsageError
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug_plugins.heads.modules.generation import pads_first
 from tlplug_plugins.heads.modules.shortening import fitted, shortened
 

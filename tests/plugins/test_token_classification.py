@@ -19,9 +19,9 @@ from tests.conftest import NEGATIVE, PLAIN, POSITIVE
 from tests.core.test_base_model import MINILM
 from tlplug import present_output_modules
 from tlplug.base_model import find_base
-from tlplug.contracts import LoadOptions
 from tlplug.errors import UsageError
-from tlplug.registry import Registry
+from tlplug.interfaces import LoadOptions
+from tlplug.interfaces.registry import Registry
 from tlplug.settings import ModelSettings
 
 TokenClassification = Registry().find("head", "token_classification").load()

@@ -10,7 +10,7 @@ from scipy import stats
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from tlplug import NotMeasured, compare_paired
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug_plugins.metrics.calibration import calibration_error
 from tlplug_plugins.metrics.learning_curve import learning_curve
 from tlplug_plugins.metrics.negative_transfer import OVER_EXAMPLES, OVER_SEEDS, negative_transfer

@@ -5,7 +5,7 @@ import string
 import pytest
 import torch
 
-from tlplug.contracts import BaseInfo, LoadOptions
+from tlplug.interfaces import BaseInfo, LoadOptions
 
 PAD, BOS, EOS, TURN, END = "<pad>", "<s>", "</s>", "<|turn|>", "<|end|>"
 SPECIALS = [PAD, BOS, EOS, TURN, END]

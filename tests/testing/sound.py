@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tlplug import OptimizerSettings, Strategy, TransferMetric, present_output_modules
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 
 
 class SoundStrategy(Strategy):

@@ -3,7 +3,7 @@
 import pytest
 
 from tlplug import PluginError
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug.testing import head_checks, metric_checks, strategy_checks
 
 CHECKS = {"strategy": strategy_checks(), "head": head_checks(), "metric": metric_checks()}

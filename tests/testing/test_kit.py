@@ -57,7 +57,7 @@ def test_the_tokenizers_know_every_text(kind):
 
 
 def test_there_are_rows_for_every_built_in_head():
-    from tlplug.registry import Registry
+    from tlplug.interfaces.registry import Registry
 
     for name in Registry().names("head"):
         columns = Registry().find("head", name).load()().columns

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tlplug.base_model.locate import locate
-from tlplug.contracts import BaseInfo
 from tlplug.errors import UsageError
+from tlplug.interfaces import BaseInfo
 from tlplug.settings import ModelSettings
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tlplug.contracts import BaseInfo, LoadOptions
 from tlplug.errors import UsageError
+from tlplug.interfaces import BaseInfo, LoadOptions
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel

@@ -8,7 +8,7 @@ from pathlib import Path
 from tlplug.base_model.gguf import SUFFIX, unpacked
 from tlplug.base_model.weights import WEIGHTS, expect_sound
 from tlplug.cache import file_digest
-from tlplug.contracts import refuse_address
+from tlplug.contracts.local import refuse_address
 from tlplug.errors import UsageError
 from tlplug.settings import ModelSettings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from tlplug.contracts import BaseInfo
+from tlplug.interfaces import BaseInfo
 
 CHUNK, CHUNKS = 16_384, 256
 

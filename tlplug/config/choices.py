@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from tlplug.errors import PluginError
-from tlplug.registry import Registry
+from tlplug.interfaces.registry import Registry
 from tlplug.settings import LAUNCHERS, LOGGERS, SWEEPS
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from tlplug.config.hydra_source import PluginSearchPath, PluginSource
 from tlplug.config.keys import absent, check_keys, group_of
 from tlplug.config.schema import OPEN, RootConfig
 from tlplug.errors import UsageError
-from tlplug.registry import KINDS, unknown
+from tlplug.interfaces.registry import KINDS, unknown
 from tlplug.settings import DomainSettings
 
 ROOT = "config"

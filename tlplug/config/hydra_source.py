@@ -16,7 +16,7 @@ from omegaconf import OmegaConf, open_dict
 
 from tlplug.config.choices import SETTINGS
 from tlplug.config.schema import RootConfig
-from tlplug.registry import KINDS, Registry
+from tlplug.interfaces.registry import KINDS, Registry
 
 SCHEMA = "schema"
 GROUPS = (*KINDS, *SETTINGS)

@@ -9,10 +9,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from tlplug.contracts import Strategy, TaskHead, TransferMetric
 from tlplug.errors import UsageError
-from tlplug.fit import with_head
-from tlplug.registry import Plugin, Registry
+from tlplug.interfaces import Strategy, TaskHead, TransferMetric
+from tlplug.interfaces.compatibility import with_head
+from tlplug.interfaces.registry import Plugin, Registry
 from tlplug.settings import (
     LOGGERS,
     CheckpointSettings,

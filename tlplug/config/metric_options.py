@@ -10,9 +10,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tlplug.config.compose import parse
 from tlplug.config.job import OURS, instance
-from tlplug.contracts import TransferMetric
 from tlplug.errors import UsageError
-from tlplug.registry import Plugin, Registry, unknown
+from tlplug.interfaces import TransferMetric
+from tlplug.interfaces.registry import Plugin, Registry, unknown
 
 GROUP = "metric"
 

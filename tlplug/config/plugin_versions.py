@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tlplug.registry import Plugin
+from tlplug.interfaces.registry import Plugin
 
 log = logging.getLogger(__name__)
 

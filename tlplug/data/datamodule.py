@@ -15,9 +15,9 @@ from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import Sampler
 
 from tlplug.cache import key_of
-from tlplug.contracts import BaseInfo, Batch, TaskHead
 from tlplug.data.batching import EpochBatches, Repeated, share
 from tlplug.data.features import Features
+from tlplug.interfaces import BaseInfo, Batch, TaskHead
 from tlplug.processes import rank, world_size
 
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tlplug.contracts import TaskHead
 from tlplug.data.read import read_splits
 from tlplug.data.readers.sources import open_source
 from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
+from tlplug.interfaces import TaskHead
 from tlplug.settings import DataSettings, DomainSettings, LimitSettings, SplitSettings
 
 KEYS = re.compile(r"(?<![\w./-])data\.(?:splits\.|(?=(?:path|subset|revision|columns|limit)\b))")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug.contracts import refuse_address
+from tlplug.contracts.local import refuse_address
 from tlplug.data.messages import listing, names, suggestion
 from tlplug.data.readers.arrow_types import quiet_datasets
 from tlplug.data.readers.formats import SUFFIXES

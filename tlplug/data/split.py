@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
-from tlplug.contracts import Row, TaskHead
 from tlplug.data.messages import listing
 from tlplug.errors import UsageError
+from tlplug.interfaces import Row, TaskHead
 
 if TYPE_CHECKING:
     from datasets import Dataset

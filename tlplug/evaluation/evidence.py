@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tlplug.cache import whole_folder
-from tlplug.contracts import Evidence, Outcome, Rows, TaskHead
+from tlplug.interfaces import Evidence, Outcome, Rows, TaskHead
 
 FOLDER = "evidence"
 """Where it lies in a run directory."""

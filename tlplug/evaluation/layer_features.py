@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tlplug import cache
-from tlplug.contracts import BaseInfo, Batch, FrozenPrefix, LoadOptions
+from tlplug.interfaces import BaseInfo, Batch, FrozenPrefix, LoadOptions
 from tlplug.layers import blocks, within
 from tlplug.precision import autocast
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tlplug.contracts import Evidence, NotMeasured, TransferMetric
+from tlplug.interfaces import Evidence, NotMeasured, TransferMetric
 
 REASONS = "reasons"
 """The evidence that says why other evidence is not there."""

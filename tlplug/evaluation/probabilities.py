@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tlplug.base_model import has_model, load_pretrained
-from tlplug.contracts import BaseInfo, Batch, LoadOptions
 from tlplug.evaluation.layer_features import INPUTS, transformers_model
+from tlplug.interfaces import BaseInfo, Batch, LoadOptions
 from tlplug.layers import new_parameters
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.contracts import BaseInfo, NotMeasured, ProbeContext, Row, Rows, TaskHead, TransferMetric
 from tlplug.data.domain import Domain
+from tlplug.interfaces import BaseInfo, NotMeasured, ProbeContext, Row, Rows, TaskHead, TransferMetric
 
 LONGEST = 1024
 TASK, SOURCE = "task", "source"

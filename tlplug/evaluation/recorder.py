@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tlplug.contracts import BaseInfo, Batch, Rows, Strategy, TaskHead, TransferMetric
 from tlplug.data.domain import Domain
 from tlplug.evaluation.evidence import AFTER, BEFORE, PROBABILITIES, Kept
 from tlplug.evaluation.layer_features import (
@@ -22,6 +21,7 @@ from tlplug.evaluation.layer_features import (
 from tlplug.evaluation.probabilities import likelihoods, no_classifier, no_likelihood, source_probabilities
 from tlplug.evaluation.probes import SOURCE, TASK, Probe, classes_of, plain, probes_of
 from tlplug.evaluation.weight_changes import Moved, asks_of_weights
+from tlplug.interfaces import BaseInfo, Batch, Rows, Strategy, TaskHead, TransferMetric
 from tlplug.layers import new_blocks, new_parameters
 from tlplug.precision import on_device
 from tlplug.predictions import predictions_of

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tlplug.contracts import TaskHead
 from tlplug.evaluation.statistics import Comparison
+from tlplug.interfaces import TaskHead
 
 SCRATCH = "scratch"
 """Negative transfer means: worse than the same architecture trained from random weights (Wang et al. 2019)."""

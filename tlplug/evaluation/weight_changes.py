@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tlplug.contracts import LowRank, Strategy, TaskHead, TransferMetric, WeightChange
 from tlplug.evaluation.evidence import Kept
+from tlplug.interfaces import LowRank, Strategy, TaskHead, TransferMetric, WeightChange
 from tlplug.layers import blocks, depths, within
 
 if TYPE_CHECKING:

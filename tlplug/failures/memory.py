@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from tlplug.contracts import BaseInfo, Strategy, TaskHead
 from tlplug.errors import TrainingFailed
+from tlplug.interfaces import BaseInfo, Strategy, TaskHead
 from tlplug.module import MAIN, by_stream
 from tlplug.precision import HALF
 

@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
-from tlplug.contracts import Rows
 from tlplug.errors import TrainingFailed
+from tlplug.interfaces import Rows
 from tlplug.module import MAIN, by_stream
 from tlplug.processes import gather, rank
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlplug.contracts import Batch, FrozenPrefix
 from tlplug.data.datamodule import TransferData
+from tlplug.interfaces import Batch, FrozenPrefix
 from tlplug.module import TransferModule
 from tlplug.precision import autocast
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlplug.contracts import Batch, FrozenPrefix
 from tlplug.data.features import Features
+from tlplug.interfaces import Batch, FrozenPrefix
 
 STATES, SPANS, FORM = "states.bin", "spans.npy", "form.json"
 

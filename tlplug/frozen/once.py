@@ -17,11 +17,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from tlplug import cache
-from tlplug.contracts import Batch, FrozenPrefix, Strategy
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import Features, identity
 from tlplug.frozen.check import asked, fault, keepable, rest, state_of
 from tlplug.frozen.kept import FORM, SPANS, STATES, Kept, Recall, intact
+from tlplug.interfaces import Batch, FrozenPrefix, Strategy
 from tlplug.module import TransferModule
 from tlplug.precision import autocast
 from tlplug.processes import barrier, rank

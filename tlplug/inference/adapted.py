@@ -8,8 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tlplug.config.reopen import Finished
-from tlplug.contracts import BaseInfo, Prediction, Row, TaskHead
 from tlplug.errors import UsageError
+from tlplug.interfaces import BaseInfo, Prediction, Row, TaskHead
 from tlplug.precision import autocast
 from tlplug.predictions import predictions_of
 

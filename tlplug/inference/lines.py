@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
-from tlplug.contracts import Prediction
 from tlplug.errors import UsageError
+from tlplug.interfaces import Prediction
 
 
 class Lines:

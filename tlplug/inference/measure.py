@@ -13,7 +13,6 @@ from tlplug import run_directory
 from tlplug.config.job import STREAMS
 from tlplug.config.metric_options import metrics_again
 from tlplug.config.reopen import Finished
-from tlplug.contracts import TransferMetric
 from tlplug.data.domain import read_domains
 from tlplug.data.read import read_splits
 from tlplug.errors import UsageError
@@ -21,6 +20,7 @@ from tlplug.evaluation import evidence, recorder
 from tlplug.evaluation.measure import measure as measure_evidence
 from tlplug.evaluation.recorder import Recorder
 from tlplug.inference.open_run import adapted_model, bare_model, base_of, bound_head
+from tlplug.interfaces import TransferMetric
 from tlplug.precision import settled
 
 FIELDS, LOOKED_WITH = "metric_fields", "looked_with"

@@ -12,11 +12,11 @@ from tlplug import cache, run_directory
 from tlplug.base_model import find_base
 from tlplug.config.plugin_versions import warn_of_versions
 from tlplug.config.reopen import Finished, reopen
-from tlplug.contracts import BaseInfo, LoadOptions, TaskHead
 from tlplug.errors import UsageError
 from tlplug.imports import import_uncompiled
 from tlplug.inference.adapted import Adapted
 from tlplug.inference.saved import ADAPTER_CONFIG, expect_safe
+from tlplug.interfaces import BaseInfo, LoadOptions, TaskHead
 from tlplug.precision import hold_moving_in_float32, settled
 from tlplug.run_directory import HEAD, HEAD_VERSION
 from tlplug.settings import ModelSettings

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from tlplug.contracts import Outcome
 from tlplug.evaluation.statistics import Comparison
 from tlplug.evaluation.verdict import Verdict
+from tlplug.interfaces import Outcome
+from tlplug.interfaces.registry import told_of
 
 VERSION = 1
 RUN = "run"
@@ -61,11 +62,3 @@ def make_result(
 def versions() -> dict[str, str]:
     """Of Python and the libraries."""
     return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
-
-
-def told_of(plugins: Iterable[Any]) -> list[dict[str, str]]:
-    """Which plugins they are, and where they come from."""
-    return [
-        {"kind": p.kind, "name": p.name, "distribution": p.distribution, "version": p.version}
-        for p in plugins
-    ]

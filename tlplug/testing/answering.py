@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from tlplug.contracts import StepOutput
+from tlplug.interfaces import StepOutput
 from tlplug.layers import new_parameters, within
 from tlplug.testing.check import DoesNotApply, Fault, named
 from tlplug.testing.head_case import HeadCase, On, on_each

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from tlplug.contracts import BaseInfo, Strategy
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
+from tlplug.interfaces import BaseInfo, Strategy
 from tlplug.precision import HALF
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.testing import tiny

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-from tlplug.contracts import BaseInfo, Rows, Strategy, TaskHead
-from tlplug.fit import on_base
-from tlplug.registry import Registry
+from tlplug.interfaces import BaseInfo, Rows, Strategy, TaskHead
+from tlplug.interfaces.compatibility import on_base
+from tlplug.interfaces.registry import Registry
 from tlplug.testing import tiny
 from tlplug.testing.rows import MAKERS, rows_for
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
-from tlplug.registry import contract_problems
+from tlplug.interfaces.registry import contract_problems
 from tlplug.testing.check import DoesNotApply, Fault, named
 
 if TYPE_CHECKING:

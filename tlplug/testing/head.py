@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tlplug.contracts import TaskHead
+from tlplug.interfaces import TaskHead
 from tlplug.testing import answering, declared, reading
 from tlplug.testing.check import Check, require_all, table
 from tlplug.testing.conditions import quiet_and_alone

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlplug.contracts import BaseInfo, Batch, LoadOptions, Rows, TaskHead
+from tlplug.interfaces import BaseInfo, Batch, LoadOptions, Rows, TaskHead
 from tlplug.testing import tiny
 from tlplug.testing.cells import QUICK, kit_rows, without
 from tlplug.testing.check import DoesNotApply, Fault

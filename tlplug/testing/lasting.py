@@ -14,7 +14,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
-from tlplug.contracts import LoadOptions
+from tlplug.interfaces import LoadOptions
 from tlplug.module import TransferModule
 from tlplug.precision import hold_moving_in_float32
 from tlplug.testing.case import StrategyCase

@@ -11,9 +11,9 @@ import torch
 from lightning.pytorch import Callback
 from torch import nn
 
-from tlplug.contracts import Batch, Strategy, TaskHead
 from tlplug.data.datamodule import TransferData
 from tlplug.frozen import ComputeOnce
+from tlplug.interfaces import Batch, Strategy, TaskHead
 from tlplug.module import TransferModule
 from tlplug.precision import autocast
 from tlplug.testing.tensors import Tensors, seed

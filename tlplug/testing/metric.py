@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.contracts import NotMeasured, Outcome, ProbeContext, TaskHead, TransferMetric, WeightChange
 from tlplug.evaluation import evidence
+from tlplug.interfaces import NotMeasured, Outcome, ProbeContext, TaskHead, TransferMetric, WeightChange
 from tlplug.testing import declared
 from tlplug.testing.check import Check, Fault, named, require_all, table
 

@@ -13,7 +13,7 @@ import pytest
 from tlplug.testing.check import Check
 
 if TYPE_CHECKING:
-    from tlplug.contracts import BaseInfo
+    from tlplug.interfaces import BaseInfo
 
 
 def pytest_configure(config: pytest.Config) -> None:

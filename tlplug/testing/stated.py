@@ -7,8 +7,8 @@ import math
 import torch
 from torch import nn
 
-from tlplug.contracts import Capabilities
-from tlplug.registry import Registry, unknown
+from tlplug.interfaces import Capabilities
+from tlplug.interfaces.registry import Registry, unknown
 from tlplug.settings import OptimizerSettings
 from tlplug.testing.case import StrategyCase
 from tlplug.testing.cells import Cell, cells, refusal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tlplug.contracts import Strategy
+from tlplug.interfaces import Strategy
 from tlplug.testing import declared, gradients, lasting, moves, stated, steady
 from tlplug.testing.case import StrategyCase
 from tlplug.testing.check import Check, require_all, table

@@ -18,7 +18,7 @@ from tlplug.testing.rows import WORDS
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
-    from tlplug.contracts import BaseInfo
+    from tlplug.interfaces import BaseInfo
 
 HOME = "TLPLUG_TESTING_HOME"
 """Where the models lie; a process of the kit's finds those of the one that started it."""

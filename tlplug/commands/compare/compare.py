@@ -23,8 +23,8 @@ from tlplug.commands.compare.plan import Plan
 from tlplug.commands.compare.result import make_comparison
 from tlplug.commands.compare.table import show_comparison, show_estimates
 from tlplug.commands.compare.trainings import Shown, Trainings
-from tlplug.contracts import BaseInfo, Strategy, TaskHead
 from tlplug.errors import Stopped, UsageError
+from tlplug.interfaces import BaseInfo, Strategy, TaskHead
 from tlplug.launch import follows
 from tlplug.prepare import prepare
 from tlplug.report.figures import duration, figure

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.contracts import Outcome, TaskHead
 from tlplug.evaluation.statistics import Interval, over_seeds
 from tlplug.evaluation.verdict import points
+from tlplug.interfaces import Outcome, TaskHead
 from tlplug.report.figures import figure, interval, signed
 
 TRIVIAL = "trivial"

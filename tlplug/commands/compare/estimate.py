@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from tlplug.commands.compare.timing import Timing, timed
 from tlplug.commands.compare.trainings import Trainings
-from tlplug.contracts import Strategy
 from tlplug.data.batching import share
 from tlplug.data.datamodule import TransferData
 from tlplug.errors import UsageError
+from tlplug.interfaces import Strategy
 from tlplug.memory import give_back
 from tlplug.trainer import total_steps
 from tlplug.training import Prepared

@@ -15,9 +15,9 @@ from tlplug.config.command_settings import typed_settings
 from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, normalised, parse
 from tlplug.config.job import Job, build, plain, settings
 from tlplug.config.keys import group_of
-from tlplug.contracts import Strategy
 from tlplug.errors import UsageError
-from tlplug.registry import unknown
+from tlplug.interfaces import Strategy
+from tlplug.interfaces.registry import unknown
 
 
 @dataclass

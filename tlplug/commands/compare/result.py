@@ -12,7 +12,8 @@ from tlplug.commands.compare.estimate import Estimate
 from tlplug.commands.compare.plan import Plan
 from tlplug.commands.compare.trainings import Trainings
 from tlplug.evaluation.statistics import Interval
-from tlplug.report.result import told_of, versions
+from tlplug.interfaces.registry import told_of
+from tlplug.report.result import versions
 
 VERSION = 1
 

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlplug.contracts import Batch, Strategy
 from tlplug.cost import MEBIBYTE, count, peak_memory, reset_peak
 from tlplug.data.batching import padded
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import Features
 from tlplug.frozen import fault, keepable
+from tlplug.interfaces import Batch, Strategy
 from tlplug.module import MAIN, TransferModule
 from tlplug.precision import autocast
 from tlplug.settings import OptimizerSettings

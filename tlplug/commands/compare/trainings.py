@@ -11,8 +11,8 @@ from lightning.pytorch import Callback
 
 from tlplug.commands.compare.decision import Run, Rung, chosen_rate
 from tlplug.commands.compare.plan import CompareSettings
-from tlplug.contracts import Outcome, Strategy
 from tlplug.frozen import Counting
+from tlplug.interfaces import Outcome, Strategy
 from tlplug.memory import give_back
 from tlplug.outcomes import Outcomes
 from tlplug.processes import world_size

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from tlplug.commands.arguments import Parser
 from tlplug.errors import PluginError, UsageError
-from tlplug.registry import DISABLE, KINDS, Plugin, Registry, disabled, unknown
+from tlplug.interfaces.registry import DISABLE, KINDS, Plugin, Registry, disabled, unknown
 
 if TYPE_CHECKING:
     from tlplug.testing import Check

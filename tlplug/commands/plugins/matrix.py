@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tlplug.contracts import TaskHead
-from tlplug.fit import on_base
-from tlplug.registry import Registry
+from tlplug.interfaces import TaskHead
+from tlplug.interfaces.compatibility import on_base
+from tlplug.interfaces.registry import Registry
 from tlplug.testing import tiny
 from tlplug.testing.cells import kit_rows
 

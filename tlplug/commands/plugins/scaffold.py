@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 
 from tlplug.errors import UsageError
-from tlplug.registry import GROUPS, Registry
+from tlplug.interfaces.registry import GROUPS, Registry
 
 FILES = {
     "pyproject.toml": "pyproject.txt",

@@ -9,14 +9,14 @@ import numpy as np
 
 from tlplug.commands.rank.plan import RankPlan, refuse
 from tlplug.config.job import Job
-from tlplug.contracts import BaseInfo, Row, TaskHead
 from tlplug.data.read import SPLITS, read_splits
 from tlplug.data.split import check_rows
 from tlplug.errors import UsageError
 from tlplug.evaluation.probes import classes_of, drawn
 from tlplug.inference.open_run import base_of
+from tlplug.interfaces import BaseInfo, Row, TaskHead
+from tlplug.interfaces.registry import Registry, unknown
 from tlplug.prepare import check_base
-from tlplug.registry import Registry, unknown
 
 
 @dataclass(frozen=True)

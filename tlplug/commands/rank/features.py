@@ -15,11 +15,11 @@ import numpy as np
 
 from tlplug import cache
 from tlplug.commands.rank.candidates import Candidate, Shown
-from tlplug.contracts import LoadOptions
 from tlplug.data.features import key_of
 from tlplug.evaluation.layer_features import BATCH_SIZE, by_length, in_batches, layer_features, looking
 from tlplug.evaluation.probabilities import no_classifier, source_probabilities
 from tlplug.evaluation.probes import TASK, Probe
+from tlplug.interfaces import LoadOptions
 from tlplug.layers import new_blocks
 from tlplug.precision import on_device, settled
 

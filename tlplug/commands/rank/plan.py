@@ -16,7 +16,7 @@ from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, normalised, pars
 from tlplug.config.job import Job, build, plain, settings
 from tlplug.config.keys import group_of
 from tlplug.errors import UsageError
-from tlplug.registry import unknown
+from tlplug.interfaces.registry import unknown
 from tlplug.settings import MISSING
 
 

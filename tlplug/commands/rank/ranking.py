@@ -8,7 +8,7 @@ from functools import cached_property
 
 from tlplug.commands.rank.consensus import Consensus, chosen, consensus, ranks
 from tlplug.commands.rank.measure import Judged
-from tlplug.contracts import TransferMetric
+from tlplug.interfaces import TransferMetric
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from tlplug.commands.rank.plan import RankPlan
 from tlplug.commands.rank.ranking import Ranking
 from tlplug.commands.rank.summary import sentences
 from tlplug.commands.rank.verify import Verified, how_good
-from tlplug.report.result import told_of, versions
+from tlplug.interfaces.registry import told_of
+from tlplug.report.result import versions
 
 VERSION = 1
 

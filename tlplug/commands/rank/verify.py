@@ -13,8 +13,8 @@ from rich.console import Console
 from tlplug.bar import Bar
 from tlplug.commands.rank.consensus import agreement
 from tlplug.commands.rank.measure import Judged
-from tlplug.contracts import Outcome
 from tlplug.frozen import Counting
+from tlplug.interfaces import Outcome
 from tlplug.memory import give_back
 from tlplug.outcomes import Outcomes
 from tlplug.prepare import prepare

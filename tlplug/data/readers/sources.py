@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from tlplug.contracts import refuse_address
+from tlplug.contracts.local import refuse_address
 from tlplug.data.messages import names, shown_path, suggestion
 from tlplug.data.readers.formats import (
     SUFFIXES,

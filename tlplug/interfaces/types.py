@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-    from tlplug.contracts.head import TaskHead
 
 Row = Mapping[str, Any]
 """One example: the head's columns by the head's names, and `id`, its position in the split's source."""
@@ -82,60 +80,6 @@ class StepOutput:
     """How many of them there are, or what they weigh together; above 0. Losses of several batches are put together by it."""
     parts: Mapping[str, float] = field(default_factory=dict)
     """Further values for the log, such as a penalty's share of the loss."""
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What a strategy can do; asked before anything is loaded."""
-
-    heads: frozenset[str] | None = None
-    """Names of the heads it works with; None: any."""
-    trains: bool = True
-    """False: nothing moves, which is of use only to a head that adds no modules of its own."""
-    merges: bool = True
-    """Whether `merge` gives a transformers model that stands alone."""
-    staged: bool = False
-    """What moves changes in the course of a training; several processes have to be told."""
-
-
-@dataclass(frozen=True)
-class FrozenPrefix:
-    """What runs before anything that moves, and gives what it gave in the base model."""
-
-    modules: Sequence[nn.Module]
-    """All of it: kept in eval mode while training."""
-    chain: Sequence[nn.Module] = ()
-    """Modules of it that are called once and one after another, each with the output of the one before as its first
-    argument. Where the head calls the model in one pass, the last one's output (a tensor [B, T, D] or [B, D]) is
-    computed once for each example and kept on disk, and none of them runs again. Empty: nothing is kept."""
-
-
-@dataclass(frozen=True)
-class LowRank:
-    """A matrix of the base model that stays as it is while a product of two small ones is added to it."""
-
-    weight: Callable[[], torch.Tensor]
-    """Gives what the product is added to, [m, n]; a quantized one is unpacked."""
-    left: torch.Tensor
-    """[m, r]; moves."""
-    right: torch.Tensor
-    """[r, n]; moves. The layer computes with weight + scale * left @ right."""
-    scale: float
-
-
-@dataclass(frozen=True)
-class AdaptContext:
-    """What `Strategy.adapt` may look at beside the model."""
-
-    head: TaskHead
-    base: BaseInfo
-    seed: int
-    batches: Callable[[], Iterator[Batch]]
-    """Training batches, in order, for initialisations that look at data."""
-    device: torch.device
-    """Where the model is going to be trained."""
-    precision: str = "32-true"
-    """In which number format it is going to compute, as Lightning names it; `-mixed`: under autocast."""
 
 
 @dataclass(frozen=True)

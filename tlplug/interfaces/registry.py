@@ -8,9 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import cache, cached_property
 from importlib.metadata import Distribution, EntryPoint, entry_points
+from typing import Any
 
-from tlplug.contracts import CONTRACT, Strategy, TaskHead, TransferMetric
 from tlplug.errors import PluginError, UsageError
+from tlplug.interfaces import CONTRACT
+from tlplug.interfaces.head import TaskHead
+from tlplug.interfaces.metric import TransferMetric
+from tlplug.interfaces.strategy import Strategy
 
 KINDS: dict[str, type] = {"strategy": Strategy, "head": TaskHead, "metric": TransferMetric}
 GROUPS = {"strategy": "tlplug.strategies", "head": "tlplug.heads", "metric": "tlplug.metrics"}
@@ -172,3 +176,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     hint = f" Did you mean {near[0]!r}?" if near else ""
     off = f" {DISABLE} is set: no other is loaded." if what in KINDS and disabled() else ""
     return f"there is no {what} {name!r}.{hint} There is: {', '.join(known) or 'nothing'}.{off}"
+
+
+def told_of(plugins: Iterable[Any]) -> list[dict[str, str]]:
+    """Which plugins they are, and where they come from."""
+    return [
+        {"kind": p.kind, "name": p.name, "distribution": p.distribution, "version": p.version}
+        for p in plugins
+    ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from tlplug.contracts.records import BaseInfo, Batch, LoadOptions, Row, Rows, StepOutput
+from tlplug.interfaces.types import BaseInfo, Batch, LoadOptions, Row, Rows, StepOutput
 
 if TYPE_CHECKING:
     from torch import nn

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tlplug.contracts import BaseInfo, Strategy, TaskHead
+from tlplug.interfaces.head import TaskHead
+from tlplug.interfaces.strategy import Strategy
+from tlplug.interfaces.types import BaseInfo
 
 
 def with_head(strategy: Strategy, head_name: str, head: TaskHead) -> str | None:

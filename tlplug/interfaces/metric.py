@@ -6,13 +6,13 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tlplug.contracts.records import Rows
+from tlplug.interfaces.types import Rows
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tlplug.contracts.head import TaskHead
-    from tlplug.contracts.records import BaseInfo
+    from tlplug.interfaces.head import TaskHead
+    from tlplug.interfaces.types import BaseInfo
 
 Evidence = Mapping[str, Any]
 """What a run recorded, by name: `example_scores/after`, `cost`, ... Arrays and plain JSON values."""
