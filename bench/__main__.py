@@ -30,7 +30,7 @@ from bench.asked import CURVES, FORGETTING, NEEDS, PARTS, SECOND, Asked
 from bench.measurements import MEASUREMENTS
 from bench.results_page import page
 from bench.summary import near
-from tlplug.precision import bfloat16_unit
+from tlplug.models.precision import bfloat16_unit
 
 HERE = Path(__file__).resolve().parent
 LIBRARIES = ("tlplug", "torch", "lightning", "transformers", "peft", "accelerate", "bitsandbytes")

@@ -27,8 +27,8 @@ from bench.spent import spent
 from tlplug.config.compose import Composer
 from tlplug.config.job import Job, build
 from tlplug.interfaces import Batch
-from tlplug.precision import autocast, settled
-from tlplug.predictions import in_order
+from tlplug.models.precision import autocast, settled
+from tlplug.models.predict import in_order
 from tlplug.prepare import prepare
 from tlplug.training import Prepared, load
 

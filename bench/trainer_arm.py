@@ -27,9 +27,9 @@ from bench.settings import Settings, changed
 from bench.spent import spent
 from bench.trainer_probe import MeanPooledProbe
 from bench.trainer_tasks import TASKS, Task
-from tlplug.base_model import locate
 from tlplug.data.read import read_splits
-from tlplug.precision import bfloat16_unit
+from tlplug.models.locate import locate
+from tlplug.models.precision import bfloat16_unit
 from tlplug.settings import ModelSettings
 
 QA_HEAD = "qa_outputs"

@@ -92,7 +92,7 @@ def tiny_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_base(tiny_folder):
-    from tlplug.base_model import find_base
+    from tlplug.models.base_model import find_base
     from tlplug.settings import ModelSettings
 
     return find_base(ModelSettings(source=str(tiny_folder)))

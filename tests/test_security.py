@@ -9,7 +9,7 @@ from tests.cli.runs import main, tiny_words
 from tests.conftest import ROOT
 from tests.security import forged
 from tests.security.scan import findings
-from tlplug.base_model import find_base
+from tlplug.models.base_model import find_base
 from tlplug.settings import ModelSettings
 
 LISTS = ROOT / "tests" / "security"

@@ -29,29 +29,29 @@ from tlplug.interfaces import (
 from tlplug.settings import OptimizerSettings
 
 if TYPE_CHECKING:
-    from tlplug.base_model import has_model, load_pretrained
     from tlplug.evaluation.statistics import Comparison, Interval, compare_paired, shared_out, t_interval
     from tlplug.inference import load
-    from tlplug.layers import blocks, depths, present_output_modules, trunk_linear_names, within
-    from tlplug.precision import bfloat16_unit
+    from tlplug.models.layers import blocks, depths, present_output_modules, trunk_linear_names, within
+    from tlplug.models.loading import has_model, load_pretrained
+    from tlplug.models.precision import bfloat16_unit
 
 __version__ = "0.1.0"
 
 _LAZY = {
-    "bfloat16_unit": "tlplug.precision",
-    "blocks": "tlplug.layers",
-    "depths": "tlplug.layers",
-    "has_model": "tlplug.base_model",
+    "bfloat16_unit": "tlplug.models.precision",
+    "blocks": "tlplug.models.layers",
+    "depths": "tlplug.models.layers",
+    "has_model": "tlplug.models.loading",
     "load": "tlplug.inference",
-    "load_pretrained": "tlplug.base_model",
+    "load_pretrained": "tlplug.models.loading",
     "Comparison": "tlplug.evaluation.statistics",
     "compare_paired": "tlplug.evaluation.statistics",
     "Interval": "tlplug.evaluation.statistics",
     "shared_out": "tlplug.evaluation.statistics",
     "t_interval": "tlplug.evaluation.statistics",
-    "present_output_modules": "tlplug.layers",
-    "trunk_linear_names": "tlplug.layers",
-    "within": "tlplug.layers",
+    "present_output_modules": "tlplug.models.layers",
+    "trunk_linear_names": "tlplug.models.layers",
+    "within": "tlplug.models.layers",
 }
 
 __all__ = [

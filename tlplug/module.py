@@ -13,7 +13,7 @@ from torch import nn
 
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, Batch, Rows, Strategy, TaskHead
-from tlplug.predictions import in_order
+from tlplug.models.predict import in_order
 from tlplug.processes import gather
 from tlplug.settings import OptimizerSettings
 from tlplug.step_mean import StepMean

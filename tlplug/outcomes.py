@@ -15,7 +15,7 @@ from tlplug.checkpoint import Checkpoints
 from tlplug.data.features import identity
 from tlplug.frozen import Counting, silent
 from tlplug.interfaces import CONTRACT, Outcome, Strategy
-from tlplug.precision import settled
+from tlplug.models.precision import settled
 from tlplug.processes import from_first, rank
 from tlplug.settings import OptimizerSettings
 from tlplug.trainer import build_trainer

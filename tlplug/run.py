@@ -24,7 +24,7 @@ from tlplug.evaluation.recorder import Recorder
 from tlplug.failures import naming_plugins
 from tlplug.judgement import judge_run
 from tlplug.launch import Told, follows
-from tlplug.precision import settled, told
+from tlplug.models.precision import settled, told
 from tlplug.prepare import prepare
 from tlplug.progress import Progress
 from tlplug.report import show_result

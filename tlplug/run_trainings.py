@@ -15,7 +15,6 @@ from torch import nn
 
 from tlplug import console as screen
 from tlplug.bar import Bar
-from tlplug.base_model import sampled_digest
 from tlplug.baselines import Baselines
 from tlplug.checkpoint import FOLDER, Checkpoints
 from tlplug.config.job import Job
@@ -23,6 +22,7 @@ from tlplug.errors import TrainingFailed
 from tlplug.evaluation.recorder import Recorder
 from tlplug.interfaces import Outcome, Strategy
 from tlplug.launch import Told
+from tlplug.models.base_model import sampled_digest
 from tlplug.progress import Progress
 from tlplug.stopping import Stop
 from tlplug.training import Prepared, adapt

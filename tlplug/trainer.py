@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger
 
 from tlplug.checkpoint import Checkpoints, WholeFiles
 from tlplug.interfaces import Strategy
-from tlplug.precision import settled
+from tlplug.models.precision import settled
 from tlplug.settings import TrainerSettings
 
 

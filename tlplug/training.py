@@ -15,16 +15,16 @@ from tlplug.checkpoint import Checkpoints, WholeFiles
 from tlplug.cost import CostMeter
 from tlplug.curve import LearningCurve
 from tlplug.data.datamodule import TransferData
-from tlplug.dropout import with_byte_dropout
 from tlplug.errors import UsageError
 from tlplug.failures import BatchSeen, StopOnNonFinite, explained
 from tlplug.frozen import ComputeOnce, Counting, silent
 from tlplug.imports import import_uncompiled
 from tlplug.interfaces import AdaptContext, BaseInfo, Outcome, Rows, Strategy, TaskHead
-from tlplug.layers import new_parameters
+from tlplug.models.dropout import with_byte_dropout
+from tlplug.models.layers import new_parameters
+from tlplug.models.precision import hold_moving_in_float32, settled
+from tlplug.models.predict import in_order
 from tlplug.module import TransferModule
-from tlplug.precision import hold_moving_in_float32, settled
-from tlplug.predictions import in_order
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.trainer import build_trainer, settings_for, total_steps
 

@@ -21,7 +21,7 @@ def spoilt(tmp_path_factory):
     """The packaged MiniLM with the elements of each matrix in another order."""
     from transformers import AutoModel, AutoTokenizer
 
-    from tlplug.base_model import locate
+    from tlplug.models.locate import locate
     from tlplug.settings import ModelSettings
 
     whole, folder = (

@@ -12,11 +12,11 @@ from tests.cli.first_step import modules_at_first_step, packages
 from tests.cli.runs import tiny_words
 from tests.security import forged
 from tests.test_architecture import HEAVY
-from tlplug.base_model import load_pretrained
 from tlplug.cli import main
 from tlplug.config.choices import GROUPS, SWEEP_GROUPS, Choices
 from tlplug.config.compose import Composer
 from tlplug.interfaces import LoadOptions
+from tlplug.models.loading import load_pretrained
 
 COMPOSING = {"hydra", "omegaconf", "antlr4", "yaml"}
 

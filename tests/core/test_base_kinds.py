@@ -12,10 +12,11 @@ import torch
 from tests.conftest import make_rows
 from tests.plugins.tiny_generators import CONFIGS, FRAMES, byte_tokenizer, word_piece_tokenizer
 from tlplug import LoadOptions, UsageError, load_pretrained
-from tlplug.base_model import find_base, has_model
-from tlplug.base_model.gguf import unpacked
 from tlplug.interfaces.registry import Registry
-from tlplug.precision import autocast, hold_moving_in_float32
+from tlplug.models.base_model import find_base
+from tlplug.models.gguf import unpacked
+from tlplug.models.loading import has_model
+from tlplug.models.precision import autocast, hold_moving_in_float32
 from tlplug.settings import ModelSettings
 
 SMOLLM2 = ModelSettings(
@@ -298,7 +299,7 @@ def test_a_file_that_is_no_gguf_is_an_error_and_leaves_nothing(tmp_path, monkeyp
 
 
 def test_without_the_package_gguf_the_error_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr("tlplug.base_model.gguf.find_spec", lambda name: None)
+    monkeypatch.setattr("tlplug.models.gguf.find_spec", lambda name: None)
     (tmp_path / "model.gguf").write_bytes(b"x")
     with pytest.raises(UsageError, match=r"pip install 'tlplug\[gguf\]'"):
         unpacked(tmp_path / "model.gguf")
@@ -307,7 +308,7 @@ def test_without_the_package_gguf_the_error_says_what_to_install(tmp_path, monke
 def test_without_smollm2_the_error_says_what_to_run(monkeypatch):
     from tlplug.config.compose import Composer
 
-    monkeypatch.setattr(import_module("tlplug.base_model.locate"), "find_spec", lambda name: None)
+    monkeypatch.setattr(import_module("tlplug.models.locate"), "find_spec", lambda name: None)
     with Composer() as composer:
         config = composer.compose(["strategy=lora", "task=sentiment", "model=smollm2"])
     settings = ModelSettings(source=config.model.source, install=config.model.install)

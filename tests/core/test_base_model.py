@@ -4,9 +4,10 @@ import shutil
 import pytest
 import torch
 
-from tlplug.base_model import find_base, load_pretrained
 from tlplug.errors import UsageError
 from tlplug.interfaces import LoadOptions
+from tlplug.models.base_model import find_base
+from tlplug.models.loading import load_pretrained
 from tlplug.settings import ModelSettings
 
 MINILM = ModelSettings(
@@ -114,7 +115,7 @@ def test_a_classifier_of_other_classes_is_made_anew(tiny_base, tmp_path, labels,
     from transformers import AutoModelForSequenceClassification
 
     from tlplug.interfaces.registry import Registry
-    from tlplug.layers import new_parameters
+    from tlplug.models.layers import new_parameters
 
     saved = AutoModelForSequenceClassification.from_pretrained(tiny_base.path, num_labels=labels)
     saved.save_pretrained(tmp_path)

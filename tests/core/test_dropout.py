@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.core.test_baselines import prepare, strategy
-from tlplug.dropout import STEPS, ByteDropout, kept, with_byte_dropout
+from tlplug.models.dropout import STEPS, ByteDropout, kept, with_byte_dropout
 from tlplug.settings import ModelSettings, OptimizerSettings
 from tlplug.training import load, module_for
 

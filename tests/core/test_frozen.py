@@ -14,10 +14,10 @@ from tests.core.test_base_kinds import saved
 from tests.core.test_baselines import QUICK, prepare, strategy
 from tests.plugins.tiny_generators import FRAMES, byte_tokenizer
 from tlplug import FrozenPrefix, Strategy, cache
-from tlplug.base_model import find_base
 from tlplug.data.features import encode
 from tlplug.frozen import FORM, KIND, SPANS, STATES, Kept
 from tlplug.interfaces.registry import Registry
+from tlplug.models.base_model import find_base
 from tlplug.settings import ModelSettings, OptimizerSettings
 from tlplug.training import adapt
 

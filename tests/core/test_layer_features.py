@@ -161,8 +161,8 @@ def test_what_has_no_likelihood_says_why(tiny_base):
 def test_plain_texts_of_a_decoder_that_counts_positions_do_not_change_with_their_batch(side, tmp_path):
     from tests.core.test_base_kinds import saved
     from tests.core.test_recorder import recorder
-    from tlplug.base_model import find_base
     from tlplug.data.domain import Domain
+    from tlplug.models.base_model import find_base
 
     base = find_base(saved("gpt2", tmp_path, auto="AutoModelForCausalLM"), 64)
     base.tokenizer.padding_side = side

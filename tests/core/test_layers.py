@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.plugins.tiny_generators import CONFIGS
-from tlplug.layers import blocks, depths
+from tlplug.models.layers import blocks, depths
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 

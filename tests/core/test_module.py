@@ -4,8 +4,8 @@ import pytest
 
 from tests.conftest import make_rows
 from tlplug.interfaces.registry import Registry
+from tlplug.models.predict import in_order
 from tlplug.module import TransferModule
-from tlplug.predictions import in_order
 from tlplug.processes import from_first, gather, rank, world_size
 from tlplug.settings import OptimizerSettings
 

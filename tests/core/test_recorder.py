@@ -269,7 +269,7 @@ def test_a_classifier_of_the_base_model_s_own_is_heard_where_a_metric_asks(tiny_
 
     from transformers import AutoModelForSequenceClassification
 
-    from tlplug.base_model import find_base
+    from tlplug.models.base_model import find_base
     from tlplug.settings import ModelSettings
 
     model = AutoModelForSequenceClassification.from_pretrained(tiny_base.path, num_labels=3).eval()

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback
 
 from tests.core.test_baselines import QUICK, prepare, strategy
 from tlplug.cost import CostMeter, count
-from tlplug.precision import best_precision
+from tlplug.models.precision import best_precision
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.trainer import build_trainer, total_steps
 from tlplug.training import adapt

@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch import Callback
 
 from tests.core.test_baselines import QUICK, prepare
-from tlplug.base_model import find_base
 from tlplug.interfaces.registry import Registry
+from tlplug.models.base_model import find_base
 from tlplug.processes import gather, rank
 from tlplug.settings import ModelSettings, OptimizerSettings
 from tlplug.training import adapt

@@ -86,7 +86,7 @@ def test_over_weights_in_16_bits_a_norm_s_scale_and_shift_have_one_format():
     """torch has no layer norm of a scale in bfloat16 and a shift in float32 on a CPU."""
     import dataclasses
 
-    from tlplug.precision import autocast, hold_moving_in_float32
+    from tlplug.models.precision import autocast, hold_moving_in_float32
 
     head, base = head_of("classification"), dataclasses.replace(generator("bert"), dtype="bfloat16")
     context = AdaptContext(head, base, 0, lambda: iter(()), torch.device("cpu"))

@@ -6,9 +6,9 @@ import torch
 from tests.conftest import make_rows
 from tests.core.test_base_kinds import saved
 from tests.plugins.tiny_generators import byte_tokenizer
-from tlplug.base_model import find_base
 from tlplug.interfaces import AdaptContext, LoadOptions
 from tlplug.interfaces.registry import Registry
+from tlplug.models.base_model import find_base
 from tlplug.settings import ModelSettings
 
 

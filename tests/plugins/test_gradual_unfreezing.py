@@ -13,8 +13,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from tests.conftest import ROOT
 from tests.core.test_baselines import QUICK, prepare
 from tlplug import OptimizerSettings, UsageError
-from tlplug.base_model import find_base
 from tlplug.interfaces.registry import Registry
+from tlplug.models.base_model import find_base
 from tlplug.module import TransferModule
 from tlplug.settings import ModelSettings
 from tlplug.training import adapt, load

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tlplug.precision import hold_moving_in_float32
+from tlplug.models.precision import hold_moving_in_float32
 
 NEW = {"classifier.weight", "classifier.bias"}
 

@@ -18,9 +18,9 @@ from torch.nn.functional import cross_entropy
 from tests.conftest import NEGATIVE, PLAIN, POSITIVE, ROOT
 from tests.core.test_base_model import MINILM
 from tlplug import present_output_modules
-from tlplug.base_model import find_base
 from tlplug.interfaces import LoadOptions
 from tlplug.interfaces.registry import Registry
+from tlplug.models.base_model import find_base
 from tlplug.settings import ModelSettings
 from tlplug_plugins.heads.spans import candidates, nearest_sentence
 from tlplug_plugins.heads.squad import best_threshold, exact_match, token_f1

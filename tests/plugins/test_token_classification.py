@@ -18,10 +18,10 @@ from torch.nn.functional import cross_entropy
 from tests.conftest import NEGATIVE, PLAIN, POSITIVE
 from tests.core.test_base_model import MINILM
 from tlplug import present_output_modules
-from tlplug.base_model import find_base
 from tlplug.errors import UsageError
 from tlplug.interfaces import LoadOptions
 from tlplug.interfaces.registry import Registry
+from tlplug.models.base_model import find_base
 from tlplug.settings import ModelSettings
 
 TokenClassification = Registry().find("head", "token_classification").load()

@@ -12,8 +12,8 @@ import numpy as np
 
 from tlplug import cache
 from tlplug.interfaces import BaseInfo, Batch, FrozenPrefix, LoadOptions
-from tlplug.layers import blocks, within
-from tlplug.precision import autocast
+from tlplug.models.layers import blocks, within
+from tlplug.models.precision import autocast
 
 if TYPE_CHECKING:
     import torch

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tlplug.base_model import has_model, load_pretrained
 from tlplug.evaluation.layer_features import INPUTS, transformers_model
 from tlplug.interfaces import BaseInfo, Batch, LoadOptions
-from tlplug.layers import new_parameters
+from tlplug.models.layers import new_parameters
+from tlplug.models.loading import has_model, load_pretrained
 
 if TYPE_CHECKING:
     import torch

@@ -22,9 +22,9 @@ from tlplug.evaluation.probabilities import likelihoods, no_classifier, no_likel
 from tlplug.evaluation.probes import SOURCE, TASK, Probe, classes_of, plain, probes_of
 from tlplug.evaluation.weight_changes import Moved, asks_of_weights
 from tlplug.interfaces import BaseInfo, Batch, Rows, Strategy, TaskHead, TransferMetric
-from tlplug.layers import new_blocks, new_parameters
-from tlplug.precision import on_device
-from tlplug.predictions import predictions_of
+from tlplug.models.layers import new_blocks, new_parameters
+from tlplug.models.precision import on_device
+from tlplug.models.predict import predictions_of
 from tlplug.settings import DataSettings, EvidenceSettings
 
 if TYPE_CHECKING:

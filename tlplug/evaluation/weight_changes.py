@@ -11,7 +11,7 @@ import numpy as np
 
 from tlplug.evaluation.evidence import Kept
 from tlplug.interfaces import LowRank, Strategy, TaskHead, TransferMetric, WeightChange
-from tlplug.layers import blocks, depths, within
+from tlplug.models.layers import blocks, depths, within
 
 if TYPE_CHECKING:
     import torch

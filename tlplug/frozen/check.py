@@ -10,8 +10,8 @@ from torch import nn
 
 from tlplug.data.datamodule import TransferData
 from tlplug.interfaces import Batch, FrozenPrefix
+from tlplug.models.precision import autocast
 from tlplug.module import TransferModule
-from tlplug.precision import autocast
 
 AGREEMENT = 0.05
 """By how much of its size an example's state may differ with its neighbours: rounding in 16 bits is less."""

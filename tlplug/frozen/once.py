@@ -22,8 +22,8 @@ from tlplug.data.features import Features, identity
 from tlplug.frozen.check import asked, fault, keepable, rest, state_of
 from tlplug.frozen.kept import FORM, SPANS, STATES, Kept, Recall, intact
 from tlplug.interfaces import Batch, FrozenPrefix, Strategy
+from tlplug.models.precision import autocast
 from tlplug.module import TransferModule
-from tlplug.precision import autocast
 from tlplug.processes import barrier, rank
 
 KIND = "frozen"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from tlplug.config.reopen import Finished
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, Prediction, Row, TaskHead
-from tlplug.precision import autocast
-from tlplug.predictions import predictions_of
+from tlplug.models.precision import autocast
+from tlplug.models.predict import predictions_of
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug.base_model.find import DTYPES
 from tlplug.cache import write_whole
 from tlplug.errors import UsageError
 from tlplug.inference.adapted import Adapted
@@ -18,6 +17,7 @@ from tlplug.inference.card import model_card
 from tlplug.inference.evaluate import predict_all, stored_rows
 from tlplug.inference.open_run import merged_model
 from tlplug.inference.saved import ADAPTER_CONFIG
+from tlplug.models.base_model import DTYPES
 from tlplug.run_directory import HEAD, RESULT, expect_empty
 
 if TYPE_CHECKING:

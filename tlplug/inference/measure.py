@@ -21,7 +21,7 @@ from tlplug.evaluation.measure import measure as measure_evidence
 from tlplug.evaluation.recorder import Recorder
 from tlplug.inference.open_run import adapted_model, bare_model, base_of, bound_head
 from tlplug.interfaces import TransferMetric
-from tlplug.precision import settled
+from tlplug.models.precision import settled
 
 FIELDS, LOOKED_WITH = "metric_fields", "looked_with"
 """Of result.json, where `measure` was used: the fields of the metrics that it measured, and the words that name rows."""

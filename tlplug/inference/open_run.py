@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from tlplug import cache, run_directory
-from tlplug.base_model import find_base
 from tlplug.config.plugin_versions import warn_of_versions
 from tlplug.config.reopen import Finished, reopen
 from tlplug.errors import UsageError
@@ -17,7 +16,8 @@ from tlplug.imports import import_uncompiled
 from tlplug.inference.adapted import Adapted
 from tlplug.inference.saved import ADAPTER_CONFIG, expect_safe
 from tlplug.interfaces import BaseInfo, LoadOptions, TaskHead
-from tlplug.precision import hold_moving_in_float32, settled
+from tlplug.models.base_model import find_base
+from tlplug.models.precision import hold_moving_in_float32, settled
 from tlplug.run_directory import HEAD, HEAD_VERSION
 from tlplug.settings import ModelSettings
 

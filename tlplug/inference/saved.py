@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tlplug.base_model.weights import PICKLES
 from tlplug.errors import UsageError
+from tlplug.models.locate import PICKLES
 from tlplug.run_directory import read_object
 
 ADAPTER_CONFIG = "adapter_config.json"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tlplug.interfaces import StepOutput
-from tlplug.layers import new_parameters, within
+from tlplug.models.layers import new_parameters, within
 from tlplug.testing.check import DoesNotApply, Fault, named
 from tlplug.testing.head_case import HeadCase, On, on_each
 from tlplug.testing.reading import draws

@@ -10,7 +10,7 @@ import torch
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
 from tlplug.interfaces import BaseInfo, Strategy
-from tlplug.precision import HALF
+from tlplug.models.precision import HALF
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.testing import tiny
 from tlplug.testing.cells import Cell, cells, refusal, without

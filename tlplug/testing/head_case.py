@@ -50,7 +50,7 @@ class On:
 
     def predictions(self, model: nn.Module) -> list[dict[str, Any]]:
         """As a finished run makes them."""
-        from tlplug.predictions import in_order
+        from tlplug.models.predict import in_order
 
         with torch.inference_mode():
             outputs = self.head.predict(model.eval(), self.batch(False))

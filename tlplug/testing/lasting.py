@@ -15,8 +15,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
 from tlplug.interfaces import LoadOptions
+from tlplug.models.precision import hold_moving_in_float32
 from tlplug.module import TransferModule
-from tlplug.precision import hold_moving_in_float32
 from tlplug.testing.case import StrategyCase
 from tlplug.testing.check import Fault, named
 from tlplug.testing.declared import importable

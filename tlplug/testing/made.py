@@ -14,8 +14,8 @@ from torch import nn
 from tlplug.data.datamodule import TransferData
 from tlplug.frozen import ComputeOnce
 from tlplug.interfaces import Batch, Strategy, TaskHead
+from tlplug.models.precision import autocast
 from tlplug.module import TransferModule
-from tlplug.precision import autocast
 from tlplug.testing.tensors import Tensors, seed
 from tlplug.testing.watch import Watch
 from tlplug.trainer import build_trainer, settings_for

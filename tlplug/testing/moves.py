@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tlplug.layers import present_output_modules
+from tlplug.models.layers import present_output_modules
 from tlplug.testing.case import StrategyCase
 from tlplug.testing.check import Fault, named
 from tlplug.testing.made import Made

@@ -144,7 +144,7 @@ def folder(kind: str) -> Path:
 
 @cache
 def _found(kind: str) -> BaseInfo:
-    from tlplug.base_model import find_base
+    from tlplug.models.base_model import find_base
     from tlplug.settings import ModelSettings
 
     return find_base(ModelSettings(source=str(folder(kind)), dtype="float32"), MAX_LENGTH)

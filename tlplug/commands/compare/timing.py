@@ -20,8 +20,8 @@ from tlplug.data.datamodule import TransferData
 from tlplug.data.features import Features
 from tlplug.frozen import fault, keepable
 from tlplug.interfaces import Batch, Strategy
+from tlplug.models.precision import autocast
 from tlplug.module import MAIN, TransferModule
-from tlplug.precision import autocast
 from tlplug.settings import OptimizerSettings
 from tlplug.trainer import build_trainer, settings_for
 from tlplug.training import Prepared, module_for

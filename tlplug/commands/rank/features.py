@@ -20,8 +20,8 @@ from tlplug.evaluation.layer_features import BATCH_SIZE, by_length, in_batches, 
 from tlplug.evaluation.probabilities import no_classifier, source_probabilities
 from tlplug.evaluation.probes import TASK, Probe
 from tlplug.interfaces import LoadOptions
-from tlplug.layers import new_blocks
-from tlplug.precision import on_device, settled
+from tlplug.models.layers import new_blocks
+from tlplug.models.precision import on_device, settled
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tlplug.interfaces import BaseInfo, Rows, TaskHead
-from tlplug.precision import on_device
+from tlplug.models.precision import on_device
 
 if TYPE_CHECKING:
     import torch
