@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from tlplug.cost import count
-from tlplug.report.figures import percent_of
+from tlplug.reports.formatting import percent_of
 
 WIDE = 100
 """Columns of a terminal from which all of a progress bar has room."""

@@ -14,7 +14,7 @@ from tlplug.evaluation.measure import measure
 from tlplug.evaluation.statistics import compare_paired
 from tlplug.evaluation.verdict import judge
 from tlplug.interfaces import Outcome
-from tlplug.report import make_result
+from tlplug.report.result import make_result
 from tlplug.secrets import redacted, redacted_words
 from tlplug.training import Prepared
 

@@ -27,10 +27,10 @@ from tlplug.launch import Told, follows
 from tlplug.models.precision import settled, told
 from tlplug.prepare import prepare
 from tlplug.progress import Progress
-from tlplug.report import show_result
-from tlplug.report.figures import percent_of
-from tlplug.report.story import pictures
 from tlplug.report.written import PAGE, material, write_reports
+from tlplug.reports.formatting import percent_of
+from tlplug.reports.run_report import pictures
+from tlplug.reports.terminal import show_result
 from tlplug.run_trainings import Trainings
 from tlplug.secrets import redacted
 from tlplug.stopping import Stop, signals

@@ -81,7 +81,7 @@ def test_result_json_holds_what_is_promised(tiny_run):
 def test_result_json_is_valid_by_its_schema(tiny_run):
     from jsonschema import Draft202012Validator
 
-    schema = json.loads((ROOT / "tlplug/report/result.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads((ROOT / "tlplug/reports/result.schema.json").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     Draft202012Validator(schema).validate(result_of(tiny_run[0]))
 

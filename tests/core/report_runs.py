@@ -257,8 +257,8 @@ RUNS = {
 
 if __name__ == "__main__":
     # Pages to look at: python -m tests.core.report_runs FOLDER
-    from tlplug.report.markdown import markdown
-    from tlplug.report.page import page
+    from tlplug.reports.html import page
+    from tlplug.reports.markdown import markdown
 
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ from tlplug.errors import UsageError
 from tlplug.evaluation.statistics import compare_paired, over_seeds
 from tlplug.frozen import silent
 from tlplug.interfaces import Outcome
-from tlplug.report.figures import duration
+from tlplug.reports.formatting import duration
 from tlplug.settings import OptimizerSettings
 from tlplug.training import adapt
 

@@ -32,13 +32,14 @@ from tests.core.report_runs import (
 from tlplug.evaluation.statistics import compare_paired
 from tlplug.evaluation.verdict import judge
 from tlplug.interfaces import Outcome
-from tlplug.report import answers, story
-from tlplug.report.blocks import Chart, Examples, Facts, Table, Text
-from tlplug.report.charts import curves, gains, heat
-from tlplug.report.markdown import markdown
-from tlplug.report.material import Material, number
-from tlplug.report.page import page
 from tlplug.report.result import make_result
+from tlplug.reports import predictions as answers
+from tlplug.reports import run_report as story
+from tlplug.reports.blocks import Chart, Examples, Facts, Table, Text
+from tlplug.reports.charts import curves, gains, heat
+from tlplug.reports.html import page
+from tlplug.reports.markdown import markdown
+from tlplug.reports.run_data import Material, number
 
 VOID = {"meta", "link", "br"}
 SECTIONS = "scores curve forgotten layers labels examples inherited base others cost again".split()
@@ -135,7 +136,7 @@ def test_it_is_the_same_each_time():
 
 
 def test_the_colours_for_print_and_screen_are_all_there():
-    style = files("tlplug.report").joinpath("style.css").read_text(encoding="utf-8")
+    style = files("tlplug.reports").joinpath("style.css").read_text(encoding="utf-8")
     used = set(re.findall(r"var\(--(\w+)\)", style + "".join(page(*maker()) for maker in (classification,))))
     blocks = re.findall(r":root \{([^}]*)\}", style)
     assert len(blocks) == 3, "light, dark, print"
@@ -544,7 +545,7 @@ def test_numbers_are_short(value, said):
 # The schema
 
 
-SCHEMA = json.loads(files("tlplug.report").joinpath("result.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(files("tlplug.reports").joinpath("result.schema.json").read_text(encoding="utf-8"))
 VALID = jsonschema.Draft202012Validator(SCHEMA)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.core.gathering import make_sweep
 from tests.core.report_runs import RUNS
 from tlplug.commands.report.report import gather
-from tlplug.report.page import page
+from tlplug.reports.html import page
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 selenium = pytest.importorskip("selenium")

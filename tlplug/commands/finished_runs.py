@@ -29,7 +29,7 @@ def evaluate(words: Sequence[str]) -> int:
     from tlplug.inference import load
     from tlplug.inference.evaluate import evaluate as score
     from tlplug.inference.evaluate import rows_of, write
-    from tlplug.report.table import show_scores
+    from tlplug.reports.terminal import show_scores
 
     folder = given.output or given.run / "evaluations" / run_directory.stamp()
     run_directory.expect_empty(folder, f"--output {folder}")
@@ -60,8 +60,8 @@ def measure(words: Sequence[str]) -> int:
     from tlplug.console import quiet_libraries
     from tlplug.inference.measure import NODES, words_before
     from tlplug.inference.measure import measure as compute
-    from tlplug.report.table import show_metrics
     from tlplug.report.written import write_reports
+    from tlplug.reports.terminal import show_metrics
 
     run_directory.expect_writable(given.run)
     asked = [word for word in given.keys if word.lstrip("+").partition("=")[0].split(".")[0] == "metric"]
@@ -192,7 +192,7 @@ def export(words: Sequence[str]) -> int:
     from tlplug.inference import load
     from tlplug.inference.export import check, push
     from tlplug.inference.export import export as write
-    from tlplug.report.table import show_export
+    from tlplug.reports.terminal import show_export
 
     check(given.out, given.merge, given.dtype)
     with quiet_libraries():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlplug.inference.adapted import Adapted
 from tlplug.inference.saved import ADAPTER_CONFIG
-from tlplug.report.figures import figure
+from tlplug.reports.formatting import figure
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tlplug.cache import write_whole
 from tlplug.evaluation.evidence import FOLDER, read
-from tlplug.report.markdown import markdown
-from tlplug.report.material import Material
-from tlplug.report.page import page
+from tlplug.reports.html import page
+from tlplug.reports.markdown import markdown
+from tlplug.reports.run_data import Material
 
 PAGE, MARKDOWN = "report.html", "report.md"
 

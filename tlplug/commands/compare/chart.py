@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from tlplug.report.figures import figure, signed
+from tlplug.reports.formatting import figure, signed
 
 ROW, TOP, BOTTOM = 44, 46, 34
 WIDTH, NAMES, GAP = 920, 168, 56

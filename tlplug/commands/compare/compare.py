@@ -27,7 +27,7 @@ from tlplug.errors import Stopped, UsageError
 from tlplug.interfaces import BaseInfo, Strategy, TaskHead
 from tlplug.launch import follows
 from tlplug.prepare import prepare
-from tlplug.report.figures import duration, figure
+from tlplug.reports.formatting import duration, figure
 
 
 class Asked(Strategy):

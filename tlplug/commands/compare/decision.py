@@ -11,7 +11,7 @@ import numpy as np
 from tlplug.evaluation.statistics import Interval, over_seeds
 from tlplug.evaluation.verdict import points
 from tlplug.interfaces import Outcome, TaskHead
-from tlplug.report.figures import figure, interval, signed
+from tlplug.reports.formatting import figure, interval, signed
 
 TRIVIAL = "trivial"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tlplug.commands.compare.chart import chart
 from tlplug.commands.compare.table import columns, not_run, row, scored
-from tlplug.report.figures import duration
+from tlplug.reports.formatting import duration
 
 STYLE = """\
 :root { color-scheme: light dark; --paper: #fcfcfb; --ink: #1d2126; --soft: #5d6670; --line: #e2e4e6;

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from tlplug.commands.compare.estimate import Estimate
-from tlplug.report.figures import duration, figure, percent_of, signed
-from tlplug.report.table import empty_table
+from tlplug.reports.formatting import duration, figure, percent_of, signed
+from tlplug.reports.terminal import empty_table
 
 
 def show_estimates(console: Console, expected: Sequence[Estimate], seeds: int) -> None:

@@ -22,7 +22,7 @@ from tlplug.commands.rank.verify import Verified, verified
 from tlplug.errors import Stopped
 from tlplug.launch import follows
 from tlplug.memory import give_back
-from tlplug.report.figures import duration, figure
+from tlplug.reports.formatting import duration, figure
 
 RANK = "rank.json"
 

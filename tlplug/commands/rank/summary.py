@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tlplug.commands.rank.ranking import Ranking
-from tlplug.report.figures import figure
+from tlplug.reports.formatting import figure
 
 HARD_TO_BEAT = "A ranking by size alone is hard to beat"
 

@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from tlplug.report.figures import figure
-from tlplug.report.table import empty_table
+from tlplug.reports.formatting import figure
+from tlplug.reports.terminal import empty_table
 
 SIDE_BY_SIDE = 6
 """Columns of metrics that go beside a name on 80 characters."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.report.charts import INK, LINE, MARK, SOFT, TAKEN, drawn
+from tlplug.reports.charts import INK, LINE, MARK, SOFT, TAKEN, drawn
 
 NEAR, ASIDE, LETTER = 17, 9, 7.5
 """In units of the picture: between names above each other, from a point to its name, and the width of a letter."""

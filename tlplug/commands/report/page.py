@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tlplug.commands.report.sections import glance, sections
-from tlplug.report import markdown as marks
-from tlplug.report import page as pages
-from tlplug.report.blocks import Table
+from tlplug.reports import html as pages
+from tlplug.reports import markdown as marks
+from tlplug.reports.blocks import Table
 
 
 def title(gathered: Mapping[str, Any]) -> str:

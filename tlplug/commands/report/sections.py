@@ -9,8 +9,8 @@ from typing import Any
 from tlplug.commands.report import charts
 from tlplug.commands.report.summary import BY, listed, p_value
 from tlplug.commands.report.table import MARK, costs, plus_minus
-from tlplug.report.blocks import Block, Cell, Chart, Fact, Section, Table, Text
-from tlplug.report.figures import figure, interval, signed
+from tlplug.reports.blocks import Block, Cell, Chart, Fact, Section, Table, Text
+from tlplug.reports.formatting import figure, interval, signed
 
 FORGOTTEN = {
     "retention": {

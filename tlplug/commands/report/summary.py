@@ -8,7 +8,7 @@ from typing import Any
 
 from tlplug.evaluation.significance import ENOUGH_SEEDS
 from tlplug.evaluation.verdict import points
-from tlplug.report.figures import figure, interval, percent_of
+from tlplug.reports.formatting import figure, interval, percent_of
 
 BY = {"trainable_share": "share of weights trained", "seconds": "seconds"}
 

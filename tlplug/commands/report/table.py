@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tlplug.commands.report.summary import p_value
-from tlplug.report.figures import figure, percent_of, signed
+from tlplug.reports.formatting import figure, percent_of, signed
 
 WRITTEN = {"gathered.json": "Figures", "report.html": "Report", "report.md": "Markdown"}
 MARK = "* "

@@ -14,7 +14,7 @@ from tlplug.commands.sweep.loop import Live, Screen
 from tlplug.commands.sweep.protocols import Search
 from tlplug.commands.sweep.record import Entry, Record
 from tlplug.commands.sweep.table import cells, differences, jobs_table, most_telling, summary
-from tlplug.report.figures import figure
+from tlplug.reports.formatting import figure
 
 FRAME = 6
 """Lines of a live table that are no rows: summary, notes, head, rule, margin."""

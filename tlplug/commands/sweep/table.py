@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tlplug.commands.sweep.loop import Live
 from tlplug.commands.sweep.record import DONE, FAILED, KILLED, PRUNED, RUNNING, STOPPED, WAITING, Entry
-from tlplug.report.figures import figure
+from tlplug.reports.formatting import figure
 
 WORDS = "what differs"
 HEADS = ("state, verdict", "score", "seconds")

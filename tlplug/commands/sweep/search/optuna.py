@@ -16,7 +16,7 @@ from tlplug.commands.sweep.search.space import Space, space_of
 from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.errors import UsageError
-from tlplug.report.figures import figure
+from tlplug.reports.formatting import figure
 from tlplug.settings import OptunaSettings
 
 FOLDER, WORDS, ERROR = "folder", "words", "error"

@@ -90,7 +90,7 @@ def as_png(figure: Any) -> bytes:
 
 def style() -> str:
     """The page's."""
-    return files("tlplug.report").joinpath("style.css").read_text(encoding="utf-8")
+    return files("tlplug.reports").joinpath("style.css").read_text(encoding="utf-8")
 
 
 def first_rule(css: str) -> str:

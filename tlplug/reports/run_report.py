@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from tlplug.report import answers, changed, choice, gained
-from tlplug.report.blocks import Chart, Fact, Section
-from tlplug.report.charts import PNG
-from tlplug.report.figures import figure, interval, percent_of, signed
-from tlplug.report.material import Material, three
+from tlplug.reports import details as choice
+from tlplug.reports import forgetting as changed
+from tlplug.reports import predictions as answers
+from tlplug.reports import scores as gained
+from tlplug.reports.blocks import Chart, Fact, Section
+from tlplug.reports.charts import PNG
+from tlplug.reports.formatting import figure, interval, percent_of, signed
+from tlplug.reports.run_data import Material, three
 
 
 def title(run: Material) -> str:

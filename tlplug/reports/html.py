@@ -8,8 +8,8 @@ from functools import singledispatch
 from html import escape
 from typing import Any
 
-from tlplug.report import story
-from tlplug.report.blocks import (
+from tlplug.reports import run_report as story
+from tlplug.reports.blocks import (
     Block,
     Cell,
     Chart,
@@ -22,8 +22,8 @@ from tlplug.report.blocks import (
     Table,
     Text,
 )
-from tlplug.report.charts import style
-from tlplug.report.material import Material
+from tlplug.reports.charts import style
+from tlplug.reports.run_data import Material
 
 KINDS = {"positive": "good", "negative": "bad"}
 

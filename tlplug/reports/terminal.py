@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tlplug.report.figures import figure, interval, percent_of, signed
+from tlplug.reports.formatting import figure, interval, percent_of, signed
 
 LAYER = re.compile(r"layer/\d+")
 COLOURS = {"positive": "green", "negative": "red"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tlplug.report.blocks import Block, Cell, Code, Fact, Facts, Section, Table, Text
-from tlplug.report.changed import named
-from tlplug.report.figures import percent_of
-from tlplug.report.material import Material, known, lack, number, percent, points_of, three
+from tlplug.reports.blocks import Block, Cell, Code, Fact, Facts, Section, Table, Text
+from tlplug.reports.forgetting import named
+from tlplug.reports.formatting import percent_of
+from tlplug.reports.run_data import Material, known, lack, number, percent, points_of, three
 
 RANKING = ("h_score", "logme", "leep", "nce", "knn", "transrate")
 DISTANCES = {

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from tlplug.report.blocks import Block, Cell, Chart, Section, Table, Text
-from tlplug.report.charts import SVG, heat
-from tlplug.report.material import Material, known, lack, number, percent, plus, points_of, three
+from tlplug.reports.blocks import Block, Cell, Chart, Section, Table, Text
+from tlplug.reports.charts import SVG, heat
+from tlplug.reports.run_data import Material, known, lack, number, percent, plus, points_of, three
 
 DRIFT = {
     "relative_change": "weights moved",

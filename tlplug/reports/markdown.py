@@ -8,9 +8,9 @@ from functools import singledispatch
 from html import escape
 from typing import Any
 
-from tlplug.report import story
-from tlplug.report.blocks import Block, Cell, Chart, Code, Examples, Facts, Section, Table, Text
-from tlplug.report.material import Material
+from tlplug.reports import run_report as story
+from tlplug.reports.blocks import Block, Cell, Chart, Code, Examples, Facts, Section, Table, Text
+from tlplug.reports.run_data import Material
 
 SPECIAL = re.compile(r"([\\`*_\[\]<>|~#$&@!]|:(?=//))")
 

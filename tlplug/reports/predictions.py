@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.report.blocks import Block, Cell, Example, Examples, Section, Table, Text
-from tlplug.report.figures import figure
-from tlplug.report.material import Material, percent
+from tlplug.reports.blocks import Block, Cell, Example, Examples, Section, Table, Text
+from tlplug.reports.formatting import figure
+from tlplug.reports.run_data import Material, percent
 
 MOST_LABELS = 12
 """A matrix of more is no longer read; the worst labels are shown then."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.report.blocks import Fact, Facts, Text
-from tlplug.report.figures import figure, signed
+from tlplug.reports.blocks import Fact, Facts, Text
+from tlplug.reports.formatting import figure, signed
 
 RUN = "run"
 LAYER = "layer/"

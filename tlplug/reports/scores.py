@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from tlplug.report.blocks import Block, Chart, Section, Table, Text
-from tlplug.report.charts import curves, gains
-from tlplug.report.figures import figure, interval, signed
-from tlplug.report.material import RUN, Material, known, number
+from tlplug.reports.blocks import Block, Chart, Section, Table, Text
+from tlplug.reports.charts import curves, gains
+from tlplug.reports.formatting import figure, interval, signed
+from tlplug.reports.run_data import RUN, Material, known, number
 
 MEANS = {
     "scratch": "the same model, but starting from random weights: what the task's own data teach it",
