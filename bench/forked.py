@@ -10,7 +10,7 @@ from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["tlplug.run", "tlplug.reports.charts", "peft", "tlplug_plugins.strategies.lora"]
+    ["tlplug.runs.run", "tlplug.reports.charts", "peft", "tlplug_plugins.strategies.lora"]
 )
 
 

@@ -29,7 +29,7 @@ from tlplug.config.job import Job, build
 from tlplug.interfaces import Batch
 from tlplug.models.precision import autocast, settled
 from tlplug.models.predict import in_order
-from tlplug.prepare import prepare
+from tlplug.runs.prepare import prepare
 from tlplug.training import Prepared, load
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ from bench.page import table
 from tlplug.commands.sweep.launchers.slurm_queue import LOOK_EVERY_S
 from tlplug.commands.sweep.loop import LOOK, TICK
 from tlplug.commands.sweep.record import Entry
-from tlplug.progress import SECONDS
+from tlplug.runs.progress import SECONDS
 
 NODES = 64
 SERVER = 12.5e9

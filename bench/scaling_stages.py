@@ -23,9 +23,9 @@ from tlplug.config.compose import Composer
 from tlplug.config.job import Job, build
 from tlplug.data.read import read_splits
 from tlplug.data.split import check_rows
-from tlplug.inference.open_run import base_of
 from tlplug.interfaces import Batch
-from tlplug.prepare import encoded
+from tlplug.runs.load import base_of
+from tlplug.runs.prepare import encoded
 
 COLLATED = 500
 """Batches, at most, that are put together without a model."""

@@ -30,8 +30,8 @@ from tlplug.config.keys import key_paths
 from tlplug.config.metric_options import metrics_of
 from tlplug.config.reopen import override
 from tlplug.config.schema import RootConfig
-from tlplug.inference.measure import NODES
 from tlplug.interfaces.registry import Registry
+from tlplug.runs.measure import NODES
 from tlplug.settings import LAUNCHERS, LOGGERS, MISSING, SWEEPS
 
 PAGES = [
@@ -531,7 +531,7 @@ def test_the_way_of_a_run_is_that_of_the_code():
     story = section(ARCHITECTURE, "## The way of one run")
     code = "".join(
         (ROOT / "tlplug" / name).read_text(encoding="utf-8")
-        for name in ("run.py", "prepare.py", "training.py", "run_trainings.py", "judgement.py")
+        for name in ("runs/run.py", "runs/prepare.py", "training.py", "runs/trainings.py", "runs/result.py")
     )
     called = re.findall(r"^ {2,}([\w.]+(?:, [\w.]+)*)", BLOCK.findall(story)[0][1], re.MULTILINE)
     for name in (name.rpartition(".")[2] for names in called for name in names.split(", ")):

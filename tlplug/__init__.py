@@ -30,10 +30,10 @@ from tlplug.settings import OptimizerSettings
 
 if TYPE_CHECKING:
     from tlplug.evaluation.statistics import Comparison, Interval, compare_paired, shared_out, t_interval
-    from tlplug.inference import load
     from tlplug.models.layers import blocks, depths, present_output_modules, trunk_linear_names, within
     from tlplug.models.loading import has_model, load_pretrained
     from tlplug.models.precision import bfloat16_unit
+    from tlplug.runs.load import load
 
 __version__ = "0.1.0"
 
@@ -42,7 +42,7 @@ _LAZY = {
     "blocks": "tlplug.models.layers",
     "depths": "tlplug.models.layers",
     "has_model": "tlplug.models.loading",
-    "load": "tlplug.inference",
+    "load": "tlplug.runs.load",
     "load_pretrained": "tlplug.models.loading",
     "Comparison": "tlplug.evaluation.statistics",
     "compare_paired": "tlplug.evaluation.statistics",

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-
-from tlplug.interfaces import BaseInfo, Rows, TaskHead
-
-EXAMPLES, SHORT = 3, 30
 
 
 @contextmanager
@@ -48,20 +43,6 @@ def facts(console: Console, rows: Mapping[str, str]) -> None:
     for name, value in rows.items():
         table.add_row(name, escape(value))
     console.print(table)
-
-
-def examples(
-    console: Console, head: TaskHead, base: BaseInfo, features: Sequence[Mapping[str, Any]], rows: Rows
-) -> None:
-    """The first training examples as the model sees them: special tokens, cuts and all; and their short targets."""
-    console.print("As the model sees them:", style="bold")
-    by_id = {row["id"]: row for row in rows[:EXAMPLES]}
-    for feature in features[:EXAMPLES]:
-        row, tokens = by_id.get(feature["id"], {}), feature["input_ids"]
-        targets = [f"{name}={row[name]}" for name in head.targets if name in row]
-        told = [target for target in targets if len(target) <= SHORT] + [f"{len(tokens)} tokens"]
-        text = f"{', '.join(told)}: {base.tokenizer.decode(tokens)!r}"
-        console.print(f"  {text}", markup=False, highlight=False, overflow="ellipsis", no_wrap=True)
 
 
 @contextmanager

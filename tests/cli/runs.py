@@ -11,7 +11,7 @@ from rich.console import Console
 from tlplug.cli import main
 from tlplug.config.compose import Composer
 from tlplug.config.job import build
-from tlplug.run import run
+from tlplug.runs.run import run
 
 QUICK = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.precision=32-true"]
 

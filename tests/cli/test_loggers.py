@@ -15,7 +15,7 @@ import pytest
 from tests.cli.runs import command_line, main, result_of, tiny_words
 from tests.cli.wandb_service import service
 from tests.wandb_files import read
-from tlplug.begin import SWEEP_VARIABLE
+from tlplug.runs.directory import SWEEP_VARIABLE
 
 SECRET = "hunter2secret"
 
@@ -208,7 +208,7 @@ def test_a_secret_is_left_out_and_has_to_be_given_again(tmp_path, words, monkeyp
     def interrupt(*given):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tlplug.run_trainings.Trainings.own", interrupt)
+    monkeypatch.setattr("tlplug.runs.trainings.Trainings.own", interrupt)
     chosen = ["logger=[csv,wandb,mlflow]", "logger.wandb.offline=true", "transfer.baselines=[]"]
     assert main([*words, *chosen, login, f"run_dir={folder}"]) == 130
     assert [

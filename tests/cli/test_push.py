@@ -9,7 +9,7 @@ import pytest
 from tests.cli.hub_stand_in import Hub
 from tests.cli.runs import command_line, main, tiny_words
 from tlplug import UsageError
-from tlplug.inference.export import push
+from tlplug.runs.export import push
 
 
 @pytest.fixture(scope="module")

@@ -250,10 +250,10 @@ def test_the_same_command_with_resume_auto_begins_goes_on_and_has_nothing_left_t
 def test_with_resume_auto_and_no_folder_the_latest_run_of_this_config_is_gone_on_with(
     tmp_path, tiny_folder, rows_folder, cache, monkeypatch
 ):
-    from tlplug.begin import begin
     from tlplug.commands.train import unfinished
     from tlplug.config.compose import Composer
     from tlplug.config.job import build
+    from tlplug.runs.directory import begin
 
     monkeypatch.chdir(tmp_path)
 
@@ -284,9 +284,9 @@ def test_what_cannot_be_gone_on_with_is_told_by_its_name(
     broken, told, tmp_path, tiny_folder, rows_folder, capsys
 ):
     from tests.cli.runs import main
-    from tlplug.begin import begin
     from tlplug.config.compose import Composer
     from tlplug.config.job import build
+    from tlplug.runs.directory import begin
 
     folder = tmp_path / "run"
     with Composer() as composer:
@@ -407,10 +407,10 @@ def in_terminal(words):
 def test_a_folder_whose_place_cannot_be_taken_is_written_into(
     where, tmp_path, tiny_folder, rows_folder, monkeypatch
 ):
-    from tlplug.begin import begin
     from tlplug.commands.train import unfinished
     from tlplug.config.compose import Composer
     from tlplug.config.job import build
+    from tlplug.runs.directory import begin
 
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "empty")
@@ -423,12 +423,12 @@ def test_a_folder_whose_place_cannot_be_taken_is_written_into(
 
 
 def test_what_another_run_has_begun_is_not_begun_again(tmp_path):
-    from tlplug import run_directory
     from tlplug.errors import UsageError
+    from tlplug.runs import directory as run_directory
 
-    run_directory.begin(tmp_path / "run", "seed: 1\n", words=[])
+    run_directory.create(tmp_path / "run", "seed: 1\n", words=[])
     with pytest.raises(UsageError, match="something lies there already"):
-        run_directory.begin(tmp_path / "run", "seed: 2\n", words=[])
+        run_directory.create(tmp_path / "run", "seed: 2\n", words=[])
     assert (tmp_path / "run" / "config.yaml").read_text() == "seed: 1\n"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
@@ -438,11 +438,11 @@ def test_a_run_that_another_process_has_finished_meanwhile_is_left_as_it_is(
 ):
     from rich.console import Console
 
-    from tlplug.begin import begin
     from tlplug.config.compose import Composer
     from tlplug.config.job import build
     from tlplug.errors import UsageError
-    from tlplug.run import run
+    from tlplug.runs.directory import begin
+    from tlplug.runs.run import run
 
     folder = tmp_path / "run"
     with Composer() as composer:
@@ -455,10 +455,10 @@ def test_a_run_that_another_process_has_finished_meanwhile_is_left_as_it_is(
 
 
 def test_two_processes_never_work_on_one_run(tmp_path):
-    from tlplug import run_directory
     from tlplug.errors import UsageError
+    from tlplug.runs import directory as run_directory
 
-    run_directory.begin(tmp_path / "run", "seed: 1\n", words=[])
+    run_directory.create(tmp_path / "run", "seed: 1\n", words=[])
     assert not run_directory.is_held(tmp_path / "run")
     with run_directory.held(tmp_path / "run"):
         assert run_directory.is_held(tmp_path / "run")

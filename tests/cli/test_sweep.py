@@ -16,7 +16,6 @@ import pytest
 from rich.console import Console
 
 from tests.cli.runs import command_line, main, result_of, tiny_words
-from tlplug.begin import finished
 from tlplug.commands.sweep import errors as failures
 from tlplug.commands.sweep import folder, lock, record
 from tlplug.commands.sweep.errors import TRACEBACK
@@ -30,6 +29,7 @@ from tlplug.commands.sweep.search.grid import Grid, combinations
 from tlplug.commands.sweep.table import cells, differences, jobs_table, most_telling, summary
 from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
+from tlplug.runs.directory import finished
 from tlplug.settings import LocalSettings
 
 BASIC = ["strategy=lora", "task=sentiment"]

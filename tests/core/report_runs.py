@@ -9,7 +9,7 @@ import numpy as np
 
 from tlplug.evaluation.statistics import compare_paired
 from tlplug.evaluation.verdict import Verdict, judge
-from tlplug.report.result import versions
+from tlplug.runs.result import versions
 
 LIBRARIES = ("python", "tlplug", "torch")
 TEXTS = [

@@ -195,7 +195,7 @@ def test_a_head_of_the_base_model_that_is_not_in_its_files_does_not_stay_random(
 
     from tlplug.config.compose import Composer
     from tlplug.config.job import build
-    from tlplug.run import run
+    from tlplug.runs.run import run
 
     saved("llama", tmp_path / "base")
     for split in ("train", "validation", "test"):
@@ -233,7 +233,7 @@ def test_a_base_model_without_a_pooler_goes_with_every_strategy(tmp_path):
     from tests.conftest import write_rows
     from tlplug.config.compose import Composer
     from tlplug.config.job import build
-    from tlplug.run import run
+    from tlplug.runs.run import run
 
     saved("bert", tmp_path / "base", auto="AutoModelForMaskedLM")
     words = [

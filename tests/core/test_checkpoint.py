@@ -12,7 +12,7 @@ from tlplug.checkpoint import Checkpoints, WholeFiles, newest
 from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.errors import UsageError
-from tlplug.prepare import prepare
+from tlplug.runs.prepare import prepare
 from tlplug.settings import CheckpointSettings
 from tlplug.stopping import Stop
 from tlplug.training import adapt

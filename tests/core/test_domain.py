@@ -165,7 +165,7 @@ def prepared(tmp_path: Path, rows: list[Any], *words: str) -> Any:
 
     from tlplug.config.compose import Composer
     from tlplug.config.job import build
-    from tlplug.prepare import prepare
+    from tlplug.runs.prepare import prepare
 
     settings = ["strategy=coral", "task=sentiment", "transfer.baselines=[]", "data.target.test=train", *words]
     settings += [f"data.target={jsonl(tmp_path / 'far.jsonl', rows)}"] if rows else []

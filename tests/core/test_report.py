@@ -32,7 +32,6 @@ from tests.core.report_runs import (
 from tlplug.evaluation.statistics import compare_paired
 from tlplug.evaluation.verdict import judge
 from tlplug.interfaces import Outcome
-from tlplug.report.result import make_result
 from tlplug.reports import predictions as answers
 from tlplug.reports import run_report as story
 from tlplug.reports.blocks import Chart, Examples, Facts, Table, Text
@@ -40,6 +39,7 @@ from tlplug.reports.charts import curves, gains, heat
 from tlplug.reports.html import page
 from tlplug.reports.markdown import markdown
 from tlplug.reports.run_data import Material, number
+from tlplug.runs.result import make_result
 
 VOID = {"meta", "link", "br"}
 SECTIONS = "scores curve forgotten layers labels examples inherited base others cost again".split()

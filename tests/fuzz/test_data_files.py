@@ -14,7 +14,7 @@ from tests.fuzz.judged import examples
 from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.errors import UsageError
-from tlplug.prepare import prepare
+from tlplug.runs.prepare import prepare
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from bench.loss_curves import Recorder, without_dropout
 from tests.cli.runs import tiny_words
 from tlplug.config.compose import Composer
 from tlplug.config.job import build
-from tlplug.prepare import prepare
+from tlplug.runs.prepare import prepare
 from tlplug.training import adapt
 
 TOLERANCE = 1e-5

@@ -175,7 +175,7 @@ def predictions(root):
     """Each run of the matrix, and what a new process predicts with it, by the cell's name."""
     from rich.console import Console
 
-    from tlplug.run import run
+    from tlplug.runs.run import run
 
     folders = []
     for cell in RUNS:
@@ -212,7 +212,7 @@ def equal(one, other):
 def test_what_cannot_work_is_refused_before_the_model_loads(cell, root, monkeypatch):
     from rich.console import Console
 
-    from tlplug.run import run
+    from tlplug.runs.run import run
 
     monkeypatch.setattr("tlplug.training.load", lambda *given: pytest.fail("the model was loaded"))
     with pytest.raises(UsageError) as error:

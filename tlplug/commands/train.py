@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from tlplug import run_directory
-from tlplug.begin import finished
 from tlplug.commands.arguments import Parser, parser
 from tlplug.config.job import Job
 from tlplug.config.reopen import job_again
 from tlplug.errors import UsageError
+from tlplug.runs import directory as run_directory
+from tlplug.runs.directory import finished
 from tlplug.secrets import redacted
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def resume(words: Sequence[str]) -> int:
     if finished(folder):
         raise UsageError(f"{folder} has finished: it holds {run_directory.RESULT}")
     job = job_again(folder, run_directory.begun(folder)["words"], given.trust, given.secrets)
-    from tlplug.run import run
+    from tlplug.runs.run import run
     from tlplug.terminal import console
 
     run(job, console(), folder)
@@ -59,7 +59,7 @@ def resume_or_begin(job: Job, console: Console) -> int:
     Raises:
         UsageError: another run lies in `run_dir`, or several processes would each look for a run of their own.
     """
-    from tlplug.launch import processes_of
+    from tlplug.runs.launch import processes_of
 
     if job.run_dir is None and processes_of(job.trainer) > 1:
         raise UsageError(
@@ -69,7 +69,7 @@ def resume_or_begin(job: Job, console: Console) -> int:
     if folder is not None and finished(folder):
         console.print(f"{folder} has finished: nothing is left to do", markup=False, soft_wrap=True)
         return 0
-    from tlplug.run import run
+    from tlplug.runs.run import run
 
     run(job, console, folder)
     return 0
@@ -147,7 +147,7 @@ def train(words: list[str]) -> int:
         pass
 
         return resume_or_begin(job, console())
-    from tlplug.run import run
+    from tlplug.runs.run import run
 
     run(job, console())
     return 0

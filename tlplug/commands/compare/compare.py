@@ -13,8 +13,6 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from tlplug import console as screen
-from tlplug import run_directory
-from tlplug.bar import Bar
 from tlplug.cache import write_whole
 from tlplug.commands.compare.decision import Judge, Run, Rung
 from tlplug.commands.compare.estimate import Estimate, estimates
@@ -25,9 +23,11 @@ from tlplug.commands.compare.table import show_comparison, show_estimates
 from tlplug.commands.compare.trainings import Shown, Trainings
 from tlplug.errors import Stopped, UsageError
 from tlplug.interfaces import BaseInfo, Strategy, TaskHead
-from tlplug.launch import follows
-from tlplug.prepare import prepare
 from tlplug.reports.formatting import duration, figure
+from tlplug.runs import directory as run_directory
+from tlplug.runs.launch import follows
+from tlplug.runs.prepare import prepare
+from tlplug.runs.progress import Bar
 
 
 class Asked(Strategy):

@@ -13,7 +13,7 @@ from tlplug.commands.compare.plan import Plan
 from tlplug.commands.compare.trainings import Trainings
 from tlplug.evaluation.statistics import Interval
 from tlplug.interfaces.registry import told_of
-from tlplug.report.result import versions
+from tlplug.runs.result import versions
 
 VERSION = 1
 

@@ -13,10 +13,10 @@ from tlplug.data.read import SPLITS, read_splits
 from tlplug.data.split import check_rows
 from tlplug.errors import UsageError
 from tlplug.evaluation.probes import classes_of, drawn
-from tlplug.inference.open_run import base_of
 from tlplug.interfaces import BaseInfo, Row, TaskHead
 from tlplug.interfaces.registry import Registry, unknown
-from tlplug.prepare import check_base
+from tlplug.runs.load import base_of
+from tlplug.runs.prepare import check_base
 
 
 @dataclass(frozen=True)

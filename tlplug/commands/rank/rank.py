@@ -10,7 +10,6 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from tlplug import console as screen
-from tlplug import run_directory
 from tlplug.cache import write_whole
 from tlplug.commands.rank.candidates import Candidate, Shown, candidates, shown
 from tlplug.commands.rank.measure import Judged, judged
@@ -20,9 +19,10 @@ from tlplug.commands.rank.result import make_ranking
 from tlplug.commands.rank.table import parameters_told, show_ranking
 from tlplug.commands.rank.verify import Verified, verified
 from tlplug.errors import Stopped
-from tlplug.launch import follows
 from tlplug.memory import give_back
 from tlplug.reports.formatting import duration, figure
+from tlplug.runs import directory as run_directory
+from tlplug.runs.launch import follows
 
 RANK = "rank.json"
 

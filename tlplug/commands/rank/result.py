@@ -12,7 +12,7 @@ from tlplug.commands.rank.ranking import Ranking
 from tlplug.commands.rank.summary import sentences
 from tlplug.commands.rank.verify import Verified, how_good
 from tlplug.interfaces.registry import told_of
-from tlplug.report.result import versions
+from tlplug.runs.result import versions
 
 VERSION = 1
 

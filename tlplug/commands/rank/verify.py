@@ -10,15 +10,15 @@ from typing import Any
 from lightning.pytorch import Callback
 from rich.console import Console
 
-from tlplug.bar import Bar
 from tlplug.commands.rank.consensus import agreement
 from tlplug.commands.rank.measure import Judged
 from tlplug.frozen import Counting
 from tlplug.interfaces import Outcome
 from tlplug.memory import give_back
 from tlplug.outcomes import Outcomes
-from tlplug.prepare import prepare
 from tlplug.processes import world_size
+from tlplug.runs.prepare import prepare
+from tlplug.runs.progress import Bar
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from tlplug.errors import UsageError
 from tlplug.evaluation import evidence
-from tlplug.report.result import VERSION
-from tlplug.run_directory import CONFIG, RESULT
+from tlplug.runs.directory import CONFIG, RESULT
+from tlplug.runs.result import VERSION
 
 AFTER, SCRATCH = "example_scores/after", "example_scores/baseline/scratch"
 NEEDED = (

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tlplug import run_directory
 from tlplug.cache import write_whole
 from tlplug.commands.report.find import Unusable, evidence_of, find, is_run, result_of
 from tlplug.commands.report.groups import by_task
 from tlplug.commands.report.page import markdown, page
 from tlplug.commands.report.result import make_gathered
 from tlplug.errors import UsageError
-from tlplug.report.written import MARKDOWN, PAGE, write_reports
+from tlplug.runs import directory as run_directory
+from tlplug.runs.directory import MARKDOWN, PAGE
+from tlplug.runs.result import write_reports
 
 GATHERED = "gathered.json"
 REPORTS = "reports"

@@ -15,7 +15,7 @@ from tlplug.commands.report.groups import BASE, Contender, differing
 from tlplug.commands.report.summary import overall, sentence
 from tlplug.evaluation.significance import front, holm, paired_test
 from tlplug.evaluation.statistics import Interval, compare_paired, over_seeds, t_interval
-from tlplug.report.result import versions
+from tlplug.runs.result import versions
 
 VERSION = 1
 LEVEL = 0.05

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from tlplug import run_directory
-from tlplug.begin import begin
 from tlplug.cache import new_folder
 from tlplug.commands.sweep import record as records
 from tlplug.commands.sweep.options import SweepWords
@@ -22,6 +20,8 @@ from tlplug.config.compose import Composer
 from tlplug.config.job import Job, build
 from tlplug.config.reopen import plugin_names
 from tlplug.errors import UsageError
+from tlplug.runs import directory as run_directory
+from tlplug.runs.directory import begin
 from tlplug.secrets import hidden_keys, redacted, redacted_words
 
 SWEEPS = "sweeps"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tlplug.errors import UsageError
-from tlplug.run_directory import lock
+from tlplug.runs.directory import lock
 
 LOCK, OUTPUT = "sweep.lock", "output.txt"
 PATIENCE = 120.0

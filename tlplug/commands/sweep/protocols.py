@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tlplug.begin import SWEEP_VARIABLE, finished
 from tlplug.errors import UsageError
+from tlplug.runs.directory import SWEEP_VARIABLE, finished
 
 if TYPE_CHECKING:
     from tlplug.config.compose import Composer

@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from tlplug import run_directory
-from tlplug.begin import finished
 from tlplug.commands.sweep.protocols import SweepJob
 from tlplug.errors import UsageError
-from tlplug.run_directory import PROGRESS
+from tlplug.runs import directory as run_directory
+from tlplug.runs.directory import PROGRESS, finished
 
 FILE, VERSION = "sweep.json", 1
 WAITING, RUNNING, DONE = "waiting", "running", "done"

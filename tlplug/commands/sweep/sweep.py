@@ -11,7 +11,6 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from tlplug import run_directory
 from tlplug.commands.report.report import gather
 from tlplug.commands.report.table import show_gathered, show_paths
 from tlplug.commands.sweep import folder as folders
@@ -29,6 +28,7 @@ from tlplug.commands.sweep.search.grid import Grid, combinations
 from tlplug.commands.sweep.table import jobs_table, summary
 from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
+from tlplug.runs import directory as run_directory
 from tlplug.settings import LocalSettings, OptunaSettings, RaySettings, SlurmSettings
 
 

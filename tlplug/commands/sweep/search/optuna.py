@@ -10,13 +10,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tlplug import run_directory
 from tlplug.commands.sweep.protocols import LEFT_CHECKPOINT, NotWritten, Search, Sweep, SweepJob
 from tlplug.commands.sweep.search.space import Space, space_of
 from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.errors import UsageError
 from tlplug.reports.formatting import figure
+from tlplug.runs import directory as run_directory
 from tlplug.settings import OptunaSettings
 
 FOLDER, WORDS, ERROR = "folder", "words", "error"

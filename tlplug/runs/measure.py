@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tlplug import run_directory
 from tlplug.config.job import STREAMS
 from tlplug.config.metric_options import metrics_again
 from tlplug.config.reopen import Finished
@@ -19,9 +18,10 @@ from tlplug.errors import UsageError
 from tlplug.evaluation import evidence, recorder
 from tlplug.evaluation.measure import measure as measure_evidence
 from tlplug.evaluation.recorder import Recorder
-from tlplug.inference.open_run import adapted_model, bare_model, base_of, bound_head
 from tlplug.interfaces import TransferMetric
 from tlplug.models.precision import settled
+from tlplug.runs import directory as run_directory
+from tlplug.runs.load import adapted_model, bare_model, base_of, bound_head
 
 FIELDS, LOOKED_WITH = "metric_fields", "looked_with"
 """Of result.json, where `measure` was used: the fields of the metrics that it measured, and the words that name rows."""

@@ -1,4 +1,4 @@
-"""The folder that one run leaves behind. An existing one is never written over."""
+"""Create, lock, read and write the folder of a run. An existing one is never written over."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from tlplug.cache import TAKEN, new_folder, write_whole
+from tlplug.config.job import Job
 from tlplug.contracts.local import refuse_address
 from tlplug.errors import UsageError
+from tlplug.interfaces.registry import told_of
+from tlplug.secrets import redacted, redacted_words
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +68,7 @@ def choose_or_go_on(run_dir: str | None, config: str, ends_with: str, *names: st
     return choose(run_dir, *names)
 
 
-def begin(folder: Path, config: str, **record: Any) -> None:
+def create(folder: Path, config: str, **record: Any) -> None:
     """What a run can be begun anew or gone on with from: its resolved config, and `record` in run.json; both or neither."""
     try:
         with new_folder(folder) as beside:
@@ -224,3 +229,23 @@ def logged(path: Path) -> Iterator[None]:
         for logger in loggers:
             logger.removeHandler(handler)
         handler.close()
+
+
+SWEEP_VARIABLE = "TLPLUG_SWEEP"
+"""Names the sweep in the environment of its jobs, for loggers to put them together."""
+
+
+def begin(job: Job, folder: Path) -> None:
+    """What the run can be gone on with from, or begun with in another process; secrets are left out."""
+    config = OmegaConf.to_yaml(OmegaConf.create(redacted(job.config)))
+    words = redacted_words(job.typed)
+    create(folder, config, words=words, plugins=told_of(job.plugins))
+
+
+def finished(folder: Path) -> bool:
+    """Whether a run has its result and its report, and was not cut off in telling others of them."""
+    there = all((folder / name).is_file() for name in (RESULT, PAGE))
+    return there and not (folder / PROGRESS).exists()
+
+
+PAGE, MARKDOWN = "report.html", "report.md"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from tlplug import console as screen
-from tlplug import loggers, run_directory
-from tlplug.begin import SWEEP_VARIABLE, begin, finished
+from tlplug import loggers
 from tlplug.checkpoint import FOLDER as CHECKPOINTS
 from tlplug.checkpoint import newest
 from tlplug.config.job import STREAMS, Job, domain_of
@@ -22,16 +22,18 @@ from tlplug.data.domain import read_domains
 from tlplug.errors import Stopped, TrainingFailed, UsageError
 from tlplug.evaluation.recorder import Recorder
 from tlplug.failures import naming_plugins
-from tlplug.judgement import judge_run
-from tlplug.launch import Told, follows
+from tlplug.interfaces import BaseInfo, Rows, TaskHead
 from tlplug.models.precision import settled, told
-from tlplug.prepare import prepare
-from tlplug.progress import Progress
-from tlplug.report.written import PAGE, material, write_reports
 from tlplug.reports.formatting import percent_of
 from tlplug.reports.run_report import pictures
 from tlplug.reports.terminal import show_result
-from tlplug.run_trainings import Trainings
+from tlplug.runs import directory as run_directory
+from tlplug.runs.directory import PAGE, SWEEP_VARIABLE, begin, finished
+from tlplug.runs.launch import Told, follows
+from tlplug.runs.prepare import prepare
+from tlplug.runs.progress import ProgressFile
+from tlplug.runs.result import judge_run, material, write_reports
+from tlplug.runs.trainings import Trainings
 from tlplug.secrets import redacted
 from tlplug.stopping import Stop, signals
 from tlplug.training import Prepared
@@ -80,7 +82,7 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console)
         if not begun:
             begin(job, folder)
             stack.enter_context(run_directory.held(folder))
-        trainings = Trainings(job, task, folder, stop, Progress(folder, task.head.primary), console)
+        trainings = Trainings(job, task, folder, stop, ProgressFile(folder, task.head.primary), console)
         with run_directory.logged(folder / run_directory.LOG), naming_plugins(job.plugins):
             say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
             with loggers.opened(job.loggers, about(job, folder), say) as opened:
@@ -161,7 +163,7 @@ def preflight(job: Job, task: Prepared, console: Console) -> None:
             "Baselines": ", ".join(job.baselines) or "none",
         },
     )
-    screen.examples(console, task.head, task.base, task.data.features["train"], task.rows["train"])
+    examples(console, task.head, task.base, task.data.features["train"], task.rows["train"])
 
 
 def tested_on(job: Job) -> str:
@@ -186,3 +188,20 @@ def where(console: Console, folder: Path, saved: str) -> None:
             "Use it": f"python -m tlplug predict {folder} --input FILE",
         },
     )
+
+
+EXAMPLES, SHORT = 3, 30
+
+
+def examples(
+    console: Console, head: TaskHead, base: BaseInfo, features: Sequence[Mapping[str, Any]], rows: Rows
+) -> None:
+    """The first training examples as the model sees them: special tokens, cuts and all; and their short targets."""
+    console.print("As the model sees them:", style="bold")
+    by_id = {row["id"]: row for row in rows[:EXAMPLES]}
+    for feature in features[:EXAMPLES]:
+        row, tokens = by_id.get(feature["id"], {}), feature["input_ids"]
+        targets = [f"{name}={row[name]}" for name in head.targets if name in row]
+        told = [target for target in targets if len(target) <= SHORT] + [f"{len(tokens)} tokens"]
+        text = f"{', '.join(told)}: {base.tokenizer.decode(tokens)!r}"
+        console.print(f"  {text}", markup=False, highlight=False, overflow="ellipsis", no_wrap=True)

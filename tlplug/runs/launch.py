@@ -15,9 +15,9 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from tlplug import run_directory
 from tlplug.errors import UsageError
 from tlplug.processes import from_first, in_group, rank, world_size
+from tlplug.runs import directory as run_directory
 from tlplug.settings import TrainerSettings
 from tlplug.trainer import build_trainer
 

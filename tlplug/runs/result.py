@@ -1,22 +1,83 @@
-"""What a run found out: evidence, metrics, verdict; all of it written."""
+"""Build and write the result of a run: result.json, version 1, and its reports."""
 
 from __future__ import annotations
 
+import json
+import platform
 import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tlplug import run_directory
+from tlplug.cache import write_whole
 from tlplug.config.job import Job
 from tlplug.evaluation import evidence
+from tlplug.evaluation.evidence import FOLDER, read
 from tlplug.evaluation.measure import measure
-from tlplug.evaluation.statistics import compare_paired
-from tlplug.evaluation.verdict import judge
+from tlplug.evaluation.statistics import Comparison, compare_paired
+from tlplug.evaluation.verdict import Verdict, judge
 from tlplug.interfaces import Outcome
-from tlplug.report.result import make_result
+from tlplug.interfaces.registry import told_of
+from tlplug.reports.html import page
+from tlplug.reports.markdown import markdown
+from tlplug.reports.run_data import Material
+from tlplug.runs import directory as run_directory
+from tlplug.runs.directory import MARKDOWN, PAGE
 from tlplug.secrets import redacted, redacted_words
 from tlplug.training import Prepared
+
+VERSION = 1
+RUN = "run"
+"""The run's own name beside those of its baselines."""
+LIBRARIES = (
+    "tlplug",
+    "torch",
+    "lightning",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "torchmetrics",
+    "datasets",
+)
+
+
+def make_result(
+    names: Mapping[str, Any],
+    run: Outcome,
+    baselines: Mapping[str, Outcome],
+    comparisons: Mapping[str, Comparison],
+    metrics: Mapping[str, Any],
+    verdict: Verdict,
+    plugins: Iterable[Any],
+) -> dict[str, Any]:
+    """All of one run's figures.
+
+    Args:
+        names: `task`, `strategy`, `seed`, `primary` and what else identifies the run; they come first.
+        comparisons: the run against each baseline on the primary score.
+        plugins: those that were used, with `kind`, `name`, `distribution` and `version`.
+    """
+    return {
+        "version": VERSION,
+        **names,
+        "scores": run.scores,
+        "baselines": {name: outcome.scores for name, outcome in baselines.items()},
+        "comparisons": {name: vars(comparison) for name, comparison in comparisons.items()},
+        "metrics": metrics,
+        "verdict": verdict.as_dict(),
+        "cost": run.cost,
+        "curve": {RUN: run.curve, **{name: found.curve for name, found in baselines.items() if found.curve}},
+        "baseline_cost": {name: outcome.cost for name, outcome in baselines.items()},
+        "versions": versions(),
+        "plugins": told_of(plugins),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the libraries."""
+    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
 
 
 def judge_run(
@@ -94,3 +155,19 @@ def command_of(job: Job) -> str:
     """The command line that does it again, in a folder of its own."""
     words = [word for word in job.typed if not word.lstrip("+").startswith("run_dir=")]
     return shlex.join(["python", "-m", "tlplug", *redacted_words(words)])
+
+
+def material(folder: Path) -> Material:
+    """All that a finished run's report is written from."""
+    with (folder / "predictions.jsonl").open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return Material(result, read(folder / FOLDER), rows)
+
+
+def write_reports(run: Path, output: Path | None = None) -> Path:
+    """Both, into the run's folder in place of those that are there, or into another one; gives back which."""
+    found, folder = material(run), output or run
+    write_whole(folder / PAGE, page(found.result, found.evidence, found.rows))
+    write_whole(folder / MARKDOWN, markdown(found.result, found.evidence, found.rows))
+    return folder

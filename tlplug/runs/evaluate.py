@@ -9,14 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tlplug import run_directory
 from tlplug.data.read import read_splits
 from tlplug.data.readers.sources import open_source
 from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
 from tlplug.evaluation.statistics import compare_paired
-from tlplug.inference.adapted import BATCH_SIZE, CHUNK, Adapted
 from tlplug.interfaces import Prediction, Rows
+from tlplug.runs import directory as run_directory
+from tlplug.runs.predict import BATCH_SIZE, CHUNK, Adapted
 from tlplug.settings import DataSettings, LimitSettings, SplitSettings
 
 TEST = "test"

@@ -16,8 +16,8 @@ from tlplug.data.features import encode
 from tlplug.data.read import SPLITS, read_splits
 from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
-from tlplug.inference.open_run import base_of
 from tlplug.interfaces import BaseInfo, Strategy, TaskHead
+from tlplug.runs.load import base_of
 from tlplug.training import Prepared
 
 

@@ -14,16 +14,15 @@ from rich.console import Console
 from torch import nn
 
 from tlplug import console as screen
-from tlplug.bar import Bar
 from tlplug.baselines import Baselines
 from tlplug.checkpoint import FOLDER, Checkpoints
 from tlplug.config.job import Job
 from tlplug.errors import TrainingFailed
 from tlplug.evaluation.recorder import Recorder
 from tlplug.interfaces import Outcome, Strategy
-from tlplug.launch import Told
 from tlplug.models.base_model import sampled_digest
-from tlplug.progress import Progress
+from tlplug.runs.launch import Told
+from tlplug.runs.progress import Bar, ProgressFile
 from tlplug.stopping import Stop
 from tlplug.training import Prepared, adapt
 
@@ -37,7 +36,7 @@ class Trainings:
     folder: Path | None
     """The run directory; None in a process that follows and was not told it."""
     stop: Stop
-    progress: Progress | None
+    progress: ProgressFile | None
     """None in a process that follows."""
     console: Console
 

@@ -1,4 +1,4 @@
-"""A finished run's folder -> its model, ready to predict or to be the base of another run."""
+"""Open a finished run: its config, head, base model and trained weights."""
 
 from __future__ import annotations
 
@@ -8,23 +8,50 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tlplug import cache, run_directory
+from tlplug import cache
 from tlplug.config.plugin_versions import warn_of_versions
 from tlplug.config.reopen import Finished, reopen
 from tlplug.errors import UsageError
 from tlplug.imports import import_uncompiled
-from tlplug.inference.adapted import Adapted
-from tlplug.inference.saved import ADAPTER_CONFIG, expect_safe
 from tlplug.interfaces import BaseInfo, LoadOptions, TaskHead
 from tlplug.models.base_model import find_base
+from tlplug.models.locate import PICKLES
 from tlplug.models.precision import hold_moving_in_float32, settled
-from tlplug.run_directory import HEAD, HEAD_VERSION
+from tlplug.runs import directory as run_directory
+from tlplug.runs.directory import HEAD, HEAD_VERSION, read_object
+from tlplug.runs.predict import Adapted
 from tlplug.settings import ModelSettings
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PreTrainedModel
+
+ADAPTER_CONFIG = "adapter_config.json"
+IMPORTS = "megatron_config"
+"""The field of peft's config that makes it import what the file says; of `auto_mapping` nobody here makes use."""
+
+
+def expect_safe(saved: Path) -> None:
+    """What a run saved is there, and is of formats that run no code when they are read.
+
+    Raises:
+        UsageError: it is not there, or some of it is a pickle, or it names code.
+    """
+    if not saved.is_dir():
+        raise UsageError(f"{saved.parent} holds no {saved.name}/: the run did not finish")
+    for file in sorted(saved.rglob("*")):
+        if file.suffix in PICKLES:
+            raise UsageError(
+                f"{file} is a pickle, which can run code when it is read. tlplug saves safetensors and loads nothing "
+                "else; if nothing here needs the file, remove it"
+            )
+    config = saved / ADAPTER_CONFIG
+    if config.is_file() and read_object(config).get(IMPORTS):
+        raise UsageError(
+            f"{config} sets {IMPORTS}, and peft then imports the module that the file names. tlplug saves no such adapter"
+        )
+
 
 MERGED = "merged"
 
