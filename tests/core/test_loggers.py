@@ -8,14 +8,14 @@ import pytest
 
 from tests.wandb_files import read
 from tlplug.errors import UsageError
-from tlplug.loggers import About, Ended, door, opened
-from tlplug.loggers.csv_rows import CsvRows
-from tlplug.loggers.door import Door
-from tlplug.loggers.kept import Kept
-from tlplug.loggers.mlflow import Mlflow, legal
-from tlplug.loggers.service import Ending, figures, flat
-from tlplug.loggers.wandb import has_key, unsent
-from tlplug.loggers.wandb_media import tables
+from tlplug.runs.loggers import safe_logger as door
+from tlplug.runs.loggers.csv_logger import CsvRows
+from tlplug.runs.loggers.mlflow_logger import Mlflow, legal
+from tlplug.runs.loggers.open import opened
+from tlplug.runs.loggers.run_ids import Kept
+from tlplug.runs.loggers.safe_logger import Door
+from tlplug.runs.loggers.service import About, Ended, Ending, figures, flat
+from tlplug.runs.loggers.wandb_logger import has_key, tables, unsent
 from tlplug.settings import CsvSettings, MlflowSettings, NoSettings, TensorboardSettings, WandbSettings
 
 RESULT = {

@@ -13,7 +13,6 @@ from rich.console import Console
 from torch import nn
 
 from tlplug import console as screen
-from tlplug import loggers
 from tlplug.checkpoint import FOLDER as CHECKPOINTS
 from tlplug.checkpoint import newest
 from tlplug.config.job import STREAMS, Job, domain_of
@@ -30,6 +29,8 @@ from tlplug.reports.terminal import show_result
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import PAGE, SWEEP_VARIABLE, begin, finished
 from tlplug.runs.launch import Told, follows
+from tlplug.runs.loggers import open
+from tlplug.runs.loggers.service import About, Ended
 from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import ProgressFile
 from tlplug.runs.result import judge_run, material, write_reports
@@ -85,7 +86,7 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console)
         trainings = Trainings(job, task, folder, stop, ProgressFile(folder, task.head.primary), console)
         with run_directory.logged(folder / run_directory.LOG), naming_plugins(job.plugins):
             say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-            with loggers.opened(job.loggers, about(job, folder), say) as opened:
+            with open.opened(job.loggers, about(job, folder), say) as opened:
                 model, outcome = trainings.own(recorder, opened.loggers)
                 save(job, task, model, folder)
                 recorder.after(model, task.head.with_decoding(outcome.decoding))
@@ -109,16 +110,16 @@ def goes_on(folder: Path) -> str:
     return f"python -m tlplug resume {folder} goes on {where}"
 
 
-def about(job: Job, folder: Path) -> loggers.About:
+def about(job: Job, folder: Path) -> About:
     """What loggers are told of the run at its begin."""
     sweep = os.environ.get(SWEEP_VARIABLE)
-    return loggers.About(folder, job.task, job.strategy_name, job.seed, redacted(job.config), sweep)
+    return About(folder, job.task, job.strategy_name, job.seed, redacted(job.config), sweep)
 
 
-def ended(job: Job, result: dict[str, Any], folder: Path) -> loggers.Ended:
+def ended(job: Job, result: dict[str, Any], folder: Path) -> Ended:
     """What they are told at its end."""
     trained = folder / job.strategy.saves
-    return loggers.Ended(result, lambda: pictures(material(folder)), folder / PAGE, trained)
+    return Ended(result, lambda: pictures(material(folder)), folder / PAGE, trained)
 
 
 def follow(job: Job, begun: Path | None, stop: Stop) -> dict[str, Any]:

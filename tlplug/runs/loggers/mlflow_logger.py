@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from tlplug.loggers.kept import Kept
-from tlplug.loggers.service import About, Ended, Ending, figures, flat
+from tlplug.runs.loggers.run_ids import Kept
+from tlplug.runs.loggers.service import About, Ended, Ending, figures, flat
 from tlplug.settings import MlflowSettings
 
 PATIENCE = {

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tlplug.loggers.service import About, Ended, Ending, figures
+from tlplug.runs.loggers.service import About, Ended, Ending, figures
 
 FLUSH_SECONDS = 5
 

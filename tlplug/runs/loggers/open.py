@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tlplug.loggers.csv_rows import CsvRows
-from tlplug.loggers.door import Door
-from tlplug.loggers.kept import Kept
-from tlplug.loggers.mlflow import Mlflow
-from tlplug.loggers.service import About, Ended, Ending, Service
-from tlplug.loggers.tensorboard import Tensorboard
-from tlplug.loggers.wandb import Wandb
+from tlplug.runs.loggers.csv_logger import CsvRows
+from tlplug.runs.loggers.mlflow_logger import Mlflow
+from tlplug.runs.loggers.run_ids import Kept
+from tlplug.runs.loggers.safe_logger import Door
+from tlplug.runs.loggers.service import About, Ended, Ending, Service
+from tlplug.runs.loggers.tensorboard_logger import Tensorboard
+from tlplug.runs.loggers.wandb_logger import Wandb
 from tlplug.settings import CsvSettings, MlflowSettings, NoSettings, TensorboardSettings, WandbSettings
 
 Say = Callable[[str], None]

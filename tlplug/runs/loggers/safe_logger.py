@@ -9,7 +9,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from tlplug.loggers.service import Ended, Ending, Service
+from tlplug.runs.loggers.service import Ended, Ending, Service
 from tlplug.secrets import without_logins
 
 PAUSE = 120.0

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tlplug.cache import write_whole
-from tlplug.loggers.service import Ended, Ending
+from tlplug.runs.loggers.service import Ended, Ending
 
 STEP = "step"
 Row = dict[str, str]

@@ -1,4 +1,4 @@
-"""`logger=wandb`: one W&B run, sent as the run goes or written offline to be sent later."""
+"""Log a run to W&B: scores, tables, pictures and the report."""
 
 from __future__ import annotations
 
@@ -8,16 +8,50 @@ import re
 import secrets
 import shlex
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tlplug.loggers.kept import Kept
-from tlplug.loggers.service import About, Ended, Ending, summary
-from tlplug.loggers.wandb_media import media
+from tlplug.runs.loggers.run_ids import Kept
+from tlplug.runs.loggers.service import About, Ended, Ending, flat, summary
 from tlplug.secrets import without_logins
 from tlplug.settings import WandbSettings
+
+
+def media(ended: Ended) -> dict[str, Any]:
+    import wandb
+    from PIL import Image
+
+    images = {
+        f"chart/{name}": wandb.Image(Image.open(BytesIO(content)))
+        for name, content in ended.pictures().items()
+    }
+    report = wandb.Html(ended.page.read_text(encoding="utf-8"), inject=False)
+    return {**tables(ended.result), **images, "report": report}
+
+
+def tables(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores of the run and its baselines, and the metrics' values or why there are none."""
+    import wandb
+
+    names = list(result["scores"])
+    every = {result["strategy"]: result["scores"], **result["baselines"]}
+    rows = [[who, *(scores.get(name) for name in names)] for who, scores in every.items()]
+    values = [
+        [name, value, ""] for name, value in flat(result["metrics"]).items() if not isinstance(value, str)
+    ]
+    lacks = [
+        [name.removesuffix("/not_measured"), None, why]
+        for name, why in flat(result["metrics"]).items()
+        if isinstance(why, str)
+    ]
+    return {
+        "scores": wandb.Table(["", *names], rows),
+        "metrics": wandb.Table(["metric", "value", "not measured"], [*values, *lacks]),
+    }
+
 
 AWAY = ("offline", "dryrun", "disabled")
 """Values of WANDB_MODE by which nothing is sent."""
