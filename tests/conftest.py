@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tlplug.testing.rows import NEGATIVE, PLAIN, POSITIVE
-from tlplug.testing.rows import reviews as make_rows
+from tlplug.testing.sample_rows import NEGATIVE, PLAIN, POSITIVE
+from tlplug.testing.sample_rows import reviews as make_rows
 
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")

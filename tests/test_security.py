@@ -15,7 +15,7 @@ from tlplug.settings import ModelSettings
 LISTS = ROOT / "tests" / "security"
 OWN_PICKLES = {
     # What a process sends to one that it has started itself, in a folder that nobody else can write to.
-    "tlplug/testing/elsewhere.py": ["pickle.loads", "pickle.loads"],
+    "tlplug/testing/subprocesses.py": ["pickle.loads", "pickle.loads"],
 }
 
 

@@ -12,7 +12,7 @@ from tlplug.evaluation.probabilities import likelihoods, no_likelihood
 from tlplug.evaluation.probes import Probe, plain
 from tlplug.interfaces import AdaptContext, LoadOptions
 from tlplug.interfaces.registry import Registry
-from tlplug.testing import tiny
+from tlplug.testing import tiny_models as tiny
 
 TEXTS = ["a good film", "bad", "the plot is good and the cast is good", "dull , dull , dull"]
 ROWS = [{"id": number, "text": text} for number, text in enumerate(TEXTS)]

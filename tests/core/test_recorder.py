@@ -17,7 +17,7 @@ from tlplug.evaluation.recorder import Recorder
 from tlplug.interfaces import LoadOptions
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import DataSettings, EvidenceSettings, OptimizerSettings
-from tlplug.testing import tiny
+from tlplug.testing import tiny_models as tiny
 from tlplug.training import adapt
 
 

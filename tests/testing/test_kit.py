@@ -11,10 +11,11 @@ import textwrap
 import pytest
 
 from tests.conftest import ROOT
-from tlplug.testing import Fault, head_checks, metric_checks, strategy_checks, tiny
-from tlplug.testing.conditions import quiet_and_alone
-from tlplug.testing.elsewhere import elsewhere
-from tlplug.testing.rows import MAKERS, rows_for
+from tlplug.testing import Fault, head_checks, metric_checks, strategy_checks
+from tlplug.testing import tiny_models as tiny
+from tlplug.testing.isolation import quiet_and_alone
+from tlplug.testing.sample_rows import MAKERS, rows_for
+from tlplug.testing.subprocesses import elsewhere
 from tlplug.testing.tensors import apart, difference
 
 

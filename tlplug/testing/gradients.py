@@ -12,14 +12,13 @@ from lightning.pytorch import Trainer
 
 from tlplug.errors import UsageError
 from tlplug.settings import OptimizerSettings, TrainerSettings
-from tlplug.testing.case import StrategyCase
+from tlplug.testing.adapted import BATCH, Made, Watch
 from tlplug.testing.check import DoesNotApply, Fault, named
 from tlplug.testing.declared import importable
-from tlplug.testing.elsewhere import elsewhere
 from tlplug.testing.lasting import recipe
-from tlplug.testing.made import BATCH, Made
+from tlplug.testing.strategy_case import StrategyCase
+from tlplug.testing.subprocesses import elsewhere
 from tlplug.testing.tensors import Tensors, difference, moving
-from tlplug.testing.watch import Watch
 from tlplug.trainer import settings_for
 
 SMALL = 1e-3

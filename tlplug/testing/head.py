@@ -8,8 +8,8 @@ from typing import Any
 from tlplug.interfaces import TaskHead
 from tlplug.testing import answering, declared, reading
 from tlplug.testing.check import Check, require_all, table
-from tlplug.testing.conditions import quiet_and_alone
 from tlplug.testing.head_case import HeadCase
+from tlplug.testing.isolation import quiet_and_alone
 
 FINDS: dict[Callable[[Any], None], str] = {
     declared.is_a_plugin: "breaks of the contract: no version, a method that is missing, a frozen Config",

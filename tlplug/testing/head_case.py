@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from tlplug.interfaces import BaseInfo, Batch, LoadOptions, Rows, TaskHead
-from tlplug.testing import tiny
-from tlplug.testing.cells import QUICK, kit_rows, without
+from tlplug.testing import tiny_models as tiny
 from tlplug.testing.check import DoesNotApply, Fault
-from tlplug.testing.rows import numbered
+from tlplug.testing.combinations import QUICK, kit_rows, without
+from tlplug.testing.sample_rows import numbered
 from tlplug.testing.tensors import seed, still
 
 SOME = 8

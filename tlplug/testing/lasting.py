@@ -17,13 +17,12 @@ from torch import nn
 from tlplug.interfaces import LoadOptions
 from tlplug.models.precision import hold_moving_in_float32
 from tlplug.module import TransferModule
-from tlplug.testing.case import StrategyCase
+from tlplug.testing.adapted import Made, Watch
 from tlplug.testing.check import Fault, named
 from tlplug.testing.declared import importable
-from tlplug.testing.elsewhere import elsewhere
-from tlplug.testing.made import Made
+from tlplug.testing.strategy_case import StrategyCase
+from tlplug.testing.subprocesses import elsewhere
 from tlplug.testing.tensors import apart, difference, moving, seed
-from tlplug.testing.watch import Watch
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".npy")
 

@@ -5,139 +5,17 @@ from __future__ import annotations
 import copy
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tlplug.evaluation import evidence
-from tlplug.interfaces import NotMeasured, Outcome, ProbeContext, TaskHead, TransferMetric, WeightChange
+from tlplug.interfaces import NotMeasured, TransferMetric
 from tlplug.testing import declared
 from tlplug.testing.check import Check, Fault, named, require_all, table
-
-LABELS = ("negative", "positive")
-LAYERS, WIDTH = 2, 6
-ROWS, BASELINES = 24, {"trivial": 0.5, "scratch": 0.6, "linear_probe": 0.7}
-COST = {
-    "trainable_parameters": 1000.0,
-    "total_parameters": 50000.0,
-    "seconds": 12.5,
-    "peak_memory_mb": 800.0,
-    "tokens_per_second": 4000.0,
-}
-
-
-class Labelled(TaskHead):
-    """Of whose rows the evidence is."""
-
-    columns = {"text": "a text", "label": "its class"}
-    targets = ("label",)
-    primary = "accuracy"
-
-
-def made_up() -> dict[str, Any]:
-    """Evidence of a run that is right in 0.8 of 24 rows, and of its baselines."""
-    truth = ["positive" if row % 2 else "negative" for row in range(ROWS)]
-    others = {name: outcome(truth, accuracy, seed) for seed, (name, accuracy) in enumerate(BASELINES.items())}
-    rows = [{"id": row, "label": label} for row, label in enumerate(truth)]
-    head = Labelled().with_labels(LABELS)
-    return {**evidence.collect(outcome(truth, 0.8, 99), others, head, rows), **looked_at(), "reasons": {}}
-
-
-def outcome(truth: Sequence[str], accuracy: float, seed: int) -> Outcome:
-    """Of a classifier that gives what it says a probability of 0.8."""
-    right = np.random.default_rng(seed).random(len(truth)) < accuracy
-    predictions = []
-    for row, (label, fine) in enumerate(zip(truth, right, strict=True)):
-        said = LABELS[LABELS.index(label) ^ (not fine)]
-        probabilities = {name: 0.8 if name == said else 0.2 for name in LABELS}
-        predictions.append({"id": row, "prediction": said, "probabilities": probabilities})
-    curve = [[16.0, accuracy - 0.2], [32.0, accuracy - 0.1], [48.0, accuracy]]
-    scores = right.astype(float)
-    return Outcome(predictions, {"accuracy": scores.mean()}, scores.tolist(), COST, curve=curve)
-
-
-def looked_at() -> dict[str, Any]:
-    """Features of two classes and of other domains, before and after; likelihoods and a classifier of the base model."""
-    draw = np.random.default_rng(0)
-    classes = np.arange(ROWS) % 2
-    found: dict[str, Any] = {"classes": classes, "classes/source": classes}
-    for shift, domain in enumerate(("", "/source", "/target")):
-        before = draw.normal(size=(LAYERS + 1, ROWS, WIDTH)) + shift + classes[:, None]
-        found[f"features/before{domain}"] = before.astype(np.float32)
-        found[f"features/after{domain}"] = (before + 0.1 * draw.normal(size=before.shape)).astype(np.float32)
-    tokens = draw.integers(5, 20, ROWS).astype(float)
-    for stage, nats in (("before", 3.0), ("after", 3.2)):
-        found[f"nll/{stage}/source"] = np.stack([nats * tokens + draw.normal(size=ROWS), tokens], axis=1)
-        found[f"scores/{stage}/source"] = {"accuracy": 0.9 if stage == "before" else 0.8}
-    found["source_probabilities"] = draw.dirichlet([1.0, 1.0, 1.0], ROWS)
-    return found
-
-
-def of_probes(metric: TransferMetric) -> dict[str, Any]:
-    """Of the rows that it asks for by itself."""
-    if type(metric).probes is TransferMetric.probes:
-        return {}
-    from tlplug.testing import tiny
-
-    words = ("he", "she")
-    rows = [{"id": row, "text": f"{words[row % 2]} liked it {row} times"} for row in range(ROWS)]
-    context = ProbeContext(Labelled().with_labels(LABELS), tiny.base("encoder"), rows, 0)
-    draw = np.random.default_rng(2)
-    found: dict[str, Any] = {}
-    for seed, (name, asked) in enumerate(metric.probes(context).items()):
-        for stage in ("before", "after"):
-            shape = (LAYERS + 1, len(asked), WIDTH)
-            found[f"features/{stage}/{name}"] = draw.normal(size=shape).astype(np.float32)
-        answers = outcome([LABELS[row % 2] for row in range(len(asked))], 0.7, seed).predictions
-        found[f"predictions/after/{name}"] = [
-            {**answer, "id": row["id"]} for answer, row in zip(answers, asked, strict=True)
-        ]
-    return found
-
-
-def changed_weight() -> WeightChange:
-    """A matrix of 12 by 8 to which a product of rank 2 was added."""
-    draw = np.random.default_rng(1)
-    before, left, right = (draw.normal(size=shape).astype(np.float32) for shape in ((12, 8), (12, 2), (2, 8)))
-    return WeightChange("encoder.weight", 1, before, before + left @ right, (left, right))
-
-
-class MetricCase:
-    """A metric, and the evidence that it is tried with: the kit's, and over it the author's."""
-
-    kind_of_plugin = "metric"
-
-    def __init__(
-        self, plugin: type[TransferMetric], evidence: Mapping[str, Any] | None = None, **fields: Any
-    ) -> None:
-        self.plugin = plugin
-        self.fields = fields
-        self.given = evidence or {}
-
-    @cached_property
-    def evidence(self) -> dict[str, Any]:
-        return {**made_up(), **self.of_weights(), **of_probes(self.metric()), **self.given}
-
-    def of_weights(self) -> dict[str, Any]:
-        """What it has to know of a matrix, under the names that it needs."""
-        change = changed_weight()
-        known = {change.name: {"layer": change.layer, **self.metric().of_weight(change)}}
-        return {name: known for name in self.plugin.needs if name.startswith("weights/")}
-
-    def metric(self) -> TransferMetric:
-        return self.plugin(self.plugin.Config(**self.fields))
-
-    @cached_property
-    def values(self) -> dict[str, float | NotMeasured]:
-        try:
-            return self.metric().measure(copy.deepcopy(self.evidence))
-        except NotMeasured as reason:
-            raise Fault(
-                f"it measures nothing of the evidence that was given: {reason}. Give evidence={{...}}"
-            ) from reason
+from tlplug.testing.metric_case import MetricCase
 
 
 def declares_what_it_reads(case: MetricCase) -> None:

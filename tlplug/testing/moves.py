@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from tlplug.models.layers import present_output_modules
-from tlplug.testing.case import StrategyCase
+from tlplug.testing.adapted import Made
 from tlplug.testing.check import Fault, named
-from tlplug.testing.made import Made
+from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.tensors import changed, moving, state
 
 STAGED = 8

@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def tlplug_base() -> Callable[..., BaseInfo]:
     """A function: kind (`encoder`, `decoder`, `encoder-decoder`) -> a tiny base model of that kind."""
-    from tlplug.testing.tiny import base
+    from tlplug.testing.tiny_models import base
 
     return base
 
@@ -39,6 +39,6 @@ def tlplug_base() -> Callable[..., BaseInfo]:
 @pytest.fixture(scope="session")
 def tlplug_rows() -> Callable[..., list[dict[str, Any]] | None]:
     """A function: columns, count -> rows with these columns, which a tiny model can learn."""
-    from tlplug.testing.rows import rows_for
+    from tlplug.testing.sample_rows import rows_for
 
     return rows_for

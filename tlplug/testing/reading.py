@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tlplug.errors import UsageError
-from tlplug.testing import tiny
+from tlplug.testing import tiny_models as tiny
 from tlplug.testing.check import DoesNotApply, Fault, named
 from tlplug.testing.head_case import HeadCase, On, on_each
 

@@ -10,9 +10,9 @@ from torch import nn
 from tlplug.interfaces import Capabilities
 from tlplug.interfaces.registry import Registry, unknown
 from tlplug.settings import OptimizerSettings
-from tlplug.testing.case import StrategyCase
-from tlplug.testing.cells import Cell, cells, refusal
 from tlplug.testing.check import Fault, named
+from tlplug.testing.combinations import Cell, cells, refusal
+from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.tensors import moving, shake
 
 

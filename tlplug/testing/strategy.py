@@ -7,9 +7,9 @@ from typing import Any
 
 from tlplug.interfaces import Strategy
 from tlplug.testing import declared, gradients, lasting, moves, stated, steady
-from tlplug.testing.case import StrategyCase
 from tlplug.testing.check import Check, require_all, table
-from tlplug.testing.conditions import quiet_and_alone
+from tlplug.testing.isolation import quiet_and_alone
+from tlplug.testing.strategy_case import StrategyCase
 
 FINDS: dict[Callable[[Any], None], str] = {
     declared.is_a_plugin: "breaks of the contract: no version, a method that is missing, a frozen Config",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from tlplug.interfaces import TaskHead
 from tlplug.interfaces.compatibility import on_base
 from tlplug.interfaces.registry import Registry
-from tlplug.testing import tiny
-from tlplug.testing.cells import kit_rows
+from tlplug.testing import tiny_models as tiny
+from tlplug.testing.combinations import kit_rows
 
 MARKS = {"encoder": "E", "decoder": "D", "encoder-decoder": "S"}
 NONE = "-"

@@ -10,8 +10,8 @@ from typing import Any
 from tlplug.interfaces import BaseInfo, Rows, Strategy, TaskHead
 from tlplug.interfaces.compatibility import on_base
 from tlplug.interfaces.registry import Registry
-from tlplug.testing import tiny
-from tlplug.testing.rows import MAKERS, rows_for
+from tlplug.testing import tiny_models as tiny
+from tlplug.testing.sample_rows import MAKERS, rows_for
 
 COUNTS = {"train": 16, "validation": 8, "test": 8}
 """Rows of each split."""

@@ -38,7 +38,7 @@ def elsewhere(calls: Sequence[Call]) -> list[Any]:
     """
     if not hasattr(os, "fork"):
         raise DoesNotApply("this system has no fork")
-    from tlplug.testing import tiny
+    from tlplug.testing import tiny_models as tiny
 
     with tempfile.TemporaryDirectory(prefix="tlplug-testing-") as folder:
         jobs = []

@@ -1,4 +1,4 @@
-"""An adapted tiny model, with the task that it is adapted to."""
+"""Adapt a tiny model with a strategy, and observe its training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from tlplug.data.datamodule import TransferData
@@ -17,9 +17,33 @@ from tlplug.interfaces import Batch, Strategy, TaskHead
 from tlplug.models.precision import autocast
 from tlplug.module import TransferModule
 from tlplug.testing.tensors import Tensors, seed
-from tlplug.testing.watch import Watch
 from tlplug.trainer import build_trainer, settings_for
 from tlplug.training import Prepared
+
+
+class Watch(Callback):
+    """What moves and which modules are in eval mode at each step; makes what is drawn depend on the step alone."""
+
+    def __init__(self) -> None:
+        self.moving: list[frozenset[str]] = []
+        """Names of the parameters with `requires_grad`, step by step."""
+        self.resting: list[frozenset[str]] = []
+        """Names of the modules in eval mode."""
+        self.losses: list[float] = []
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        seed(trainer.global_step)
+        model: torch.nn.Module = pl_module.model  # type: ignore[assignment]
+        self.moving.append(frozenset(name for name, p in model.named_parameters() if p.requires_grad))
+        self.resting.append(frozenset(name for name, m in model.named_modules() if not m.training))
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.losses.append(float(outputs["loss"]))
+
 
 BATCH, EPOCHS = 8, 3
 

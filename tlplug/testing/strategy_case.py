@@ -12,12 +12,11 @@ from tlplug.data.features import encode
 from tlplug.interfaces import BaseInfo, Strategy
 from tlplug.models.precision import HALF
 from tlplug.settings import OptimizerSettings, TrainerSettings
-from tlplug.testing import tiny
-from tlplug.testing.cells import Cell, cells, refusal, without
+from tlplug.testing import tiny_models as tiny
+from tlplug.testing.adapted import BATCH, EPOCHS, Made, Watch
 from tlplug.testing.check import DoesNotApply, Fault
-from tlplug.testing.made import BATCH, EPOCHS, Made
+from tlplug.testing.combinations import Cell, cells, refusal, without
 from tlplug.testing.tensors import seed, shake, still
-from tlplug.testing.watch import Watch
 from tlplug.training import Prepared, module_for
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tlplug.testing import tiny
+from tlplug.testing import tiny_models as tiny
 
 CACHE = "TLPLUG_CACHE"
 
