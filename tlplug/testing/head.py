@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tlplug.interfaces import TaskHead
-from tlplug.testing import answering, declared, reading
 from tlplug.testing.check import Check, require_all, table
+from tlplug.testing.checks import head_data as reading
+from tlplug.testing.checks import head_outputs as answering
+from tlplug.testing.checks import plugin as declared
 from tlplug.testing.head_case import HeadCase
 from tlplug.testing.isolation import quiet_and_alone
 

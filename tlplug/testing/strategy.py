@@ -6,8 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from tlplug.interfaces import Strategy
-from tlplug.testing import declared, gradients, lasting, moves, stated, steady
 from tlplug.testing.check import Check, require_all, table
+from tlplug.testing.checks import claims as stated
+from tlplug.testing.checks import determinism as steady
+from tlplug.testing.checks import gradients
+from tlplug.testing.checks import plugin as declared
+from tlplug.testing.checks import saving as lasting
+from tlplug.testing.checks import weights as moves
 from tlplug.testing.isolation import quiet_and_alone
 from tlplug.testing.strategy_case import StrategyCase
 

@@ -12,8 +12,8 @@ import torch
 from tlplug.interfaces import StepOutput
 from tlplug.models.layers import new_parameters, within
 from tlplug.testing.check import DoesNotApply, Fault, named
+from tlplug.testing.checks.head_data import draws
 from tlplug.testing.head_case import HeadCase, On, on_each
-from tlplug.testing.reading import draws
 from tlplug.testing.tensors import apart, seed
 
 STEPS = 20

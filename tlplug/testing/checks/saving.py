@@ -19,7 +19,7 @@ from tlplug.models.precision import hold_moving_in_float32
 from tlplug.module import TransferModule
 from tlplug.testing.adapted import Made, Watch
 from tlplug.testing.check import Fault, named
-from tlplug.testing.declared import importable
+from tlplug.testing.checks.plugin import importable
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.subprocesses import elsewhere
 from tlplug.testing.tensors import apart, difference, moving, seed

@@ -14,8 +14,8 @@ from tlplug.errors import UsageError
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.testing.adapted import BATCH, Made, Watch
 from tlplug.testing.check import DoesNotApply, Fault, named
-from tlplug.testing.declared import importable
-from tlplug.testing.lasting import recipe
+from tlplug.testing.checks.plugin import importable
+from tlplug.testing.checks.saving import recipe
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.subprocesses import elsewhere
 from tlplug.testing.tensors import Tensors, difference, moving
