@@ -18,7 +18,6 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.scaling_memory import Peak
-from tlplug import training
 from tlplug.config.compose import Composer
 from tlplug.config.job import Job, build
 from tlplug.data.read import read_splits
@@ -26,6 +25,7 @@ from tlplug.data.split import check_rows
 from tlplug.interfaces import Batch
 from tlplug.runs.load import base_of
 from tlplug.runs.prepare import encoded
+from tlplug.training import adapt as training
 
 COLLATED = 500
 """Batches, at most, that are put together without a model."""

@@ -531,7 +531,13 @@ def test_the_way_of_a_run_is_that_of_the_code():
     story = section(ARCHITECTURE, "## The way of one run")
     code = "".join(
         (ROOT / "tlplug" / name).read_text(encoding="utf-8")
-        for name in ("runs/run.py", "runs/prepare.py", "training.py", "runs/trainings.py", "runs/result.py")
+        for name in (
+            "runs/run.py",
+            "runs/prepare.py",
+            "training/adapt.py",
+            "runs/trainings.py",
+            "runs/result.py",
+        )
     )
     called = re.findall(r"^ {2,}([\w.]+(?:, [\w.]+)*)", BLOCK.findall(story)[0][1], re.MULTILINE)
     for name in (name.rpartition(".")[2] for names in called for name in names.split(", ")):

@@ -413,7 +413,7 @@ def test_a_run_used_with_the_versions_it_was_made_with_is_not_warned_of(run, cap
 
 @pytest.mark.parametrize("make", [forged.bomb, forged.plain_bomb])
 def test_a_checkpoint_that_would_run_code_is_not_read(make, tmp_path, ran, caplog):
-    from tlplug.checkpoint.files import WholeFiles, readable
+    from tlplug.training.checkpoint_files import WholeFiles, readable
 
     (tmp_path / "checkpoints").mkdir()
     file = make(tmp_path / "checkpoints" / "step-3.ckpt", ran)

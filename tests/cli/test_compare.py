@@ -9,11 +9,11 @@ from dataclasses import asdict
 import pytest
 
 from tests.cli.runs import main, tiny_words
-from tlplug import outcomes
 from tlplug.commands.compare.plan import CompareSettings, plan
 from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.errors import UsageError
+from tlplug.training import outcome_cache as outcomes
 
 BOTH = "strategies=[linear_probe,lora]"
 

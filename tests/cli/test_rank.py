@@ -11,12 +11,12 @@ from dataclasses import asdict
 import pytest
 
 from tests.cli.runs import main, tiny_words
-from tlplug import outcomes
 from tlplug.commands.rank import features as looking
 from tlplug.commands.rank.plan import RankSettings, plan
 from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.errors import UsageError
+from tlplug.training import outcome_cache as outcomes
 
 BOTH = "models=[minilm,smollm2]"
 

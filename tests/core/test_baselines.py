@@ -7,13 +7,12 @@ import pytest
 
 from tests.conftest import make_rows
 from tlplug import cache
-from tlplug.baselines import Baselines
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
-from tlplug.outcomes import KIND, Outcomes
 from tlplug.settings import OptimizerSettings, TrainerSettings
-from tlplug.training import Prepared, adapt
+from tlplug.training.adapt import Prepared, adapt
+from tlplug.training.outcome_cache import KIND, Baselines, Outcomes
 
 QUICK = TrainerSettings(max_epochs=1, accelerator="cpu", devices=1, precision="32-true")
 
@@ -38,7 +37,9 @@ def baselines(task):
 
 def test_the_second_run_takes_the_first_one_s_result(tiny_base, monkeypatch):
     first = baselines(prepare(tiny_base)).run("scratch", strategy("scratch"))
-    monkeypatch.setattr("tlplug.outcomes.adapt", lambda *args, **kwargs: pytest.fail("it was trained again"))
+    monkeypatch.setattr(
+        "tlplug.training.outcome_cache.adapt", lambda *args, **kwargs: pytest.fail("it was trained again")
+    )
     assert baselines(prepare(tiny_base)).run("scratch", strategy("scratch")) == first
 
 

@@ -8,14 +8,15 @@ import torch
 from rich.console import Console
 
 from tests.cli.runs import tiny_words
-from tlplug.checkpoint import Checkpoints, WholeFiles, newest
 from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.errors import UsageError
 from tlplug.runs.prepare import prepare
 from tlplug.settings import CheckpointSettings
 from tlplug.stopping import Stop
-from tlplug.training import adapt
+from tlplug.training.adapt import adapt
+from tlplug.training.checkpoint import Checkpoints
+from tlplug.training.checkpoint_files import WholeFiles, newest
 
 EVERY = CheckpointSettings(every_steps=1, every_minutes=None)
 

@@ -30,7 +30,7 @@ from tlplug.frozen import silent
 from tlplug.interfaces import Outcome
 from tlplug.reports.formatting import duration
 from tlplug.settings import OptimizerSettings
-from tlplug.training import adapt
+from tlplug.training.adapt import adapt
 
 # Intervals over seeds and examples
 
@@ -258,7 +258,7 @@ def test_tuning_goes_by_validation_and_never_by_test(tiny_base, monkeypatch):
         test = [1.0 if rate < 1e-3 else 0.0] * len(task.rows["test"])
         return None, Outcome([], {"accuracy": test[0]}, test, validation={"accuracy": rate})
 
-    monkeypatch.setattr("tlplug.outcomes.adapt", pretend)
+    monkeypatch.setattr("tlplug.training.outcome_cache.adapt", pretend)
     found = trainings(tiny_base, tune=True, factors=[0.5, 1.0, 4.0]).run("lora", strategy("lora"), UNSEEN)
     assert found.rate == pytest.approx(2e-3) and list(found.tried) == pytest.approx([2.5e-4, 5e-4, 2e-3])
     assert [run.outcome.scores["accuracy"] for run in found.runs] == [0.0, 0.0]
@@ -266,7 +266,7 @@ def test_tuning_goes_by_validation_and_never_by_test(tiny_base, monkeypatch):
 
 def test_tuning_without_a_validation_score_is_an_error_of_that_strategy(tiny_base, monkeypatch):
     outcome = Outcome([], {"accuracy": 1.0}, [1.0, 1.0])
-    monkeypatch.setattr("tlplug.outcomes.adapt", lambda *args, **shown: (None, outcome))
+    monkeypatch.setattr("tlplug.training.outcome_cache.adapt", lambda *args, **shown: (None, outcome))
     found = trainings(tiny_base, tune=True).run("lora", strategy("lora"), UNSEEN)
     assert "last validation, and there was none" in found.error
 

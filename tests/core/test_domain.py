@@ -22,8 +22,8 @@ from tlplug.data.read import read_splits
 from tlplug.data.split import Split
 from tlplug.errors import UsageError
 from tlplug.interfaces.registry import Registry
-from tlplug.module import by_stream
 from tlplug.settings import DataSettings, DomainSettings, LimitSettings, SplitSettings
+from tlplug.training.module import by_stream
 
 HEAD = Registry().find("head", "classification").load()()
 KEY = "data.target"

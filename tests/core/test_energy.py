@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tlplug.energy import EnergyMeter
+from tlplug.training.cost import EnergyMeter
 
 
 def zone(folder, name, joules, limit=1000.0, kind="package-0"):

@@ -10,12 +10,12 @@ from lightning.pytorch import Callback
 from tests.core.test_baselines import QUICK, prepare, strategy
 from tlplug import OptimizerSettings, Strategy
 from tlplug.errors import TrainingFailed, UsageError
-from tlplug.failures import BatchSeen, explained, naming_plugins
-from tlplug.failures.memory import is_about_memory, remedies
-from tlplug.failures.nonfinite import broken_weight, listed
 from tlplug.interfaces import StepOutput
 from tlplug.interfaces.registry import Registry
-from tlplug.training import adapt
+from tlplug.training.adapt import adapt
+from tlplug.training.nonfinite import broken_weight, listed
+from tlplug.training.out_of_memory import BatchSeen, explained, is_about_memory, remedies
+from tlplug.training.plugin_errors import naming_plugins
 
 
 class Spoilt(Strategy):
@@ -122,7 +122,7 @@ def test_many_ids_are_not_all_told():
 
 def test_a_loss_is_looked_at_after_the_next_batch_and_not_before(tiny_base, monkeypatch):
     """On a GPU, to look at once would be to wait at every step."""
-    from tlplug.failures import nonfinite
+    from tlplug.training import nonfinite
 
     seen, spoilt = [], Spoilt(Spoilt.Config(loss=1.0))
     right = nonfinite.Step.is_finite

@@ -19,7 +19,7 @@ from tlplug.frozen import FORM, KIND, SPANS, STATES, Kept
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.settings import ModelSettings, OptimizerSettings
-from tlplug.training import adapt
+from tlplug.training.adapt import adapt
 
 THREE = dataclasses.replace(QUICK, max_epochs=3)
 

@@ -5,9 +5,9 @@ import pytest
 from tests.conftest import make_rows
 from tlplug.interfaces.registry import Registry
 from tlplug.models.predict import in_order
-from tlplug.module import TransferModule
 from tlplug.processes import from_first, gather, rank, world_size
 from tlplug.settings import OptimizerSettings
+from tlplug.training.module import TransferModule
 
 
 def test_alone_a_process_is_the_whole_world():
@@ -26,7 +26,7 @@ def test_rows_that_come_twice_count_once(monkeypatch):
     rows = make_rows(5)
     module = TransferModule.__new__(TransferModule)
     logged = {}
-    monkeypatch.setattr("tlplug.module.gather", Repeats())
+    monkeypatch.setattr("tlplug.training.module.gather", Repeats())
     TransferModule.__init__(module, None, None, head, OptimizerSettings(), 1, {"test": rows}, None)
     monkeypatch.setattr(module, "log_dict", lambda values, **options: logged.update(values))
     right = {"negative": [0.9, 0.1], "positive": [0.1, 0.9]}

@@ -18,7 +18,7 @@ from tlplug.interfaces import LoadOptions
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import DataSettings, EvidenceSettings, OptimizerSettings
 from tlplug.testing import tiny_models as tiny
-from tlplug.training import adapt
+from tlplug.training.adapt import adapt
 
 
 class Norms(TransferMetric):

@@ -16,11 +16,10 @@ from tests.plugins.tiny_generators import TEMPLATE
 from tests.plugins.tiny_generators import tiny_base as tiny_generator
 from tlplug.interfaces import LoadOptions, StepOutput
 from tlplug.interfaces.registry import Registry
-from tlplug.module import TransferModule
 from tlplug.settings import OptimizerSettings
-from tlplug.step_mean import StepMean
-from tlplug.trainer import build_trainer
-from tlplug.training import adapt
+from tlplug.training.adapt import adapt
+from tlplug.training.module import StepMean, TransferModule
+from tlplug.training.trainer import build_trainer
 
 SETTINGS = OptimizerSettings(learning_rate=0.1, schedule="constant", warmup=0.0, weight_decay=0.0)
 TEXTS = ["a", "a much longer answer than that", "four words and more", "b", "no", "it goes on and on and on"]

@@ -9,11 +9,11 @@ import torch
 from lightning.pytorch import Callback
 
 from tests.core.test_baselines import QUICK, prepare, strategy
-from tlplug.cost import CostMeter, count
 from tlplug.models.precision import best_precision
 from tlplug.settings import OptimizerSettings, TrainerSettings
-from tlplug.trainer import build_trainer, total_steps
-from tlplug.training import adapt
+from tlplug.training.adapt import adapt
+from tlplug.training.cost import CostMeter, count
+from tlplug.training.trainer import build_trainer, total_steps
 
 
 class Watch(Callback):
@@ -155,7 +155,7 @@ def test_a_4_bit_model_counts_the_weights_it_stands_for(tiny_base):
 
 def test_peak_memory_of_one_fit_is_not_the_next_one_s():
     code = (
-        "import torch; from tlplug.cost import peak_memory, reset_peak\n"
+        "import torch; from tlplug.training.cost import peak_memory, reset_peak\n"
         "cpu = torch.device('cpu'); block = torch.ones(60_000_000); high = peak_memory(cpu)\n"
         "del block; reset_peak(cpu)\n"
         "assert peak_memory(cpu) < high - 100 * 2**20"

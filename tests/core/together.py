@@ -13,7 +13,7 @@ from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.processes import gather, rank
 from tlplug.settings import ModelSettings, OptimizerSettings
-from tlplug.training import adapt
+from tlplug.training.adapt import adapt
 
 BATCH, ROWS = 8, 48
 """Rows of a batch over all processes; rows of an epoch."""

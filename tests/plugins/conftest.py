@@ -6,7 +6,7 @@ import torch
 from tests.conftest import make_rows
 from tlplug.interfaces import AdaptContext
 from tlplug.interfaces.registry import Registry
-from tlplug.module import TransferModule
+from tlplug.training.module import TransferModule
 
 STRATEGIES = [
     name

@@ -14,7 +14,7 @@ from tests.core.test_baselines import QUICK, prepare
 from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import OptimizerSettings
-from tlplug.training import adapt
+from tlplug.training.adapt import adapt
 from tlplug_plugins.strategies.modules.reversal import DomainClassifier, Reverse, domain_loss, ramp
 from tlplug_plugins.strategies.modules.reversal_ramp import Ramp
 

@@ -11,7 +11,7 @@ from tests.plugins.tiny_generators import tiny_base as generator
 from tlplug import OptimizerSettings
 from tlplug.interfaces import AdaptContext
 from tlplug.interfaces.registry import Registry
-from tlplug.module import TransferModule
+from tlplug.training.module import TransferModule
 
 Full = Registry().find("strategy", "full").load()
 SETTINGS = OptimizerSettings(learning_rate=0.01, weight_decay=0.1, schedule="linear", warmup=0.0)

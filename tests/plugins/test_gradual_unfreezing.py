@@ -15,9 +15,9 @@ from tests.core.test_baselines import QUICK, prepare
 from tlplug import OptimizerSettings, UsageError
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
-from tlplug.module import TransferModule
 from tlplug.settings import ModelSettings
-from tlplug.training import adapt, load
+from tlplug.training.adapt import adapt, load
+from tlplug.training.module import TransferModule
 
 Gradual = Registry().find("strategy", "gradual_unfreezing").load()
 STEADY = OptimizerSettings(learning_rate=1e-3, weight_decay=0.1, schedule="constant", warmup=0.0)

@@ -11,7 +11,7 @@ from torch import nn
 from tlplug.data.datamodule import TransferData
 from tlplug.interfaces import Batch, FrozenPrefix
 from tlplug.models.precision import autocast
-from tlplug.module import TransferModule
+from tlplug.training.module import TransferModule
 
 AGREEMENT = 0.05
 """By how much of its size an example's state may differ with its neighbours: rounding in 16 bits is less."""

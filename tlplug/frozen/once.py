@@ -23,8 +23,8 @@ from tlplug.frozen.check import asked, fault, keepable, rest, state_of
 from tlplug.frozen.kept import FORM, SPANS, STATES, Kept, Recall, intact
 from tlplug.interfaces import Batch, FrozenPrefix, Strategy
 from tlplug.models.precision import autocast
-from tlplug.module import TransferModule
 from tlplug.processes import barrier, rank
+from tlplug.training.module import TransferModule
 
 KIND = "frozen"
 

@@ -19,7 +19,7 @@ from tlplug.errors import UsageError
 from tlplug.processes import from_first, in_group, rank, world_size
 from tlplug.runs import directory as run_directory
 from tlplug.settings import TrainerSettings
-from tlplug.trainer import build_trainer
+from tlplug.training.trainer import build_trainer
 
 SHARDED = ("fsdp", "deepspeed", "xla_fsdp")
 """Beginnings of the names of Lightning's strategies that leave each process a part of the weights."""

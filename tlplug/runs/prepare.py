@@ -18,7 +18,7 @@ from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, Strategy, TaskHead
 from tlplug.runs.load import base_of
-from tlplug.training import Prepared
+from tlplug.training.adapt import Prepared
 
 
 def prepare(job: Job, console: Console) -> Prepared:

@@ -20,9 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from tlplug.cost import count
 from tlplug.reports.formatting import percent_of
 from tlplug.runs.directory import PROGRESS, write_json
+from tlplug.training.cost import count
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from tlplug.reports.run_data import Material
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import MARKDOWN, PAGE
 from tlplug.secrets import redacted, redacted_words
-from tlplug.training import Prepared
+from tlplug.training.adapt import Prepared
 
 VERSION = 1
 RUN = "run"

@@ -13,14 +13,11 @@ from rich.console import Console
 from torch import nn
 
 from tlplug import console as screen
-from tlplug.checkpoint import FOLDER as CHECKPOINTS
-from tlplug.checkpoint import newest
 from tlplug.config.job import STREAMS, Job, domain_of
 from tlplug.config.plugin_versions import warn_of_versions
 from tlplug.data.domain import read_domains
 from tlplug.errors import Stopped, TrainingFailed, UsageError
 from tlplug.evaluation.recorder import Recorder
-from tlplug.failures import naming_plugins
 from tlplug.interfaces import BaseInfo, Rows, TaskHead
 from tlplug.models.precision import settled, told
 from tlplug.reports.formatting import percent_of
@@ -37,7 +34,10 @@ from tlplug.runs.result import judge_run, material, write_reports
 from tlplug.runs.trainings import Trainings
 from tlplug.secrets import redacted
 from tlplug.stopping import Stop, signals
-from tlplug.training import Prepared
+from tlplug.training.adapt import Prepared
+from tlplug.training.checkpoint_files import FOLDER as CHECKPOINTS
+from tlplug.training.checkpoint_files import newest
+from tlplug.training.plugin_errors import naming_plugins
 
 
 def run(job: Job, console: Console, begun: Path | None = None) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from rich.console import Console
 from torch import nn
 
 from tlplug import console as screen
-from tlplug.baselines import Baselines
-from tlplug.checkpoint import FOLDER, Checkpoints
 from tlplug.config.job import Job
 from tlplug.errors import TrainingFailed
 from tlplug.evaluation.recorder import Recorder
@@ -24,7 +22,10 @@ from tlplug.models.base_model import sampled_digest
 from tlplug.runs.launch import Told
 from tlplug.runs.progress import Bar, ProgressFile
 from tlplug.stopping import Stop
-from tlplug.training import Prepared, adapt
+from tlplug.training.adapt import Prepared, adapt
+from tlplug.training.checkpoint import Checkpoints
+from tlplug.training.checkpoint_files import FOLDER
+from tlplug.training.outcome_cache import Baselines
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from tlplug.data.datamodule import TransferData
 from tlplug.frozen import ComputeOnce
 from tlplug.interfaces import Batch, Strategy, TaskHead
 from tlplug.models.precision import autocast
-from tlplug.module import TransferModule
 from tlplug.testing.tensors import Tensors, seed
-from tlplug.trainer import build_trainer, settings_for
-from tlplug.training import Prepared
+from tlplug.training.adapt import Prepared
+from tlplug.training.module import TransferModule
+from tlplug.training.trainer import build_trainer, settings_for
 
 
 class Watch(Callback):

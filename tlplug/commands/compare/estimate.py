@@ -13,8 +13,8 @@ from tlplug.data.datamodule import TransferData
 from tlplug.errors import UsageError
 from tlplug.interfaces import Strategy
 from tlplug.memory import give_back
-from tlplug.trainer import total_steps
-from tlplug.training import Prepared
+from tlplug.training.adapt import Prepared
+from tlplug.training.trainer import total_steps
 
 LIGHTNING = 0.002
 """Seconds that Lightning adds to a batch: of weight only where a step is next to nothing."""

@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlplug.cost import MEBIBYTE, count, peak_memory, reset_peak
 from tlplug.data.batching import padded
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import Features
 from tlplug.frozen import fault, keepable
 from tlplug.interfaces import Batch, Strategy
 from tlplug.models.precision import autocast
-from tlplug.module import MAIN, TransferModule
 from tlplug.settings import OptimizerSettings
-from tlplug.trainer import build_trainer, settings_for
-from tlplug.training import Prepared, module_for
+from tlplug.training.adapt import Prepared, module_for
+from tlplug.training.cost import MEBIBYTE, count, peak_memory, reset_peak
+from tlplug.training.module import MAIN, TransferModule
+from tlplug.training.trainer import build_trainer, settings_for
 
 TIMES, ENOUGH = 3, 2.0
 """A step is timed so often, but for no more than so many seconds."""

@@ -14,10 +14,10 @@ from tlplug.commands.compare.plan import CompareSettings
 from tlplug.frozen import Counting
 from tlplug.interfaces import Outcome, Strategy
 from tlplug.memory import give_back
-from tlplug.outcomes import Outcomes
 from tlplug.processes import world_size
 from tlplug.settings import OptimizerSettings
-from tlplug.training import Prepared
+from tlplug.training.adapt import Prepared
+from tlplug.training.outcome_cache import Outcomes
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from tlplug.commands.rank.measure import Judged
 from tlplug.frozen import Counting
 from tlplug.interfaces import Outcome
 from tlplug.memory import give_back
-from tlplug.outcomes import Outcomes
 from tlplug.processes import world_size
 from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import Bar
+from tlplug.training.outcome_cache import Outcomes
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from tlplug.testing.checks.saving import recipe
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.subprocesses import elsewhere
 from tlplug.testing.tensors import Tensors, difference, moving
-from tlplug.trainer import settings_for
+from tlplug.training.trainer import settings_for
 
 SMALL = 1e-3
 """A gradient that is smaller than this share of the largest one is measured against that."""

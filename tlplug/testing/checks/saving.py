@@ -16,13 +16,13 @@ from torch import nn
 
 from tlplug.interfaces import LoadOptions
 from tlplug.models.precision import hold_moving_in_float32
-from tlplug.module import TransferModule
 from tlplug.testing.adapted import Made, Watch
 from tlplug.testing.check import Fault, named
 from tlplug.testing.checks.plugin import importable
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.subprocesses import elsewhere
 from tlplug.testing.tensors import apart, difference, moving, seed
+from tlplug.training.module import TransferModule
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".npy")
 

@@ -11,12 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 
-from tlplug.checkpoint import Checkpoints, WholeFiles
-from tlplug.cost import CostMeter
-from tlplug.curve import LearningCurve
 from tlplug.data.datamodule import TransferData
 from tlplug.errors import UsageError
-from tlplug.failures import BatchSeen, StopOnNonFinite, explained
 from tlplug.frozen import ComputeOnce, Counting, silent
 from tlplug.imports import import_uncompiled
 from tlplug.interfaces import AdaptContext, BaseInfo, Outcome, Rows, Strategy, TaskHead
@@ -24,9 +20,15 @@ from tlplug.models.dropout import with_byte_dropout
 from tlplug.models.layers import new_parameters
 from tlplug.models.precision import hold_moving_in_float32, settled
 from tlplug.models.predict import in_order
-from tlplug.module import TransferModule
 from tlplug.settings import OptimizerSettings, TrainerSettings
-from tlplug.trainer import build_trainer, settings_for, total_steps
+from tlplug.training.checkpoint import Checkpoints
+from tlplug.training.checkpoint_files import WholeFiles
+from tlplug.training.cost import CostMeter
+from tlplug.training.learning_curve import LearningCurve
+from tlplug.training.module import TransferModule
+from tlplug.training.nonfinite import StopOnNonFinite
+from tlplug.training.out_of_memory import BatchSeen, explained
+from tlplug.training.trainer import build_trainer, settings_for, total_steps
 
 if TYPE_CHECKING:
     from typing import Protocol

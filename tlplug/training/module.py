@@ -1,8 +1,8 @@
-"""The LightningModule that trains any strategy with any head, and knows nothing else."""
+"""Combine a strategy and a head in a LightningModule."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,10 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 
 from tlplug.errors import UsageError
-from tlplug.interfaces import BaseInfo, Batch, Rows, Strategy, TaskHead
+from tlplug.interfaces import BaseInfo, Batch, Rows, StepOutput, Strategy, TaskHead
 from tlplug.models.predict import in_order
-from tlplug.processes import gather
+from tlplug.processes import gather, total
 from tlplug.settings import OptimizerSettings
-from tlplug.step_mean import StepMean
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -25,6 +24,40 @@ if TYPE_CHECKING:
         """`frozen.Recall`."""
 
         def of(self, split: str, batch: Batch) -> AbstractContextManager[None]: ...
+
+
+class StepMean:
+    """The gradient of an optimizer step: that of the mean over all rows, or tokens, of its batches, as the head counts them.
+
+    Lightning divides the loss by the number of batches that are accumulated, and processes average their gradients: means
+    over batches, each of which has examples of its own number. So a batch gives its sum, and once the step has all of them
+    its gradients are divided by what they weigh together.
+
+    Args:
+        batches: of a step, those of all processes; 1: there is nothing to do.
+    """
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+        self.weight = 0.0
+
+    def of(self, output: StepOutput) -> torch.Tensor:
+        """What a batch backpropagates."""
+        if self.batches == 1:
+            return output.loss
+        self.weight += output.weight
+        return output.loss * output.weight
+
+    def settle(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Sums into means; after the last batch of a step, which may be one of fewer."""
+        if self.batches == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if not gradients:
+            return
+        weight = total(self.weight, gradients[0].device)
+        torch._foreach_mul_(gradients, self.batches / weight)
+        self.weight = 0.0
 
 
 MAIN = "main"

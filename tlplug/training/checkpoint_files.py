@@ -1,18 +1,21 @@
-"""Checkpoints as files: `step-<n>.ckpt`, written whole or not at all, and read without running anything."""
+"""Write and find checkpoints, with the state of the random generators."""
 
 from __future__ import annotations
 
 import logging
 import pickle
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
 from tlplug import cache
+from tlplug.processes import gather, rank
 
 FOLDER = "checkpoints"
 LAST, BEST = "step", "best"
@@ -74,3 +77,41 @@ def readable(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield path, torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except UNREADABLE as error:
             log.warning("%s is not one that can be gone on from (%s)", path, first_line(error))
+
+
+States = dict[str, Any]
+
+
+def random_states(device: torch.device) -> list[States]:
+    """Those of every process, by rank, as plain types and tensors."""
+    return gather([_own(device)])
+
+
+def restore(states: list[States], device: torch.device) -> None:
+    """This process's own."""
+    own = states[rank()]
+    version, words, gauss = own["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, keys, position, has_gauss, cached = own["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(own["torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(own["cuda"], device)
+
+
+def _own(device: torch.device) -> States:
+    version, words, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    found: States = {
+        "python": [version, list(words), gauss],
+        # torch cannot hold uint32 in a checkpoint of plain types on every version; int64 holds all its values.
+        "numpy": [
+            kind,
+            torch.from_numpy(np.asarray(keys, np.int64)),
+            int(position),
+            int(has_gauss),
+            float(cached),
+        ],
+        "torch": torch.get_rng_state(),
+    }
+    return found | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})

@@ -1,4 +1,4 @@
-"""A loss that is no number ends the training, before what it does to the weights is kept."""
+"""Stop a training whose loss is not finite, and name the rows of the batch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from tlplug.errors import TrainingFailed
 from tlplug.interfaces import Rows
-from tlplug.module import MAIN, by_stream
 from tlplug.processes import gather, rank
+from tlplug.training.module import MAIN, by_stream
+from tlplug.training.out_of_memory import BatchSeen, explained
+from tlplug.training.plugin_errors import naming_plugins
 
 if TYPE_CHECKING:
     from torch import nn
@@ -177,3 +179,6 @@ def advice(step: int, trainer: Trainer) -> str:
     rate = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else 0.0
     clip = "" if trainer.gradient_clip_val else " or trainer.gradient_clip_val=1"
     return f"Take a lower optimizer.learning_rate (it was at {rate:.2g}){clip}, or look at these rows."
+
+
+__all__ = ["BatchSeen", "StopOnNonFinite", "explained", "naming_plugins"]

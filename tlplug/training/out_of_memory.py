@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tlplug.errors import TrainingFailed
 from tlplug.interfaces import BaseInfo, Strategy, TaskHead
 from tlplug.models.precision import HALF
-from tlplug.module import MAIN, by_stream
+from tlplug.training.module import MAIN, by_stream
 
 SAYS = (
     *("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory"),

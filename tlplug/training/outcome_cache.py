@@ -1,8 +1,8 @@
-"""Trainings whose outcome is kept: under a hash of all that determines it, it is trained once."""
+"""Cache what a training gave under a hash of all that determines it, and train baselines by it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib.metadata import version
@@ -11,15 +11,15 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from tlplug import cache
-from tlplug.checkpoint import Checkpoints
 from tlplug.data.features import identity
 from tlplug.frozen import Counting, silent
 from tlplug.interfaces import CONTRACT, Outcome, Strategy
 from tlplug.models.precision import settled
 from tlplug.processes import from_first, rank
 from tlplug.settings import OptimizerSettings
-from tlplug.trainer import build_trainer
-from tlplug.training import Prepared, adapt, outcome
+from tlplug.training.adapt import Prepared, adapt, outcome
+from tlplug.training.checkpoint import Checkpoints
+from tlplug.training.trainer import build_trainer
 
 KIND = "outcomes"
 ORIGIN = ("_name_or_path", "transformers_version", "dtype", "architectures")
@@ -107,3 +107,29 @@ class Outcomes:
             "processes": build_trainer(task.trainer, (), (), task.base.dtype).world_size,
             "libraries": {name: version(name) for name in LIBRARIES},
         }
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Trains, or takes from the cache, what one prepared task is compared with."""
+
+    task: Prepared
+    callbacks: Callable[[str], Sequence[Callback]]
+    """Given a baseline's name, what shows its progress."""
+    counting: Counting = silent
+    checkpoints: Callable[[str], Checkpoints | None] = lambda name: None
+    """Given a baseline's name, what keeps it so that it can be gone on with."""
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        return Outcomes(self.task, self.counting)
+
+    def run(self, name: str, strategy: Strategy | None) -> Outcome:
+        """The baseline's outcome on the test split; None stands for the head's own guess."""
+        if strategy is None:
+            return self.outcomes.trivial()
+        own = OptimizerSettings()
+        stored = self.outcomes.stored(strategy, own)
+        if stored is not None:
+            return stored
+        return self.outcomes.train(strategy, own, self.callbacks(name), self.checkpoints(name))

@@ -10,10 +10,11 @@ from pathlib import Path
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 
-from tlplug.checkpoint import Checkpoints, WholeFiles
 from tlplug.interfaces import Strategy
 from tlplug.models.precision import settled
 from tlplug.settings import TrainerSettings
+from tlplug.training.checkpoint import Checkpoints
+from tlplug.training.checkpoint_files import WholeFiles
 
 
 def build_trainer(

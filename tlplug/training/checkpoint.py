@@ -12,12 +12,22 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
-from tlplug.checkpoint.files import BEST, LAST, at, numbered, readable
-from tlplug.checkpoint.random_states import random_states, restore
 from tlplug.errors import UsageError
 from tlplug.processes import from_first, gather
 from tlplug.settings import CheckpointSettings
 from tlplug.stopping import Stop, stopped_by
+from tlplug.training.checkpoint_files import (
+    BEST,
+    FOLDER,
+    LAST,
+    WholeFiles,
+    at,
+    newest,
+    numbered,
+    random_states,
+    readable,
+    restore,
+)
 
 OURS = "tlplug"
 """Our part of a checkpoint."""
@@ -216,3 +226,6 @@ def is_over(trainer: Trainer) -> bool:
     epochs = trainer.max_epochs is not None and trainer.current_epoch + 1 >= trainer.max_epochs >= 0
     steps = 0 <= trainer.max_steps <= trainer.global_step
     return epochs or steps or trainer.should_stop
+
+
+__all__ = ["FOLDER", "Checkpoints", "WholeFiles", "newest"]
