@@ -26,11 +26,11 @@ from tlplug.commands.compare.timing import Timing, timed
 from tlplug.commands.compare.trainings import Shown, Trainings
 from tlplug.errors import UsageError
 from tlplug.evaluation.statistics import compare_paired, over_seeds
-from tlplug.frozen import silent
 from tlplug.interfaces import Outcome
 from tlplug.reports.formatting import duration
 from tlplug.settings import OptimizerSettings
 from tlplug.training.adapt import adapt
+from tlplug.training.prefix_cache.compute import silent
 
 # Intervals over seeds and examples
 

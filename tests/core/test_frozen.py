@@ -15,11 +15,12 @@ from tests.core.test_baselines import QUICK, prepare, strategy
 from tests.plugins.tiny_generators import FRAMES, byte_tokenizer
 from tlplug import FrozenPrefix, Strategy, cache
 from tlplug.data.features import encode
-from tlplug.frozen import FORM, KIND, SPANS, STATES, Kept
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.settings import ModelSettings, OptimizerSettings
 from tlplug.training.adapt import adapt
+from tlplug.training.prefix_cache.compute import KIND
+from tlplug.training.prefix_cache.store import FORM, SPANS, STATES, Kept
 
 THREE = dataclasses.replace(QUICK, max_epochs=3)
 

@@ -12,12 +12,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from tlplug.data.datamodule import TransferData
-from tlplug.frozen import ComputeOnce
 from tlplug.interfaces import Batch, Strategy, TaskHead
 from tlplug.models.precision import autocast
 from tlplug.testing.tensors import Tensors, seed
 from tlplug.training.adapt import Prepared
 from tlplug.training.module import TransferModule
+from tlplug.training.prefix_cache.compute import ComputeOnce
 from tlplug.training.trainer import build_trainer, settings_for
 
 

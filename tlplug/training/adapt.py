@@ -13,7 +13,6 @@ from lightning.pytorch.loggers import Logger
 
 from tlplug.data.datamodule import TransferData
 from tlplug.errors import UsageError
-from tlplug.frozen import ComputeOnce, Counting, silent
 from tlplug.imports import import_uncompiled
 from tlplug.interfaces import AdaptContext, BaseInfo, Outcome, Rows, Strategy, TaskHead
 from tlplug.models.dropout import with_byte_dropout
@@ -28,6 +27,7 @@ from tlplug.training.learning_curve import LearningCurve
 from tlplug.training.module import TransferModule
 from tlplug.training.nonfinite import StopOnNonFinite
 from tlplug.training.out_of_memory import BatchSeen, explained
+from tlplug.training.prefix_cache.compute import ComputeOnce, Counting, silent
 from tlplug.training.trainer import build_trainer, settings_for, total_steps
 
 if TYPE_CHECKING:

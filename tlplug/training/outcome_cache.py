@@ -12,13 +12,13 @@ from lightning.pytorch import Callback
 
 from tlplug import cache
 from tlplug.data.features import identity
-from tlplug.frozen import Counting, silent
 from tlplug.interfaces import CONTRACT, Outcome, Strategy
 from tlplug.models.precision import settled
 from tlplug.processes import from_first, rank
 from tlplug.settings import OptimizerSettings
 from tlplug.training.adapt import Prepared, adapt, outcome
 from tlplug.training.checkpoint import Checkpoints
+from tlplug.training.prefix_cache.compute import Counting, silent
 from tlplug.training.trainer import build_trainer
 
 KIND = "outcomes"

@@ -17,13 +17,13 @@ from torch import nn
 from tlplug.data.batching import padded
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import Features
-from tlplug.frozen import fault, keepable
 from tlplug.interfaces import Batch, Strategy
 from tlplug.models.precision import autocast
 from tlplug.settings import OptimizerSettings
 from tlplug.training.adapt import Prepared, module_for
 from tlplug.training.cost import MEBIBYTE, count, peak_memory, reset_peak
 from tlplug.training.module import MAIN, TransferModule
+from tlplug.training.prefix_cache.check import fault, keepable
 from tlplug.training.trainer import build_trainer, settings_for
 
 TIMES, ENOUGH = 3, 2.0

@@ -11,13 +11,13 @@ from lightning.pytorch import Callback
 
 from tlplug.commands.compare.decision import Run, Rung, chosen_rate
 from tlplug.commands.compare.plan import CompareSettings
-from tlplug.frozen import Counting
 from tlplug.interfaces import Outcome, Strategy
 from tlplug.memory import give_back
 from tlplug.processes import world_size
 from tlplug.settings import OptimizerSettings
 from tlplug.training.adapt import Prepared
 from tlplug.training.outcome_cache import Outcomes
+from tlplug.training.prefix_cache.compute import Counting
 
 log = logging.getLogger(__name__)
 

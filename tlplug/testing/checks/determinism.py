@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from tlplug.evaluation.layer_features import layer_features, stay
-from tlplug.frozen import fault
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.adapted import Made
 from tlplug.testing.check import DoesNotApply, Fault, named
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.tensors import changed, difference, moving, seed, shake, state
+from tlplug.training.prefix_cache.check import fault
 
 
 def is_repeatable(case: StrategyCase) -> None:

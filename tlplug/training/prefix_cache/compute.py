@@ -19,12 +19,12 @@ from torch import nn
 from tlplug import cache
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import Features, identity
-from tlplug.frozen.check import asked, fault, keepable, rest, state_of
-from tlplug.frozen.kept import FORM, SPANS, STATES, Kept, Recall, intact
 from tlplug.interfaces import Batch, FrozenPrefix, Strategy
 from tlplug.models.precision import autocast
 from tlplug.processes import barrier, rank
 from tlplug.training.module import TransferModule
+from tlplug.training.prefix_cache.check import asked, fault, keepable, rest, state_of
+from tlplug.training.prefix_cache.store import FORM, SPANS, STATES, Kept, Recall, intact
 
 KIND = "frozen"
 

@@ -1,0 +1,1 @@
+"""What runs before anything that moves is computed once for each example, and lies memory-mapped in the cache."""
