@@ -17,7 +17,7 @@ from bench.arms import ARMS, Figures, Words
 from bench.measurements import MEASUREMENTS
 from bench.settings import ROOT, changed
 from bench.summary import summary
-from tlplug.cache import cache_folder
+from tlplug.runtime.cache import cache_folder
 
 MEBIBYTE = 2**20
 KIBIBYTE = 1 if sys.platform == "darwin" else 1024

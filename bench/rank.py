@@ -79,8 +79,8 @@ def build(folder: Path) -> list[Path]:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    from tlplug.console import quiet_libraries
     from tlplug.models.locate import locate
+    from tlplug.runtime.console import quiet_libraries
     from tlplug.settings import ModelSettings
 
     source = locate(ModelSettings(source=MINILM))

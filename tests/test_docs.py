@@ -514,7 +514,7 @@ def test_the_reference_has_every_field_of_the_result():
 
 def test_the_reference_has_every_exit_code():
     from tlplug.cli import USAGE
-    from tlplug.stopping import NAMES
+    from tlplug.runtime.signals import NAMES
 
     told = re.findall(r"^\| (\d+) \|", section(REFERENCE, "## Exit codes"), re.MULTILINE)
     assert [int(number) for number in told] == [0, 1, USAGE, *sorted(128 + number for number in NAMES)]

@@ -62,7 +62,7 @@ def main(words: Sequence[str] | None = None) -> int:
         # Its traceback is in the run's log. Of several processes that stop for one reason, the first tells it, and the
         # others end as if all were well: Lightning kills the first one as soon as another has failed.
         if told := str(error):
-            from tlplug.terminal import tell
+            from tlplug.runtime.console import tell
 
             tell(f"tlplug: {told}")
         return FAILED if told else 0
@@ -76,7 +76,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"tlplug: {error.strerror}: {error.filename}", file=sys.stderr)
         return USAGE
     except Stopped as stopped:
-        from tlplug.terminal import tell
+        from tlplug.runtime.console import tell
 
         tell(f"tlplug: {stopped}")
         return stopped.code
@@ -165,8 +165,8 @@ def compare(words: list[str]) -> int:
     with Composer() as composer:
         planned = plan(composer, [word for word in words[1:] if word not in flags])
     from tlplug.commands.compare.compare import compare as run
-    from tlplug.stopping import Stop, signals
-    from tlplug.terminal import console
+    from tlplug.runtime.console import console
+    from tlplug.runtime.signals import Stop, signals
 
     with signals(Stop()):
         return run(planned, console(), dry_run=bool(flags))
@@ -182,8 +182,8 @@ def rank(words: list[str]) -> int:
     with Composer() as composer:
         planned = plan(composer, words[1:])
     from tlplug.commands.rank.rank import rank as run
-    from tlplug.stopping import Stop, signals
-    from tlplug.terminal import console
+    from tlplug.runtime.console import console
+    from tlplug.runtime.signals import Stop, signals
 
     with signals(Stop()):
         return run(planned, console())

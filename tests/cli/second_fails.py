@@ -1,6 +1,6 @@
 """A strategy that fails in the second process alone, chosen by its dotted path."""
 
-from tlplug.processes import rank
+from tlplug.runtime.distributed import rank
 from tlplug_plugins.strategies.lora import Lora
 
 

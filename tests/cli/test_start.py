@@ -108,7 +108,7 @@ def test_predictions_come_without_what_trains_and_scores(tmp_path, tiny_folder, 
 def test_what_is_compiled_after_an_import_without_a_compiler_is_compiled():
     code = """
 import os, torch
-from tlplug.imports import VARIABLE, import_uncompiled
+from tlplug.runtime.imports import VARIABLE, import_uncompiled
 os.environ[VARIABLE] = "0"
 import_uncompiled("peft")
 assert os.environ[VARIABLE] == "0"

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import make_rows
-from tlplug import cache
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
+from tlplug.runtime import cache, files
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.training.adapt import Prepared, adapt
 from tlplug.training.outcome_cache import KIND, Baselines, Outcomes
@@ -105,10 +105,10 @@ def test_trivial_needs_no_training(tiny_base):
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "a" / "b.json"
-    cache.write_whole(path, "first")
+    files.write_whole(path, "first")
     monkeypatch.setattr("os.fsync", lambda number: (_ for _ in ()).throw(OSError("no space")))
     with pytest.raises(OSError, match="no space"):
-        cache.write_whole(path, "second")
+        files.write_whole(path, "second")
     assert path.read_text() == "first" and list(path.parent.iterdir()) == [path]
 
 

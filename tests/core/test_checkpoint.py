@@ -12,8 +12,8 @@ from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.errors import UsageError
 from tlplug.runs.prepare import prepare
+from tlplug.runtime.signals import Stop
 from tlplug.settings import CheckpointSettings
-from tlplug.stopping import Stop
 from tlplug.training.adapt import adapt
 from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.checkpoint_files import WholeFiles, newest

@@ -15,7 +15,6 @@ from lightning.pytorch import Callback
 from scipy.stats import t as student
 
 from tests.core.test_baselines import QUICK, prepare, strategy
-from tlplug import cache
 from tlplug.commands.compare.chart import Axis, round_step
 from tlplug.commands.compare.decision import Judge, Run, Rung, chosen_rate, finished
 from tlplug.commands.compare.estimate import Batches, Estimate, batches_of, estimates
@@ -28,6 +27,7 @@ from tlplug.errors import UsageError
 from tlplug.evaluation.statistics import compare_paired, over_seeds
 from tlplug.interfaces import Outcome
 from tlplug.reports.formatting import duration
+from tlplug.runtime import cache
 from tlplug.settings import OptimizerSettings
 from tlplug.training.adapt import adapt
 from tlplug.training.prefix_cache.compute import silent

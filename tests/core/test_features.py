@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import make_rows
-from tlplug import UsageError, cache
+from tlplug import UsageError
 from tlplug.data.features import KIND, encode, key_of
 from tlplug.interfaces.registry import Registry
+from tlplug.runtime import cache
 
 Classification = Registry().find("head", "classification").load()
 

@@ -13,10 +13,11 @@ from tests.conftest import make_rows, make_tokenizer
 from tests.core.test_base_kinds import saved
 from tests.core.test_baselines import QUICK, prepare, strategy
 from tests.plugins.tiny_generators import FRAMES, byte_tokenizer
-from tlplug import FrozenPrefix, Strategy, cache
+from tlplug import FrozenPrefix, Strategy
 from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
+from tlplug.runtime import cache
 from tlplug.settings import ModelSettings, OptimizerSettings
 from tlplug.training.adapt import adapt
 from tlplug.training.prefix_cache.compute import KIND
@@ -271,7 +272,7 @@ def test_a_cache_that_cannot_be_written_costs_time_and_not_the_run(bases, caplog
     def full(folder):
         raise OSError("no space")
 
-    monkeypatch.setattr("tlplug.cache.whole_folder", full)
+    monkeypatch.setattr("tlplug.runtime.files.whole_folder", full)
     trained(bases["bert-right"], "last_layers", layers=1)
     assert "cannot be written (no space)" in caplog.text
 

@@ -5,7 +5,7 @@ import pytest
 from tests.conftest import make_rows
 from tlplug.interfaces.registry import Registry
 from tlplug.models.predict import in_order
-from tlplug.processes import from_first, gather, rank, world_size
+from tlplug.runtime.distributed import from_first, gather, rank, world_size
 from tlplug.settings import OptimizerSettings
 from tlplug.training.module import TransferModule
 

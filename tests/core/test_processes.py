@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from tests.conftest import ROOT
 from tests.core.together import FIELDS, trained, without_dropout
 from tlplug.errors import UsageError
-from tlplug.processes import one_at_a_time
 from tlplug.runs.launch import follows
+from tlplug.runtime.files import one_at_a_time
 from tlplug.settings import TrainerSettings
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}

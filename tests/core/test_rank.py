@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import make_rows, make_tokenizer
-from tlplug import NotMeasured, TransferMetric, cache
+from tlplug import NotMeasured, TransferMetric
 from tlplug.commands.rank import features as looking
 from tlplug.commands.rank import measure as judging
 from tlplug.commands.rank.candidates import Candidate, Shown, titles
@@ -27,6 +27,7 @@ from tlplug.evaluation.probabilities import no_classifier, source_probabilities
 from tlplug.interfaces import Outcome
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
+from tlplug.runtime import cache
 from tlplug.settings import ModelSettings, TrainerSettings
 
 # Ranks

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tlplug.secrets import hidden_keys, is_secret, redacted, redacted_words
+from tlplug.runtime.secrets import hidden_keys, is_secret, redacted, redacted_words
 
 SECRET = (
     "api_key hf_token token key password secret client_secret secret_name credentials AWS_SECRET_ACCESS_KEY apiKey "

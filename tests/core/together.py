@@ -11,7 +11,7 @@ from lightning.pytorch import Callback
 from tests.core.test_baselines import QUICK, prepare
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
-from tlplug.processes import gather, rank
+from tlplug.runtime.distributed import gather, rank
 from tlplug.settings import ModelSettings, OptimizerSettings
 from tlplug.training.adapt import adapt
 

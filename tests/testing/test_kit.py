@@ -89,7 +89,7 @@ def test_tensors_are_compared_by_their_size():
 
 
 def test_what_is_cached_while_checking_is_not_the_user_s(monkeypatch, tmp_path):
-    from tlplug.cache import cache_folder
+    from tlplug.runtime.cache import cache_folder
 
     monkeypatch.setenv("TLPLUG_CACHE", str(tmp_path))
     with quiet_and_alone():

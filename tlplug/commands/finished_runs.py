@@ -24,12 +24,12 @@ def evaluate(words: Sequence[str]) -> int:
     given = options.parse(words)
     from rich.console import Console
 
-    from tlplug.console import counting, quiet_libraries
     from tlplug.reports.terminal import show_scores
     from tlplug.runs import directory as run_directory
     from tlplug.runs.evaluate import evaluate as score
     from tlplug.runs.evaluate import rows_of, write
     from tlplug.runs.load import load
+    from tlplug.runtime.console import counting, quiet_libraries
 
     folder = given.output or given.run / "evaluations" / run_directory.stamp()
     run_directory.expect_empty(folder, f"--output {folder}")
@@ -56,12 +56,12 @@ def measure(words: Sequence[str]) -> int:
     from tlplug.config.compose import Composer
     from tlplug.config.metric_options import metrics_of
     from tlplug.config.reopen import reopen
-    from tlplug.console import quiet_libraries
     from tlplug.reports.terminal import show_metrics
     from tlplug.runs import directory as run_directory
     from tlplug.runs.measure import NODES, words_before
     from tlplug.runs.measure import measure as compute
     from tlplug.runs.result import write_reports
+    from tlplug.runtime.console import quiet_libraries
 
     run_directory.expect_writable(given.run)
     asked = [word for word in given.keys if word.lstrip("+").partition("=")[0].split(".")[0] == "metric"]
@@ -130,9 +130,9 @@ def predict(words: Sequence[str]) -> int:
         raise UsageError(f"--input {given.input}: there is no such file")
     if given.output is not None and given.output.exists():
         raise UsageError(f"--output {given.output}: something lies there already; name a new file")
-    from tlplug.console import quiet_libraries
     from tlplug.runs.load import load
     from tlplug.runs.predict import Lines, write_lines
+    from tlplug.runtime.console import quiet_libraries
 
     with ExitStack() as stack:
         stack.enter_context(quiet_libraries())
@@ -188,11 +188,11 @@ def export(words: Sequence[str]) -> int:
         raise UsageError("--private goes with --push")
     from rich.console import Console
 
-    from tlplug.console import quiet_libraries
     from tlplug.reports.terminal import show_export
     from tlplug.runs.export import check, push
     from tlplug.runs.export import export as write
     from tlplug.runs.load import load
+    from tlplug.runtime.console import quiet_libraries
 
     check(given.out, given.merge, given.dtype)
     with quiet_libraries():

@@ -14,7 +14,7 @@ from tlplug.config.reopen import job_again
 from tlplug.errors import UsageError
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import finished
-from tlplug.secrets import redacted
+from tlplug.runtime.secrets import redacted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +35,7 @@ def resume(words: Sequence[str]) -> int:
         raise UsageError(f"{folder} has finished: it holds {run_directory.RESULT}")
     job = job_again(folder, run_directory.begun(folder)["words"], given.trust, given.secrets)
     from tlplug.runs.run import run
-    from tlplug.terminal import console
+    from tlplug.runtime.console import console
 
     run(job, console(), folder)
     return 0
@@ -129,7 +129,7 @@ def train(words: list[str]) -> int:
     """The default command, which may be named; with `-m`, a sweep."""
     from tlplug.config.compose import Composer
     from tlplug.config.job import build
-    from tlplug.terminal import console
+    from tlplug.runtime.console import console
 
     flags = [word for word in words if word.startswith("-")]
     if unknown := [flag for flag in flags if flag not in SWEEP]:

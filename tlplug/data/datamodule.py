@@ -14,11 +14,11 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import Sampler
 
-from tlplug.cache import key_of
 from tlplug.data.batching import EpochBatches, Repeated, share
 from tlplug.data.features import Features
 from tlplug.interfaces import BaseInfo, Batch, TaskHead
-from tlplug.processes import rank, world_size
+from tlplug.runtime.cache import key_of
+from tlplug.runtime.distributed import rank, world_size
 
 
 class Batches:

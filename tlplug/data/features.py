@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from tlplug import cache
 from tlplug.data.readers.arrow_types import quiet_datasets
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, Row, Rows, TaskHead
-from tlplug.processes import one_at_a_time
+from tlplug.runtime import cache
+from tlplug.runtime.files import one_at_a_time
 
 if TYPE_CHECKING:
     from datasets import Dataset

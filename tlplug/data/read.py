@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug.contracts.local import refuse_address
 from tlplug.data.messages import listing, names, suggestion
 from tlplug.data.readers.arrow_types import quiet_datasets
 from tlplug.data.readers.formats import SUFFIXES
@@ -15,6 +14,7 @@ from tlplug.data.readers.sources import Source, open_source, open_table
 from tlplug.data.readers.table import Table
 from tlplug.data.split import Split, divided, limited
 from tlplug.errors import UsageError
+from tlplug.runtime.files import refuse_address
 from tlplug.settings import DataSettings
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.cache import whole_folder
 from tlplug.interfaces import Evidence, Outcome, Rows, TaskHead
+from tlplug.runtime.files import whole_folder
 
 FOLDER = "evidence"
 """Where it lies in a run directory."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tlplug import cache
 from tlplug.interfaces import BaseInfo, Batch, FrozenPrefix, LoadOptions
 from tlplug.models.layers import blocks, within
 from tlplug.models.precision import autocast
+from tlplug.runtime import cache, files
 
 if TYPE_CHECKING:
     import torch
@@ -210,7 +210,7 @@ def recalled(key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
             return known
     found = compute()
     try:
-        with cache.whole_file(path, lasting=False) as beside, beside.open("wb") as file:
+        with files.whole_file(path, lasting=False) as beside, beside.open("wb") as file:
             np.save(file, found)
     except OSError as error:
         log.warning("%s cannot be written (%s); the next run makes it again", path, error)

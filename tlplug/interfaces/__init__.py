@@ -4,12 +4,12 @@ This package imports no other tlplug module and nothing heavy, so that a plugin
 file can be read without torch being loaded.
 """
 
-from tlplug.contracts.local import refuse_address
 from tlplug.errors import PluginError, Stopped, TrainingFailed, UsageError
 from tlplug.interfaces.head import Prediction, TaskHead
 from tlplug.interfaces.metric import Evidence, NotMeasured, ProbeContext, TransferMetric, WeightChange
 from tlplug.interfaces.strategy import AdaptContext, Capabilities, FrozenPrefix, LowRank, Strategy
 from tlplug.interfaces.types import BaseInfo, Batch, LoadOptions, Outcome, Row, Rows, StepOutput
+from tlplug.runtime.files import refuse_address
 from tlplug.settings import (
     CheckpointSettings,
     DataSettings,

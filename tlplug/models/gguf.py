@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 
-from tlplug import cache
 from tlplug.errors import UsageError
+from tlplug.runtime import cache, files
 
 SUFFIX = ".gguf"
 KIND = "gguf"
@@ -29,12 +29,12 @@ def unpacked(file: Path) -> Path:
     """
     if not file.is_file():
         raise UsageError(f"base model {file}: there is no such file")
-    folder = cache.cache_folder() / KIND / cache.file_digest(file)
+    folder = cache.cache_folder() / KIND / files.file_digest(file)
     if not folder.is_dir():
         if find_spec("gguf") is None:
             raise UsageError(f"base model {file}: reading it needs a package: pip install 'tlplug[gguf]'")
         log.info("unpacking %s into %s, once", file, folder)
-        with cache.whole_folder(folder) as beside:
+        with files.whole_folder(folder) as beside:
             save(file, beside)
     return folder
 

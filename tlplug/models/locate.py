@@ -6,10 +6,9 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
-from tlplug.cache import file_digest
-from tlplug.contracts.local import refuse_address
 from tlplug.errors import UsageError
 from tlplug.models.gguf import SUFFIX, unpacked
+from tlplug.runtime.files import file_digest, refuse_address
 from tlplug.settings import ModelSettings
 
 WEIGHTS = "model.safetensors"

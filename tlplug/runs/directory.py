@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -17,20 +16,17 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from tlplug.cache import TAKEN, new_folder, write_whole
 from tlplug.config.job import Job
-from tlplug.contracts.local import refuse_address
 from tlplug.errors import UsageError
 from tlplug.interfaces.registry import told_of
-from tlplug.secrets import redacted, redacted_words
+from tlplug.runtime.files import TAKEN, lock, new_folder, refuse_address, write_whole
+from tlplug.runtime.secrets import redacted, redacted_words
 
 log = logging.getLogger(__name__)
 
 OUTPUTS = Path("outputs")
 CONFIG, RESULT, RUN = "config.yaml", "result.json", "run.json"
 PROGRESS, LOG = "progress.json", "log.txt"
-UNLOCKABLE = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-"""What a file system says that has no locks."""
 PATIENCE = 1.0
 """Seconds in which somebody who only looks whether a run is held lets it go again."""
 RUN_VERSION = 1
@@ -148,19 +144,6 @@ def held(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
                 raise UsageError(f"another process works on the run in {folder}; it is left to that one")
             time.sleep(0.1)
         yield
-
-
-def lock(opened: int, told: Path) -> bool:
-    """Whether the file's lock is ours now. A file system without locks guards nothing, and a warning says so."""
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno not in UNLOCKABLE:
-            raise
-        log.warning("%s lies on a file system without locks: begin no second process on it", told)
-    return True
 
 
 def is_held(folder: Path) -> bool:

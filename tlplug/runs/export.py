@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug.cache import write_whole
 from tlplug.errors import UsageError
 from tlplug.models.base_model import DTYPES
 from tlplug.reports.formatting import figure
@@ -18,6 +17,7 @@ from tlplug.runs.directory import HEAD, RESULT, expect_empty
 from tlplug.runs.evaluate import predict_all, stored_rows
 from tlplug.runs.load import ADAPTER_CONFIG, merged_model
 from tlplug.runs.predict import Adapted
+from tlplug.runtime.files import write_whole
 
 if TYPE_CHECKING:
     from torch import nn

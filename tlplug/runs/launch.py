@@ -16,8 +16,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from tlplug.errors import UsageError
-from tlplug.processes import from_first, in_group, rank, world_size
 from tlplug.runs import directory as run_directory
+from tlplug.runtime.distributed import from_first, in_group, rank, world_size
 from tlplug.settings import TrainerSettings
 from tlplug.training.trainer import build_trainer
 

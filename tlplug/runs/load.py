@@ -8,11 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from tlplug import cache
 from tlplug.config.plugin_versions import warn_of_versions
 from tlplug.config.reopen import Finished, reopen
 from tlplug.errors import UsageError
-from tlplug.imports import import_uncompiled
 from tlplug.interfaces import BaseInfo, LoadOptions, TaskHead
 from tlplug.models.base_model import find_base
 from tlplug.models.locate import PICKLES
@@ -20,6 +18,8 @@ from tlplug.models.precision import hold_moving_in_float32, settled
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import HEAD, HEAD_VERSION, read_object
 from tlplug.runs.predict import Adapted
+from tlplug.runtime import cache, files
+from tlplug.runtime.imports import import_uncompiled
 from tlplug.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -100,11 +100,11 @@ def merged_folder(run: Finished) -> Path:
     """The run's model, merged in float32, in the cache; made where it is not there."""
     head, base = bound_head(run), base_of(run.model, run.data.max_length)
     saved = sorted((run.folder / run.strategy.saves).glob("*.safetensors"))
-    digests = {file.name: cache.file_digest(file) for file in saved}
+    digests = {file.name: files.file_digest(file) for file in saved}
     folder = cache.cache_folder() / MERGED / cache.key_of({"base": base.fingerprint, "adapter": digests})
     if not folder.is_dir():
         merged = merged_model(run, head, base)
-        with cache.whole_folder(folder) as beside:
+        with files.whole_folder(folder) as beside:
             merged.save_pretrained(beside)
             base.tokenizer.save_pretrained(beside)
     return folder

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from tlplug import console as screen
 from tlplug.config.job import STREAMS, Job, domain_of
 from tlplug.data.datamodule import TransferData
 from tlplug.data.domain import labelled, unlabelled
@@ -18,6 +17,7 @@ from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, Strategy, TaskHead
 from tlplug.runs.load import base_of
+from tlplug.runtime import console as screen
 from tlplug.training.adapt import Prepared
 
 

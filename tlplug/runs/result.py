@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tlplug.cache import write_whole
 from tlplug.config.job import Job
 from tlplug.evaluation import evidence
 from tlplug.evaluation.evidence import FOLDER, read
@@ -25,7 +24,8 @@ from tlplug.reports.markdown import markdown
 from tlplug.reports.run_data import Material
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import MARKDOWN, PAGE
-from tlplug.secrets import redacted, redacted_words
+from tlplug.runtime.files import write_whole
+from tlplug.runtime.secrets import redacted, redacted_words
 from tlplug.training.adapt import Prepared
 
 VERSION = 1

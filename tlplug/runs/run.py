@@ -12,7 +12,6 @@ from typing import Any
 from rich.console import Console
 from torch import nn
 
-from tlplug import console as screen
 from tlplug.config.job import STREAMS, Job, domain_of
 from tlplug.config.plugin_versions import warn_of_versions
 from tlplug.data.domain import read_domains
@@ -32,8 +31,9 @@ from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import ProgressFile
 from tlplug.runs.result import judge_run, material, write_reports
 from tlplug.runs.trainings import Trainings
-from tlplug.secrets import redacted
-from tlplug.stopping import Stop, signals
+from tlplug.runtime import console as screen
+from tlplug.runtime.secrets import redacted
+from tlplug.runtime.signals import Stop, signals
 from tlplug.training.adapt import Prepared
 from tlplug.training.checkpoint_files import FOLDER as CHECKPOINTS
 from tlplug.training.checkpoint_files import newest

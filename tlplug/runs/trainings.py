@@ -13,7 +13,6 @@ from lightning.pytorch.loggers import Logger
 from rich.console import Console
 from torch import nn
 
-from tlplug import console as screen
 from tlplug.config.job import Job
 from tlplug.errors import TrainingFailed
 from tlplug.evaluation.recorder import Recorder
@@ -21,7 +20,8 @@ from tlplug.interfaces import Outcome, Strategy
 from tlplug.models.base_model import sampled_digest
 from tlplug.runs.launch import Told
 from tlplug.runs.progress import Bar, ProgressFile
-from tlplug.stopping import Stop
+from tlplug.runtime import console as screen
+from tlplug.runtime.signals import Stop
 from tlplug.training.adapt import Prepared, adapt
 from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.checkpoint_files import FOLDER

@@ -20,7 +20,7 @@ def quiet_and_alone() -> Iterator[None]:
     """
     import torch
 
-    from tlplug.console import quiet_libraries
+    from tlplug.runtime.console import quiet_libraries
 
     threads, before = torch.get_num_threads(), os.environ.get(CACHE)
     torch.set_num_threads(1)

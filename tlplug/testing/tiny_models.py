@@ -127,7 +127,7 @@ def folder(kind: str) -> Path:
     import torch
     import transformers
 
-    from tlplug.console import quiet_libraries
+    from tlplug.runtime.console import quiet_libraries
 
     found = home() / kind
     if not found.is_dir():

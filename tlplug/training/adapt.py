@@ -13,12 +13,12 @@ from lightning.pytorch.loggers import Logger
 
 from tlplug.data.datamodule import TransferData
 from tlplug.errors import UsageError
-from tlplug.imports import import_uncompiled
 from tlplug.interfaces import AdaptContext, BaseInfo, Outcome, Rows, Strategy, TaskHead
 from tlplug.models.dropout import with_byte_dropout
 from tlplug.models.layers import new_parameters
 from tlplug.models.precision import hold_moving_in_float32, settled
 from tlplug.models.predict import in_order
+from tlplug.runtime.imports import import_uncompiled
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.checkpoint_files import WholeFiles

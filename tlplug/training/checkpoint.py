@@ -13,9 +13,9 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from tlplug.errors import UsageError
-from tlplug.processes import from_first, gather
+from tlplug.runtime.distributed import from_first, gather
+from tlplug.runtime.signals import Stop, stopped_by
 from tlplug.settings import CheckpointSettings
-from tlplug.stopping import Stop, stopped_by
 from tlplug.training.checkpoint_files import (
     BEST,
     FOLDER,

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from tlplug import cache
-from tlplug.processes import gather, rank
+from tlplug.runtime import files
+from tlplug.runtime.distributed import gather, rank
 
 FOLDER = "checkpoints"
 LAST, BEST = "step", "best"
@@ -33,7 +33,7 @@ class WholeFiles(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         try:
-            with cache.whole_file(Path(path)) as beside, beside.open("wb") as file:
+            with files.whole_file(Path(path)) as beside, beside.open("wb") as file:
                 torch.save(checkpoint, file)
         except (OSError, RuntimeError) as error:
             # torch says of a disk that is full that its writer failed, and keeps the reason to itself.

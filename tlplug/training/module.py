@@ -14,7 +14,7 @@ from torch import nn
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, Batch, Rows, StepOutput, Strategy, TaskHead
 from tlplug.models.predict import in_order
-from tlplug.processes import gather, total
+from tlplug.runtime.distributed import gather, total
 from tlplug.settings import OptimizerSettings
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from tlplug.errors import TrainingFailed
 from tlplug.interfaces import Rows
-from tlplug.processes import gather, rank
+from tlplug.runtime.distributed import gather, rank
 from tlplug.training.module import MAIN, by_stream
 from tlplug.training.out_of_memory import BatchSeen, explained
 from tlplug.training.plugin_errors import naming_plugins

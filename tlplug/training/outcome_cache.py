@@ -10,11 +10,11 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
-from tlplug import cache
 from tlplug.data.features import identity
 from tlplug.interfaces import CONTRACT, Outcome, Strategy
 from tlplug.models.precision import settled
-from tlplug.processes import from_first, rank
+from tlplug.runtime import cache
+from tlplug.runtime.distributed import from_first, rank
 from tlplug.settings import OptimizerSettings
 from tlplug.training.adapt import Prepared, adapt, outcome
 from tlplug.training.checkpoint import Checkpoints

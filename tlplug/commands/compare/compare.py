@@ -12,8 +12,6 @@ from lightning.pytorch import Callback
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from tlplug import console as screen
-from tlplug.cache import write_whole
 from tlplug.commands.compare.decision import Judge, Run, Rung
 from tlplug.commands.compare.estimate import Estimate, estimates
 from tlplug.commands.compare.page import page
@@ -28,6 +26,8 @@ from tlplug.runs import directory as run_directory
 from tlplug.runs.launch import follows
 from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import Bar
+from tlplug.runtime import console as screen
+from tlplug.runtime.files import write_whole
 
 
 class Asked(Strategy):

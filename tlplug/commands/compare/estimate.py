@@ -12,7 +12,7 @@ from tlplug.data.batching import share
 from tlplug.data.datamodule import TransferData
 from tlplug.errors import UsageError
 from tlplug.interfaces import Strategy
-from tlplug.memory import give_back
+from tlplug.runtime.memory import give_back
 from tlplug.training.adapt import Prepared
 from tlplug.training.trainer import total_steps
 

@@ -12,8 +12,8 @@ from lightning.pytorch import Callback
 from tlplug.commands.compare.decision import Run, Rung, chosen_rate
 from tlplug.commands.compare.plan import CompareSettings
 from tlplug.interfaces import Outcome, Strategy
-from tlplug.memory import give_back
-from tlplug.processes import world_size
+from tlplug.runtime.distributed import world_size
+from tlplug.runtime.memory import give_back
 from tlplug.settings import OptimizerSettings
 from tlplug.training.adapt import Prepared
 from tlplug.training.outcome_cache import Outcomes

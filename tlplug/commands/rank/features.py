@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tlplug import cache
 from tlplug.commands.rank.candidates import Candidate, Shown
 from tlplug.data.features import key_of
 from tlplug.evaluation.layer_features import BATCH_SIZE, by_length, in_batches, layer_features, looking
@@ -22,6 +21,7 @@ from tlplug.evaluation.probes import TASK, Probe
 from tlplug.interfaces import LoadOptions
 from tlplug.models.layers import new_blocks
 from tlplug.models.precision import on_device, settled
+from tlplug.runtime import cache
 
 if TYPE_CHECKING:
     import torch

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tlplug import cache
 from tlplug.commands.rank.candidates import Candidate, Shown
 from tlplug.commands.rank.features import FEATURES, PROBABILITIES, Look, Telling, look
 from tlplug.data.features import identity
 from tlplug.evaluation.measure import measure_one
 from tlplug.interfaces import Evidence, TransferMetric
+from tlplug.runtime import cache
 
 KIND = "ranked"
 BEFORE, OF_LAYER = "before", "before/layer/"

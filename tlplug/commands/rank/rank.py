@@ -9,8 +9,6 @@ from functools import partial
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from tlplug import console as screen
-from tlplug.cache import write_whole
 from tlplug.commands.rank.candidates import Candidate, Shown, candidates, shown
 from tlplug.commands.rank.measure import Judged, judged
 from tlplug.commands.rank.plan import RankPlan
@@ -19,10 +17,12 @@ from tlplug.commands.rank.result import make_ranking
 from tlplug.commands.rank.table import parameters_told, show_ranking
 from tlplug.commands.rank.verify import Verified, verified
 from tlplug.errors import Stopped
-from tlplug.memory import give_back
 from tlplug.reports.formatting import duration, figure
 from tlplug.runs import directory as run_directory
 from tlplug.runs.launch import follows
+from tlplug.runtime import console as screen
+from tlplug.runtime.files import write_whole
+from tlplug.runtime.memory import give_back
 
 RANK = "rank.json"
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from tlplug.commands.rank.consensus import agreement
 from tlplug.commands.rank.measure import Judged
 from tlplug.interfaces import Outcome
-from tlplug.memory import give_back
-from tlplug.processes import world_size
 from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import Bar
+from tlplug.runtime.distributed import world_size
+from tlplug.runtime.memory import give_back
 from tlplug.training.outcome_cache import Outcomes
 from tlplug.training.prefix_cache.compute import Counting
 

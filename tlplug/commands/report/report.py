@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tlplug.cache import write_whole
 from tlplug.commands.report.find import Unusable, evidence_of, find, is_run, result_of
 from tlplug.commands.report.groups import by_task
 from tlplug.commands.report.page import markdown, page
@@ -16,6 +15,7 @@ from tlplug.errors import UsageError
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import MARKDOWN, PAGE
 from tlplug.runs.result import write_reports
+from tlplug.runtime.files import write_whole
 
 GATHERED = "gathered.json"
 REPORTS = "reports"

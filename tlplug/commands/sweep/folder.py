@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from tlplug.cache import new_folder
 from tlplug.commands.sweep import record as records
 from tlplug.commands.sweep.options import SweepWords
 from tlplug.commands.sweep.protocols import NotWritten, Sweep, SweepJob
@@ -22,7 +21,8 @@ from tlplug.config.reopen import plugin_names
 from tlplug.errors import UsageError
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import begin
-from tlplug.secrets import hidden_keys, redacted, redacted_words
+from tlplug.runtime.files import new_folder
+from tlplug.runtime.secrets import hidden_keys, redacted, redacted_words
 
 SWEEPS = "sweeps"
 FREE = ("sweep.jobs", "sweep.resume", "sweep.trials", "launcher")

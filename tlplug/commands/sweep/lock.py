@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tlplug.errors import UsageError
-from tlplug.runs.directory import lock
+from tlplug.runtime.files import lock
 
 LOCK, OUTPUT = "sweep.lock", "output.txt"
 PATIENCE = 120.0

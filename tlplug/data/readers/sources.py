@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from tlplug.contracts.local import refuse_address
 from tlplug.data.messages import names, shown_path, suggestion
 from tlplug.data.readers.formats import (
     SUFFIXES,
@@ -27,6 +26,7 @@ from tlplug.data.readers.table import FileTable, Table
 from tlplug.data.readers.text_table import TextTable
 from tlplug.data.readers.typed_table import ArrowTable, ParquetTable
 from tlplug.errors import UsageError
+from tlplug.runtime.files import refuse_address
 from tlplug.settings import DataSettings
 
 PACKAGE = "pkg://"

@@ -7,8 +7,8 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tlplug.cache import write_whole
 from tlplug.runs.loggers.service import Ended, Ending
+from tlplug.runtime.files import write_whole
 
 STEP = "step"
 Row = dict[str, str]

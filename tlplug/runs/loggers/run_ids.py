@@ -6,8 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from tlplug.cache import write_whole
 from tlplug.errors import UsageError
+from tlplug.runtime.files import write_whole
 
 FILE, VERSION = "loggers.json", 1
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

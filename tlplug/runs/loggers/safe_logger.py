@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 
 from tlplug.runs.loggers.service import Ended, Ending, Service
-from tlplug.secrets import without_logins
+from tlplug.runtime.secrets import without_logins
 
 PAUSE = 120.0
 """Seconds for which a service that failed is left alone: each try may wait for the network."""

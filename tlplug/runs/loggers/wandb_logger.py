@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from tlplug.runs.loggers.run_ids import Kept
 from tlplug.runs.loggers.service import About, Ended, Ending, flat, summary
-from tlplug.secrets import without_logins
+from tlplug.runtime.secrets import without_logins
 from tlplug.settings import WandbSettings
 
 

@@ -16,12 +16,12 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from tlplug import cache
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import Features, identity
 from tlplug.interfaces import Batch, FrozenPrefix, Strategy
 from tlplug.models.precision import autocast
-from tlplug.processes import barrier, rank
+from tlplug.runtime import cache, files
+from tlplug.runtime.distributed import barrier, rank
 from tlplug.training.module import TransferModule
 from tlplug.training.prefix_cache.check import asked, fault, keepable, rest, state_of
 from tlplug.training.prefix_cache.store import FORM, SPANS, STATES, Kept, Recall, intact
@@ -154,7 +154,7 @@ def compute(
     loader = data.once(split)
     places = iter([place for together in loader.order for place in together])
     spans, at = np.zeros((len(data.features[split]), 2), np.int64), 0
-    with cache.whole_folder(folder) as beside:
+    with files.whole_folder(folder) as beside:
         with (beside / STATES).open("wb") as file, torch.no_grad(), autocast(precision, module.device):
             for batch in loader:
                 output = reached(module, prefix, split, batch)

@@ -16,7 +16,7 @@ from typing import IO
 
 from tlplug.commands.sweep.lock import OUTPUT
 from tlplug.commands.sweep.protocols import Launcher, Running, SweepJob
-from tlplug.runs.directory import lock
+from tlplug.runtime.files import lock
 from tlplug.settings import LocalSettings
 
 PR_SET_PDEATHSIG = 1

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tlplug.cache import write_whole
 from tlplug.commands.sweep.launchers.slurm_queue import Queue, queue_of
 from tlplug.commands.sweep.launchers.slurm_task import ENDED, Task
 from tlplug.commands.sweep.launchers.worker import CUT_OFF, LOST, ask_to_stop, take_back
 from tlplug.commands.sweep.protocols import Launcher, NotTaken, Running, SweepJob
 from tlplug.errors import UsageError
+from tlplug.runtime.files import write_whole
 from tlplug.settings import SlurmSettings
 
 LOGS, SUBMITTED = "slurm", "slurm.json"

@@ -10,11 +10,11 @@ import sys
 import time
 from typing import IO, Any
 
-from tlplug.cache import write_whole
 from tlplug.commands.sweep.launchers.local import HEADER
 from tlplug.commands.sweep.launchers.worker import STOPPED, Work
 from tlplug.commands.sweep.lock import OUTPUT
 from tlplug.commands.sweep.protocols import SweepJob
+from tlplug.runtime.files import write_whole
 
 ENDED = "ended.json"
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -74,26 +71,3 @@ def barrier() -> None:
 
     if in_group():
         dist.barrier()
-
-
-@contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
-    """Of processes that would make the same file, one does, and the others come after it.
-
-    Where the disk has no locks, or may not be written to, nobody waits.
-    """
-    import fcntl
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(f".{path.name}.lock").open("w")
-    except OSError as error:
-        log.debug("%s has no lock: %s", path, error)
-        yield
-        return
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as error:
-            log.debug("%s has no lock: %s", path, error)
-        yield

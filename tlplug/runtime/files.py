@@ -1,59 +1,45 @@
-"""Results that later runs can use again, by a hash of all that determines them."""
+"""Write files and folders atomically, and lock them."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
-import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from tlplug.errors import UsageError
 
 log = logging.getLogger(__name__)
 
 
-def cache_folder() -> Path:
-    """$TLPLUG_CACHE, else $XDG_CACHE_HOME/tlplug, else ~/.cache/tlplug."""
-    own = os.environ.get("TLPLUG_CACHE")
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(own) if own else Path(home) / "tlplug"
+ADDRESS = re.compile(r"(?!pkg://)[A-Za-z][A-Za-z0-9+.-]+:/")
+"""`https://host`, also with the one slash that `Path` leaves of two; `pkg://` is a package that is installed."""
 
 
-def key_of(parts: dict[str, Any]) -> str:
-    """SHA-256 of the parts as canonical JSON."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+def refuse_address(named: str, value: str) -> None:
+    """Raise where `value`, which the user named by `named`, is an address.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if ADDRESS.match(value):
+        raise UsageError(
+            f"{named}: {value} is an address, and nothing is fetched from one. Download it, look at what it is, "
+            "and name the file or the folder"
+        )
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, which may be larger than memory."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read(kind: str, key: str) -> Any | None:
-    """The stored JSON value; None where there is none. A damaged entry is reported and made again."""
-    path = cache_folder() / kind / f"{key}.json"
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        log.warning("%s is damaged (%s); it is made again", path, error)
-        return None
-
-
-def write(kind: str, key: str, value: Any) -> None:
-    """Store a JSON value. A cache that cannot be written to costs time later, not this run."""
-    path = cache_folder() / kind / f"{key}.json"
-    try:
-        write_whole(path, json.dumps(value))
-    except OSError as error:
-        log.warning("%s cannot be written (%s); the next run makes it again", path, error)
 
 
 @contextmanager
@@ -130,3 +116,43 @@ def sync(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+UNLOCKABLE = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""What a file system says that has no locks."""
+
+
+def lock(opened: int, told: Path) -> bool:
+    """Whether the file's lock is ours now. A file system without locks guards nothing, and a warning says so."""
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in UNLOCKABLE:
+            raise
+        log.warning("%s lies on a file system without locks: begin no second process on it", told)
+    return True
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Of processes that would make the same file, one does, and the others come after it.
+
+    Where the disk has no locks, or may not be written to, nobody waits.
+    """
+    import fcntl
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock").open("w")
+    except OSError as error:
+        log.debug("%s has no lock: %s", path, error)
+        yield
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            log.debug("%s has no lock: %s", path, error)
+        yield
