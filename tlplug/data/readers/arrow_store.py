@@ -127,7 +127,7 @@ class _Store:
 
     def add(self, piece: Any) -> None:
         """One more piece; where its values need wider types, what has come before gets them too."""
-        import pyarrow as pa  # type: ignore[import-untyped]
+        import pyarrow as pa
 
         if self.schema is None:
             self.schema = piece.schema
