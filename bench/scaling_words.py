@@ -17,10 +17,10 @@ PEAKS = (
 )
 WHY = (
     "Rows of files below 64 MB are held in memory (`LARGE` in tlplug/data/readers/arrow_store.py); beyond that they "
-    "are mapped, and what a row still leaves is numbers of 8 bytes: its line (data/readers/scan.py), its id (data/read.py), its "
-    "length and its place in the order (data/batching.py). The trivial baseline of classification puts the labels of all "
-    "training rows in a list (`trivial` in plugins/heads/classification.py), about 70 bytes each, most of what the command "
-    "adds."
+    "are mapped, and what a row still leaves is numbers of 8 bytes: its line (data/readers/scan.py), its id "
+    "(data/read.py), its length and its place in the order (data/batching.py). The trivial baseline of classification "
+    "puts the labels of all training rows in a list (`trivial` in plugins/heads/classification.py), about 70 bytes "
+    "each, most of what the command adds."
 )
 LOADER = "Batches of about 32 rows, read from the cache and put together without a model, after their order has been made."
 LENGTH = (
