@@ -18,8 +18,9 @@ from tlplug import (
     has_model,
     load_pretrained,
 )
-from tlplug_plugins.heads.padding import padded
-from tlplug_plugins.heads.problems import PROBLEMS, Problem
+from tlplug_plugins.heads.batching.padding import padded
+from tlplug_plugins.heads.problem_types import PROBLEMS
+from tlplug_plugins.heads.problem_types.problem_type import Problem
 
 if TYPE_CHECKING:
     import torch

@@ -18,11 +18,11 @@ from tlplug import (
     TaskHead,
     load_pretrained,
 )
-from tlplug_plugins.heads.modules.answering import Answering
-from tlplug_plugins.heads.modules.formats import FORMATS, Format
-from tlplug_plugins.heads.modules.needs import tokenizer_fault
-from tlplug_plugins.heads.modules.perplexity import by_row, shares, whole_perplexity
-from tlplug_plugins.heads.modules.shortening import line
+from tlplug_plugins.heads.generation.instruction_encoding import Answering
+from tlplug_plugins.heads.generation.perplexity import by_row, shares, whole_perplexity
+from tlplug_plugins.heads.generation.row_formats import FORMATS, Format
+from tlplug_plugins.heads.generation.tokenizer_checks import tokenizer_fault
+from tlplug_plugins.heads.generation.truncation import line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -115,8 +115,8 @@ class Instruction(TaskHead):
     def load_model(self, base: BaseInfo, options: LoadOptions) -> PreTrainedModel:
         from transformers import AutoModelForCausalLM
 
-        from tlplug_plugins.heads.modules.generation import set_generation
-        from tlplug_plugins.heads.modules.packing import require_separate_rows
+        from tlplug_plugins.heads.batching.packing import require_separate_rows
+        from tlplug_plugins.heads.generation.generate import set_generation
 
         model = load_pretrained(AutoModelForCausalLM, base, options)
         set_generation(model, self._answering(base).stops, max_new_tokens=self.config.max_new_tokens)
@@ -143,19 +143,19 @@ class Instruction(TaskHead):
         return features
 
     def collate(self, features: Sequence[dict[str, Any]], base: BaseInfo) -> Batch:
-        from tlplug_plugins.heads.modules.packing import packed, unpacked
+        from tlplug_plugins.heads.batching.packing import packed, unpacked
 
         together = self.config.packing and features[0]["training"]
         return packed(features, base) if together else unpacked(features, base)
 
     def step(self, model: nn.Module, batch: Batch) -> StepOutput:
-        from tlplug_plugins.heads.modules.likelihood import mean_loss, token_logits
+        from tlplug_plugins.heads.generation.likelihood import mean_loss, token_logits
 
         return mean_loss(token_logits(model, batch), batch["labels"])
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
-        from tlplug_plugins.heads.modules.generation import generate
-        from tlplug_plugins.heads.modules.likelihood import likelihoods, token_logits
+        from tlplug_plugins.heads.generation.generate import generate
+        from tlplug_plugins.heads.generation.likelihood import likelihoods, token_logits
 
         answered = (batch["labels"] >= 0).any(dim=1)
         measured, asked = (

@@ -17,22 +17,22 @@ from tlplug import (
     has_model,
     load_pretrained,
 )
-from tlplug_plugins.heads.modules.examples import text_examples
-from tlplug_plugins.heads.modules.messages import column_fault
-from tlplug_plugins.heads.modules.needs import tokenizer_fault
-from tlplug_plugins.heads.modules.perplexity import (
+from tlplug_plugins.heads.generation.chat_messages import column_fault
+from tlplug_plugins.heads.generation.perplexity import (
     Unigram,
     by_row,
     likelihood_prediction,
     shares,
     whole_perplexity,
 )
+from tlplug_plugins.heads.generation.token_sequences import text_examples
+from tlplug_plugins.heads.generation.tokenizer_checks import tokenizer_fault
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-    from tlplug_plugins.heads.modules.masking import Masking
+    from tlplug_plugins.heads.generation.masking import Masking
 
 OBJECTIVES = {"encoder": "masked", "decoder": "causal"}
 """What a kind of base model was made for."""
@@ -115,7 +115,7 @@ class LanguageModeling(TaskHead):
     def load_model(self, base: BaseInfo, options: LoadOptions) -> PreTrainedModel:
         model = load_pretrained(self._auto(base), base, options)
         if self.config.packing and not self._masked(base):
-            from tlplug_plugins.heads.modules.packing import require_separate_rows
+            from tlplug_plugins.heads.batching.packing import require_separate_rows
 
             require_separate_rows(model, base)
         return model
@@ -131,7 +131,7 @@ class LanguageModeling(TaskHead):
         ]
 
     def _masked_features(self, rows: Rows, base: BaseInfo, training: bool) -> Iterator[dict[str, Any]]:
-        from tlplug_plugins.heads.modules.masking import generator_of, text_parts
+        from tlplug_plugins.heads.generation.masking import generator_of, text_parts
 
         texts, masking = [row["text"] for row in rows], self._masking(base)
         for place, part, ids, words in text_parts(texts, base, self.config.whole_word):
@@ -143,12 +143,12 @@ class LanguageModeling(TaskHead):
                 yield {**feature, "input_ids": hidden.input_ids, "labels": hidden.labels}
 
     def _masking(self, base: BaseInfo) -> Masking:
-        from tlplug_plugins.heads.modules.masking import Masking
+        from tlplug_plugins.heads.generation.masking import Masking
 
         return Masking(self.config.mask_share, base.tokenizer.mask_token_id, len(base.tokenizer))
 
     def collate(self, features: Sequence[dict[str, Any]], base: BaseInfo) -> Batch:
-        from tlplug_plugins.heads.modules.packing import packed, unpacked
+        from tlplug_plugins.heads.batching.packing import packed, unpacked
 
         if "words" in features[0]:
             masking = self._masking(base)
@@ -161,12 +161,12 @@ class LanguageModeling(TaskHead):
         return packed(features, base) if together else unpacked(features, base)
 
     def step(self, model: nn.Module, batch: Batch) -> StepOutput:
-        from tlplug_plugins.heads.modules.likelihood import mean_loss, token_logits
+        from tlplug_plugins.heads.generation.likelihood import mean_loss, token_logits
 
         return mean_loss(token_logits(model, batch), batch["labels"])
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
-        from tlplug_plugins.heads.modules.likelihood import likelihoods, token_logits
+        from tlplug_plugins.heads.generation.likelihood import likelihoods, token_logits
 
         return likelihoods(token_logits(model, batch), batch)
 

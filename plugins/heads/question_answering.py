@@ -8,10 +8,17 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from tlplug import BaseInfo, Batch, LoadOptions, Row, Rows, StepOutput, TaskHead, has_model, load_pretrained
-from tlplug_plugins.heads.context_windows import OUTSIDE, SHORTEST, windows_of
-from tlplug_plugins.heads.padding import padded
-from tlplug_plugins.heads.spans import best_spans, candidates, nearest_sentence
-from tlplug_plugins.heads.squad import answers_fault, best_of, best_threshold, exact_match, golds, token_f1
+from tlplug_plugins.heads.batching.padding import padded
+from tlplug_plugins.heads.span_extraction.answer_spans import best_spans, candidates, nearest_sentence
+from tlplug_plugins.heads.span_extraction.context_windows import OUTSIDE, SHORTEST, windows_of
+from tlplug_plugins.heads.span_extraction.squad_metrics import (
+    answers_fault,
+    best_of,
+    best_threshold,
+    exact_match,
+    golds,
+    token_f1,
+)
 
 if TYPE_CHECKING:
     import torch

@@ -19,10 +19,10 @@ from tlplug import (
     has_model,
     load_pretrained,
 )
-from tlplug_plugins.heads.modules.messages import column_fault
-from tlplug_plugins.heads.modules.needs import tokenizer_fault
-from tlplug_plugins.heads.modules.shortening import line
-from tlplug_plugins.heads.modules.summaries import DOCUMENT, EncoderDecoderSummaries, summaries_of
+from tlplug_plugins.heads.generation.chat_messages import column_fault
+from tlplug_plugins.heads.generation.summaries import DOCUMENT, EncoderDecoderSummaries, summaries_of
+from tlplug_plugins.heads.generation.tokenizer_checks import tokenizer_fault
+from tlplug_plugins.heads.generation.truncation import line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -98,7 +98,7 @@ class Summarization(TaskHead):
         return summaries_of(base, **{name: getattr(self.config, name) for name in fields})
 
     def load_model(self, base: BaseInfo, options: LoadOptions) -> PreTrainedModel:
-        from tlplug_plugins.heads.modules.generation import set_generation
+        from tlplug_plugins.heads.generation.generate import set_generation
 
         model = load_pretrained(self._auto(base), base, options)
         beams = {"length_penalty": self.config.length_penalty} if self.config.beams > 1 else {}
@@ -129,18 +129,18 @@ class Summarization(TaskHead):
         return features
 
     def collate(self, features: Sequence[dict[str, Any]], base: BaseInfo) -> Batch:
-        from tlplug_plugins.heads.modules.packing import unpacked
+        from tlplug_plugins.heads.batching.packing import unpacked
 
         return unpacked(features, base)
 
     def step(self, model: nn.Module, batch: Batch) -> StepOutput:
-        from tlplug_plugins.heads.modules.likelihood import mean_loss, target_logits, token_logits
+        from tlplug_plugins.heads.generation.likelihood import mean_loss, target_logits, token_logits
 
         logits = target_logits if model.config.is_encoder_decoder else token_logits
         return mean_loss(logits(model, batch), batch["labels"])
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
-        from tlplug_plugins.heads.modules.generation import generate
+        from tlplug_plugins.heads.generation.generate import generate
 
         written = generate(model, batch)
         return [

@@ -20,10 +20,16 @@ from tlplug import (
     load_pretrained,
     shared_out,
 )
-from tlplug_plugins.heads.entities import entity_counts, entity_f1, entity_scores, named_entities
-from tlplug_plugins.heads.padding import padded
-from tlplug_plugins.heads.word_windows import NO_WORD, windows_of
-from tlplug_plugins.heads.words import commonest_labels, ordered_labels, tags_fault, words_fault, words_of
+from tlplug_plugins.heads.batching.padding import padded
+from tlplug_plugins.heads.tagging.entities import entity_counts, entity_f1, entity_scores, named_entities
+from tlplug_plugins.heads.tagging.tag_columns import (
+    commonest_labels,
+    ordered_labels,
+    tags_fault,
+    words_fault,
+    words_of,
+)
+from tlplug_plugins.heads.tagging.word_windows import NO_WORD, windows_of
 
 if TYPE_CHECKING:
     import torch

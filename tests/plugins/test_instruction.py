@@ -20,7 +20,7 @@ from tests.plugins.tiny_generators import (
 )
 from tlplug.errors import UsageError
 from tlplug.interfaces.registry import Registry
-from tlplug_plugins.heads.modules.examples import Example
+from tlplug_plugins.heads.generation.token_sequences import Example
 
 Instruction = Registry().find("head", "instruction").load()
 

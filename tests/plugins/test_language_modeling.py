@@ -15,8 +15,8 @@ from tests.plugins.tiny_generators import (
 )
 from tlplug import present_output_modules
 from tlplug.interfaces.registry import Registry
-from tlplug_plugins.heads.modules.likelihood import labelled
-from tlplug_plugins.heads.modules.masking import Masking
+from tlplug_plugins.heads.generation.likelihood import labelled
+from tlplug_plugins.heads.generation.masking import Masking
 
 LanguageModeling = Registry().find("head", "language_modeling").load()
 

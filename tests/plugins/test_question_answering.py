@@ -22,8 +22,8 @@ from tlplug.interfaces import LoadOptions
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.settings import ModelSettings
-from tlplug_plugins.heads.spans import candidates, nearest_sentence
-from tlplug_plugins.heads.squad import best_threshold, exact_match, token_f1
+from tlplug_plugins.heads.span_extraction.answer_spans import candidates, nearest_sentence
+from tlplug_plugins.heads.span_extraction.squad_metrics import best_threshold, exact_match, token_f1
 
 QuestionAnswering = Registry().find("head", "question_answering").load()
 SQUAD_LIKE = ROOT.parent / "shared" / "data" / "squad_like"

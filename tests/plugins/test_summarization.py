@@ -20,8 +20,8 @@ from tests.plugins.tiny_generators import (
 )
 from tlplug.errors import UsageError
 from tlplug.interfaces.registry import Registry
-from tlplug_plugins.heads.modules.generation import pads_first
-from tlplug_plugins.heads.modules.shortening import fitted, shortened
+from tlplug_plugins.heads.generation.generate import pads_first
+from tlplug_plugins.heads.generation.truncation import fitted, shortened
 
 Summarization = Registry().find("head", "summarization").load()
 SCITLDR = ROOT.parent / "shared" / "data" / "scitldr" / "validation.jsonl"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tlplug_plugins.heads.problems.problem import Prediction, Problem
+from tlplug_plugins.heads.problem_types.problem_type import Prediction, Problem
 
 if TYPE_CHECKING:
     import torch

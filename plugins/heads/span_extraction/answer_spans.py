@@ -9,7 +9,7 @@ from math import log1p
 from typing import TYPE_CHECKING, Any
 
 from tlplug import Rows
-from tlplug_plugins.heads.squad import normalised
+from tlplug_plugins.heads.span_extraction.squad_metrics import normalised
 
 if TYPE_CHECKING:
     import torch

@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import Any
 
 from tlplug import BaseInfo, Row, Rows, UsageError
-from tlplug_plugins.heads.modules.examples import Example, text_examples
-from tlplug_plugins.heads.modules.formats import Format, Text
-from tlplug_plugins.heads.modules.messages import ends_with_answer, message
-from tlplug_plugins.heads.modules.perplexity import Unigram, likelihood_prediction
-from tlplug_plugins.heads.modules.writer import Writer
+from tlplug_plugins.heads.generation.chat_encoding import Writer
+from tlplug_plugins.heads.generation.chat_messages import ends_with_answer, message
+from tlplug_plugins.heads.generation.perplexity import Unigram, likelihood_prediction
+from tlplug_plugins.heads.generation.row_formats import Format, Text
+from tlplug_plugins.heads.generation.token_sequences import Example, text_examples
 
 
 class Answering:

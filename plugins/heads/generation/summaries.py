@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from tlplug import BaseInfo
-from tlplug_plugins.heads.modules.shortening import fitted, shortened
-from tlplug_plugins.heads.modules.writer import Writer
+from tlplug_plugins.heads.generation.chat_encoding import Writer
+from tlplug_plugins.heads.generation.truncation import fitted, shortened
 
 DOCUMENT = "{document}"
 

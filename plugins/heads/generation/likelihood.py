@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from tlplug import Batch, StepOutput, UsageError
-from tlplug_plugins.heads.modules.examples import IGNORED
+from tlplug_plugins.heads.generation.token_sequences import IGNORED
 
 
 def token_logits(model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tlplug import Row
-from tlplug_plugins.heads.modules.messages import (
+from tlplug_plugins.heads.generation.chat_messages import (
     chat_fault,
     column_fault,
     ends_with_answer,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from tlplug import BaseInfo
-from tlplug_plugins.heads.modules.examples import IGNORED, Example
+from tlplug_plugins.heads.generation.token_sequences import IGNORED, Example
 
 NO_WORD = -1
 """The word of a special token."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tlplug_plugins.heads.modules.chat import Chat, Messages
-from tlplug_plugins.heads.modules.examples import IGNORED, Example, bos_of
+from tlplug_plugins.heads.generation.chat import Chat, Messages
+from tlplug_plugins.heads.generation.token_sequences import IGNORED, Example, bos_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -9,9 +9,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from tlplug import BaseInfo, Batch, UsageError
-from tlplug_plugins.heads.modules.examples import IGNORED
-from tlplug_plugins.heads.modules.likelihood import token_logits
-from tlplug_plugins.heads.padding import padded
+from tlplug_plugins.heads.batching.padding import padded
+from tlplug_plugins.heads.generation.likelihood import token_logits
+from tlplug_plugins.heads.generation.token_sequences import IGNORED
 
 NAMES = ("id", "part", "input_ids", "attention_mask", "labels")
 """Of a feature, what the model or the core reads."""
