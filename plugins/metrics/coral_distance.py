@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tlplug import NotMeasured
-from tlplug_plugins.metrics.arrays import centered, two_domains
-from tlplug_plugins.metrics.by_layer import DomainDistance
+from tlplug_plugins.metrics.statistics.array_checks import centered, two_domains
+from tlplug_plugins.metrics.statistics.layer_metrics import DomainDistance
 
 
 class CoralDistance(DomainDistance):

@@ -10,7 +10,7 @@ import numpy as np
 
 from tlplug import Evidence, NotMeasured, ProbeContext, Row, Rows, TransferMetric
 from tlplug_plugins.metrics.calibration import distributions
-from tlplug_plugins.metrics.word_pairs import Swapper, read_pairs
+from tlplug_plugins.metrics.counterfactuals.counterfactual_pairs import Swapper, read_pairs
 
 ORIGINAL, SWAPPED = "counterfactual_gap/original", "counterfactual_gap/swapped"
 Values = dict[str, float | NotMeasured]

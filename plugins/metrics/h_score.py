@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tlplug_plugins.metrics.arrays import centered, classes_of, matrix, members
-from tlplug_plugins.metrics.by_layer import LabelledFeatures
+from tlplug_plugins.metrics.statistics.array_checks import centered, classes_of, matrix, members
+from tlplug_plugins.metrics.statistics.layer_metrics import LabelledFeatures
 
 
 class HScore(LabelledFeatures):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tlplug import NotMeasured
-from tlplug_plugins.metrics.arrays import centered, classes_of, matrix, members
-from tlplug_plugins.metrics.by_layer import LabelledFeatures
+from tlplug_plugins.metrics.statistics.array_checks import centered, classes_of, matrix, members
+from tlplug_plugins.metrics.statistics.layer_metrics import LabelledFeatures
 
 BLOCK = 512
 TIE = 1e-12

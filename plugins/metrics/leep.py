@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tlplug import Evidence, TransferMetric
-from tlplug_plugins.metrics.arrays import classes_of, matrix, members
+from tlplug_plugins.metrics.statistics.array_checks import classes_of, matrix, members
 
 TOLERANCE = 1e-3
 """How far from 1 the probabilities of a row may add up, which float16 may need."""

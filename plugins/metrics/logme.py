@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tlplug import NotMeasured
-from tlplug_plugins.metrics.arrays import classes_of, matrix, members
-from tlplug_plugins.metrics.by_layer import LabelledFeatures
+from tlplug_plugins.metrics.statistics.array_checks import classes_of, matrix, members
+from tlplug_plugins.metrics.statistics.layer_metrics import LabelledFeatures
 
 RATIOS = np.linspace(-16.0, 16.0, 321) * np.log(10.0)
 """Where the maximum is looked for: the logarithm of (beta / alpha) s_1^2, s_1 the largest singular value. Beyond these

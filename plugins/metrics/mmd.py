@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tlplug import NotMeasured
-from tlplug_plugins.metrics.arrays import centered, two_domains
-from tlplug_plugins.metrics.by_layer import DomainDistance
+from tlplug_plugins.metrics.statistics.array_checks import centered, two_domains
+from tlplug_plugins.metrics.statistics.layer_metrics import DomainDistance
 
 ROUNDING = 1e-13
 """Of the largest squared distance: what is below is 0."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tlplug import Evidence, TransferMetric
-from tlplug_plugins.metrics.arrays import classes_of, numbered
+from tlplug_plugins.metrics.statistics.array_checks import classes_of, numbered
 
 
 class NCE(TransferMetric):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlplug import Evidence, NotMeasured, TransferMetric, compare_paired, t_interval
-from tlplug_plugins.metrics.resampling import Resampling
+from tlplug_plugins.metrics.statistics.bootstrap_config import Resampling
 
 SCRATCH = "example_scores/baseline/scratch"
 OVER_EXAMPLES = "paired bootstrap over examples"

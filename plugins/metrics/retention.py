@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlplug import Evidence, NotMeasured, TransferMetric
-from tlplug_plugins.metrics.probe import probe_accuracy
+from tlplug_plugins.metrics.statistics.linear_probe import probe_accuracy
 
 Values = dict[str, float | NotMeasured]
 SCORES = ("scores/before/source", "scores/after/source")

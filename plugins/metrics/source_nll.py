@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlplug import Evidence, TransferMetric
-from tlplug_plugins.metrics.resampling import Resampling
+from tlplug_plugins.metrics.statistics.bootstrap_config import Resampling
 
 
 class SourceNLL(TransferMetric):

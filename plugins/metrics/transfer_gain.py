@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tlplug import Evidence, NotMeasured, TransferMetric, compare_paired
-from tlplug_plugins.metrics.resampling import Resampling
+from tlplug_plugins.metrics.statistics.bootstrap_config import Resampling
 
 PREFIX = "example_scores/baseline/"
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tlplug import Evidence, NotMeasured, TransferMetric, WeightChange
-from tlplug_plugins.metrics.singular_values import (
+from tlplug_plugins.metrics.statistics.singular_values import (
     EPSILON,
     K,
     effective_rank,

@@ -17,7 +17,7 @@ from tlplug_plugins.metrics.counterfactual_gap import (
     feature_gap,
     flip_rate,
 )
-from tlplug_plugins.metrics.word_pairs import Swapper, read_pairs
+from tlplug_plugins.metrics.counterfactuals.counterfactual_pairs import Swapper, read_pairs
 
 CounterfactualGap = Registry().find("metric", "counterfactual_gap").load()
 SHIPPED = Swapper(read_pairs("names_and_pronouns"))

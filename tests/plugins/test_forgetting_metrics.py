@@ -14,10 +14,10 @@ from tlplug import NotMeasured, WeightChange, compare_paired
 from tlplug.evaluation.measure import measure
 from tlplug.interfaces.registry import Registry
 from tlplug_plugins.metrics.cka import hsic, linear_cka
-from tlplug_plugins.metrics.probe import probe_accuracy
 from tlplug_plugins.metrics.retention import backward_transfer, forward_transfer
-from tlplug_plugins.metrics.singular_values import intruder_dimensions
 from tlplug_plugins.metrics.source_nll import source_nll
+from tlplug_plugins.metrics.statistics.linear_probe import probe_accuracy
+from tlplug_plugins.metrics.statistics.singular_values import intruder_dimensions
 from tlplug_plugins.metrics.weight_drift import weight_drift
 
 Retention, SourceNLL, CKA, WeightDrift = (
