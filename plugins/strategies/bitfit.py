@@ -37,7 +37,7 @@ class BitFit(Strategy):
     )
 
     def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
-        from tlplug_plugins.strategies.modules.outline import outline
+        from tlplug_plugins.strategies.layers.meta_model import outline
 
         if biases(outline(base), []):
             return None

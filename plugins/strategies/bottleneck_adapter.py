@@ -17,7 +17,7 @@ from tlplug import (
     blocks,
     present_output_modules,
 )
-from tlplug_plugins.strategies.forms import read_form, write_form
+from tlplug_plugins.strategies.adapters.json_config import read_form, write_form
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,7 +65,7 @@ class BottleneckAdapter(Strategy):
                 raise ValueError(f"activation is {self.activation!r}; it is one of {', '.join(ACTIVATIONS)}")
 
     def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
-        from tlplug_plugins.strategies.modules.outline import outline
+        from tlplug_plugins.strategies.layers.meta_model import outline
 
         try:
             self._places(outline(base))
@@ -74,7 +74,7 @@ class BottleneckAdapter(Strategy):
         return None
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        from tlplug_plugins.strategies.modules.bottleneck import insert, norms
+        from tlplug_plugins.strategies.layers.bottleneck import insert, norms
 
         pretrained = cast("PreTrainedModel", model)
         head = present_output_modules(model, context.head.output_modules)
@@ -90,7 +90,7 @@ class BottleneckAdapter(Strategy):
         return model
 
     def _places(self, model: PreTrainedModel) -> list[str]:
-        from tlplug_plugins.strategies.modules.bottleneck import attention_outputs, feed_forward_outputs
+        from tlplug_plugins.strategies.layers.bottleneck import attention_outputs, feed_forward_outputs
 
         every = [feed_forward_outputs(model)]
         if self.config.position == HOULSBY:
@@ -116,7 +116,7 @@ class BottleneckAdapter(Strategy):
         )
 
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
-        from tlplug_plugins.strategies.modules.bottleneck import insert
+        from tlplug_plugins.strategies.layers.bottleneck import insert
 
         form = read_form(folder / STRUCTURE)
         insert(model, form["places"], form["size"], form["activation"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tlplug import Batch, StepOutput, TaskHead, UsageError
-from tlplug_plugins.strategies.domains import DomainAdaptation
+from tlplug_plugins.strategies.feature_alignment.domain_adaptation import DomainAdaptation
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,7 @@ class Coral(DomainAdaptation):
 
     def distance(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Of two batches' features. One row has no covariance: an epoch's last batch may have no more."""
-        from tlplug_plugins.strategies.modules.distances import coral
+        from tlplug_plugins.strategies.feature_alignment.distances import coral
 
         if len(target) < 2:
             raise UsageError("coral compares covariances within a batch: set data.batch_size to 2 or more")

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from tlplug import AdaptContext, Batch, OptimizerSettings, StepOutput, TaskHead
-from tlplug_plugins.strategies.domains import DomainAdaptation
+from tlplug_plugins.strategies.feature_alignment.domain_adaptation import DomainAdaptation
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
     from torch import nn
     from transformers import PreTrainedModel
 
-    from tlplug_plugins.strategies.modules.reversal import DomainClassifier
+    from tlplug_plugins.strategies.layers.reversal import DomainClassifier
 
 DOMAIN = "domain_classifier"
 
@@ -55,7 +55,7 @@ class Dann(DomainAdaptation):
                 raise ValueError(f"domain_learning_rate is {self.domain_learning_rate}; it has to be above 0")
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        from tlplug_plugins.strategies.modules.reversal import DomainClassifier
+        from tlplug_plugins.strategies.layers.reversal import DomainClassifier
 
         features = context.base.config.get_text_config().hidden_size
         # A part of the model while it trains: what moves is looked for in there.
@@ -63,7 +63,7 @@ class Dann(DomainAdaptation):
         return super().adapt(model, context)
 
     def training_step(self, model: nn.Module, head: TaskHead, batches: Mapping[str, Batch]) -> StepOutput:
-        from tlplug_plugins.strategies.modules.reversal import domain_loss, share_told_apart
+        from tlplug_plugins.strategies.layers.reversal import domain_loss, share_told_apart
 
         step, *features = self.step_and_features(model, head, batches)
         classify = cast("DomainClassifier", model.get_submodule(DOMAIN))
@@ -87,7 +87,7 @@ class Dann(DomainAdaptation):
         return [*(group for group in others if group["params"]), apart]
 
     def callbacks(self) -> list[Callback]:
-        from tlplug_plugins.strategies.modules.reversal_ramp import Ramp
+        from tlplug_plugins.strategies.callbacks.reversal_schedule import Ramp
 
         return [Ramp(DOMAIN, self.config.gamma)]
 

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tlplug import AdaptContext, Batch, StepOutput, TaskHead
-from tlplug_plugins.strategies.features import features_of, mean_pooled, step_and_call, trunk
+from tlplug_plugins.strategies.feature_alignment.pooled_features import (
+    features_of,
+    mean_pooled,
+    step_and_call,
+    trunk,
+)
 from tlplug_plugins.strategies.full import Full
 
 if TYPE_CHECKING:
@@ -59,7 +64,7 @@ class FeatureDistillation(Full):
     def training_step(self, model: nn.Module, head: TaskHead, batches: Mapping[str, Batch]) -> StepOutput:
         import torch
 
-        from tlplug_plugins.strategies.modules.distances import FROM_FEATURES
+        from tlplug_plugins.strategies.feature_alignment.distances import FROM_FEATURES
 
         main, source = batches["main"], batches.get("source")
         step, call = step_and_call(model, head, main)

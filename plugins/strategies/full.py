@@ -74,7 +74,7 @@ class Full(Strategy):
 
 def without_blocks(base: BaseInfo) -> str | None:
     """Why a method that goes by depth cannot work on this base model; None where it can."""
-    from tlplug_plugins.strategies.modules.outline import outline
+    from tlplug_plugins.strategies.layers.meta_model import outline
 
     try:
         depths(outline(base))

@@ -46,6 +46,6 @@ class GradualUnfreezing(Full):
         return without_blocks(base)
 
     def callbacks(self) -> list[Callback]:
-        from tlplug_plugins.strategies.modules.thawing import Thawing
+        from tlplug_plugins.strategies.callbacks.unfreezing import Thawing
 
         return [Thawing(self.config.every_steps)]

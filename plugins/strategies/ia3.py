@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tlplug import BaseInfo, OptimizerSettings, TaskHead
-from tlplug_plugins.strategies.peft_method import AUTO, PeftMethod, check_names
+from tlplug_plugins.strategies.adapters.peft_method import AUTO, PeftMethod, check_names
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,7 +44,7 @@ class IA3(PeftMethod):
                 raise ValueError("feedforward_modules have to be some of target_modules")
 
     def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
-        from tlplug_plugins.strategies.modules import scaled_layers
+        from tlplug_plugins.strategies.layers import scaled_layers
 
         if self.config.target_modules != AUTO or scaled_layers.known(base.config.model_type):
             return None
@@ -58,7 +58,7 @@ class IA3(PeftMethod):
     def peft_config(self, model: PreTrainedModel, head: list[str]) -> Any:
         from peft import IA3Config
 
-        from tlplug_plugins.strategies.modules import scaled_layers
+        from tlplug_plugins.strategies.layers import scaled_layers
 
         targets, inner = self.config.target_modules, self.config.feedforward_modules
         if targets == AUTO:

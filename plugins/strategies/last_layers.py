@@ -54,7 +54,7 @@ class LastLayers(Strategy):
                 raise ValueError(f"layers is {self.layers}; it has to be at least 0")
 
     def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
-        from tlplug_plugins.strategies.modules.outline import outline
+        from tlplug_plugins.strategies.layers.meta_model import outline
 
         try:
             fault = self._fault(outline(base))

@@ -14,13 +14,13 @@ from tlplug import (
     OptimizerSettings,
     Strategy,
 )
-from tlplug_plugins.strategies.forms import read_form, write_form
+from tlplug_plugins.strategies.adapters.json_config import read_form, write_form
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-    from tlplug_plugins.strategies.modules.probe import Probe
+    from tlplug_plugins.strategies.layers.linear_probe import Probe
 
 POOLINGS = ("mean", "cls", "last", "layer_mean")
 WEIGHTS, FORMAT = "probe.safetensors", "probe.json"
@@ -56,7 +56,7 @@ class LinearProbe(Strategy):
                 raise ValueError(f"pooling is {self.pooling!r}; it is one of {', '.join(POOLINGS)}")
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        from tlplug_plugins.strategies.modules.probe import Probe
+        from tlplug_plugins.strategies.layers.linear_probe import Probe
 
         pretrained = cast("PreTrainedModel", model)
         config = pretrained.config
@@ -88,7 +88,7 @@ class LinearProbe(Strategy):
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
         from safetensors.torch import load_file
 
-        from tlplug_plugins.strategies.modules.probe import Probe
+        from tlplug_plugins.strategies.layers.linear_probe import Probe
 
         form = read_form(folder / FORMAT)
         weights = load_file(folder / WEIGHTS)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlplug import AdaptContext, LowRank, OptimizerSettings, trunk_linear_names
-from tlplug_plugins.strategies.peft_method import AUTO, PeftMethod, check_names
+from tlplug_plugins.strategies.adapters.peft_method import AUTO, PeftMethod, check_names
 
 if TYPE_CHECKING:
     from torch import nn
@@ -96,7 +96,7 @@ class Lora(PeftMethod):
         )
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        from tlplug_plugins.strategies.modules import low_rank
+        from tlplug_plugins.strategies.layers import low_rank
 
         adapted = super().adapt(model, context)
         if self.config.initialization == "eva":
@@ -121,7 +121,7 @@ class Lora(PeftMethod):
         return [group for group in parted if group["params"]]
 
     def low_rank(self, model: nn.Module) -> dict[str, LowRank]:
-        from tlplug_plugins.strategies.modules import low_rank
+        from tlplug_plugins.strategies.layers import low_rank
 
         return low_rank.changed(model)
 
@@ -129,6 +129,6 @@ class Lora(PeftMethod):
         """As every method of peft's; an adapter that began as a part of the weights is written as one over all of W."""
         super().save(model, folder)
         if self.config.initialization in RESIDUAL:
-            from tlplug_plugins.strategies.modules import low_rank
+            from tlplug_plugins.strategies.layers import low_rank
 
             low_rank.write_over_whole_weights(model, folder)

@@ -42,7 +42,7 @@ class Mixout(Full):
                 raise ValueError(f"share is {self.share}; it has to be in [0, 1)")
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        from tlplug_plugins.strategies.modules.mixout import mix, switch_off_dropout
+        from tlplug_plugins.strategies.layers.mixout import mix, switch_off_dropout
 
         if self.config.share > 0.0:
             pretrained = cast("PreTrainedModel", model)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tlplug import BaseInfo, OptimizerSettings, TaskHead
-from tlplug_plugins.strategies.peft_method import VirtualTokenMethod, task_type
+from tlplug_plugins.strategies.adapters.peft_method import VirtualTokenMethod, task_type
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from tlplug_plugins.strategies.modules.virtual_tokens import VirtualTokens
+    from tlplug_plugins.strategies.layers.virtual_tokens import VirtualTokens
 
 
 class PrefixTuning(VirtualTokenMethod):
@@ -35,12 +35,12 @@ class PrefixTuning(VirtualTokenMethod):
         """Learn smaller embeddings and two layers that make keys and values of them; only the product is saved."""
 
     def model_class(self) -> type[VirtualTokens]:
-        from tlplug_plugins.strategies.modules.prefix import PrefixTuned
+        from tlplug_plugins.strategies.layers.prefix import PrefixTuned
 
         return PrefixTuned
 
     def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
-        from tlplug_plugins.strategies.modules.prefix import takes_prefix
+        from tlplug_plugins.strategies.layers.prefix import takes_prefix
 
         if base.gradient_checkpointing:
             return "a prefix lies in the cache of keys and values, which gradient checkpointing does without."
@@ -54,7 +54,7 @@ class PrefixTuning(VirtualTokenMethod):
     def peft_config(self, model: PreTrainedModel, head: list[str]) -> Any:
         from peft import PrefixTuningConfig
 
-        from tlplug_plugins.strategies.modules.prefix import prefix_shape
+        from tlplug_plugins.strategies.layers.prefix import prefix_shape
 
         return PrefixTuningConfig(
             task_type=task_type(model),

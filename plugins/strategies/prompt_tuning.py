@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, cast
 
 from tlplug import AdaptContext, OptimizerSettings
-from tlplug_plugins.strategies.peft_method import VirtualTokenMethod, task_type
+from tlplug_plugins.strategies.adapters.peft_method import VirtualTokenMethod, task_type
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-    from tlplug_plugins.strategies.modules.virtual_tokens import PromptTuned, VirtualTokens
+    from tlplug_plugins.strategies.layers.virtual_tokens import PromptTuned, VirtualTokens
 
 
 class PromptTuning(VirtualTokenMethod):
@@ -41,7 +41,7 @@ class PromptTuning(VirtualTokenMethod):
                 raise ValueError("init_text is blank; leave it out or write a text")
 
     def model_class(self) -> type[VirtualTokens]:
-        from tlplug_plugins.strategies.modules.virtual_tokens import PromptTuned
+        from tlplug_plugins.strategies.layers.virtual_tokens import PromptTuned
 
         return PromptTuned
 

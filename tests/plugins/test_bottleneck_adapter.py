@@ -51,7 +51,7 @@ def test_adapters_are_at_the_end_of_each_sub_layer_of_every_block(name):
     from transformers import AutoModelForSequenceClassification
 
     from tlplug import blocks
-    from tlplug_plugins.strategies.modules.bottleneck import attention_outputs, feed_forward_outputs
+    from tlplug_plugins.strategies.layers.bottleneck import attention_outputs, feed_forward_outputs
 
     with torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(config(name))

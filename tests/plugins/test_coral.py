@@ -6,7 +6,7 @@ import torch
 
 from tests.conftest import make_rows
 from tlplug import UsageError
-from tlplug_plugins.strategies.modules.distances import coral
+from tlplug_plugins.strategies.feature_alignment.distances import coral
 
 
 @pytest.fixture

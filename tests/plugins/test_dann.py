@@ -15,8 +15,8 @@ from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import OptimizerSettings
 from tlplug.training.adapt import adapt
-from tlplug_plugins.strategies.modules.reversal import DomainClassifier, Reverse, domain_loss, ramp
-from tlplug_plugins.strategies.modules.reversal_ramp import Ramp
+from tlplug_plugins.strategies.callbacks.reversal_schedule import Ramp
+from tlplug_plugins.strategies.layers.reversal import DomainClassifier, Reverse, domain_loss, ramp
 
 
 @pytest.fixture

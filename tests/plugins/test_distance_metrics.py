@@ -263,7 +263,7 @@ def test_coral_distance_is_its_definition(width):
 def test_coral_distance_is_that_of_the_strategy():
     import torch
 
-    from tlplug_plugins.strategies.modules.distances import coral
+    from tlplug_plugins.strategies.feature_alignment.distances import coral
 
     source, target = made_up(14)
     expected = coral(torch.tensor(source), torch.tensor(target)).item()

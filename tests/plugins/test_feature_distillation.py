@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from tests.conftest import make_rows
 from tests.plugins.tiny_generators import CONFIGS
-from tlplug_plugins.strategies.features import calls_of, trunk
+from tlplug_plugins.strategies.feature_alignment.pooled_features import calls_of, trunk
 
 
 @pytest.fixture

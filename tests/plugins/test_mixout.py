@@ -7,7 +7,7 @@ from transformers.pytorch_utils import Conv1D
 
 from tests.plugins.tiny_generators import gpt2_config
 from tlplug.interfaces import AdaptContext
-from tlplug_plugins.strategies.modules.mixout import Mixing, mix, mixed
+from tlplug_plugins.strategies.layers.mixout import Mixing, mix, mixed
 
 SHARE = 0.7
 

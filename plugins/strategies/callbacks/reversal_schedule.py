@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from tlplug_plugins.strategies.modules.reversal import ramp
+from tlplug_plugins.strategies.layers.reversal import ramp
 
 
 class Ramp(Callback):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-    from tlplug_plugins.strategies.modules.virtual_tokens import VirtualTokens
+    from tlplug_plugins.strategies.layers.virtual_tokens import VirtualTokens
 
 AUTO, WEIGHTS = "auto", "adapter_model.safetensors"
 

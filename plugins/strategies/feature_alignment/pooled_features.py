@@ -38,7 +38,7 @@ def trunk(model: nn.Module) -> nn.Module:
 
 def mean_pooled(output: Any, batch: Batch) -> torch.Tensor:
     """The mean of the last hidden states [B, T, D] over each row's real tokens, [B, D] in float32."""
-    from tlplug_plugins.strategies.modules.probe import mean
+    from tlplug_plugins.strategies.layers.linear_probe import mean
 
     return mean(output.last_hidden_state.float(), batch["attention_mask"])
 

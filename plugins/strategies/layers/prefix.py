@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from tlplug import BaseInfo, LoadOptions, TaskHead
-from tlplug_plugins.strategies.modules.virtual_tokens import VirtualTokens
+from tlplug_plugins.strategies.layers.virtual_tokens import VirtualTokens
 
 
 class PrefixTuned(VirtualTokens):

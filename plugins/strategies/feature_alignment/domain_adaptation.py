@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tlplug import AdaptContext, Batch, Capabilities, StepOutput, TaskHead, present_output_modules
-from tlplug_plugins.strategies.features import INPUTS
+from tlplug_plugins.strategies.feature_alignment.pooled_features import INPUTS
 from tlplug_plugins.strategies.full import Full
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class DomainAdaptation(Full):
         return step, self._summarized(first[0], main), self._summarized(other[0], target)
 
     def _summarized(self, states: torch.Tensor, batch: Batch) -> torch.Tensor:
-        from tlplug_plugins.strategies.modules.probe import POOLINGS
+        from tlplug_plugins.strategies.layers.linear_probe import POOLINGS
 
         states = states.float()
         return states if states.ndim == 2 else POOLINGS[self.summary](states, batch["attention_mask"])
