@@ -15,25 +15,23 @@ there. A part whose data or base model is not there is left out, with a line tha
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench import pairs, second
-from bench.apart import apart
-from bench.asked import CURVES, FORGETTING, NEEDS, PARTS, SECOND, Asked
-from bench.measurements import MEASUREMENTS
-from bench.results_page import page
-from bench.summary import near
+from bench.machine import machine
+from bench.subprocess_call import apart
+from bench.trainer import run_pairs as pairs
+from bench.trainer import warm_cache as second
+from bench.trainer.measurements import MEASUREMENTS
+from bench.trainer.options import CURVES, FORGETTING, NEEDS, PARTS, SECOND, Asked
+from bench.trainer.results_page import page
+from bench.trainer.summary import near
 from tlplug.models.precision import bfloat16_unit
 
 HERE = Path(__file__).resolve().parent
-LIBRARIES = ("tlplug", "torch", "lightning", "transformers", "peft", "accelerate", "bitsandbytes")
 Results = dict[str, Any]
 
 
@@ -55,7 +53,7 @@ def main(words: Sequence[str]) -> int:
 
 def taken(part: str, asked: Asked) -> Iterator[Results]:
     """What is measured of a part, a strategy at a time; nothing where what it needs is not there."""
-    if absent := apart("bench.measurements", "absent", NEEDS.get(part, part)):
+    if absent := apart("bench.trainer.measurements", "absent", NEEDS.get(part, part)):
         print(f"bench: {part} is left out: {absent}", file=sys.stderr)
         return
     said = {"command": shlex.join(["python", "-m", "bench", *asked.words])}
@@ -69,10 +67,10 @@ def taken(part: str, asked: Asked) -> Iterator[Results]:
 
 def measure(part: str, seeds: Sequence[int]) -> Results:
     if part == CURVES:
-        return {"strategies": apart("bench.loss_curves", "compare")}
+        return {"strategies": apart("bench.trainer.loss_curves", "compare")}
     if part == SECOND:
         return {"runs": {str(seed): second.compare(seed) for seed in seeds}}
-    return {"runs": {str(seed): apart("bench.forgetting", "compare", seed) for seed in seeds}}
+    return {"runs": {str(seed): apart("bench.trainer.forgetting", "compare", seed) for seed in seeds}}
 
 
 def agrees(part: str, found: Results) -> bool:
@@ -104,25 +102,6 @@ def keep(part: str, found: Results) -> None:
     after = merged(before, part, found)
     file.write_text(json.dumps(after, indent=2) + "\n", encoding="utf-8")
     file.with_suffix(".md").write_text(page(after), encoding="utf-8")
-
-
-def machine() -> dict[str, Any]:
-    return {
-        "processor": processor(),
-        "bfloat16": bfloat16_unit() or "none",
-        "cores": os.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
-        "load_at_start": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        **{name: version(name) for name in LIBRARIES},
-    }
-
-
-def processor() -> str:
-    listed = Path("/proc/cpuinfo")
-    lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ import os
 import pytest
 
 from bench.__main__ import main, merged
-from bench.arms import ARMS
-from bench.asked import PARTS, Asked
-from bench.measurements import MEASUREMENTS
-from bench.results_page import page
-from bench.second import entries
-from bench.summary import near, summary
+from bench.trainer.contestants import ARMS
+from bench.trainer.measurements import MEASUREMENTS
+from bench.trainer.options import PARTS, Asked
+from bench.trainer.results_page import page
+from bench.trainer.summary import near, summary
+from bench.trainer.warm_cache import entries
 
 MACHINE = {"processor": "abacus", "cores": 1, "threads": "1"}
 

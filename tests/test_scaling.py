@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import scaling
-from bench.scaling_data import MIDDLE, equal_sentences, sentences, write_rows
-from bench.scaling_memory import Peak, own_memory, spent
-from bench.scaling_page import page
-from bench.scaling_sum import LARGE, NVLINK, PCIE, SMALL, Adaptation
+from bench.scaling import __main__ as scaling
+from bench.scaling.data import MIDDLE, equal_sentences, sentences, write_rows
+from bench.scaling.memory import Peak, own_memory, spent
+from bench.scaling.page import page
+from bench.scaling.single_node_estimate import LARGE, NVLINK, PCIE, SMALL, Adaptation
 
 SIZE = 64 * 2**20
 SELF = Path("/proc/self/status")
@@ -20,7 +20,7 @@ SELF = Path("/proc/self/status")
 def test_texts_of_one_length_have_it_in_tokens():
     from transformers import AutoTokenizer
 
-    from bench.scaling_data import minilm
+    from bench.scaling.data import minilm
 
     tokenizer = AutoTokenizer.from_pretrained(minilm())
     for tokens in (16, 256):

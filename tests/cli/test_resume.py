@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import forked
-from bench.faults import DieInSave, left, small_files, step_of
+from bench.faults import forkserver as forked
+from bench.faults.faults import DieInSave, left, small_files, step_of
 from tests.cli.runs import tiny_words
 from tests.conftest import ROOT
 

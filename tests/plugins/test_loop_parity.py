@@ -3,8 +3,8 @@
 import pytest
 from rich.console import Console
 
-from bench.loop_arm import Loop
-from bench.loss_curves import Recorder, without_dropout
+from bench.trainer.loss_curves import Recorder, without_dropout
+from bench.trainer.manual_loop import Loop
 from tests.cli.runs import tiny_words
 from tlplug.config.compose import Composer
 from tlplug.config.job import build

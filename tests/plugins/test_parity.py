@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.loss_curves import FIELDS, TOLERANCE, compare_one, prepare, without_dropout
 from bench.settings import Settings
+from bench.trainer.loss_curves import FIELDS, TOLERANCE, compare_one, prepare, without_dropout
 from tlplug.data.read import read_splits
 from tlplug.settings import DataSettings
 
@@ -27,7 +27,7 @@ def test_each_step_s_loss_is_the_trainer_s(task, name):
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_the_comparison_sees_another_learning_rate(task, name, monkeypatch):
-    from bench import loss_curves
+    from bench.trainer import loss_curves
 
     same = loss_curves.arguments
     monkeypatch.setattr(

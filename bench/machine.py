@@ -1,0 +1,32 @@
+"""TODO bench.machine"""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tlplug.models.precision import bfloat16_unit
+
+LIBRARIES = ("tlplug", "torch", "lightning", "transformers", "peft", "accelerate", "bitsandbytes")
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "processor": processor(),
+        "bfloat16": bfloat16_unit() or "none",
+        "cores": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
+        "load_at_start": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        **{name: version(name) for name in LIBRARIES},
+    }
+
+
+def processor() -> str:
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())

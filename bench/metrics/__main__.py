@@ -1,0 +1,121 @@
+"""CPU seconds of the metrics that rank base models, on one thread.
+
+    python -m bench.metrics            each of them
+    python -m bench.metrics logme knn  some
+
+Written to bench/metrics.md where all are measured. 5000 rows of 768 features in 10 classes, made up; the best of
+three. Beside it a run's own probe: 13 layers (a base model of 12 blocks) of 512 rows, before and after. Distances: 512
+rows against 512, which is what a run has.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+
+from bench.machine import machine
+from bench.markdown import listed, table
+
+ROWS, WIDTH, CLASSES = 5000, 768, 10
+PROBE, LAYERS = 512, 13
+ABOUT = (
+    f"CPU seconds of the metrics: {ROWS} rows of {WIDTH} features in {CLASSES} classes, the best of three; and a run's own "
+    f"probe, {LAYERS} layers of {PROBE} rows, before and after."
+)
+LIMIT = 1.5
+"""Seconds at 5000 rows."""
+RANKING = {
+    **{"h_score": "HScore", "logme": "LogME", "leep": "LEEP", "nce": "NCE", "knn": "KNN"},
+    **{"transrate": "TransRate", "h_score shrinkage": "HScore"},
+}
+DISTANCES = {"proxy_a_distance": "ProxyADistance", "mmd": "MMD", "coral_distance": "CoralDistance"}
+FURTHER = {"knn": (5,), "h_score shrinkage": (True,)}
+"""What a formula takes beside its arrays."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Returns the exit code: 1 where a ranking metric takes longer than it may, 2 where nothing was measured."""
+    from threadpoolctl import threadpool_limits
+
+    known = RANKING | DISTANCES
+    if strange := [word for word in words if word not in known]:
+        print(f"bench: {', '.join(strange)} is no metric here\n\n{__doc__}", file=sys.stderr)
+        return 2
+    with threadpool_limits(1):
+        found = {name: (formula_seconds(name), probe_seconds(name)) for name in words or known}
+    head = ["metric", f"{ROWS} rows (distances: {PROBE} against {PROBE}), s", "a run's probe, s"]
+    cells = table(head, [[name, *(f"{second:.3f}" for second in pair)] for name, pair in found.items()])
+    page = f"{ABOUT}\n\n`python -m bench.metrics`, on one thread, with {listed(machine())}.\n\n{cells}\n"
+    print(page)
+    if not words:
+        Path(__file__).with_suffix(".md").write_text(page, encoding="utf-8")
+    return int(any(seconds > LIMIT for name, (seconds, _) in found.items() if name in RANKING))
+
+
+def formula_seconds(name: str) -> float:
+    module = name.split()[0]
+    formula = getattr(import_module(f"tlplug_plugins.metrics.{module}"), module)
+    if name in DISTANCES:
+        return best(formula, features(PROBE, 1), features(PROBE, 2))
+    given = {"leep": probabilities, "nce": source_labels}.get(name, features)(ROWS)
+    return best(formula, given, labels(ROWS), *FURTHER.get(name, ()))
+
+
+def probe_seconds(name: str) -> float:
+    kind = getattr(import_module(f"tlplug_plugins.metrics.{name.split()[0]}"), (RANKING | DISTANCES)[name])
+    config = kind.Config(shrinkage="shrinkage" in name) if "h_score" in name else None
+    layers = {
+        f"features/{when}{probe}": np.stack([features(PROBE, first + layer) for layer in range(LAYERS)])
+        for first, when, probe in [
+            (0, "before", ""),
+            (20, "after", ""),
+            (40, "before", "/source"),
+            (60, "after", "/source"),
+        ]
+    }
+    evidence = layers | {"classes": labels(PROBE), "source_probabilities": probabilities(PROBE)}
+    start = process_time()
+    kind(config).measure(evidence)
+    return process_time() - start
+
+
+def best(formula: Callable[..., float], *given: Any) -> float:
+    seconds = []
+    for _ in range(3):
+        start = process_time()
+        formula(*given)
+        seconds.append(process_time() - start)
+    return min(seconds)
+
+
+def labels(rows: int) -> np.ndarray:
+    return np.arange(rows) % CLASSES
+
+
+def features(rows: int, seed: int = 0) -> np.ndarray:
+    """float32, of a falling spectrum as a language model's are, with the classes' means a little apart.
+
+    The distribution is the same whatever the seed: domains that no classifier tells apart take it the longest.
+    """
+    means = np.random.default_rng(0).standard_normal((CLASSES, WIDTH))
+    spectrum = 1.0 / np.arange(1, WIDTH + 1) ** 0.5
+    noise = np.random.default_rng(seed + 1).standard_normal((rows, WIDTH))
+    return (1.0 + (noise + 0.3 * means[labels(rows)]) * spectrum).astype(np.float32)
+
+
+def probabilities(rows: int) -> np.ndarray:
+    return np.random.default_rng(0).dirichlet(np.full(1000, 0.1), rows)
+
+
+def source_labels(rows: int) -> np.ndarray:
+    return probabilities(rows).argmax(axis=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

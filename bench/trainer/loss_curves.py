@@ -1,0 +1,158 @@
+"""Loss curves of tlplug and of transformers' Trainer, step by step: dropout off, one order, one set of weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Trainer as LightningTrainer
+from peft import TaskType
+from torch import nn
+from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer
+
+from bench.settings import Settings
+from bench.trainer.measurements import MEASUREMENTS
+from bench.trainer.transformers_trainer import arguments, with_lora
+from tlplug.data.datamodule import TransferData
+from tlplug.data.features import encode
+from tlplug.data.read import read_splits
+from tlplug.interfaces import Rows, Strategy
+from tlplug.interfaces.registry import Registry
+from tlplug.models.base_model import find_base
+from tlplug.models.locate import locate
+from tlplug.settings import ModelSettings, OptimizerSettings, TrainerSettings
+from tlplug.training.adapt import Prepared, adapt
+
+MEASUREMENT = MEASUREMENTS["sst2"]
+"""Of which data and base model the curves are."""
+LABELS = ("negative", "positive")
+STEPS, SEED = 40, 0
+TOLERANCE = 1e-4
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+FIELDS: dict[str, dict[str, Any]] = {"full": {}, "lora": {"rank": 8, "alpha": 16.0, "dropout": 0.0}}
+"""The strategies whose curves are compared -> the fields of each."""
+
+
+class Recorder(Callback):
+    """The weights before the first step and the loss of every step."""
+
+    def __init__(self) -> None:
+        self.weights: dict[str, torch.Tensor] = {}
+        self.losses: list[float] = []
+
+    def on_train_start(self, trainer: LightningTrainer, pl_module: Any) -> None:
+        self.weights = {name: value.clone() for name, value in pl_module.model.state_dict().items()}
+
+    def on_train_batch_end(
+        self, trainer: LightningTrainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.losses.append(float(outputs["loss"]))
+
+
+class RecordingTrainer(Trainer):  # type: ignore[misc]
+    """The Trainer with each step's loss kept as it is, before it is averaged for the log."""
+
+    def training_step(self, *given: Any, **named: Any) -> torch.Tensor:
+        loss: torch.Tensor = super().training_step(*given, **named)
+        self.losses = [*getattr(self, "losses", []), float(loss)]
+        return loss
+
+
+def compare() -> dict[str, Any]:
+    """The curves of every strategy on the packaged base model."""
+    settings = Settings(rows=STEPS * Settings.batch_size)
+    with TemporaryDirectory() as folder:
+        base = without_dropout(Path(locate(ModelSettings(source=MEASUREMENT.model))), Path(folder) / "base")
+        source = MEASUREMENT.data_settings(settings)
+        rows = dict(read_splits(source, dict.fromkeys(MEASUREMENT.columns, "a column")))
+        return {name: compare_one(name, prepare(base, rows, settings), settings) for name in FIELDS}
+
+
+def without_dropout(base: Path, folder: Path) -> Path:
+    """A copy of a base model whose config has no dropout."""
+    shutil.copytree(base, folder)
+    config = folder / "config.json"
+    config.write_text(
+        json.dumps(json.loads(config.read_text(encoding="utf-8")) | NO_DROPOUT), encoding="utf-8"
+    )
+    return folder
+
+
+def prepare(base_folder: Path, rows: dict[str, Rows], settings: Settings) -> Prepared:
+    head = Registry().find("head", "classification").load()().with_labels(LABELS)
+    base = find_base(ModelSettings(source=str(base_folder)), settings.max_length)
+    features = {name: encode(head, split, base, name == "train") for name, split in rows.items()}
+    size = settings.batch_size
+    data = TransferData(**features, head=head, base=base, batch_size=size, batch_tokens=None, seed=SEED)
+    trainer = TrainerSettings(
+        accelerator="cpu",
+        max_epochs=settings.epochs,
+        gradient_clip_val=settings.clip,
+        precision="32-true",
+        limit_val_batches=0,
+        limit_test_batches=1,
+    )
+    return Prepared(head, base, rows, data, trainer, SEED)
+
+
+def compare_one(name: str, task: Prepared, settings: Settings) -> dict[str, Any]:
+    """Both curves of one strategy with its own optimizer defaults, and the largest difference of a step."""
+    cls: Any = Registry().find("strategy", name).load()
+    strategy: Strategy = cls(cls.Config(**FIELDS[name]))
+    recorder = Recorder()
+    adapt(task, strategy, OptimizerSettings(), callbacks=[recorder])
+    theirs = trainer_losses(name, task, settings, strategy.optimizer_defaults, recorder.weights)
+    largest = max(abs(a - b) for a, b in zip(recorder.losses, theirs, strict=True))
+    return {
+        "steps": len(theirs),
+        "largest_difference": largest,
+        "tolerance": TOLERANCE,
+        "agree": largest <= TOLERANCE,
+        "tlplug": recorder.losses,
+        "trainer": theirs,
+    }
+
+
+def trainer_losses(
+    name: str,
+    task: Prepared,
+    settings: Settings,
+    optimizer: OptimizerSettings,
+    weights: dict[str, torch.Tensor],
+) -> list[float]:
+    """The Trainer's loss of every step, from the same weights over the same order."""
+    model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
+        task.base.path, num_labels=len(LABELS), dtype="float32"
+    )
+    if name == "lora":
+        model = with_lora(model, TaskType.SEQ_CLS, **FIELDS["lora"])
+    model.load_state_dict(weights)
+    with TemporaryDirectory() as folder:
+        trainer = RecordingTrainer(
+            model=model,
+            args=arguments(
+                settings,
+                folder,
+                SEED,
+                learning_rate=optimizer.learning_rate,
+                weight_decay=optimizer.weight_decay,
+                train_sampling_strategy="sequential",
+                disable_tqdm=True,
+            ),
+            train_dataset=in_order(task.data),
+            data_collator=DataCollatorWithPadding(task.base.tokenizer),
+        )
+        trainer.train()
+    return trainer.losses
+
+
+def in_order(data: TransferData) -> list[dict[str, Any]]:
+    """The training features in the order that tlplug takes them in its first epoch, without the ids."""
+    features = {feature["id"]: feature for feature in data.features["train"]}
+    ids = [identity for batch in data.train_batches() for identity in batch["id"].tolist()]
+    return [{key: value for key, value in features[identity].items() if key != "id"} for identity in ids]

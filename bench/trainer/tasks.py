@@ -1,0 +1,211 @@
+"""What the Trainer arms do with the rows of each task, as transformers' own examples do it.
+
+What scores a task is imported where it is used, so that no arm pays for another's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, ClassVar
+
+import torch
+from peft import TaskType
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    DataCollatorForSeq2Seq,
+    DataCollatorWithPadding,
+    PreTrainedTokenizerBase,
+    Trainer,
+)
+
+from bench.settings import Settings
+from bench.trainer.squad_windows import answer, answer_tokens, context_of, spans_of
+
+PROMPT = "summarize: {document}"
+ROUGE = ("rouge1", "rouge2", "rougeL")
+Features = list[dict[str, Any]]
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Rows of the splits `train` and `test`, as one kind of model reads and answers them."""
+
+    auto: ClassVar[Any]
+    kind: ClassVar[TaskType]
+    head_module: ClassVar[str]
+    """What stands on the trunk."""
+    rows: Mapping[str, Rows]
+    tokenizer: PreTrainedTokenizerBase
+    settings: Settings
+    head: Mapping[str, Any]
+
+    @property
+    def collator(self) -> Any:
+        """Pads each batch to its longest."""
+        return DataCollatorWithPadding(self.tokenizer)
+
+    @property
+    def config_values(self) -> dict[str, Any]:
+        """What is other in the model's config than in the base model's."""
+        return {}
+
+    def load(self, folder: str, **options: Any) -> Any:
+        """The base model, in float32.
+
+        Args:
+            options: of `from_pretrained`.
+        """
+        config = AutoConfig.from_pretrained(folder, **self.config_values)
+        # What was unpacked from a GGUF file is in float32, but still says that it is quantized: no Trainer takes it.
+        config.__dict__.pop("quantization_config", None)
+        return self.auto.from_pretrained(folder, config=config, dtype="float32", **options)
+
+    def features(self) -> Features:
+        """Of the training rows, not padded."""
+        raise NotImplementedError
+
+    def scores(self, trainer: Trainer) -> dict[str, float]:
+        """Of the test rows, shares of 1."""
+        raise NotImplementedError
+
+
+class Classification(Task):
+    auto = AutoModelForSequenceClassification
+    kind = TaskType.SEQ_CLS
+    head_module = "classifier"
+
+    @property
+    def labels(self) -> list[str]:
+        return sorted({row["label"] for row in self.rows["train"]})
+
+    @property
+    def config_values(self) -> dict[str, Any]:
+        return {"num_labels": len(self.labels)}
+
+    def features(self) -> Features:
+        return self._encoded(self.rows["train"])
+
+    def scores(self, trainer: Trainer) -> dict[str, float]:
+        from sklearn.metrics import accuracy_score, f1_score
+
+        found = trainer.predict(self._encoded(self.rows["test"]))
+        predicted, real = found.predictions.argmax(-1), found.label_ids
+        return {
+            "accuracy": float(accuracy_score(real, predicted)),
+            "macro_f1": float(f1_score(real, predicted, average="macro")),
+        }
+
+    def _encoded(self, rows: Rows) -> Features:
+        texts, labels = [row["text"] for row in rows], self.labels
+        tokens = self.tokenizer(texts, truncation=True, max_length=self.settings.max_length)
+        return [
+            {**{key: tokens[key][i] for key in tokens}, "label": labels.index(row["label"])}
+            for i, row in enumerate(rows)
+        ]
+
+
+class QuestionAnswering(Task):
+    auto = AutoModelForQuestionAnswering
+    kind = TaskType.QUESTION_ANS
+    head_module = "qa_outputs"
+
+    def features(self) -> Features:
+        rows, encoded = self.rows["train"], self._windows(self.rows["train"])
+        return [
+            self._inputs(encoded, window) | answer_tokens(rows[row]["answers"], context_of(encoded, window))
+            for window, row in enumerate(encoded["overflow_to_sample_mapping"])
+        ]
+
+    def scores(self, trainer: Trainer) -> dict[str, float]:
+        from torchmetrics.functional.text import squad
+
+        rows, encoded = self.rows["test"], self._windows(self.rows["test"])
+        owners = encoded["overflow_to_sample_mapping"]
+        starts, ends = trainer.predict([self._inputs(encoded, i) for i in range(len(owners))]).predictions
+        spans = defaultdict(list)
+        for window, row in enumerate(owners):
+            spans[row] += spans_of(starts[window], ends[window], context_of(encoded, window))
+        predicted = [{"id": str(i), "prediction_text": answer(spans[i], row)} for i, row in enumerate(rows)]
+        gold = [{"id": str(i), "answers": row["answers"]} for i, row in enumerate(rows)]
+        return {name: float(value) / 100 for name, value in squad(predicted, gold).items()}
+
+    def _windows(self, rows: Rows) -> Any:
+        return self.tokenizer(
+            [row["question"].lstrip() for row in rows],
+            [row["context"] for row in rows],
+            truncation="only_second",
+            max_length=self.settings.max_length,
+            stride=self.head["stride"],
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+
+    def _inputs(self, encoded: Any, window: int) -> dict[str, Any]:
+        return {name: encoded[name][window] for name in self.tokenizer.model_input_names}
+
+
+class Summarization(Task):
+    """By a decoder with a chat template; the summary's tokens are learnt, the document's are not."""
+
+    auto = AutoModelForCausalLM
+    kind = TaskType.CAUSAL_LM
+    head_module = "lm_head"
+
+    @property
+    def collator(self) -> Any:
+        return DataCollatorForSeq2Seq(self.tokenizer)
+
+    def features(self) -> Features:
+        return [self._learnt(row) for row in self.rows["train"]]
+
+    def scores(self, trainer: Trainer) -> dict[str, float]:
+        from rouge_score.rouge_scorer import RougeScorer
+
+        rows, size, texts = self.rows["test"], self.settings.batch_size, []
+        asked = [self._asked(row["document"]) for row in rows]
+        for start in range(0, len(asked), size):
+            texts += self._written(trainer.model.eval(), asked[start : start + size])
+        scorer = RougeScorer(list(ROUGE), use_stemmer=True)
+        found = [scorer.score(row["summary"], text) for row, text in zip(rows, texts, strict=True)]
+        return {kind: fmean(score[kind].fmeasure for score in found) for kind in ROUGE}
+
+    def _written(self, model: Any, asked: list[list[int]]) -> list[str]:
+        batch = self.tokenizer.pad({"input_ids": asked}, padding_side="left", return_tensors="pt")
+        with torch.inference_mode():
+            found = model.generate(**batch, max_new_tokens=self.head["max_new_tokens"], do_sample=False)
+        new = found[:, batch["input_ids"].shape[1] :]
+        return [text.strip() for text in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+    def _learnt(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        asked, said = self._asked(row["document"]), self._ids(row["summary"] + self.tokenizer.eos_token)
+        room = self.settings.max_length
+        return {"input_ids": (asked + said)[:room], "labels": ([-100] * len(asked) + said)[:room]}
+
+    def _asked(self, document: str) -> list[int]:
+        """The prompt with as much of the document as leaves room for a summary."""
+        room = self.settings.max_length - self.head["max_new_tokens"] - len(self._prompt(""))
+        ids = self._ids(document)
+        return self._prompt(document if len(ids) <= room else self.tokenizer.decode(ids[:room]))
+
+    def _prompt(self, document: str) -> list[int]:
+        said = [{"role": "user", "content": PROMPT.format(document=document)}]
+        return self._ids(self.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+
+TASKS: dict[str, type[Task]] = {
+    "sentiment": Classification,
+    "qa": QuestionAnswering,
+    "summarization": Summarization,
+}
+"""By the names of tlplug's presets."""

@@ -1,0 +1,145 @@
+"""The same adaptation as users of transformers' Trainer and peft write it.
+
+    python -m bench.trainer_arm MEASUREMENT STRATEGY SEED OUT [tuned] [SETTING=VALUE ...]
+
+As it comes: float32, batches at random, each padded to its longest. Tuned, by who has read its manual: bfloat16 where
+the processor computes in it, and examples of about one length together. The figures go to the file OUT. Of tlplug it uses
+the finding of the base model's folder, the draw of the rows and what is known of the processor, so that all arms have the
+same ones. Lightning is not imported: its memory is not this arm's.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
+from torch import nn
+from transformers import AutoTokenizer, BitsAndBytesConfig, Trainer, TrainingArguments, set_seed
+
+from bench.settings import Settings, changed
+from bench.trainer.linear_probe import MeanPooledProbe
+from bench.trainer.measurements import MEASUREMENTS, Measurement
+from bench.trainer.tasks import TASKS, Task
+from bench.trainer.timing import spent
+from tlplug.data.read import read_splits
+from tlplug.models.locate import locate
+from tlplug.models.precision import bfloat16_unit
+from tlplug.settings import ModelSettings
+
+QA_HEAD = "qa_outputs"
+"""peft trains the heads of its kinds of task, but takes this one for a linear layer of the trunk."""
+HALF = bfloat16_unit() is not None
+TUNED = {"bf16": HALF, "train_sampling_strategy": "group_by_length"}
+TUNE = "tuned"
+"""The word that asks for it."""
+
+
+def main(words: Sequence[str]) -> None:
+    name, strategy, seed, out, *others = words
+    measurement = MEASUREMENTS[name]
+    settings = measurement.settings_of(strategy, changed(word for word in others if word != TUNE))
+    figures = adapt(measurement, strategy, settings, int(seed), tuned=TUNE in others)
+    Path(out).write_text(json.dumps(figures), encoding="utf-8")
+
+
+def adapt(
+    measurement: Measurement, strategy: str, settings: Settings, seed: int, tuned: bool
+) -> dict[str, float]:
+    """Load, train and test."""
+    folder = locate(ModelSettings(source=measurement.model))
+    rows = read_splits(measurement.data_settings(settings), dict.fromkeys(measurement.columns, "a column"))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    task = TASKS[measurement.task](rows, tokenizer, settings, measurement.head)
+    set_seed(seed)
+    model = model_for(strategy, task, folder, settings, tuned)
+    with TemporaryDirectory() as scratch:
+        trainer = build_trainer(task, model, settings, scratch, seed, tuned)
+        costs = spent(trainer.train)
+        return {
+            **task.scores(trainer),
+            **costs,
+            "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        }
+
+
+def model_for(strategy: str, task: Task, folder: str, settings: Settings, tuned: bool) -> nn.Module:
+    """The base model with the weights that move by this strategy."""
+    if strategy == "linear_probe":
+        return MeanPooledProbe(folder, task.config_values["num_labels"])
+    model: nn.Module = in_four_bits(task, folder, tuned) if strategy == "qlora" else task.load(folder)
+    if strategy == "full":
+        return model
+    return with_lora(model, task.kind, settings.rank, settings.alpha, settings.dropout)
+
+
+def in_four_bits(task: Task, folder: str, tuned: bool) -> Any:
+    """As peft's guide to QLoRA has it, without the gradient checkpointing that costs time and that no model here needs.
+
+    Args:
+        tuned: multiply in bfloat16 where the rest of the model does.
+    """
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16 if tuned and HALF else torch.float32,
+        llm_int8_skip_modules=[task.head_module],
+    )
+    model = task.load(folder, quantization_config=quantization)
+    return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+
+
+def with_lora(model: nn.Module, kind: TaskType, rank: int, alpha: float, dropout: float) -> nn.Module:
+    """Every linear layer of the trunk; peft itself trains the head of the kind of task."""
+    config = LoraConfig(
+        task_type=kind,
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules="all-linear",
+        exclude_modules=[QA_HEAD] if kind == TaskType.QUESTION_ANS else None,
+    )
+    found: nn.Module = get_peft_model(model, config)
+    return found
+
+
+def build_trainer(
+    task: Task, model: nn.Module, settings: Settings, folder: str, seed: int, tuned: bool
+) -> Trainer:
+    features = task.features()
+    warmup = round(settings.warmup * settings.steps(len(features)))
+    return Trainer(
+        model=model,
+        args=arguments(settings, folder, seed, warmup_steps=warmup, **(TUNED if tuned else {})),
+        train_dataset=features,
+        data_collator=task.collator,
+    )
+
+
+def arguments(settings: Settings, folder: str | Path, seed: int, **changes: Any) -> TrainingArguments:
+    given: dict[str, Any] = {
+        "output_dir": str(folder),
+        "num_train_epochs": settings.epochs,
+        "per_device_train_batch_size": settings.batch_size,
+        "per_device_eval_batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": round(settings.warmup * settings.steps()),
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.clip,
+        "seed": seed,
+        "use_cpu": True,
+        "report_to": "none",
+        "save_strategy": "no",
+    }
+    return TrainingArguments(**{**given, **changes})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
