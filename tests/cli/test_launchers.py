@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.runs import command_line, main, result_of, tiny_words
-from tests.cli.sleepers import Failing, Lasting, Sleeper
+from tests.cli.sleeping_jobs import Failing, Lasting, Sleeper
 from tlplug.commands.sweep.launchers.slurm import SUBMITTED, Slurm
 from tlplug.commands.sweep.launchers.slurm_task import ENDED
 from tlplug.commands.sweep.launchers.worker import LOST, STOPPED

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.fake_wandb_server import service
 from tests.cli.runs import command_line, main, result_of, tiny_words
-from tests.cli.wandb_service import service
-from tests.wandb_files import read
+from tests.runs.wandb_files import read
 from tlplug.runs.directory import SWEEP_VARIABLE
 
 SECRET = "hunter2secret"

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tests.cli.hub_stand_in import Hub
+from tests.cli.fake_hub import Hub
 from tests.cli.runs import command_line, main, tiny_words
 from tlplug import UsageError
 from tlplug.runs.export import push

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.cli.runs import command_line, main
-from tests.core.gathering import make_run, make_sweep, right
+from tests.commands.sample_runs import make_run, make_sweep, right
 
 
 def test_a_sweep_is_gathered_into_itself(tmp_path, capsys):

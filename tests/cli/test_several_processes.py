@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from tests.cli.runs import main, result_of, tiny_words
 from tests.conftest import ROOT
-from tests.core.together import without_dropout
+from tests.training.distributed_program import without_dropout
 
 TWO = ["trainer.devices=2", "trainer=ddp"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from tests.core.test_layers import config
+from tests.models.test_layers import config
 from tests.plugins.tiny_generators import random_model
 from tests.plugins.tiny_generators import tiny_base as generator
 from tlplug import UsageError

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback
 from safetensors.torch import load_file
 
 from tests.conftest import make_rows
-from tests.core.test_baselines import QUICK, prepare
+from tests.training.sample_tasks import QUICK, prepare
 from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import OptimizerSettings

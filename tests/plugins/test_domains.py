@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.conftest import make_rows
-from tests.core.test_base_kinds import saved
+from tests.models.test_base_kinds import saved
 from tests.plugins.tiny_generators import byte_tokenizer
 from tlplug.interfaces import AdaptContext, LoadOptions
 from tlplug.interfaces.registry import Registry

@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from tests.conftest import ROOT
-from tests.core.test_baselines import QUICK, prepare
+from tests.training.sample_tasks import QUICK, prepare
 from tlplug import OptimizerSettings, UsageError
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base

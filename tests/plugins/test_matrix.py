@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NEGATIVE, PLAIN, POSITIVE, make_rows
-from tests.core.test_base_kinds import saved
+from tests.models.test_base_kinds import saved
 from tests.plugins.tiny_generators import FRAMES, TEMPLATE, byte_tokenizer
 from tlplug import UsageError
 from tlplug.interfaces.registry import Registry

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from tests.conftest import NEGATIVE, PLAIN, POSITIVE, ROOT
-from tests.core.test_base_model import MINILM
+from tests.models.test_base_model import MINILM
 from tlplug import present_output_modules
 from tlplug.interfaces import LoadOptions
 from tlplug.interfaces.registry import Registry

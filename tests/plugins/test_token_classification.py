@@ -16,7 +16,7 @@ from seqeval import metrics as seqeval
 from torch.nn.functional import cross_entropy
 
 from tests.conftest import NEGATIVE, PLAIN, POSITIVE
-from tests.core.test_base_model import MINILM
+from tests.models.test_base_model import MINILM
 from tlplug import present_output_modules
 from tlplug.errors import UsageError
 from tlplug.interfaces import LoadOptions

@@ -1,0 +1,26 @@
+"""TODO tests.training.sample_tasks"""
+
+from __future__ import annotations
+
+from tests.conftest import make_rows
+from tlplug.data.datamodule import TransferData
+from tlplug.data.features import encode
+from tlplug.interfaces.registry import Registry
+from tlplug.settings import TrainerSettings
+from tlplug.training.adapt import Prepared
+
+QUICK = TrainerSettings(max_epochs=1, accelerator="cpu", devices=1, precision="32-true")
+
+
+def strategy(name, **fields):
+    cls = Registry().find("strategy", name).load()
+    return cls(cls.Config(**fields))
+
+
+def prepare(base, seed=3, trainer=QUICK, train=24, batch_size=8, batch_tokens=None):
+    head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
+    rows = {"train": make_rows(train), "validation": make_rows(8, 1), "test": make_rows(11, 2)}
+    features = {name: encode(head, split, base, name == "train") for name, split in rows.items()}
+    batching = {"batch_size": batch_size, "batch_tokens": batch_tokens}
+    data = TransferData(**features, head=head, base=base, **batching, seed=seed)
+    return Prepared(head, base, rows, data, trainer, seed)
