@@ -1,241 +1,119 @@
-"""Imports go one way, as docs/architecture.md shows."""
+"""Imports go one way, as the table of docs/architecture.md has it."""
 
-import ast
-from pathlib import Path
+import tomllib
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-CORE, PLUGINS = ROOT / "tlplug", ROOT / "plugins"
+from tests.structure import CORE, PLUGINS, ROOT, allowed, circle, files, graph, imported, module_file, wing
+
 HEAVY = {"torch", "transformers", "peft", "lightning", "datasets", "wandb", "bitsandbytes", "torchmetrics"}
-
-# A room -> the rooms it may import.
-MAY_IMPORT = {
-    "contracts": set(),
-    "processes": set(),
-    "secrets": set(),
-    "cache": set(),
-    "stopping": {"contracts"},
-    "terminal": set(),
-    "comparison": {"contracts"},
-    "layers": set(),
-    "registry": {"contracts"},
-    "fit": {"contracts"},
-    "choices": {"contracts", "registry"},
-    "config": {"contracts", "secrets", "choices", "registry", "fit"},
-    "precision": {"contracts"},
-    "memory": set(),
-    "base_model": {"contracts", "cache"},
-    "data": {"contracts", "processes", "cache"},
-    "dropout": set(),
-    "imports": set(),
-    "step_mean": {"contracts", "processes"},
-    "predictions": {"contracts", "precision"},
-    "module": {"contracts", "processes", "predictions", "step_mean"},
-    "evidence": {"contracts", "cache", "layers", "precision", "base_model", "data", "predictions"},
-    "energy": set(),
-    "cost": {"module", "energy"},
-    "curve": set(),
-    "checkpoint": {"contracts", "processes", "cache", "stopping"},
-    "trainer": {"contracts", "precision", "checkpoint"},
-    "loggers": {"contracts", "cache", "secrets"},
-    "report": {"contracts", "cache", "comparison", "evidence"},
-    "run_directory": {"contracts", "cache"},
-    "progress": {"run_directory"},
-    "console": {"contracts"},
-    "bar": {"cost", "report"},
-    "launch": {"contracts", "processes", "run_directory", "trainer"},
-    "plugin_list": {"contracts", "registry"},
-    "scaffold": {"contracts", "registry"},
-    "plugin_commands": {
-        *("contracts", "registry", "finished", "plugin_list", "scaffold", "testing", "matrix"),
-    },
-    "testing": {
-        *("contracts", "layers", "precision", "registry", "fit", "config", "base_model", "data", "module"),
-        *("predictions", "evidence", "console", "frozen", "trainer", "training"),
-    },
-    "inference": {
-        *("contracts", "cache", "comparison", "precision", "imports", "config", "base_model", "data"),
-        *("predictions", "evidence", "report", "run_directory"),
-    },
-    "matrix": {"contracts", "registry", "fit", "testing"},
-    "failures": {"contracts", "module", "precision", "processes"},
-    "frozen": {"contracts", "cache", "data", "module", "precision", "processes"},
-    "training": {
-        *(
-            "contracts",
-            "layers",
-            "precision",
-            "dropout",
-            "imports",
-            "cost",
-            "curve",
-            "checkpoint",
-            "trainer",
-            "data",
-            "module",
-            "predictions",
-        ),
-        *("failures", "frozen"),
-    },
-    "prepare": {"contracts", "config", "inference", "data", "console", "training"},
-    "outcomes": {
-        *("contracts", "cache", "processes", "precision", "data", "checkpoint", "trainer", "frozen"),
-        "training",
-    },
-    "baselines": {"contracts", "checkpoint", "frozen", "training", "outcomes"},
-    "run_trainings": {
-        *("contracts", "config", "base_model", "evidence", "checkpoint", "stopping", "progress", "console"),
-        *("bar", "launch", "training", "baselines"),
-    },
-    "judgement": {
-        *("contracts", "secrets", "comparison", "config", "evidence", "report", "run_directory", "training"),
-    },
-    "begin": {"config", "report", "run_directory", "secrets"},
-    "run": {
-        *("contracts", "secrets", "stopping", "config", "precision", "data", "evidence", "checkpoint"),
-        *("loggers", "report", "run_directory", "progress", "console", "launch", "failures", "prepare"),
-        *("training", "run_trainings", "judgement", "begin"),
-    },
-    "compare": {
-        *("contracts", "cache", "comparison", "processes", "precision", "memory", "config", "data", "module"),
-        *("cost", "trainer", "report", "run_directory", "console", "launch", "frozen", "prepare", "training"),
-        *("bar", "outcomes"),
-    },
-    "rank": {
-        *("contracts", "cache", "processes", "layers", "precision", "memory", "registry", "config", "data"),
-        *(
-            "evidence",
-            "report",
-            "run_directory",
-            "console",
-            "bar",
-            "launch",
-            "inference",
-            "frozen",
-            "prepare",
-        ),
-        "outcomes",
-    },
-    "gather": {"contracts", "cache", "comparison", "evidence", "report", "run_directory"},
-    "finished": {"contracts", "config", "run_directory", "console", "inference", "report", "gather"},
-    "resume": {
-        *(
-            "contracts",
-            "secrets",
-            "terminal",
-            "config",
-            "run_directory",
-            "launch",
-            "begin",
-            "finished",
-            "run",
-        ),
-    },
-    "sweep": {
-        *(
-            "contracts",
-            "cache",
-            "stopping",
-            "config",
-            "run_directory",
-            "report",
-            "begin",
-            "gather",
-            "secrets",
-        ),
-    },
-    "cli": {
-        *("contracts", "stopping", "terminal", "config", "run", "compare", "rank", "resume", "sweep"),
-        *("finished", "plugin_commands", "choices"),
-    },
-    "__main__": {"cli"},
+LIGHT = {"errors", "settings", "interfaces", "config", "cli", "__main__"}
+LIGHT_COMMANDS = {
+    "arguments",
+    "train",
+    "finished_runs",
+    "compare/plan",
+    "rank/plan",
+    "plugins/commands",
+    "plugins/scaffold",
 }
-LIGHT = [
-    *(
-        "contracts",
-        "secrets",
-        "stopping",
-        "registry",
-        "choices",
-        "config",
-        "cli",
-        "finished",
-        "resume",
-        "plugin_list",
-    ),
-    *("plugin_commands", "scaffold"),
-]
+LIGHT_RUNTIME = {"secrets", "signals"}
+EXPORTING = {CORE, CORE / "interfaces", CORE / "testing"}
+"""Packages whose `__init__.py` exports names; the others' is empty."""
+TORCH_PARTS = {
+    *("strategies/layers", "strategies/callbacks", "strategies/feature_alignment/distances.py"),
+    *("heads/batching/packing.py", "heads/generation/generate.py", "heads/generation/likelihood.py"),
+    "heads/generation/masking.py",
+}
+"""Parts of plugins that are torch modules or work on tensors: a plugin file imports them where it uses them."""
 
 
-def files(folder):
-    return sorted(folder.rglob("*.py"))
+def name(path):
+    return str(path.relative_to(ROOT))
 
 
-def imported(path, top_level_only=False):
-    """Dotted names of the modules that a file imports, those under TYPE_CHECKING left out of the top level."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = tree.body if top_level_only else list(ast.walk(tree))
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            if node.module == "tlplug":
-                yield from (f"tlplug.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
+def is_light(path):
+    if wing(path) == "commands":
+        return str(path.relative_to(CORE / "commands").with_suffix("")) in LIGHT_COMMANDS
+    if wing(path) == "runtime":
+        return path.stem in LIGHT_RUNTIME
+    return wing(path) in LIGHT
 
 
-def room(path):
-    return path.relative_to(CORE).parts[0].removesuffix(".py")
+def is_torch_part(path):
+    inside = path.relative_to(PLUGINS)
+    return any(str(part) in TORCH_PARTS for part in (inside, *inside.parents))
 
 
-def test_every_room_is_in_the_table():
-    assert {room(path) for path in files(CORE)} - {"__init__"} == set(MAY_IMPORT)
+def test_every_wing_is_in_the_table():
+    assert {wing(path) for path in files(CORE)} - {"__init__"} == set(allowed())
 
 
-@pytest.mark.parametrize("path", files(CORE), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_row_of_the_table_allows_more_than_is_used_by_a_wing_below_it():
+    order = list(allowed())
+    for row, others in allowed().items():
+        assert others <= set(order[: order.index(row)]), row
+
+
+@pytest.mark.parametrize("path", files(CORE), ids=name)
 def test_core_imports_go_one_way(path):
-    own = room(path)
-    for name in imported(path):
-        parts = name.split(".")
-        assert parts[0] not in ("tlplug_plugins", "plugins"), f"the core imports a plugin: {name}"
-        if parts[0] != "tlplug" or own == "__init__" or len(parts) == 1 or parts[1] in (own, "__version__"):
+    own = wing(path)
+    for imports in imported(path):
+        assert imports.split(".")[0] not in ("tlplug_plugins", "plugins"), (
+            f"the core imports a plugin: {imports}"
+        )
+        other = module_file(imports)
+        if other is None or own == "__init__" or other == CORE / "__init__.py" or wing(other) == own:
             continue
-        assert parts[1] in MAY_IMPORT[own], f"{path} imports {name}"
+        assert wing(other) in allowed()[own], f"{path} imports {imports}"
 
 
-@pytest.mark.parametrize("path", files(PLUGINS), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_imports_itself_by_way_of_others():
+    assert circle(graph()) == []
+
+
+@pytest.mark.parametrize("path", [path for path in files(CORE) if path.name == "__init__.py"], ids=name)
+def test_package_faces_are_empty(path):
+    if path.parent not in EXPORTING:
+        assert imported(path) == ()
+
+
+@pytest.mark.parametrize("path", files(PLUGINS), ids=name)
 def test_plugins_import_public_names_only(path):
     import tlplug
 
     kind = path.relative_to(PLUGINS).parts[0]
-    for name in imported(path):
-        if name.startswith("tlplug."):
-            assert name.removeprefix("tlplug.") in tlplug.__all__, f"{path} imports {name}"
-        if name.startswith("tlplug_plugins."):
-            assert name.split(".")[1] == kind, f"{path} imports from another kind: {name}"
+    for imports in imported(path):
+        if imports.startswith("tlplug."):
+            assert imports.removeprefix("tlplug.") in tlplug.__all__, f"{path} imports {imports}"
+        if imports.startswith("tlplug_plugins."):
+            assert imports.split(".")[1] == kind, f"{path} imports from another kind: {imports}"
 
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in files(CORE) if room(path) in LIGHT]
-    + [path for path in files(PLUGINS) if "modules" not in path.parts],
-    ids=lambda path: str(path.relative_to(ROOT)),
+    [path for path in files(CORE) if is_light(path)]
+    + [path for path in files(PLUGINS) if not is_torch_part(path)],
+    ids=name,
 )
 def test_nothing_heavy_at_module_level(path):
-    assert not HEAVY & {name.split(".")[0] for name in imported(path, top_level_only=True)}
+    assert not HEAVY & {imports.split(".")[0] for imports in imported(path, top_level_only=True)}
+
+
+@pytest.mark.parametrize("kind", ["heads", "metrics", "strategies"])
+def test_the_top_of_a_kind_lists_its_plugins_and_nothing_else(kind):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    points = project["entry-points"][f"tlplug.{kind}"]
+    expected = {value.partition(":")[0].rpartition(".")[2] for value in points.values()}
+    assert {path.stem for path in (PLUGINS / kind).glob("*.py")} - {"__init__"} == expected
 
 
 def test_packages_are_all_listed_for_the_wheel():
-    import tomllib
-
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     homes = {"tlplug": CORE, "tlplug_plugins": PLUGINS, "tlplug_conf": ROOT / "conf"}
     expected = {
-        ".".join([name, *init.parent.relative_to(home).parts])
-        for name, home in homes.items()
+        ".".join([package, *init.parent.relative_to(home).parts])
+        for package, home in homes.items()
         for init in home.rglob("__init__.py")
     }
     assert set(setuptools["packages"]) == expected

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Optional
 
-from tlplug.errors import UsageError
-
 MISSING: Any = "???"
 
 
@@ -297,10 +295,10 @@ def expect_package(name: str) -> None:
     """Found out when the settings are made, before anything is loaded or begun.
 
     Raises:
-        UsageError: the package that a logger needs, and whose name is that of its extra, is not installed.
+        ValueError: the package that a logger needs, and whose name is that of its extra, is not installed.
     """
     if find_spec(name) is None:
-        raise UsageError(f"logger={name} needs the package {name}: pip install 'tlplug[{name}]'")
+        raise ValueError(f"logger={name} needs the package {name}: pip install 'tlplug[{name}]'")
 
 
 CLUSTERS = ("slurm", "local")
