@@ -252,7 +252,9 @@ def test_composing_does_not_load_torch():
     import subprocess
 
     code = (
-        "import sys; from tlplug.config import Composer\n"
+        "import sys; from tlplug.config.compose import Composer\n"
+        "from tlplug.config import job, metric_options, plugin_versions, reopen, schema\n"
+        "from tlplug.commands.sweep import options\n"
         "with Composer() as c: c.compose(['strategy=qlora', 'task=sentiment'])\n"
         "assert not {'torch', 'transformers', 'lightning', 'peft', 'datasets', 'wandb'} & set(sys.modules)"
     )

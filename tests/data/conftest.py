@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the core."""
+"""Fixtures for the tests of data: no way to the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The top blocks and the head move; what runs before them is known. That it runs once: tests/core/test_frozen.py."""
+"""The top blocks and the head move; what runs before them is known.
+
+That it runs once: tests/training/test_prefix_cache.py.
+"""
 
 import pytest
 import torch

@@ -256,7 +256,7 @@ RUNS = {
 
 
 if __name__ == "__main__":
-    # Pages to look at: python -m tests.core.report_runs FOLDER
+    # Pages to look at: python -m tests.reports.sample_run_data FOLDER
     from tlplug.reports.html import page
     from tlplug.reports.markdown import markdown
 

@@ -1,4 +1,4 @@
-"""TODO tests.runs.test_launch"""
+"""Tell which of several processes begins a run, whoever started them."""
 
 from __future__ import annotations
 

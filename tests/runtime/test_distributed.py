@@ -1,4 +1,4 @@
-"""TODO tests.runtime.test_distributed"""
+"""Read what a process knows of the others, where it is alone."""
 
 from __future__ import annotations
 

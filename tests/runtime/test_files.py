@@ -1,4 +1,4 @@
-"""TODO tests.runtime.test_files"""
+"""Write files whole or not at all, by one process at a time."""
 
 from __future__ import annotations
 

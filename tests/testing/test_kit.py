@@ -30,7 +30,7 @@ def test_a_tiny_base_model_is_of_its_kind_and_small(kind):
 
 def test_they_are_the_same_in_every_process():
     code = (
-        "import hashlib; from tlplug.testing import tiny\n"
+        "import hashlib; from tlplug.testing import tiny_models as tiny\n"
         "for kind in tiny.KINDS:\n"
         "    print(hashlib.sha256((tiny.folder(kind) / 'model.safetensors').read_bytes()).hexdigest())"
     )

@@ -1,4 +1,7 @@
-"""What several processes train together, as a program: `torchrun --nproc-per-node=2 -m tests.core.together BASE OUT`."""
+"""What several processes train together, as a program.
+
+torchrun --nproc-per-node=2 -m tests.training.distributed_program BASE OUT
+"""
 
 import sys
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""TODO tests.training.sample_tasks"""
+"""Make tasks that train in a moment, over the tiny base model."""
 
 from __future__ import annotations
 

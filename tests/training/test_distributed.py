@@ -1,4 +1,4 @@
-"""Several processes train as one does; which of them begins a run; one at a time."""
+"""Several processes train as one does."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What several processes know of each other, and that a 4-bit model's checkpoint would be told."""
+"""Rows that come twice or in parts are scored once, whole and in their order."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 """Rows -> features -> batches.
 
-`read_splits` finds and reads the rows, `check_rows` tells what is wrong with them. The batches are in
-`tlplug.data.module`, which is not imported here because it needs torch.
+`tlplug.data.read` finds and reads the rows, `tlplug.data.split` tells what is wrong with them. The batches are in
+`tlplug.data.datamodule`, which needs torch.
 """

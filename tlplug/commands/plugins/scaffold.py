@@ -69,7 +69,7 @@ def write(folder: Path, words: Mapping[str, str]) -> None:
         for name, template in FILES.items():
             file = beside / name.format(**words)
             file.parent.mkdir(exist_ok=True)
-            text = (files(__name__) / "templates" / template.format(**words)).read_text(encoding="utf-8")
+            text = (files(__package__) / "templates" / template.format(**words)).read_text(encoding="utf-8")
             file.write_text(Template(text).substitute(words), encoding="utf-8")
         beside.chmod(0o755)
         beside.rename(folder)
