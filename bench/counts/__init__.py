@@ -1,0 +1,1 @@
+"""Count what runs compute, in numbers that no machine changes."""

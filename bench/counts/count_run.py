@@ -1,6 +1,6 @@
 """One run of tlplug, with a count of what it computes.
 
-    python -m bench.counted OUT WORD...
+    python -m bench.counts.count_run OUT WORD...
 
 Counted is what goes into the base model's table of word vectors: every pass of the model begins there, unless its
 frozen part is taken from the cache. And the bytes of the files of rows and of the base model, each time that Python opens

@@ -1,8 +1,8 @@
-"""What runs compute, in counts that no machine changes: python -m bench.counts
+"""What runs compute, in counts that no machine changes.
 
 Three runs of the task that ships, one after another in one cache: LoRA with its baselines, the same again, and a probe
-of more epochs. bench/counts.json is what they came to when it was last written; tests/cli/test_counts.py counts again, so
-that a pass too many, padding or an import that came in is noticed.
+of more epochs. bench/counts/counts.json is what they came to when it was last written; tests/cli/test_counts.py counts
+again, so that a pass too many, padding or an import that came in is noticed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.counts.__main__ import main
 from bench.settings import ROOT
 
-FILE = ROOT / "bench" / "counts.json"
+FILE = Path(__file__).with_name("counts.json")
 KINDS = ("features", "base_features", "frozen", "outcomes")
 """Of the cache, what a run leaves for the next one."""
 SMALL = ("+task=sentiment", "trainer.accelerator=cpu", "data.limit.train=96", "data.limit.test=40")
@@ -61,7 +60,3 @@ def packages() -> int:
 
     with TemporaryDirectory() as folder:
         return len(found(modules_at_first_step(Path(folder), "task=sentiment", "transfer.baselines=[]")))
-
-
-if __name__ == "__main__":
-    main()

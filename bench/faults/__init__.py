@@ -1,0 +1,1 @@
+"""Kill, stop, starve and damage runs, and see whether anything is lost."""

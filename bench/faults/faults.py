@@ -1,10 +1,4 @@
-"""Runs that are killed, stopped, starved or damaged, and gone on with, against one that nothing happened to.
-
-    python -m bench.faults [--seed 0] [--times 10]
-
-What a run leaves has to be that of the undisturbed one byte for byte: what was trained, predictions.jsonl, and in
-result.json all that is no measured time. Writes bench/faults.md; exit code 1 where something was lost.
-"""
+"""What can happen to a run, and whether it ends as one that nothing happened to."""
 
 from __future__ import annotations
 
@@ -19,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.faults import forkserver as forked
-from bench.faults.__main__ import main
+from bench.faults import forkserver
 from bench.faults.sweep import make_task
 
 TIMELESS = ("scores", "baselines", "comparisons", "metrics", "verdict", "curve")
@@ -59,11 +52,11 @@ class Bench:
         return {"TLPLUG_CACHE": str(self.folder / "cache"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
     def start(self, *words: Any, before: Callable[[], None] | None = None, **more: str) -> Any:
-        return forked.start(words, self.folder / "output.txt", {**self.environment, **more}, before)
+        return forkserver.start(words, self.folder / "output.txt", {**self.environment, **more}, before)
 
     def run(self, folder: Path, *more: str, before: Callable[[], None] | None = None) -> int:
         """The run from its beginning."""
-        return forked.finish(self.start(*self.words, *more, f"run_dir={folder}", before=before))
+        return forkserver.finish(self.start(*self.words, *more, f"run_dir={folder}", before=before))
 
     def begin(self, folder: Path, before: Callable[[], None] | None = None) -> Any:
         return self.start(*self.words, f"run_dir={folder}", before=before)
@@ -72,7 +65,7 @@ class Bench:
         """To its end; from its beginning where nothing was begun yet."""
         if not (folder / "run.json").exists():
             return self.run(folder)
-        return 0 if (folder / "result.json").exists() else forked.finish(self.start("resume", folder))
+        return 0 if (folder / "result.json").exists() else forkserver.finish(self.start("resume", folder))
 
 
 def left(folder: Path) -> Any:
@@ -95,14 +88,16 @@ def step_of(folder: Path) -> int:
 
 
 def kill_once(bench: Bench, folder: Path) -> None:
-    forked.kill_after(bench.begin(folder), bench.took * bench.dice.random())
+    forkserver.kill_after(bench.begin(folder), bench.took * bench.dice.random())
 
 
 def kill_again_and_again(bench: Bench, folder: Path) -> None:
-    forked.kill_after(bench.begin(folder), bench.took * (0.3 + 0.3 * bench.dice.random()))
+    forkserver.kill_after(bench.begin(folder), bench.took * (0.3 + 0.3 * bench.dice.random()))
     for _ in range(4):
         if (folder / "run.json").exists() and not (folder / "result.json").exists():
-            forked.kill_after(bench.start("resume", folder), bench.took * (0.3 + 0.3 * bench.dice.random()))
+            forkserver.kill_after(
+                bench.start("resume", folder), bench.took * (0.3 + 0.3 * bench.dice.random())
+            )
 
 
 class DieInSave:
@@ -127,13 +122,13 @@ class DieInSave:
 
 
 def kill_in_a_save(bench: Bench, folder: Path) -> None:
-    forked.finish(bench.begin(folder, DieInSave(bench.dice.randint(1, 20))))
+    forkserver.finish(bench.begin(folder, DieInSave(bench.dice.randint(1, 20))))
 
 
 def signalled(number: int) -> Callable[[Bench, Path], None]:
     def disturb(bench: Bench, folder: Path) -> None:
         process, step = bench.begin(folder), bench.dice.randint(1, 60)
-        code = forked.kill_when(process, lambda: step_of(folder) >= step, number)
+        code = forkserver.kill_when(process, lambda: step_of(folder) >= step, number)
         assert code == 128 + number, f"exit code {code}"
 
     return disturb
@@ -149,7 +144,7 @@ def small_files() -> None:
 
 def no_room(bench: Bench, folder: Path) -> None:
     """No checkpoint can be written, and the run is killed as well."""
-    forked.kill_after(bench.begin(folder, small_files), bench.took * (0.5 + 0.4 * bench.dice.random()))
+    forkserver.kill_after(bench.begin(folder, small_files), bench.took * (0.5 + 0.4 * bench.dice.random()))
 
 
 def damage(bench: Bench, folder: Path) -> None:
@@ -157,7 +152,7 @@ def damage(bench: Bench, folder: Path) -> None:
         bench.start(*bench.words, "checkpoint.keep=2", f"run_dir={folder}"),
         bench.dice.randint(6, 60),
     )
-    forked.kill_when(process, lambda: step_of(folder) >= step)
+    forkserver.kill_when(process, lambda: step_of(folder) >= step)
     path = folder / "checkpoints" / f"step-{step_of(folder)}.ckpt"
     path.write_bytes(path.read_bytes()[: bench.dice.randint(0, path.stat().st_size - 1)])
 
@@ -190,7 +185,3 @@ def trials(bench: Bench, times: int) -> Iterator[tuple[str, int, int]]:
                 told = (bench.folder / "output.txt").read_text().splitlines()[-5:]
                 print(f"{name}, {folder.name}: exit code {code}", *told, sep="\n", file=sys.stderr)
         yield name, count, same
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,9 +1,9 @@
 """A sweep of 30 jobs of which some are killed at random moments, and which is killed itself, against an undisturbed one.
 
-    python -m bench.faults_sweep [--seed 0] [--jobs 30] [--at-once 2] [--kills 3] [--within 40]
+    python -m bench.faults.sweep [--seed 0] [--jobs 30] [--at-once 2] [--kills 3] [--within 40]
 
 Each result of the disturbed sweep, once it has been gone on with, has to be that of its twin: the scores, and
-predictions.jsonl byte for byte. Prints the row for bench/faults.md; exit code 1 where something was lost.
+predictions.jsonl byte for byte. Prints the row for bench/faults/faults.md; exit code 1 where something was lost.
 """
 
 from __future__ import annotations

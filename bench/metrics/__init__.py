@@ -1,0 +1,1 @@
+"""Time the metrics and the evidence."""

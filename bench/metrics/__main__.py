@@ -3,7 +3,7 @@
     python -m bench.metrics            each of them
     python -m bench.metrics logme knn  some
 
-Written to bench/metrics.md where all are measured. 5000 rows of 768 features in 10 classes, made up; the best of
+Written to bench/metrics/metrics.md where all are measured. 5000 rows of 768 features in 10 classes, made up; the best of
 three. Beside it a run's own probe: 13 layers (a base model of 12 blocks) of 512 rows, before and after. Distances: 512
 rows against 512, which is what a run has.
 """
@@ -54,7 +54,7 @@ def main(words: Sequence[str]) -> int:
     page = f"{ABOUT}\n\n`python -m bench.metrics`, on one thread, with {listed(machine())}.\n\n{cells}\n"
     print(page)
     if not words:
-        Path(__file__).with_suffix(".md").write_text(page, encoding="utf-8")
+        Path(__file__).with_name("metrics.md").write_text(page, encoding="utf-8")
     return int(any(seconds > LIMIT for name, (seconds, _) in found.items() if name in RANKING))
 
 

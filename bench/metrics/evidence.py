@@ -1,9 +1,9 @@
-"""What evidence adds to a run: python -m bench.evidence
+"""What evidence adds to a run: python -m bench.metrics.evidence
 
 SST-2 (../shared/data/sst2), 4000 training rows, one epoch of lora, 872 rows of validation and of test, no baselines but the
 trivial one: the whole process with everything that is recorded by default and all default metrics, against the same with
 evidence.rows=0 evidence.weights=false. CPU seconds of the process, each measured twice in turns, the less of both; a fresh
-cache for each, so that nothing is known before. The figures are written to bench/evidence.md.
+cache for each, so that nothing is known before. The figures are written to bench/metrics/evidence.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from bench.settings import ROOT
+
 DATA = "../shared/data/sst2"
 NOTHING = ("evidence.rows=0", "evidence.weights=false")
 
@@ -64,7 +65,8 @@ def main() -> int:
         f"| nothing recorded | {bare:.1f} |\n| all evidence and default metrics, report written | {whole:.1f} |\n"
         f"| ratio | {whole / bare:.3f} |\n"
     )
-    (ROOT / "bench" / "evidence.md").write_text(f"`python -m bench.evidence`\n\n{table}", encoding="utf-8")
+    page = f"`python -m bench.metrics.evidence`\n\n{table}"
+    Path(__file__).with_suffix(".md").write_text(page, encoding="utf-8")
     print(table)
     return 0
 

@@ -1,0 +1,1 @@
+"""Hold the ranking of `tlplug rank` against fine-tuned models."""

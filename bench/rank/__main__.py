@@ -1,6 +1,6 @@
 """How good `rank` is: base models made of MiniLM, all of them fine-tuned.
 
-    python -m bench.rank           everything; writes bench/rank.md
+    python -m bench.rank           everything; writes bench/rank/rank.md
     python -m bench.rank rows=64   a try with fewer rows: shown, not kept
 
 MiniLM as it is, its lowest 1 to 4 layers, MiniLM with Gaussian noise of 0.5, 1 and 2 standard deviations of each matrix,
@@ -155,7 +155,7 @@ def page(found: Results, at_start: Results) -> str:
     largest = sizes.count(max(sizes))
     parts = [
         "# How good a ranking without training is",
-        f"{len(found['models'])} base models made of MiniLM (`bench/rank.py` says how), ranked for SST-2 by "
+        f"{len(found['models'])} base models made of MiniLM (`bench/rank/__main__.py` says how), ranked for SST-2 by "
         f"{found['rows']} training rows, then each fine-tuned by {found['verified']['strategy']} on these rows for "
         f"{EPOCHS} epochs with seed {found['verified']['seed']}, and tested on {TEST_ROWS} other rows. Rank 1 is the "
         "best; the scores and metrics are of that one seed.",

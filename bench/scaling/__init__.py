@@ -1,0 +1,1 @@
+"""Measure how time and memory grow."""

@@ -1,8 +1,9 @@
 """How time and memory grow, and what would bind first on more machines: python -m bench.scaling [part ...]
 
-Parts: rows, loader, length, batch, strategies, processes (bench/scaling_parts.py says what each measures), and sum, which
-measures nothing: it computes from the figures of rows and loader and from public constants (bench/scaling_sum.py). Each is
-written to bench/scaling.json and bench/scaling.md as soon as it grows; what is not asked for keeps what it had there.
+Parts: rows, loader, length, batch, strategies, processes (bench/scaling/measurements.py says what each measures), and sum,
+which measures nothing: it computes from the figures of rows and loader and from public constants
+(bench/scaling/single_node_estimate.py). Each is written to bench/scaling/scaling.json and bench/scaling/scaling.md as soon
+as it grows; what is not asked for keeps what it had there.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def main(words: Sequence[str]) -> int:
     if strange := [word for word in asked if word not in PARTS and word != SUM]:
         print(f"bench: {', '.join(strange)} is no part\n\n{__doc__}", file=sys.stderr)
         return 2
-    command = shlex.join(["python", "-m", "bench.scaling.__main__", *words])
+    command = shlex.join(["python", "-m", "bench.scaling", *words])
     for part in asked:
         measure(part, command)
     return 0

@@ -7,8 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from bench.markdown import measured_by, table
-from bench.scaling import single_node_estimate as scaling_sum
-from bench.scaling import text as scaling_words
+from bench.scaling import single_node_estimate, text
 
 Found = dict[str, Any]
 STAGES = ("read", "check", "encode", "batches")
@@ -17,10 +16,10 @@ GRADIENT = 4
 
 
 def page(known: Found) -> str:
-    parts = [["# Scaling", scaling_words.INTRODUCTION]]
+    parts = [["# Scaling", text.INTRODUCTION]]
     parts += [make(known[name]) for name, make in PARTS.items() if name in known]
     if {"sum", "rows", "loader"} <= set(known):
-        told = scaling_sum.part(known["rows"]["found"], known["loader"]["found"])
+        told = single_node_estimate.part(known["rows"]["found"], known["loader"]["found"])
         parts.append(
             ["## More machines: a sum", f"`{known['sum']['command']}`; nothing of it was run.", *told]
         )
@@ -32,12 +31,12 @@ def rows_part(part: Found) -> list[str]:
     heads = ["rows", "file MB", "", "start", *STAGES, "steps", "command"]
     return [
         "## Rows",
-        scaling_words.ROWS,
+        text.ROWS,
         table(["rows", "", *STAGES, "20 steps"], [time_cells(*run) for run in runs]),
-        scaling_words.PEAKS,
+        text.PEAKS,
         table(heads, [peak_cells(*run) for run in runs]),
         *([grown(part["found"])] if len(part["found"]) > 1 else []),
-        scaling_words.WHY,
+        text.WHY,
         measured_by(part),
     ]
 
@@ -88,7 +87,7 @@ def loader_part(part: Found) -> list[str]:
         for count, each in part["found"].items()
     ]
     head = ["rows", "tokens a CPU second", "CPU ms for 32 rows"]
-    return ["## Loader", scaling_words.LOADER, table(head, rows), measured_by(part)]
+    return ["## Loader", text.LOADER, table(head, rows), measured_by(part)]
 
 
 def rate(each: Found) -> float:
@@ -138,7 +137,7 @@ def strategies_part(part: Found) -> list[str]:
         ]
         for (chosen, each), more in zip(found.items(), added, strict=True)
     ]
-    return ["## Strategies in `compare`", scaling_words.STRATEGIES, table(head, rows), measured_by(part)]
+    return ["## Strategies in `compare`", text.STRATEGIES, table(head, rows), measured_by(part)]
 
 
 def last_fit(each: Found) -> str:
@@ -148,7 +147,7 @@ def last_fit(each: Found) -> str:
 def processes_part(part: Found) -> list[str]:
     head = ["strategy", "processes", "fit CPU s", "fit s, clock", "sent a step MB", "own memory MB, first"]
     rows = [process_cells(*name.split(", "), each) for name, each in part["found"].items()]
-    return ["## Processes", scaling_words.PROCESSES, table(head, rows), measured_by(part)]
+    return ["## Processes", text.PROCESSES, table(head, rows), measured_by(part)]
 
 
 def process_cells(strategy: str, processes: str, each: Found) -> list[str]:
@@ -163,8 +162,8 @@ def process_cells(strategy: str, processes: str, each: Found) -> list[str]:
 PARTS: dict[str, Callable[[Found], list[str]]] = {
     "rows": rows_part,
     "loader": loader_part,
-    "length": fits_part("Length", "tokens a text", scaling_words.LENGTH),
-    "batch": fits_part("Batch", "rows a batch", scaling_words.BATCH),
+    "length": fits_part("Length", "tokens a text", text.LENGTH),
+    "batch": fits_part("Batch", "rows a batch", text.BATCH),
     "strategies": strategies_part,
     "processes": processes_part,
 }

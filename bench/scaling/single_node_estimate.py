@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.markdown import table
-from bench.scaling import cluster_estimate as scaling_nodes
+from bench.scaling import cluster_estimate
 
 CARDS = 8
 RATE, SHARE = 989e12, 0.4
@@ -124,7 +124,7 @@ def part(rows: dict[str, Any], loaded: dict[str, Any]) -> list[str]:
     adaptations = [
         Adaptation(decoder, name) for decoder in (SMALL, LARGE) for name in ("lora", "qlora", "full")
     ]
-    nodes = scaling_nodes.part(
+    nodes = cluster_estimate.part(
         SMALL.weights,
         LARGE.weights,
         {

@@ -1,6 +1,6 @@
 """One task taken stage by stage: the CPU seconds of each, and the most memory of its own that the process had in it.
 
-    python -m bench.scaling_stages OUT WORD...
+    python -m bench.scaling.stages OUT WORD...
 
 The words are those of `python -m tlplug`; the figures go to the file OUT.
 """

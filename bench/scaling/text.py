@@ -1,4 +1,4 @@
-"""What bench/scaling.md says of how each part is measured."""
+"""What bench/scaling/scaling.md says of how each part is measured."""
 
 INTRODUCTION = (
     "How time and memory grow. Go by the CPU seconds, of one thread: the machine has two cores and others worked on them, "

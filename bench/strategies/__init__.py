@@ -1,0 +1,1 @@
+"""Measure the strategies on the same rows."""

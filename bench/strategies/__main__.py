@@ -5,8 +5,8 @@
     python -m bench.strategies jobs=2          two at a time, a thread each
 
 SST-2 (../shared/data/sst2), 1000 training rows drawn by data.seed, tested on the 872 sentences of its validation file,
-MiniLM, each strategy with its own optimizer defaults. What is measured is written to bench/strategies.json and
-bench/strategies.md at once; runs that are not asked for keep what they had there.
+MiniLM, each strategy with its own optimizer defaults. What is measured is written to bench/strategies/strategies.json
+and bench/strategies/strategies.md at once; runs that are not asked for keep what they had there.
 """
 
 from __future__ import annotations

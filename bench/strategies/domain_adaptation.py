@@ -1,12 +1,12 @@
 """From films to tweets: labelled film sentences, unlabelled tweets, tested on other tweets.
 
-    python -m bench.domain_adaptation          seeds 0, 1 and 2
-    python -m bench.domain_adaptation coral 0  one strategy, one seed
+    python -m bench.strategies.domain_adaptation          seeds 0, 1 and 2
+    python -m bench.strategies.domain_adaptation coral 0  one strategy, one seed
 
 SST-2 (../shared/data/sst2), 1000 training rows drawn by data.seed; the tweets of ../shared/data/vader, a fifth of them
 for testing, the others without labels; MiniLM, each strategy with its own defaults. `full` sees no tweet in training:
-it is what adapting has to do better than. What is measured is written to bench/domain_adaptation.json and
-bench/domain_adaptation.md at once; runs that are not asked for keep what they had there.
+it is what adapting has to do better than. What is measured is written to bench/strategies/domain_adaptation.json and
+bench/strategies/domain_adaptation.md at once; runs that are not asked for keep what they had there.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def page(known: Results) -> str:
         "and about half of the film sentences, so that macro F1 tells more than accuracy. A mean is over the seeds, with "
         "their sample standard deviation behind it. Each strategy has its own defaults.",
         NOTE,
-        f"`python -m bench.domain_adaptation`, with {listed(known['machine'])}.",
+        f"`python -m bench.strategies.domain_adaptation`, with {listed(known['machine'])}.",
         scores_table(known["runs"]),
         "The command of a run (run_dir wherever you like):",
         f"    python -m tlplug +strategy=coral {words} seed=0",

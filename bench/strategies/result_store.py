@@ -19,7 +19,7 @@ def keep(
     machine: Results,
     page: Callable[[Results], str],
 ) -> None:
-    """Write the figures of a run (its name and seed) into bench/<stem>.json, and the page that is made of it.
+    """Write the figures of a run (its name and seed) into bench/strategies/<stem>.json, and the page that is made of it.
 
     Args:
         order: of the names.

@@ -1,0 +1,1 @@
+"""Measure tlplug beside transformers' Trainer and a loop written by hand."""

@@ -1,7 +1,7 @@
-"""What each thing is worth that makes a training fast: python -m bench.pieces [SEED ...]
+"""What each thing is worth that makes a training fast: python -m bench.trainer.ablation [SEED ...]
 
-LoRA on SST-2 as in bench/measurements.py, as it comes and with one thing switched off, by turns. Written to
-bench/pieces.json and bench/pieces.md.
+LoRA on SST-2 as in bench/trainer/measurements.py, as it comes and with one thing switched off, by turns. Written to
+bench/trainer/ablation.json and bench/trainer/ablation.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.__main__ import HERE
 from bench.machine import machine
 from bench.markdown import measured_by, table
 from bench.subprocess_call import empty_cache, measured
@@ -22,6 +21,7 @@ from bench.trainer.contestants import tlplug_arm
 from bench.trainer.contestants_page import ranged
 from bench.trainer.summary import spread
 
+HERE = Path(__file__).resolve().parent
 AS_IT_COMES = "as it comes"
 PIECES = {
     AS_IT_COMES: (),
@@ -82,8 +82,8 @@ def main(words: Sequence[str]) -> None:
     seeds = [int(word) for word in words] or [0, 1, 2]
     command = shlex.join(["python", "-m", "bench.trainer.ablation", *words])
     found = {"command": command, "machine": machine(), "runs": by_turns(seeds)}
-    (HERE / "pieces.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    (HERE / "pieces.md").write_text(page(found), encoding="utf-8")
+    (HERE / "ablation.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    (HERE / "ablation.md").write_text(page(found), encoding="utf-8")
     print(page(found))
 
 

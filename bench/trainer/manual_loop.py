@@ -1,6 +1,6 @@
 """A training loop written by hand, over what tlplug trains: the bound that Lightning and tlplug's own steps are held to.
 
-    python -m bench.loop_arm OUT WORD...
+    python -m bench.trainer.manual_loop OUT WORD...
 
 The words are those of `python -m tlplug`; the figures go to the file OUT. Rows, batches, the model with what the strategy
 adds to it, number format and scores are tlplug's, and so are the random numbers. No Trainer, Lightning's or transformers',

@@ -1,6 +1,6 @@
 """The same adaptation as users of transformers' Trainer and peft write it.
 
-    python -m bench.trainer_arm MEASUREMENT STRATEGY SEED OUT [tuned] [SETTING=VALUE ...]
+    python -m bench.trainer.transformers_trainer MEASUREMENT STRATEGY SEED OUT [tuned] [SETTING=VALUE ...]
 
 As it comes: float32, batches at random, each padded to its longest. Tuned, by who has read its manual: bfloat16 where
 the processor computes in it, and examples of about one length together. The figures go to the file OUT. Of tlplug it uses

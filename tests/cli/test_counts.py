@@ -1,4 +1,4 @@
-"""What runs compute, counted: no pass of the model, no padding and no import more than bench/counts.json has."""
+"""What runs compute, counted: no pass of the model, no padding and no import more than bench/counts/counts.json has."""
 
 import json
 
