@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from tlplug.commands.train import train
 from tlplug.errors import Stopped, TrainingFailed, UsageError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -152,6 +151,13 @@ def plugins(words: list[str]) -> int:
     from tlplug.commands.plugins import commands as plugin_commands
 
     return plugin_commands.plugins(words[1:])
+
+
+def train(words: list[str]) -> int:
+    """The default command, which may be named; with `-m`, a sweep."""
+    from tlplug.commands import train as training
+
+    return training.train(words)
 
 
 def compare(words: list[str]) -> int:

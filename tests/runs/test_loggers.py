@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.runs.wandb_files import read
+from tlplug.config.compose import Composer
+from tlplug.config.job import build
 from tlplug.errors import UsageError
 from tlplug.runs.loggers import safe_logger as door
 from tlplug.runs.loggers.csv_logger import CsvRows
@@ -302,5 +304,5 @@ def test_a_key_is_found_where_wandb_login_puts_it(tmp_path: Path, monkeypatch, h
 def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch, cls):
     name = cls.__name__.removesuffix("Settings").lower()
     monkeypatch.setitem(__import__("sys").modules, name, None)
-    with pytest.raises(UsageError, match=rf"pip install 'tlplug\[{name}\]'"):
-        cls()
+    with Composer() as composer, pytest.raises(UsageError, match=rf"pip install 'tlplug\[{name}\]'"):
+        build(composer.compose(["strategy=lora", "task=sentiment", f"logger={name}"]))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 
 from tlplug.commands.arguments import Parser, parser
-from tlplug.config.job import Job
+from tlplug.config.compose import Composer
+from tlplug.config.job import Job, build
 from tlplug.config.reopen import job_again
 from tlplug.errors import UsageError
 from tlplug.runs import directory as run_directory
@@ -127,8 +128,6 @@ SWEEP = ("-m", "--multirun")
 
 def train(words: list[str]) -> int:
     """The default command, which may be named; with `-m`, a sweep."""
-    from tlplug.config.compose import Composer
-    from tlplug.config.job import build
     from tlplug.runtime.console import console
 
     flags = [word for word in words if word.startswith("-")]
@@ -144,8 +143,6 @@ def train(words: list[str]) -> int:
             return sweep(composer, overrides, console())
         job = build(composer.compose(overrides), overrides)
     if job.resume is not None:
-        pass
-
         return resume_or_begin(job, console())
     from tlplug.runs.run import run
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 OUTPUTS = Path("outputs")
 CONFIG, RESULT, RUN = "config.yaml", "result.json", "run.json"
+PAGE, MARKDOWN = "report.html", "report.md"
 PROGRESS, LOG = "progress.json", "log.txt"
 PATIENCE = 1.0
 """Seconds in which somebody who only looks whether a run is held lets it go again."""
@@ -87,7 +88,7 @@ def write_begin(folder: Path, config: str, record: Mapping[str, Any]) -> None:
 
 
 def begun(folder: Path) -> dict[str, Any]:
-    """What `begin` recorded.
+    """What `create` recorded.
 
     Raises:
         UsageError: no run was begun there, by a version that is read.
@@ -229,6 +230,3 @@ def finished(folder: Path) -> bool:
     """Whether a run has its result and its report, and was not cut off in telling others of them."""
     there = all((folder / name).is_file() for name in (RESULT, PAGE))
     return there and not (folder / PROGRESS).exists()
-
-
-PAGE, MARKDOWN = "report.html", "report.md"

@@ -44,10 +44,6 @@ def parser(command: str, about: str) -> Parser:
 
 def listed(words: Sequence[str]) -> int:
     parser("list", "Every plugin, where it comes from, and why one cannot be loaded.").parse(words)
-    from rich.console import Console
-
-    pass
-
     show_plugins(Registry(), Console())
     return 0
 
@@ -94,7 +90,6 @@ def check(words: Sequence[str]) -> int:
         if plugin.kind != "head":
             raise UsageError(f"--rows are for a head; {given.name!r} is a {plugin.kind}")
         settings["rows"] = rows_of(Path(given.rows))
-    from rich.console import Console
 
     checks = [each for each in checks_of(plugin.kind) if not (given.fast and each.slow)]
     return show_checks(plugin, cls, checks, settings, Console())
