@@ -29,7 +29,7 @@ from bench.trainer.measurements import MEASUREMENTS
 from bench.trainer.options import CURVES, FORGETTING, NEEDS, PARTS, SECOND, Asked
 from bench.trainer.results_page import page
 from bench.trainer.summary import near
-from tlplug.models.precision import bfloat16_unit
+from tlplug.models.precision import cpu_bfloat16_instructions
 
 HERE = Path(__file__).resolve().parent / "trainer"
 """Where the results are kept."""
@@ -98,7 +98,7 @@ def merged(before: Results, part: str, found: Results) -> Results:
 
 def keep(part: str, found: Results) -> None:
     """Write it beside what was measured before."""
-    file = HERE / f"{'results' if bfloat16_unit() else 'results_float32'}.json"
+    file = HERE / f"{'results' if cpu_bfloat16_instructions() else 'results_float32'}.json"
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     after = merged(before, part, found)
     file.write_text(json.dumps(after, indent=2) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tlplug.models.precision import bfloat16_unit
+from tlplug.models.precision import cpu_bfloat16_instructions
 
 LIBRARIES = ("tlplug", "torch", "lightning", "transformers", "peft", "accelerate", "bitsandbytes")
 
@@ -16,7 +16,7 @@ LIBRARIES = ("tlplug", "torch", "lightning", "transformers", "peft", "accelerate
 def machine() -> dict[str, Any]:
     return {
         "processor": processor(),
-        "bfloat16": bfloat16_unit() or "none",
+        "bfloat16": cpu_bfloat16_instructions() or "none",
         "cores": os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
         "load_at_start": round(os.getloadavg()[0], 2),

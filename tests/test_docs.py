@@ -439,7 +439,7 @@ def scores_of(head, name):
         return head.scores(MEASURED, found)
     found = [{"id": id, **row} for id, row in enumerate(HEAD_ROWS[name])]
     bound = head.bound_to(found)
-    return bound.scores(bound.trivial(found, found, None), found)
+    return bound.scores(bound.trivial_predictions(found, found, None), found)
 
 
 def test_the_reference_has_every_head_with_its_columns_and_scores_the_primary_one_first(composer):
@@ -450,9 +450,11 @@ def test_the_reference_has_every_head_with_its_columns_and_scores_the_primary_on
         words = ["strategy=full", "task=sentiment", f"head={name}", "transfer.baselines=[]", *keys]
         head = build(composer.compose(words)).head
         assert quoted(columns) == [*head.columns, *head.optional_columns], heads
-        assert quoted(scores)[0] == head.primary and set(quoted(scores)) == set(scores_of(head, name)), heads
-        assert head.higher_is_better == (head.primary != "perplexity")
-        assert head.scale == (1 if head.primary == "perplexity" else 100)
+        assert quoted(scores)[0] == head.primary_score and set(quoted(scores)) == set(
+            scores_of(head, name)
+        ), heads
+        assert head.higher_is_better == (head.primary_score != "perplexity")
+        assert head.display_scale == (1 if head.primary_score == "perplexity" else 100)
 
 
 def test_the_reference_has_every_task_with_its_head_base_model_and_data(composer):

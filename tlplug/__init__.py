@@ -15,11 +15,11 @@ from tlplug.interfaces import (
     Evidence,
     FrozenPrefix,
     LoadOptions,
-    LowRank,
+    LowRankUpdate,
     NotMeasured,
-    ProbeContext,
     Row,
     Rows,
+    RowsContext,
     StepOutput,
     Strategy,
     TaskHead,
@@ -29,29 +29,41 @@ from tlplug.interfaces import (
 from tlplug.settings import OptimizerSettings
 
 if TYPE_CHECKING:
-    from tlplug.evaluation.statistics import Comparison, Interval, compare_paired, shared_out, t_interval
-    from tlplug.models.layers import blocks, depths, present_output_modules, trunk_linear_names, within
+    from tlplug.evaluation.statistics import (
+        Comparison,
+        Interval,
+        compare_paired,
+        jackknife_values,
+        t_interval,
+    )
+    from tlplug.models.layers import (
+        backbone_linear_names,
+        is_inside,
+        modules_to_save,
+        parameter_depths,
+        transformer_blocks,
+    )
     from tlplug.models.loading import has_model, load_pretrained
-    from tlplug.models.precision import bfloat16_unit
+    from tlplug.models.precision import cpu_bfloat16_instructions
     from tlplug.runs.load import load
 
 __version__ = "0.1.0"
 
 _LAZY = {
-    "bfloat16_unit": "tlplug.models.precision",
-    "blocks": "tlplug.models.layers",
-    "depths": "tlplug.models.layers",
+    "cpu_bfloat16_instructions": "tlplug.models.precision",
+    "transformer_blocks": "tlplug.models.layers",
+    "parameter_depths": "tlplug.models.layers",
     "has_model": "tlplug.models.loading",
     "load": "tlplug.runs.load",
     "load_pretrained": "tlplug.models.loading",
     "Comparison": "tlplug.evaluation.statistics",
     "compare_paired": "tlplug.evaluation.statistics",
     "Interval": "tlplug.evaluation.statistics",
-    "shared_out": "tlplug.evaluation.statistics",
+    "jackknife_values": "tlplug.evaluation.statistics",
     "t_interval": "tlplug.evaluation.statistics",
-    "present_output_modules": "tlplug.models.layers",
-    "trunk_linear_names": "tlplug.models.layers",
-    "within": "tlplug.models.layers",
+    "modules_to_save": "tlplug.models.layers",
+    "backbone_linear_names": "tlplug.models.layers",
+    "is_inside": "tlplug.models.layers",
 }
 
 __all__ = [
@@ -64,31 +76,31 @@ __all__ = [
     "FrozenPrefix",
     "Interval",
     "LoadOptions",
-    "LowRank",
+    "LowRankUpdate",
     "NotMeasured",
     "OptimizerSettings",
     "PluginError",
-    "ProbeContext",
     "Row",
     "Rows",
+    "RowsContext",
     "StepOutput",
     "Strategy",
     "TaskHead",
     "TransferMetric",
     "UsageError",
     "WeightChange",
-    "bfloat16_unit",
-    "blocks",
+    "backbone_linear_names",
     "compare_paired",
-    "depths",
+    "cpu_bfloat16_instructions",
     "has_model",
+    "is_inside",
+    "jackknife_values",
     "load",
     "load_pretrained",
-    "present_output_modules",
-    "shared_out",
+    "modules_to_save",
+    "parameter_depths",
     "t_interval",
-    "trunk_linear_names",
-    "within",
+    "transformer_blocks",
 ]
 
 

@@ -99,7 +99,7 @@ class Loop:
         self.model.train()
         if self.job.strategy_name == "linear_probe":
             return self.probing()
-        return lambda batch: self.task.head.step(self.model, batch).loss
+        return lambda batch: self.task.head.training_step(self.model, batch).loss
 
     def probing(self) -> Step:
         features, classifier = self.features(), self.model.get_submodule("classifier")

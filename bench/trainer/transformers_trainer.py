@@ -29,12 +29,12 @@ from bench.trainer.tasks import TASKS, Task
 from bench.trainer.timing import spent
 from tlplug.data.read import read_splits
 from tlplug.models.locate import locate
-from tlplug.models.precision import bfloat16_unit
+from tlplug.models.precision import cpu_bfloat16_instructions
 from tlplug.settings import ModelSettings
 
 QA_HEAD = "qa_outputs"
 """peft trains the heads of its kinds of task, but takes this one for a linear layer of the trunk."""
-HALF = bfloat16_unit() is not None
+HALF = cpu_bfloat16_instructions() is not None
 TUNED = {"bf16": HALF, "train_sampling_strategy": "group_by_length"}
 TUNE = "tuned"
 """The word that asks for it."""

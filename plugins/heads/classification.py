@@ -44,8 +44,8 @@ class Classification(TaskHead):
     columns = {"text": "what is classified", "label": "its class, a name or an integer"}
     optional_columns = {"text_pair": "the second text, where pairs are classified"}
     targets = ("label",)
-    one_pass = True
-    output_modules = ("classifier", "score", "classification_head", "pre_classifier", "head")
+    single_forward_pass = True
+    head_modules = ("classifier", "score", "classification_head", "pre_classifier", "head")
 
     @dataclass
     class Config:
@@ -79,7 +79,7 @@ class Classification(TaskHead):
         return PROBLEMS[self.config.problem_type](self.labels, self.config.threshold)
 
     @property
-    def primary(self) -> str:  # type: ignore[override]
+    def primary_score(self) -> str:  # type: ignore[override]
         return PROBLEMS[self.config.problem_type].primary
 
     def label_space(self, rows: Rows) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ class Classification(TaskHead):
     def class_of(self, row: Row) -> str | None:
         return str(row["label"]) if self.config.problem_type == "single_label" else None
 
-    def unfit(self, base: BaseInfo) -> str | None:
+    def why_incompatible(self, base: BaseInfo) -> str | None:
         from transformers import AutoModelForSequenceClassification
 
         if has_model(AutoModelForSequenceClassification, base):
@@ -163,11 +163,11 @@ class Classification(TaskHead):
             batch["position_ids"] = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
         return batch
 
-    def step(self, model: nn.Module, batch: Batch) -> StepOutput:
+    def training_step(self, model: nn.Module, batch: Batch) -> StepOutput:
         logits = self._logits(model, batch)
         weights = None if self.weights is None else logits.new_tensor(self.weights)
         loss = self.problem_posed.loss(logits, batch["labels"], weights)
-        return StepOutput(loss, weight=self.problem_posed.weight(batch["labels"], weights))
+        return StepOutput(loss, num_items=self.problem_posed.weight(batch["labels"], weights))
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         outputs = self.problem_posed.outputs(self._logits(model, batch))
@@ -190,7 +190,7 @@ class Classification(TaskHead):
     def example_scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> list[float]:
         return self.problem_posed.example_scores(predictions, [row["label"] for row in rows])
 
-    def trivial(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
+    def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
         """The majority label, the labels' shares or the mean of the training rows."""
         posed = self.problem_posed
         output = posed.trivial([row["label"] for row in train])

@@ -42,7 +42,7 @@ class Instruction(TaskHead):
     """
 
     contract = 1
-    output_modules = ()
+    head_modules = ()
 
     @dataclass
     class Config:
@@ -78,7 +78,7 @@ class Instruction(TaskHead):
         return self.form.targets
 
     @property
-    def primary(self) -> str:  # type: ignore[override]
+    def primary_score(self) -> str:  # type: ignore[override]
         return "accuracy" if self.config.answers else "perplexity"
 
     @property
@@ -86,7 +86,7 @@ class Instruction(TaskHead):
         return bool(self.config.answers)
 
     @property
-    def scale(self) -> int:  # type: ignore[override]
+    def display_scale(self) -> int:  # type: ignore[override]
         return 100 if self.config.answers else 1
 
     def problem(self, row: Row) -> str | None:
@@ -105,7 +105,7 @@ class Instruction(TaskHead):
             )
         return None
 
-    def unfit(self, base: BaseInfo) -> str | None:
+    def why_incompatible(self, base: BaseInfo) -> str | None:
         if base.kind != "decoder":
             return f"it is an {base.kind}; answers are written by a decoder."
         if self.config.format == "messages" and not base.tokenizer.chat_template:
@@ -148,7 +148,7 @@ class Instruction(TaskHead):
         together = self.config.packing and features[0]["training"]
         return packed(features, base) if together else unpacked(features, base)
 
-    def step(self, model: nn.Module, batch: Batch) -> StepOutput:
+    def training_step(self, model: nn.Module, batch: Batch) -> StepOutput:
         from tlplug_plugins.heads.generation.likelihood import mean_loss, token_logits
 
         return mean_loss(token_logits(model, batch), batch["labels"])
@@ -188,7 +188,7 @@ class Instruction(TaskHead):
             float(p["prediction"] == self.form.answer(row)) for p, row in zip(predictions, rows, strict=True)
         ]
 
-    def trivial(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
+    def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
         """Tokens by their share of the training answers' tokens; with `answers`, the commonest answer."""
         found = self._answering(base).unigram_predictions(train, rows)
         if not self.config.answers:
@@ -196,7 +196,7 @@ class Instruction(TaskHead):
         counts = Counter(answer for row in train if (answer := self.form.answer(row)) is not None)
         return [{**each, "prediction": counts.most_common(1)[0][0]} for each in found]
 
-    def sample(self, prediction: dict[str, Any], row: Row) -> str | None:
+    def preview_prediction(self, prediction: dict[str, Any], row: Row) -> str | None:
         if not isinstance(prediction["prediction"], str):
             return None
         return line(self.form.asked(row), prediction["prediction"])

@@ -61,9 +61,9 @@ class LanguageModeling(TaskHead):
 
     contract = 1
     columns = {"text": "what is learnt"}
-    primary = "perplexity"
+    primary_score = "perplexity"
     higher_is_better = False
-    scale = 1
+    display_scale = 1
 
     @dataclass
     class Config:
@@ -84,13 +84,13 @@ class LanguageModeling(TaskHead):
                 raise ValueError(f"mask_share is {self.mask_share}; it has to be between 0 and 1")
 
     @property
-    def output_modules(self) -> Sequence[str]:  # type: ignore[override]
+    def head_modules(self) -> Sequence[str]:  # type: ignore[override]
         return () if self.config.objective == "causal" else MASKED_HEADS
 
     def problem(self, row: Row) -> str | None:
         return column_fault(row, self.columns)
 
-    def unfit(self, base: BaseInfo) -> str | None:
+    def why_incompatible(self, base: BaseInfo) -> str | None:
         if base.kind not in OBJECTIVES:
             return f"it is an {base.kind}; plain texts are learnt by an encoder or a decoder."
         if self.config.objective not in ("auto", OBJECTIVES[base.kind]):
@@ -160,7 +160,7 @@ class LanguageModeling(TaskHead):
         together = self.config.packing and features[0].get("training", False)
         return packed(features, base) if together else unpacked(features, base)
 
-    def step(self, model: nn.Module, batch: Batch) -> StepOutput:
+    def training_step(self, model: nn.Module, batch: Batch) -> StepOutput:
         from tlplug_plugins.heads.generation.likelihood import mean_loss, token_logits
 
         return mean_loss(token_logits(model, batch), batch["labels"])
@@ -180,7 +180,7 @@ class LanguageModeling(TaskHead):
     def example_scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> list[float]:
         return shares(predictions)
 
-    def trivial(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
+    def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
         """Tokens by their share of the training rows' tokens."""
         seen = (token for feature in self.encode(train, base, True) for token in self._targets(feature))
         unigram = Unigram(seen, len(base.tokenizer))

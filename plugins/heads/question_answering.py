@@ -46,9 +46,9 @@ class QuestionAnswering(TaskHead):
         "answers": 'its answers, {"text": [...], "answer_start": [...]}; starts count characters of the context from 0',
     }
     targets = ("answers",)
-    one_pass = True
-    output_modules = ("qa_outputs", "qa_classifier", "splinter_qass", "head", "classifier")
-    primary = "f1"
+    single_forward_pass = True
+    head_modules = ("qa_outputs", "qa_classifier", "splinter_qass", "head", "classifier")
+    primary_score = "f1"
 
     @dataclass
     class Config:
@@ -81,7 +81,7 @@ class QuestionAnswering(TaskHead):
         fault = answers_fault(row["answers"], row["context"], self.config.unanswerable)
         return f"column 'answers' {fault}" if fault else None
 
-    def unfit(self, base: BaseInfo) -> str | None:
+    def why_incompatible(self, base: BaseInfo) -> str | None:
         from transformers import AutoModelForQuestionAnswering
 
         if not has_model(AutoModelForQuestionAnswering, base):
@@ -106,12 +106,12 @@ class QuestionAnswering(TaskHead):
     def collate(self, features: Sequence[Mapping[str, Any]], base: BaseInfo) -> Batch:
         return padded(features, base, {"offsets": OUTSIDE})
 
-    def step(self, model: nn.Module, batch: Batch) -> StepOutput:
+    def training_step(self, model: nn.Module, batch: Batch) -> StepOutput:
         from torch.nn.functional import cross_entropy
 
         start, end = self._logits(model, batch)
         loss = cross_entropy(start, batch["start_positions"]) + cross_entropy(end, batch["end_positions"])
-        return StepOutput(loss / 2, weight=len(start))
+        return StepOutput(loss / 2, num_items=len(start))
 
     def _logits(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Of starts and ends, [B, T] each; padding is no place for either."""
@@ -180,7 +180,7 @@ class QuestionAnswering(TaskHead):
             best_of(token_f1, p["prediction"], g) for p, g in zip(predictions, self._golds(rows), strict=True)
         ]
 
-    def trivial(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
+    def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
         """The sentence that shares most words with the question; "" where most training questions have no answer."""
         unanswered = sum(gold == [""] for gold in self._golds(train))
         silent = 2 * unanswered > len(train)
@@ -192,7 +192,7 @@ class QuestionAnswering(TaskHead):
             for row in rows
         ]
 
-    def sample(self, prediction: dict[str, Any], row: Row) -> str:
+    def preview_prediction(self, prediction: dict[str, Any], row: Row) -> str:
         return f"{row['question']} -> {prediction['prediction'] or '(no answer)'}"
 
 

@@ -44,8 +44,8 @@ class Summarization(TaskHead):
     contract = 1
     columns = {"document": "what is summarized", "summary": "its summary"}
     targets = ("summary",)
-    output_modules = ()
-    primary = "rougeL"
+    head_modules = ()
+    primary_score = "rougeL"
 
     @dataclass
     class Config:
@@ -61,7 +61,7 @@ class Summarization(TaskHead):
         """No run of so many tokens is written twice; 0: no such rule."""
         max_summary_tokens: int = 128
         """Training summaries are cut after so many tokens, the one for the end among them."""
-        eval_examples: int = 64
+        max_validation_rows: int = 64
         """At most so many summaries are written in each validation while training."""
 
         def __post_init__(self) -> None:
@@ -69,19 +69,19 @@ class Summarization(TaskHead):
                 raise ValueError(f"prompt is {self.prompt!r}; it has to hold {DOCUMENT} once")
             if self.no_repeat_ngram < 0:
                 raise ValueError(f"no_repeat_ngram is {self.no_repeat_ngram}; it has to be at least 0")
-            least = {"max_new_tokens": 1, "beams": 1, "max_summary_tokens": 2, "eval_examples": 1}
+            least = {"max_new_tokens": 1, "beams": 1, "max_summary_tokens": 2, "max_validation_rows": 1}
             for name, value in least.items():
                 if getattr(self, name) < value:
                     raise ValueError(f"{name} is {getattr(self, name)}; it has to be at least {value}")
 
     @property
-    def eval_examples(self) -> int:  # type: ignore[override]
-        return int(self.config.eval_examples)
+    def max_validation_rows(self) -> int:  # type: ignore[override]
+        return int(self.config.max_validation_rows)
 
     def problem(self, row: Row) -> str | None:
         return column_fault(row, self.columns)
 
-    def unfit(self, base: BaseInfo) -> str | None:
+    def why_incompatible(self, base: BaseInfo) -> str | None:
         if base.kind == "encoder":
             return "it is an encoder; summaries are written by an encoder-decoder or a decoder."
         if not has_model(self._auto(base), base):
@@ -133,7 +133,7 @@ class Summarization(TaskHead):
 
         return unpacked(features, base)
 
-    def step(self, model: nn.Module, batch: Batch) -> StepOutput:
+    def training_step(self, model: nn.Module, batch: Batch) -> StepOutput:
         from tlplug_plugins.heads.generation.likelihood import mean_loss, target_logits, token_logits
 
         logits = target_logits if model.config.is_encoder_decoder else token_logits
@@ -159,7 +159,7 @@ class Summarization(TaskHead):
         return {name: fmean(row[name] for row in found) for name in ROUGE}
 
     def example_scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> list[float]:
-        return [row[self.primary] for row in self._rouge(predictions, rows, (self.primary,))]
+        return [row[self.primary_score] for row in self._rouge(predictions, rows, (self.primary_score,))]
 
     def _rouge(
         self, predictions: Sequence[dict[str, Any]], rows: Rows, kinds: Sequence[str]
@@ -172,10 +172,10 @@ class Summarization(TaskHead):
             for p, row in zip(predictions, rows, strict=True)
         ]
 
-    def trivial(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
+    def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
         """The lead: as many words from the start of the document as the training summaries have on average."""
         words = max(1, round(fmean(len(row["summary"].split()) for row in train)))
         return [{"id": row["id"], "prediction": " ".join(row["document"].split()[:words])} for row in rows]
 
-    def sample(self, prediction: dict[str, Any], row: Row) -> str | None:
+    def preview_prediction(self, prediction: dict[str, Any], row: Row) -> str | None:
         return line(row["document"], prediction["prediction"])

@@ -17,8 +17,8 @@ from tlplug import (
     TaskHead,
     UsageError,
     has_model,
+    jackknife_values,
     load_pretrained,
-    shared_out,
 )
 from tlplug_plugins.heads.batching.padding import padded
 from tlplug_plugins.heads.tagging.entities import entity_counts, entity_f1, entity_scores, named_entities
@@ -55,9 +55,9 @@ class TokenClassification(TaskHead):
         "tags": "the label of each word, a list: names such as B-PER, I-PER and O, or integers",
     }
     targets = ("tags",)
-    one_pass = True
-    output_modules = ("classifier", "score", "head")
-    primary = "entity_f1"
+    single_forward_pass = True
+    head_modules = ("classifier", "score", "head")
+    primary_score = "entity_f1"
 
     @dataclass
     class Config:
@@ -80,7 +80,7 @@ class TokenClassification(TaskHead):
         fault = tags_fault(row["tags"], len(words_of(row["tokens"])), self.labels)
         return f"column 'tags' {fault}" if fault else None
 
-    def unfit(self, base: BaseInfo) -> str | None:
+    def why_incompatible(self, base: BaseInfo) -> str | None:
         from transformers import AutoModelForTokenClassification
 
         if find_spec("seqeval") is None:
@@ -132,12 +132,12 @@ class TokenClassification(TaskHead):
     def collate(self, features: Sequence[Mapping[str, Any]], base: BaseInfo) -> Batch:
         return padded(features, base, {"labels": IGNORED, "words": NO_WORD})
 
-    def step(self, model: nn.Module, batch: Batch) -> StepOutput:
+    def training_step(self, model: nn.Module, batch: Batch) -> StepOutput:
         from torch.nn.functional import cross_entropy
 
         words = batch["labels"] != IGNORED
         loss = cross_entropy(self._logits(model, batch)[words], batch["labels"][words])
-        return StepOutput(loss, weight=int(words.sum()))
+        return StepOutput(loss, num_items=int(words.sum()))
 
     def _logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         inputs = {name: value for name, value in batch.items() if name not in NOT_INPUTS}
@@ -176,16 +176,16 @@ class TokenClassification(TaskHead):
         return entity_scores(counts_of(predictions, rows)) | {"accuracy": accuracy}
 
     def example_scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> list[float]:
-        return shared_out(counts_of(predictions, rows), entity_f1)
+        return jackknife_values(counts_of(predictions, rows), entity_f1)
 
-    def trivial(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
+    def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
         """Each word's commonest label in the training rows; O for other words, or the commonest of all without an O."""
         known, other = commonest_labels(train)
         return [
             prediction_of(row, [known.get(word, other) for word in words_of(row["tokens"])]) for row in rows
         ]
 
-    def sample(self, prediction: dict[str, Any], row: Row) -> str:
+    def preview_prediction(self, prediction: dict[str, Any], row: Row) -> str:
         words = list(words_of(row["tokens"]))
         for entity in prediction["entities"]:
             words[entity["end"] - 1] += f" [{entity['type']}]"

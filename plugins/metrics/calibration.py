@@ -28,7 +28,7 @@ class Calibration(TransferMetric):
     """
 
     contract = 1
-    needs = frozenset({"predictions/after", "targets", "labels"})
+    requires = frozenset({"predictions/after", "targets", "labels"})
     higher_is_better = False
 
     @dataclass

@@ -21,7 +21,7 @@ class CKA(TransferMetric):
     """
 
     contract = 1
-    needs = frozenset({"features/before", "features/after"})
+    requires = frozenset({"features/before", "features/after"})
     higher_is_better = None
 
     def measure(self, evidence: Evidence) -> dict[str, float | NotMeasured]:

@@ -15,7 +15,7 @@ class Cost(TransferMetric):
     """
 
     contract = 1
-    needs = frozenset({"cost"})
+    requires = frozenset({"cost"})
     higher_is_better = False
 
     def measure(self, evidence: Evidence) -> dict[str, float]:

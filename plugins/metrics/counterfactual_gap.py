@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tlplug import Evidence, NotMeasured, ProbeContext, Row, Rows, TransferMetric
+from tlplug import Evidence, NotMeasured, Row, Rows, RowsContext, TransferMetric
 from tlplug_plugins.metrics.calibration import distributions
 from tlplug_plugins.metrics.counterfactuals.counterfactual_pairs import Swapper, read_pairs
 
@@ -32,7 +32,7 @@ class CounterfactualGap(TransferMetric):
     """
 
     contract = 1
-    needs = frozenset({f"predictions/after/{ORIGINAL}", f"predictions/after/{SWAPPED}"})
+    requires = frozenset({f"predictions/after/{ORIGINAL}", f"predictions/after/{SWAPPED}"})
     higher_is_better = False
 
     @dataclass
@@ -47,7 +47,7 @@ class CounterfactualGap(TransferMetric):
                 raise ValueError(f"rows is {self.rows}; at least 1 row is to be run")
             read_pairs(self.pairs)
 
-    def probes(self, context: ProbeContext) -> Mapping[str, Rows]:
+    def extra_rows(self, context: RowsContext) -> Mapping[str, Rows]:
         head = context.head
         columns = [name for name in {**head.columns, **head.optional_columns} if name not in head.targets]
         swapper = Swapper(read_pairs(self.config.pairs))

@@ -22,7 +22,7 @@ class LearningCurve(TransferMetric):
     """
 
     contract = 1
-    needs = frozenset({"curve/after"})
+    requires = frozenset({"curve/after"})
     higher_is_better = True
 
     @dataclass

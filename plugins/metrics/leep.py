@@ -25,7 +25,7 @@ class LEEP(TransferMetric):
     """
 
     contract = 1
-    needs = frozenset({"source_probabilities", "classes"})
+    requires = frozenset({"source_probabilities", "classes"})
     higher_is_better = True
 
     def measure(self, evidence: Evidence) -> dict[str, float]:

@@ -50,8 +50,8 @@ def mmd(source: Any, target: Any, bandwidth: float | None = None) -> float:
     kernel = np.exp(-squares / (2.0 * (median_square(squares) if bandwidth is None else bandwidth**2)))
     first = len(source)
     return (
-        within(kernel[:first, :first])
-        + within(kernel[first:, first:])
+        is_inside(kernel[:first, :first])
+        + is_inside(kernel[first:, first:])
         - 2.0 * float(kernel[:first, first:].mean())
     )
 
@@ -73,7 +73,7 @@ def median_square(squares: np.ndarray) -> float:
     return found
 
 
-def within(kernel: np.ndarray) -> float:
+def is_inside(kernel: np.ndarray) -> float:
     """The mean over pairs of different rows."""
     count = len(kernel)
     return float((kernel.sum() - np.trace(kernel)) / (count * (count - 1)))

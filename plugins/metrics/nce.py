@@ -21,7 +21,7 @@ class NCE(TransferMetric):
     """
 
     contract = 1
-    needs = frozenset({"source_probabilities", "classes"})
+    requires = frozenset({"source_probabilities", "classes"})
     higher_is_better = True
 
     def measure(self, evidence: Evidence) -> dict[str, float]:

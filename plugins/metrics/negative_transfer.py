@@ -26,7 +26,7 @@ class NegativeTransfer(TransferMetric):
     """
 
     contract = 1
-    needs = frozenset({"example_scores/after"})
+    requires = frozenset({"example_scores/after"})
     higher_is_better = False
 
     @dataclass

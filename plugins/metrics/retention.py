@@ -28,7 +28,7 @@ class Retention(TransferMetric):
     """
 
     contract = 1
-    needs: frozenset[str] = frozenset()
+    requires: frozenset[str] = frozenset()
     higher_is_better = None  # the source score has a direction of its own
 
     @dataclass

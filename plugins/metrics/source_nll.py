@@ -20,7 +20,7 @@ class SourceNLL(TransferMetric):
     """
 
     contract = 1
-    needs = frozenset({"nll/before/source", "nll/after/source"})
+    requires = frozenset({"nll/before/source", "nll/after/source"})
     higher_is_better = False
 
     @dataclass

@@ -21,7 +21,7 @@ class TransferGain(TransferMetric):
     """
 
     contract = 1
-    needs = frozenset({"example_scores/after"})
+    requires = frozenset({"example_scores/after"})
     higher_is_better = True
 
     @dataclass

@@ -36,7 +36,7 @@ class WeightDrift(TransferMetric):
     """
 
     contract = 1
-    needs = frozenset({"weights/weight_drift"})
+    requires = frozenset({"weights/weight_drift"})
     higher_is_better = None
 
     @dataclass
@@ -59,7 +59,7 @@ class WeightDrift(TransferMetric):
             if self.largest < 1:
                 raise ValueError(f"largest is {self.largest}; a matrix has a side of at least 1")
 
-    def of_weight(self, change: WeightChange) -> dict[str, float]:
+    def weight_change(self, change: WeightChange) -> dict[str, float]:
         """Sums of squares, and the ranks and intruders where they are to be had."""
         before, after, largest = change.before, change.after, self.config.largest
         moved, norm = squared_sums(before, after)

@@ -11,8 +11,8 @@ from tlplug import (
     Strategy,
     TaskHead,
     UsageError,
-    present_output_modules,
-    within,
+    is_inside,
+    modules_to_save,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class BitFit(Strategy):
         learning_rate=2e-3, weight_decay=0.0, schedule="linear", warmup=0.1
     )
 
-    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
         from tlplug_plugins.strategies.layers.meta_model import outline
 
         if biases(outline(base), []):
@@ -44,12 +44,12 @@ class BitFit(Strategy):
         return f"{base.config.model_type} has no biases, so nothing of the base model would move."
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        head = present_output_modules(model, context.head.output_modules)
+        head = modules_to_save(model, context.head.head_modules)
         moving = biases(model, head)
         if not moving:
             raise UsageError(f"{type(model).__name__} has no biases, so nothing of the base model would move")
         for name, parameter in model.named_parameters():
-            parameter.requires_grad = name in moving or within(name, head)
+            parameter.requires_grad = name in moving or is_inside(name, head)
         for module in model.modules():
             # What moves is held in float32, and a norm takes its scale and its shift in one format only.
             if "norm" in type(module).__name__.lower() and getattr(module, "bias", None) is not None:
@@ -60,4 +60,4 @@ class BitFit(Strategy):
 def biases(model: nn.Module, head: list[str]) -> set[str]:
     """The trunk's parameters that are added: `bias`, and what architectures call `q_bias` and the like."""
     names = (name for name, parameter in model.named_parameters() if parameter.ndim == 1)
-    return {name for name in names if name.endswith("bias") and not within(name, head)}
+    return {name for name in names if name.endswith("bias") and not is_inside(name, head)}

@@ -14,8 +14,8 @@ from tlplug import (
     Strategy,
     TaskHead,
     UsageError,
-    blocks,
-    present_output_modules,
+    modules_to_save,
+    transformer_blocks,
 )
 from tlplug_plugins.strategies.adapters.json_config import read_form, write_form
 
@@ -45,7 +45,7 @@ class BottleneckAdapter(Strategy):
     optimizer_defaults = OptimizerSettings(
         learning_rate=1e-3, weight_decay=0.0, schedule="linear", warmup=0.1
     )
-    capabilities = Capabilities(merges=False)
+    capabilities = Capabilities(mergeable=False)
 
     @dataclass
     class Config:
@@ -64,7 +64,7 @@ class BottleneckAdapter(Strategy):
             if self.activation not in ACTIVATIONS:
                 raise ValueError(f"activation is {self.activation!r}; it is one of {', '.join(ACTIVATIONS)}")
 
-    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
         from tlplug_plugins.strategies.layers.meta_model import outline
 
         try:
@@ -77,7 +77,7 @@ class BottleneckAdapter(Strategy):
         from tlplug_plugins.strategies.layers.bottleneck import insert, norms
 
         pretrained = cast("PreTrainedModel", model)
-        head = present_output_modules(model, context.head.output_modules)
+        head = modules_to_save(model, context.head.head_modules)
         places = self._places(pretrained)
         model.requires_grad_(False)
         size = max(1, pretrained.config.get_text_config().hidden_size // self.config.reduction)
@@ -95,7 +95,7 @@ class BottleneckAdapter(Strategy):
         every = [feed_forward_outputs(model)]
         if self.config.position == HOULSBY:
             every.append(attention_outputs(model))
-        if min(map(len, every)) < len(blocks(model)):
+        if min(map(len, every)) < len(transformer_blocks(model)):
             raise UsageError(
                 f"{type(model).__name__} has blocks whose attention or feed-forward part does not end in a linear layer "
                 "of the model's width"

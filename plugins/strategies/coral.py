@@ -37,8 +37,8 @@ class Coral(DomainAdaptation):
     def training_step(self, model: nn.Module, head: TaskHead, batches: Mapping[str, Batch]) -> StepOutput:
         step, source, target = self.step_and_features(model, head, batches)
         distance = self.distance(source, target)
-        parts = {**step.parts, "coral": distance.item()}
-        return StepOutput(step.loss + self.config.weight * distance, step.weight, parts)
+        parts = {**step.logs, "coral": distance.item()}
+        return StepOutput(step.loss + self.config.weight * distance, step.num_items, parts)
 
     def distance(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Of two batches' features. One row has no covariance: an epoch's last batch may have no more."""

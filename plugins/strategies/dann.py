@@ -74,7 +74,7 @@ class Dann(DomainAdaptation):
             "domain_accuracy": share_told_apart(source, target),
             "reversal": classify.strength,
         }
-        return StepOutput(step.loss + self.config.weight * loss, step.weight, {**step.parts, **parts})
+        return StepOutput(step.loss + self.config.weight * loss, step.num_items, {**step.logs, **parts})
 
     def parameter_groups(self, model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
         """The domain classifier's apart, at a rate of its own."""

@@ -75,5 +75,5 @@ class FeatureDistillation(Full):
                 before = features_of(self.teacher, source)
         now = call.pooled(main) if source is None else features_of(trunk(model), source)
         distance = FROM_FEATURES[self.config.distance](now, before)
-        parts = {**step.parts, "feature_distance": distance.item()}
-        return StepOutput(step.loss + self.config.weight * distance, step.weight, parts)
+        parts = {**step.logs, "feature_distance": distance.item()}
+        return StepOutput(step.loss + self.config.weight * distance, step.num_items, parts)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug import AdaptContext, BaseInfo, OptimizerSettings, Strategy, TaskHead, depths
+from tlplug import AdaptContext, BaseInfo, OptimizerSettings, Strategy, TaskHead, parameter_depths
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +28,7 @@ class Full(Strategy):
     optimizer_defaults = OptimizerSettings(
         learning_rate=5e-5, weight_decay=0.01, schedule="linear", warmup=0.1
     )
-    saves = "model"
+    saved_folder = "model"
 
     @dataclass
     class Config:
@@ -39,7 +39,7 @@ class Full(Strategy):
             if not 0.0 < self.layer_decay <= 1.0:
                 raise ValueError(f"layer_decay is {self.layer_decay}; it has to be above 0 and at most 1")
 
-    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
         return None if self.config.layer_decay == 1.0 else without_blocks(base)
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
@@ -53,7 +53,7 @@ class Full(Strategy):
         self, model: nn.Module, groups: list[dict[str, Any]], settings: OptimizerSettings
     ) -> list[dict[str, Any]]:
         """Each group as one for each depth, from the top down, at that depth's rate."""
-        depth_of = {id(model.get_parameter(name)): depth for name, depth in depths(model).items()}
+        depth_of = {id(model.get_parameter(name)): depth for name, depth in parameter_depths(model).items()}
         top, found = max(depth_of.values()), []
         for group in groups:
             members = defaultdict(list)
@@ -77,7 +77,7 @@ def without_blocks(base: BaseInfo) -> str | None:
     from tlplug_plugins.strategies.layers.meta_model import outline
 
     try:
-        depths(outline(base))
+        parameter_depths(outline(base))
     except ValueError as error:
         return f"it goes by depth, and {error}."
     return None

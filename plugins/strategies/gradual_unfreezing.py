@@ -29,7 +29,7 @@ class GradualUnfreezing(Full):
     optimizer_defaults = OptimizerSettings(
         learning_rate=2e-4, weight_decay=0.01, schedule="linear", warmup=0.1
     )
-    capabilities = Capabilities(staged=True)
+    capabilities = Capabilities(changes_trainable_weights=True)
 
     @dataclass
     class Config(Full.Config):
@@ -42,7 +42,7 @@ class GradualUnfreezing(Full):
             if self.every_steps is not None and self.every_steps < 1:
                 raise ValueError(f"every_steps is {self.every_steps}; it has to be at least 1, or null")
 
-    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
         return without_blocks(base)
 
     def callbacks(self) -> list[Callback]:

@@ -43,7 +43,7 @@ class IA3(PeftMethod):
             if targets != AUTO and not set(inner) <= set(targets):
                 raise ValueError("feedforward_modules have to be some of target_modules")
 
-    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
         from tlplug_plugins.strategies.layers import scaled_layers
 
         if self.config.target_modules != AUTO or scaled_layers.known(base.config.model_type):

@@ -58,7 +58,7 @@ class L2SP(Full):
     def training_step(self, model: nn.Module, head: TaskHead, batches: Mapping[str, Batch]) -> StepOutput:
         step = super().training_step(model, head, batches)
         penalty = self.penalty(model)
-        return StepOutput(step.loss + penalty, step.weight, {**step.parts, "penalty": penalty.item()})
+        return StepOutput(step.loss + penalty, step.num_items, {**step.logs, "penalty": penalty.item()})
 
     def penalty(self, model: nn.Module) -> torch.Tensor:
         from torch.nn.functional import mse_loss

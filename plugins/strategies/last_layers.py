@@ -14,10 +14,10 @@ from tlplug import (
     Strategy,
     TaskHead,
     UsageError,
-    blocks,
-    depths,
-    present_output_modules,
-    within,
+    is_inside,
+    modules_to_save,
+    parameter_depths,
+    transformer_blocks,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class LastLayers(Strategy):
             if self.layers < 0:
                 raise ValueError(f"layers is {self.layers}; it has to be at least 0")
 
-    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
         from tlplug_plugins.strategies.layers.meta_model import outline
 
         try:
@@ -75,19 +75,23 @@ class LastLayers(Strategy):
         return model
 
     def _fault(self, model: nn.Module) -> str | None:
-        present = len(blocks(model))
+        present = len(transformer_blocks(model))
         if self.config.layers <= present:
             return None
         return f"strategy.layers={self.config.layers}, and {type(model).__name__} has {present} blocks"
 
     def _moving(self, model: nn.Module, head: TaskHead) -> set[str]:
         """Names of the parameters that move."""
-        lowest = len(blocks(model)) - self.config.layers + 1
-        whole = present_output_modules(model, head.output_modules)
-        return {name for name, depth in depths(model).items() if depth >= lowest or within(name, whole)}
+        lowest = len(transformer_blocks(model)) - self.config.layers + 1
+        whole = modules_to_save(model, head.head_modules)
+        return {
+            name
+            for name, depth in parameter_depths(model).items()
+            if depth >= lowest or is_inside(name, whole)
+        }
 
     def frozen_prefix(self, model: nn.Module) -> FrozenPrefix:
-        every = list(blocks(model).values())
+        every = list(transformer_blocks(model).values())
         lower = every[: len(every) - self.config.layers]
         kept = self.config.cache and not model.config.is_encoder_decoder
         return FrozenPrefix([*below(model.base_model, every), *lower], lower if kept else [])

@@ -39,8 +39,8 @@ class LinearProbe(Strategy):
     optimizer_defaults = OptimizerSettings(
         learning_rate=1e-2, weight_decay=0.01, schedule="linear", warmup=0.1
     )
-    capabilities = Capabilities(heads=frozenset({"classification"}), merges=False)
-    saves = "probe"
+    capabilities = Capabilities(heads=frozenset({"classification"}), mergeable=False)
+    saved_folder = "probe"
 
     @dataclass
     class Config:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug import AdaptContext, LowRank, OptimizerSettings, trunk_linear_names
+from tlplug import AdaptContext, LowRankUpdate, OptimizerSettings, backbone_linear_names
 from tlplug_plugins.strategies.adapters.peft_method import AUTO, PeftMethod, check_names
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Lora(PeftMethod):
             r=self.config.rank,
             lora_alpha=self.config.alpha,
             lora_dropout=self.config.dropout,
-            target_modules=trunk_linear_names(model, head) if targets == AUTO else list(targets),
+            target_modules=backbone_linear_names(model, head) if targets == AUTO else list(targets),
             modules_to_save=head or None,
             use_rslora=self.config.rank_stabilized,
             use_dora=self.config.dora,
@@ -120,7 +120,7 @@ class Lora(PeftMethod):
         ]
         return [group for group in parted if group["params"]]
 
-    def low_rank(self, model: nn.Module) -> dict[str, LowRank]:
+    def low_rank_updates(self, model: nn.Module) -> dict[str, LowRankUpdate]:
         from tlplug_plugins.strategies.layers import low_rank
 
         return low_rank.changed(model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from tlplug import AdaptContext, present_output_modules, trunk_linear_names
+from tlplug import AdaptContext, backbone_linear_names, modules_to_save
 from tlplug_plugins.strategies.full import Full
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Mixout(Full):
 
         if self.config.share > 0.0:
             pretrained = cast("PreTrainedModel", model)
-            head = present_output_modules(model, context.head.output_modules)
-            for name in trunk_linear_names(pretrained, head):
+            head = modules_to_save(model, context.head.head_modules)
+            for name in backbone_linear_names(pretrained, head):
                 mix(model.get_submodule(name), self.config.share, context.device)
             if not self.config.keep_dropout:
                 switch_off_dropout(pretrained.base_model)

@@ -39,13 +39,13 @@ class PrefixTuning(VirtualTokenMethod):
 
         return PrefixTuned
 
-    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
         from tlplug_plugins.strategies.layers.prefix import takes_prefix
 
         if base.gradient_checkpointing:
             return "a prefix lies in the cache of keys and values, which gradient checkpointing does without."
         if takes_prefix(base, head):
-            return super().unfit(base, head)
+            return super().why_incompatible(base, head)
         return (
             f"transformers' {base.config.model_type} takes no keys and values of earlier tokens here, which a prefix is "
             "made of."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug import LoadOptions, OptimizerSettings, TaskHead, bfloat16_unit
+from tlplug import LoadOptions, OptimizerSettings, TaskHead, cpu_bfloat16_instructions
 from tlplug_plugins.strategies.lora import RESIDUAL, Lora
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class QLora(Lora):
         import torch
         from transformers import BitsAndBytesConfig
 
-        usual = "bfloat16" if torch.cuda.is_available() or bfloat16_unit() else "float32"
+        usual = "bfloat16" if torch.cuda.is_available() or cpu_bfloat16_instructions() else "float32"
         compute = usual if self.config.compute_dtype == "auto" else self.config.compute_dtype
         quantization = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -67,7 +67,7 @@ class QLora(Lora):
             bnb_4bit_use_double_quant=self.config.double_quantization,
             bnb_4bit_compute_dtype=getattr(torch, compute),
             # bitsandbytes cannot train a quantized head.
-            llm_int8_skip_modules=list(head.output_modules),
+            llm_int8_skip_modules=list(head.head_modules),
         )
         return LoadOptions(quantization=quantization)
 

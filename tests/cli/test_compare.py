@@ -284,7 +284,7 @@ def broken(tmp_path, monkeypatch):
         "    def training_step(self, model, head, batches):\n"
         "        self.steps += 1\n"
         "        if self.steps > 7:\n            raise RuntimeError('no <b> luck')\n"
-        "        return head.step(model, batches['main'])\n",
+        "        return head.training_step(model, batches['main'])\n",
     ],
     ids=["at once", "on its way"],
 )
@@ -305,7 +305,10 @@ def test_strategies_that_do_not_fit_the_model_are_refused_together_before_traini
     broken, tmp_path, tiny_folder, rows_folder, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    reason = "    def unfit(self, base, head):\n        return f'{base.kind} is not for {len(head.labels)} labels.'\n"
+    reason = (
+        "    def why_incompatible(self, base, head):\n"
+        "        return f'{base.kind} is not for {len(head.labels)} labels.'\n"
+    )
     names = [broken(reason, "One"), broken(reason, "Two")]
     monkeypatch.setattr(outcomes, "adapt", lambda *args, **more: pytest.fail("it trains"))
     assert main(words(tiny_folder, rows_folder, f"strategies=[{','.join(names)},linear_probe]")) == 2

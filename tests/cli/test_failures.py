@@ -82,7 +82,7 @@ class Tightens(Strategy):
 
     contract = 1
     optimizer_defaults = OptimizerSettings(1e-3, 0.0, "linear", 0.0)
-    saves = "model"
+    saved_folder = "model"
 
     @dataclass
     class Config:

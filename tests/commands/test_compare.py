@@ -106,7 +106,7 @@ PERPLEXITY = SimpleNamespace(primary="perplexity", higher_is_better=False, scale
 
 def rung(name, values, head=ACCURACY):
     runs = [
-        Run(seed, Outcome([], {head.primary: float(np.mean(row))}, list(map(float, row))), False)
+        Run(seed, Outcome([], {head.primary_score: float(np.mean(row))}, list(map(float, row))), False)
         for seed, row in enumerate(np.asarray(values, float))
     ]
     return Rung(name, runs)
@@ -406,7 +406,13 @@ def result(rungs, head=ACCURACY, **more):
         strategies.append(found)
     done = finished(rungs)
     return {
-        **{"task": "a <task>", "head": "h", "base_model": "b", "primary": head.primary, "scale": head.scale},
+        **{
+            "task": "a <task>",
+            "head": "h",
+            "base_model": "b",
+            "primary": head.primary_score,
+            "scale": head.display_scale,
+        },
         **{"higher_is_better": head.higher_is_better, "test_rows": 100, "seeds": [0, 1, 2], "until": None},
         "trivial": figures(trivial, judge),
         "strategies": strategies,

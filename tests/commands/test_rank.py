@@ -366,7 +366,7 @@ class Fails(TransferMetric):
     """Fails once."""
 
     contract = 1
-    needs = frozenset({"features/before"})
+    requires = frozenset({"features/before"})
     higher_is_better = True
     calls = 0
 
@@ -508,7 +508,7 @@ def test_figures_are_short():
 def test_a_value_that_cannot_be_measured_is_so_in_the_figures(tiny_base):
     class One(TransferMetric):
         contract = 1
-        needs = frozenset({"features/before"})
+        requires = frozenset({"features/before"})
 
         def measure(self, evidence):
             return {"before": NotMeasured("one class"), "before/layer/0": 1.0}

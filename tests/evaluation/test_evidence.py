@@ -77,7 +77,7 @@ def test_another_version_of_the_format_is_refused(tmp_path: Path):
 
 
 class Half(TransferMetric):
-    needs = frozenset({"features/before"})
+    requires = frozenset({"features/before"})
 
     def measure(self, evidence):
         return {"one": 1, "other": NotMeasured("there is a single row")}

@@ -28,11 +28,11 @@ class Norms(TransferMetric):
         super().__init__(config)
         self.context = None
 
-    def probes(self, context):
+    def extra_rows(self, context):
         self.context = context
         return {"norms/loud": [{**row, "text": row["text"].upper()} for row in context.rows[:3]]}
 
-    def of_weight(self, change: WeightChange):
+    def weight_change(self, change: WeightChange):
         return {"norm": float(np.linalg.norm(change.after - change.before))}
 
 
@@ -143,7 +143,7 @@ def test_nothing_is_recorded_where_nothing_is_asked_for(tiny_base):
 
 
 class Breaks(Norms):
-    def of_weight(self, change):
+    def weight_change(self, change):
         raise KeyError("nothing there")
 
 
@@ -243,9 +243,9 @@ def test_the_curve_counts_examples_and_is_the_baselines_too(tiny_base):
 
 
 class Nothing(TransferMetric):
-    needs = frozenset({"predictions/after/nothing"})
+    requires = frozenset({"predictions/after/nothing"})
 
-    def probes(self, context):
+    def extra_rows(self, context):
         raise NotMeasured("no row speaks of it")
 
 
@@ -259,7 +259,7 @@ def test_a_metric_that_finds_no_rows_says_why(tiny_base):
 
 
 class Asks(TransferMetric):
-    needs = frozenset({"source_probabilities"})
+    requires = frozenset({"source_probabilities"})
 
 
 def test_a_classifier_of_the_base_model_s_own_is_heard_where_a_metric_asks(tiny_base, tmp_path):

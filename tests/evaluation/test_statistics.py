@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
-from tlplug.evaluation.statistics import Comparison, compare_paired, resampled_means, shared_out
+from tlplug.evaluation.statistics import Comparison, compare_paired, jackknife_values, resampled_means
 from tlplug.evaluation.verdict import judge
 
 
@@ -96,19 +96,19 @@ counts = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), min_size=1, m
 @given(counts)
 @settings(deadline=None)
 def test_shares_average_to_the_score(rows):
-    assert np.mean(shared_out(rows, f1)) == pytest.approx(float(f1(np.sum(rows, 0))), abs=1e-9)
+    assert np.mean(jackknife_values(rows, f1)) == pytest.approx(float(f1(np.sum(rows, 0))), abs=1e-9)
 
 
 def test_the_shares_of_a_mean_are_the_values_themselves():
     values = np.random.default_rng(0).normal(size=30)
-    shares = shared_out(np.stack([values, np.ones(30)], 1), lambda s: s[..., 0] / s[..., 1])
+    shares = jackknife_values(np.stack([values, np.ones(30)], 1), lambda s: s[..., 0] / s[..., 1])
     assert shares == pytest.approx(values)
 
 
 def test_their_bootstrap_has_the_spread_of_the_score_s_own():
     draw = np.random.default_rng(3)
     rows = np.stack([draw.binomial(4, 0.6, 300), np.full(300, 8) - draw.integers(0, 3, 300)], 1)
-    found = compare_paired(shared_out(rows, f1), np.zeros(300))
+    found = compare_paired(jackknife_values(rows, f1), np.zeros(300))
     own = [float(f1(rows[draw.integers(0, 300, 300)].sum(0))) for _ in range(4000)]
     low, high = np.percentile(own, [2.5, 97.5])
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.004)

@@ -60,7 +60,7 @@ def test_each_kind_is_told_apart_and_loads_for_classification(name, kind, tmp_pa
     assert has_model(AutoModelForCausalLM, base) == (name != "t5")
     head = Classification().with_labels(["negative", "positive"])
     model = head.load_model(base, LoadOptions())
-    loss = head.step(model, head.collate(head.encode(make_rows(4), base, True), base)).loss
+    loss = head.training_step(model, head.collate(head.encode(make_rows(4), base, True), base)).loss
     loss.backward()
     assert torch.isfinite(loss)
 
@@ -117,7 +117,7 @@ def test_added_tokens_get_embeddings_the_same_each_time(name, tmp_path):
     row = {"id": 0, "text": "the [FILM] was flat", "label": "negative"}
     feature = head.encode([row], base, True)[0]
     assert known in feature["input_ids"]
-    assert torch.isfinite(head.step(models[0], head.collate([feature], base)).loss)
+    assert torch.isfinite(head.training_step(models[0], head.collate([feature], base)).loss)
 
 
 def test_a_vocabulary_smaller_than_the_model_s_is_left_alone(tmp_path):
@@ -141,7 +141,7 @@ def test_weights_in_16_bits_and_what_moves_in_float32(dtype, tmp_path):
     assert model.score.weight.dtype == torch.float32
     assert model.model.embed_tokens.weight.dtype == getattr(torch, dtype)
     with autocast("bf16-mixed", torch.device("cpu")):
-        loss = head.step(model, head.collate(head.encode(make_rows(4), base, True), base)).loss
+        loss = head.training_step(model, head.collate(head.encode(make_rows(4), base, True), base)).loss
     loss.backward()
     assert model.score.weight.grad.dtype == torch.float32 and model.score.weight.grad.abs().sum() > 0
 
@@ -164,7 +164,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(name, tmp_path):
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-        head.step(model, head.collate(head.encode(make_rows(4), base, True), base)).loss.backward()
+        head.training_step(model, head.collate(head.encode(make_rows(4), base, True), base)).loss.backward()
         gradients.append([p.grad for p in model.parameters() if p.grad is not None])
     assert len(gradients[0]) == len(gradients[1]) > 10
     for plain, again in zip(*gradients, strict=True):

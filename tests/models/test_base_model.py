@@ -115,7 +115,7 @@ def test_a_classifier_of_other_classes_is_made_anew(tiny_base, tmp_path, labels,
     from transformers import AutoModelForSequenceClassification
 
     from tlplug.interfaces.registry import Registry
-    from tlplug.models.layers import new_parameters
+    from tlplug.models.layers import newly_initialized
 
     saved = AutoModelForSequenceClassification.from_pretrained(tiny_base.path, num_labels=labels)
     saved.save_pretrained(tmp_path)
@@ -125,5 +125,5 @@ def test_a_classifier_of_other_classes_is_made_anew(tiny_base, tmp_path, labels,
     model = head.load_model(base, LoadOptions())
     assert model.classifier.weight.shape == (2, 64)
     assert torch.equal(model.classifier.weight, saved.classifier.weight) != new
-    assert ("classifier.weight" in new_parameters(model)) == new
+    assert ("classifier.weight" in newly_initialized(model)) == new
     assert torch.equal(model.bert.pooler.dense.weight, saved.bert.pooler.dense.weight)

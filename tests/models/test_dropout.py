@@ -100,7 +100,9 @@ def test_the_mean_loss_is_that_of_torch_s_dropout(tiny_base):
         module = module_for(task, strategy("full"), OptimizerSettings(), CPU, 1)
         batch = next(task.data.train_batches())
         with torch.no_grad():
-            losses[fast] = torch.stack([task.head.step(module.model, batch).loss for _ in range(300)])
+            losses[fast] = torch.stack(
+                [task.head.training_step(module.model, batch).loss for _ in range(300)]
+            )
     difference = losses[True].mean() - losses[False].mean()
     spread = (losses[True].var() / 300 + losses[False].var() / 300).sqrt()
     assert losses[True].std() > 0 and abs(difference) < 4 * spread

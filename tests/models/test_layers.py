@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.plugins.tiny_generators import CONFIGS
-from tlplug.models.layers import blocks, depths
+from tlplug.models.layers import parameter_depths, transformer_blocks
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 
@@ -76,8 +76,8 @@ EXPECTED = {
 def test_blocks_are_named_from_the_bottom_up(name):
     found = model(name)
     lists, _ = EXPECTED[name]
-    assert list(blocks(found)) == [f"{each}.{number}" for each in lists for number in (0, 1)]
-    assert all(found.get_submodule(block) is module for block, module in blocks(found).items())
+    assert list(transformer_blocks(found)) == [f"{each}.{number}" for each in lists for number in (0, 1)]
+    assert all(found.get_submodule(block) is module for block, module in transformer_blocks(found).items())
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -85,7 +85,7 @@ def test_every_parameter_has_the_depth_at_which_it_runs(name):
     found = model(name)
     lists, outside = EXPECTED[name]
     known = {f"{each}.{n}": 1 + n + 2 * at for at, each in enumerate(lists) for n in (0, 1)} | outside
-    by_name = depths(found)
+    by_name = parameter_depths(found)
     assert list(by_name) == [name for name, _ in found.named_parameters()]
     for parameter, depth in by_name.items():
         fitting = max((each for each in known if parameter.startswith(each)), key=len)
@@ -94,12 +94,18 @@ def test_every_parameter_has_the_depth_at_which_it_runs(name):
 
 def test_an_output_embedding_is_on_top_where_it_is_not_the_input_s():
     tied, free = model("gpt2", "AutoModelForCausalLM"), model("llama", "AutoModelForCausalLM")
-    assert "lm_head.weight" not in depths(tied) and depths(tied)["transformer.wte.weight"] == 0
-    assert depths(free)["lm_head.weight"] == 3 and depths(free)["model.embed_tokens.weight"] == 0
+    assert (
+        "lm_head.weight" not in parameter_depths(tied)
+        and parameter_depths(tied)["transformer.wte.weight"] == 0
+    )
+    assert (
+        parameter_depths(free)["lm_head.weight"] == 3
+        and parameter_depths(free)["model.embed_tokens.weight"] == 0
+    )
 
 
 def test_layers_that_share_their_weights_are_one_block():
-    assert list(blocks(model("albert"))) == ["albert.encoder.albert_layer_groups.0"]
+    assert list(transformer_blocks(model("albert"))) == ["albert.encoder.albert_layer_groups.0"]
 
 
 def test_lists_inside_a_block_are_no_blocks_however_long():
@@ -110,14 +116,14 @@ def test_lists_inside_a_block_are_no_blocks_however_long():
 
     found = torch.nn.Sequential(torch.nn.Linear(2, 2))
     found.layers = torch.nn.ModuleList(Block() for _ in range(3))
-    assert list(blocks(found)) == ["layers.0", "layers.1", "layers.2"]
+    assert list(transformer_blocks(found)) == ["layers.0", "layers.1", "layers.2"]
 
 
 def test_blocks_in_several_lists_or_none_are_refused():
     with pytest.raises(ValueError, match="keeps the parts of its blocks in several lists"):
-        blocks(model("xlm"))
+        transformer_blocks(model("xlm"))
     with pytest.raises(ValueError, match="Linear has no list of blocks"):
-        depths(torch.nn.Linear(2, 2))
+        parameter_depths(torch.nn.Linear(2, 2))
 
 
 def test_an_output_embedding_is_told_by_its_place_and_not_by_its_name():
@@ -130,5 +136,5 @@ def test_an_output_embedding_is_told_by_its_place_and_not_by_its_name():
         def get_output_embeddings(self):
             return self.embed_out
 
-    found = depths(Model())
+    found = parameter_depths(Model())
     assert found["embed_in.weight"] == 0 and found["embed_out.weight"] == 2

@@ -50,7 +50,7 @@ ENDS = {
 def test_adapters_are_at_the_end_of_each_sub_layer_of_every_block(name):
     from transformers import AutoModelForSequenceClassification
 
-    from tlplug import blocks
+    from tlplug import transformer_blocks
     from tlplug_plugins.strategies.layers.bottleneck import attention_outputs, feed_forward_outputs
 
     with torch.device("meta"):
@@ -60,7 +60,7 @@ def test_adapters_are_at_the_end_of_each_sub_layer_of_every_block(name):
     assert [place for place in found if place.startswith(block)] == [block + each for each in attentions]
     assert [place for place in ends if place.startswith(block)] == [block + feed_forward]
     sides = 2 if name in ("t5", "bart") else 1
-    assert len(ends) == len(blocks(model)) == 2 * sides
+    assert len(ends) == len(transformer_blocks(model)) == 2 * sides
     assert len(found) == 2 * (1 if sides == 1 else 3)
 
 
@@ -163,8 +163,8 @@ def test_a_block_without_such_layers_is_refused_before_the_model_loads(head):
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     moe = AutoConfig.for_model("mixtral", vocab_size=80, num_key_value_heads=2, num_local_experts=4, **sizes)
     base = dataclasses.replace(generator("llama"), config=moe)
-    assert "does not end in a linear layer of the model's width" in of().unfit(base, head)
-    assert of().unfit(generator("llama"), head) is None
+    assert "does not end in a linear layer of the model's width" in of().why_incompatible(base, head)
+    assert of().why_incompatible(generator("llama"), head) is None
 
 
 @pytest.mark.parametrize(

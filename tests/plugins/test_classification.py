@@ -48,15 +48,15 @@ def calibration(probabilities, target, bins=15):
 
 def test_example_scores_average_to_the_primary_score():
     head, rows = bound(["negative", "positive"]), make_rows(31)
-    predictions = head.trivial(make_rows(9), rows, None)
+    predictions = head.trivial_predictions(make_rows(9), rows, None)
     assert np.mean(head.example_scores(predictions, rows)) == pytest.approx(
-        head.scores(predictions, rows)[head.primary]
+        head.scores(predictions, rows)[head.primary_score]
     )
 
 
 def test_the_trivial_prediction_is_the_majority_of_the_training_rows():
     train = [{"id": i, "text": "x", "label": label} for i, label in enumerate("bbbaac")]
-    found = bound(["a", "b", "c"]).trivial(train, make_rows(2), None)
+    found = bound(["a", "b", "c"]).trivial_predictions(train, make_rows(2), None)
     assert [p["prediction"] for p in found] == ["b", "b"]
     assert found[0]["probabilities"] == pytest.approx({"a": 2 / 6, "b": 3 / 6, "c": 1 / 6})
 
@@ -91,9 +91,9 @@ def test_the_loss_is_the_mean_cross_entropy(head, tiny_base, batch):
     from tlplug.interfaces import LoadOptions
 
     model = head.load_model(tiny_base, LoadOptions()).eval()
-    output = head.step(model, batch)
+    output = head.training_step(model, batch)
     rows = model(**{k: v for k, v in batch.items() if k != "id"})
-    assert output.weight == 8
+    assert output.num_items == 8
     assert output.loss.item() == pytest.approx(rows.loss.item(), abs=1e-6)
     log_probabilities = rows.logits.log_softmax(-1)
     by_hand = -sum(log_probabilities[i, t] for i, t in enumerate(batch["labels"])) / 8

@@ -145,7 +145,7 @@ def test_balanced_weights_make_each_class_count_the_same(tiny_base):
     model = bound.load_model(tiny_base, LoadOptions()).eval()
     batch = bound.collate(bound.encode(rows, tiny_base, True), tiny_base)
     expected = theirs(bound._logits(model, batch), batch["labels"])
-    assert bound.step(model, batch).loss.item() == pytest.approx(expected.item())
+    assert bound.training_step(model, batch).loss.item() == pytest.approx(expected.item())
 
 
 def test_weights_by_label_and_the_label_that_is_not_there():
@@ -193,10 +193,10 @@ def test_a_decoder_reads_a_row_alone_as_in_a_batch_padded_on_either_side(name, s
 def test_trivial_predictions():
     number = head(["value"], problem_type="regression")
     rows = [{"id": i, "text": "x", "label": value} for i, value in enumerate([1.0, 2.0, 6.0])]
-    assert [p["prediction"] for p in number.trivial(rows, rows[:1], None)] == [3.0]
+    assert [p["prediction"] for p in number.trivial_predictions(rows, rows[:1], None)] == [3.0]
     many = head(["a", "b"], problem_type="multi_label")
     train = [{"id": 0, "label": ["a"]}, {"id": 1, "label": ["a", "b"]}, {"id": 2, "label": []}]
-    assert many.trivial(train, train[:1], None)[0]["prediction"] == ["a"]
+    assert many.trivial_predictions(train, train[:1], None)[0]["prediction"] == ["a"]
 
 
 def test_a_row_to_be_predicted_may_have_a_label_of_no_use():

@@ -59,12 +59,12 @@ def test_the_step_adds_the_weighted_distance_of_both_batches(adapted, batch, far
     strategy, model, _ = adapted("coral", weight=7.0)
     model.eval()
     step = strategy.training_step(model, head, {"main": batch, "target": far})
-    plain = head.step(model, batch)
+    plain = head.training_step(model, batch)
     features = [pooled(model, each) for each in (batch, far)]
     expected = by_numpy(*(each.detach().double().numpy() for each in features))
-    assert step.parts["coral"] == pytest.approx(expected, rel=1e-4)
+    assert step.logs["coral"] == pytest.approx(expected, rel=1e-4)
     assert step.loss.item() == pytest.approx(plain.loss.item() + 7.0 * expected, rel=1e-5)
-    assert step.weight == plain.weight
+    assert step.num_items == plain.num_items
 
 
 def test_both_batches_features_move(adapted, batch, far, head):
@@ -92,7 +92,7 @@ def test_training_brings_the_spreads_together(adapted, batch, far, head):
             step = strategy.training_step(model, head, {"main": batch, "target": far})
             step.loss.backward()
             optimizer.step()
-        distances[weight] = step.parts["coral"]
+        distances[weight] = step.logs["coral"]
     assert distances[1e4] < distances[0.0] / 4
 
 
@@ -100,7 +100,7 @@ def test_a_last_batch_of_one_row_has_no_distance(adapted, batch, far, head):
     strategy, model, _ = adapted("coral")
     one = {name: value[:1] for name, value in batch.items()}
     step = strategy.training_step(model, head, {"main": one, "target": far})
-    assert step.parts["coral"] == 0.0 and torch.isfinite(step.loss)
+    assert step.logs["coral"] == 0.0 and torch.isfinite(step.loss)
 
 
 def test_batches_of_one_row_are_refused(adapted, batch, far, head):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from scipy.spatial.distance import cosine
 
-from tlplug import NotMeasured, ProbeContext
+from tlplug import NotMeasured, RowsContext
 from tlplug.interfaces.registry import Registry
 from tlplug_plugins.metrics.counterfactual_gap import (
     ORIGINAL,
@@ -111,7 +111,7 @@ def context(rows):
         optional_columns={"text_pair": ""},
         targets=("label",),
     )
-    return ProbeContext(head, None, rows, 0)
+    return RowsContext(head, None, rows, 0)
 
 
 def test_probes_are_the_rows_with_a_word_as_they_are_and_swapped():
@@ -120,7 +120,7 @@ def test_probes_are_the_rows_with_a_word_as_they_are_and_swapped():
         {"id": 5, "text": "nobody won", "label": "he"},
         {"id": 8, "text": "nothing", "text_pair": "Mary", "tokens": ["he"], "source": "he", "label": "x"},
     ]
-    found = CounterfactualGap().probes(context(rows))
+    found = CounterfactualGap().extra_rows(context(rows))
     assert found[ORIGINAL] == [
         {"id": 3, "text": "he won"},
         {"id": 8, "text": "nothing", "text_pair": "Mary", "tokens": ["he"], "source": "he"},
@@ -130,10 +130,10 @@ def test_probes_are_the_rows_with_a_word_as_they_are_and_swapped():
         {"id": 8, "text": "nothing", "text_pair": "James", "tokens": ["she"], "source": "he"},
     ]
     assert rows[0] == {"id": 3, "text": "he won", "label": "she"}
-    few = CounterfactualGap(CounterfactualGap.Config(rows=1)).probes(context(rows))
+    few = CounterfactualGap(CounterfactualGap.Config(rows=1)).extra_rows(context(rows))
     assert [row["id"] for row in few[SWAPPED]] == [3]
     with pytest.raises(NotMeasured, match="no text of the validation rows has a word of a pair"):
-        CounterfactualGap().probes(context(rows[1:2]))
+        CounterfactualGap().extra_rows(context(rows[1:2]))
 
 
 def test_the_formulas_by_hand():

@@ -81,14 +81,14 @@ def test_the_trunk_gets_the_task_s_gradient_less_the_domains(adapted, batch, far
     weights = list(model.bert.encoder.parameters())
     step = strategy.training_step(model, head, {"main": batch, "target": far})
     found = torch.autograd.grad(step.loss, weights)
-    task = head.step(model, batch).loss
+    task = head.training_step(model, batch).loss
     domains = domain_loss(*(classify.layers(pooled(model, each)).squeeze(-1) for each in (batch, far)))
     own, other = torch.autograd.grad(task, weights), torch.autograd.grad(domains, weights)
     for gradient, one, two in zip(found, own, other, strict=True):
         torch.testing.assert_close(gradient, one - 0.4 * 2.0 * two, atol=1e-6, rtol=1e-4)
     assert step.loss.item() == pytest.approx(task.item() + 2.0 * domains.item(), rel=1e-5)
-    assert step.parts["domain_loss"] == pytest.approx(domains.item(), rel=1e-5)
-    assert step.parts["reversal"] == 0.4
+    assert step.logs["domain_loss"] == pytest.approx(domains.item(), rel=1e-5)
+    assert step.logs["reversal"] == 0.4
 
 
 def test_the_accuracy_told_is_that_of_the_domain_classifier(adapted, batch, far, head):
@@ -98,7 +98,7 @@ def test_the_accuracy_told_is_that_of_the_domain_classifier(adapted, batch, far,
         last.weight.zero_()
         last.bias.fill_(-1.0)
     step = strategy.training_step(model, head, {"main": batch, "target": far})
-    assert step.parts["domain_accuracy"] == 0.5, "all of the source and none of the target"
+    assert step.logs["domain_accuracy"] == 0.5, "all of the source and none of the target"
 
 
 class Strengths(Callback):

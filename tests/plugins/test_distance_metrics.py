@@ -310,7 +310,7 @@ def recorded(*probes, seed=20):
 @pytest.mark.parametrize("probes", [("source", "target"), ("source",), ("target",)])
 def test_values_of_what_was_recorded(name, probes):
     evidence = recorded(*probes)
-    assert metric(name).needs == {"features/before"}
+    assert metric(name).requires == {"features/before"}
     found = metric(name).measure(evidence)
     for probe in probes:
         pairs = zip(evidence[f"features/before/{probe}"], evidence["features/before"], strict=True)

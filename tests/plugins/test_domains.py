@@ -68,7 +68,7 @@ def test_features_are_the_state_that_the_head_reads(name, side, reads, strategy,
         given = got if name == "llama" else got[:, None]
         inputs = {key: value for key, value in batch.items() if key not in ("id", "labels")}
         torch.testing.assert_close(module(given), model(**inputs).logits, atol=1e-5, rtol=1e-4)
-    assert step.loss.item() == pytest.approx(head.step(model, main).loss.item())
+    assert step.loss.item() == pytest.approx(head.training_step(model, main).loss.item())
 
 
 def test_an_encoder_decoder_s_features_are_its_decoder_s_end(tmp_path):

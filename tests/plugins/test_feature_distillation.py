@@ -59,12 +59,14 @@ def test_it_is_zero_at_first_and_then_as_by_hand(adapted, batch, source, head, d
     texts = source if given else batch
     before = means(model, texts)
     first = strategy.training_step(model, head, batches)
-    assert first.parts["feature_distance"] == pytest.approx(0.0, abs=1e-6)
+    assert first.logs["feature_distance"] == pytest.approx(0.0, abs=1e-6)
     moved(model)
     step = strategy.training_step(model, head, batches)
     expected = by_hand(distance, means(model, texts), before)
-    assert step.parts["feature_distance"] == pytest.approx(expected, rel=1e-4) and expected > 1e-4
-    assert step.loss.item() == pytest.approx(head.step(model, batch).loss.item() + 3.0 * expected, rel=1e-5)
+    assert step.logs["feature_distance"] == pytest.approx(expected, rel=1e-4) and expected > 1e-4
+    assert step.loss.item() == pytest.approx(
+        head.training_step(model, batch).loss.item() + 3.0 * expected, rel=1e-5
+    )
 
 
 def test_its_gradient_is_that_of_the_difference(adapted, batch, source, head):
@@ -76,7 +78,7 @@ def test_its_gradient_is_that_of_the_difference(adapted, batch, source, head):
     bias = model.bert.encoder.layer[-1].output.LayerNorm.bias
     gradients = []
     for batches in ({"main": batch, "source": source}, None):
-        step = strategy.training_step(model, head, batches) if batches else head.step(model, batch)
+        step = strategy.training_step(model, head, batches) if batches else head.training_step(model, batch)
         gradients.append(torch.autograd.grad(step.loss, bias)[0].double().numpy())
     difference = means(model, source) - before
     expected = 2 * difference.mean(0) / difference.shape[1]
@@ -133,7 +135,7 @@ def test_features_of_the_source_stay_nearer_than_with_full(adapted, batch, sourc
             step.loss.backward()
             optimizer.step()
         distances[name] = np.square(means(model, source) - before).mean()
-        losses[name] = head.step(model, batch).loss.item()
+        losses[name] = head.training_step(model, batch).loss.item()
     assert distances["feature_distillation"] < distances["full"] / 4
     assert losses["feature_distillation"] < 0.45, "and the task is learnt"
 
@@ -160,8 +162,8 @@ def test_the_trunk_of_each_kind(name, auto, found):
 def test_a_call_is_noted_while_it_is_asked_for(adapted, batch, head):
     _, model, _ = adapted("full")
     with calls_of(trunk(model)) as calls:
-        head.step(model, batch)
-    head.step(model, batch)
+        head.training_step(model, batch)
+    head.training_step(model, batch)
     (call,) = calls
     assert torch.equal(call.arguments[0], batch["input_ids"])
     assert torch.equal(call.named["attention_mask"], batch["attention_mask"])

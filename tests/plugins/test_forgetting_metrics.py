@@ -394,7 +394,7 @@ def matrix(name, layer, shape, scale=0.1, factors=False, state=0):
 
 
 def recorded(metric, *changes):
-    found = {change.name: {"layer": change.layer, **metric.of_weight(change)} for change in changes}
+    found = {change.name: {"layer": change.layer, **metric.weight_change(change)} for change in changes}
     return {"weights/weight_drift": found}
 
 

@@ -99,11 +99,11 @@ def test_a_model_without_a_list_of_blocks_is_refused_where_depth_matters(head):
 
     xlm = AutoConfig.for_model("xlm", vocab_size=80, emb_dim=32, n_layers=2, n_heads=4)
     base = dataclasses.replace(generator("bert"), config=xlm)
-    assert "keeps the parts of its blocks in several lists" in Full(Full.Config(layer_decay=0.9)).unfit(
-        base, head
-    )
-    assert Full().unfit(base, head) is None
-    assert Full(Full.Config(layer_decay=0.9)).unfit(generator("t5"), head) is None
+    assert "keeps the parts of its blocks in several lists" in Full(
+        Full.Config(layer_decay=0.9)
+    ).why_incompatible(base, head)
+    assert Full().why_incompatible(base, head) is None
+    assert Full(Full.Config(layer_decay=0.9)).why_incompatible(generator("t5"), head) is None
 
 
 def test_everything_moves(head):

@@ -121,12 +121,12 @@ def test_all_of_a_text_is_learnt_in_parts_where_it_is_long():
 def test_the_loss_is_transformers_own(kind, packing):
     head, base, model = build(kind, packing=packing)
     features = head.encode(ROWS[kind], base, True)
-    output = head.step(model, head.collate(features, base))
+    output = head.training_step(model, head.collate(features, base))
     apart = Instruction(Instruction.Config(format=kind, packing=False)).collate(features, base)
     inputs = {key: apart[key] for key in ("input_ids", "attention_mask")}
     own = model(**inputs, labels=own_labels(apart["labels"]))
     assert output.loss.item() == pytest.approx(own.loss.item(), abs=1e-5)
-    assert output.weight == (apart["labels"] >= 0).sum()
+    assert output.num_items == (apart["labels"] >= 0).sum()
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -151,9 +151,9 @@ def test_perplexity_is_that_of_teacher_forced_tokens(kind):
 @pytest.mark.parametrize("fields", [{}, {"answers": ["yes", "no"]}])
 def test_the_mean_of_example_scores_is_the_primary_score(fields):
     head, base, model = build("prompt", **fields)
-    for predictions in (predicted(head, base, model, PAIRS), head.trivial(PAIRS, PAIRS, base)):
+    for predictions in (predicted(head, base, model, PAIRS), head.trivial_predictions(PAIRS, PAIRS, base)):
         scores, each = head.scores(predictions, PAIRS), head.example_scores(predictions, PAIRS)
-        assert np.mean(each) == pytest.approx(scores[head.primary], abs=1e-9)
+        assert np.mean(each) == pytest.approx(scores[head.primary_score], abs=1e-9)
 
 
 @pytest.mark.parametrize(("name", "template"), [("llama", TEMPLATE), ("gpt2", None)])
@@ -197,8 +197,8 @@ def test_a_closed_set_is_of_the_last_answer_of_a_chat():
 
 def test_which_way_is_better_depends_on_the_closed_set():
     plain, closed = Instruction(), Instruction(Instruction.Config(answers=["a", "b"]))
-    assert (plain.primary, plain.higher_is_better, plain.scale) == ("perplexity", False, 1)
-    assert (closed.primary, closed.higher_is_better, closed.scale) == ("accuracy", True, 100)
+    assert (plain.primary_score, plain.higher_is_better, plain.display_scale) == ("perplexity", False, 1)
+    assert (closed.primary_score, closed.higher_is_better, closed.display_scale) == ("accuracy", True, 100)
 
 
 @pytest.mark.parametrize(("name", "template"), [("llama", TEMPLATE), ("gpt2", TEMPLATE), ("gpt2", None)])
@@ -225,8 +225,8 @@ def test_an_answer_that_was_learnt_is_written():
     asked = [{"id": row["id"], "messages": row["messages"][:-1]} for row in CHATS]
     found = predicted(head, base, model.eval(), asked)
     assert [each["prediction"] for each in found] == [row["messages"][-1]["content"] for row in CHATS]
-    assert head.sample(found[1], asked[1]) == "What is a bee? -> An insect."
-    assert head.sample({"id": 0, "prediction": 3.5}, CHATS[0]) is None
+    assert head.preview_prediction(found[1], asked[1]) == "What is a bee? -> An insect."
+    assert head.preview_prediction({"id": 0, "prediction": 3.5}, CHATS[0]) is None
 
 
 def test_a_closed_set_answers_rows_without_an_answer():
@@ -238,7 +238,7 @@ def test_a_closed_set_answers_rows_without_an_answer():
 def test_the_trivial_prediction_is_a_unigram_model_of_the_answers():
     head, base, _ = build("prompt", template=None)
     train = [{"id": 0, "prompt": "x", "completion": "ab"}, {"id": 1, "prompt": "y", "completion": "a"}]
-    (found,) = head.trivial(train, [{"id": 5, "prompt": "z", "completion": "ac"}], base)
+    (found,) = head.trivial_predictions(train, [{"id": 5, "prompt": "z", "completion": "ac"}], base)
     size = 5 + len(base.tokenizer)
     by_hand = -(math.log(3 / size) + math.log(1 / size) + math.log(3 / size))
     assert found["nll"] == pytest.approx(by_hand) and found["tokens"] == 3
@@ -247,7 +247,7 @@ def test_the_trivial_prediction_is_a_unigram_model_of_the_answers():
 
 def test_the_trivial_answer_of_a_closed_set_is_the_commonest():
     head, base, _ = build("prompt", answers=["yes", "no"])
-    found = head.trivial(PAIRS, PAIRS, base)
+    found = head.trivial_predictions(PAIRS, PAIRS, base)
     assert [each["prediction"] for each in found] == ["yes"] * 3
     assert head.scores(found, PAIRS)["accuracy"] == pytest.approx(2 / 3)
     assert all(each["nll"] > 0 for each in found)
@@ -435,14 +435,20 @@ def test_settings_that_make_no_sense_are_refused(fields, says):
 
 def test_base_models_that_cannot_answer_are_refused():
     head = Instruction()
-    assert head.unfit(tiny_base("llama", TEMPLATE)) is None
-    assert "no chat template; use head.format=prompt" in head.unfit(tiny_base("llama"))
-    assert Instruction(Instruction.Config(format="prompt")).unfit(tiny_base("llama")) is None
-    assert head.unfit(tiny_base("bert")) == "it is an encoder; answers are written by a decoder."
-    assert head.unfit(tiny_base("t5")) == "it is an encoder-decoder; answers are written by a decoder."
+    assert head.why_incompatible(tiny_base("llama", TEMPLATE)) is None
+    assert "no chat template; use head.format=prompt" in head.why_incompatible(tiny_base("llama"))
+    assert Instruction(Instruction.Config(format="prompt")).why_incompatible(tiny_base("llama")) is None
+    assert head.why_incompatible(tiny_base("bert")) == "it is an encoder; answers are written by a decoder."
+    assert (
+        head.why_incompatible(tiny_base("t5"))
+        == "it is an encoder-decoder; answers are written by a decoder."
+    )
     base = tiny_base("llama", TEMPLATE)
     base.tokenizer.eos_token = None
-    assert head.unfit(base) == "its tokenizer has no end-of-sequence token, so that no text would ever end."
+    assert (
+        head.why_incompatible(base)
+        == "its tokenizer has no end-of-sequence token, so that no text would ever end."
+    )
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -457,9 +463,9 @@ def test_an_adapted_model_is_trained_on_packed_rows_and_writes():
 
     head, base, model = build()
     batch = head.collate(head.encode(CHATS, base, True), base)
-    plain = head.step(model, batch).loss.item()
+    plain = head.training_step(model, batch).loss.item()
     adapted = get_peft_model(model, LoraConfig(target_modules=["q_proj", "v_proj"]))
-    assert head.step(adapted, batch).loss.item() == pytest.approx(plain, abs=1e-5)
+    assert head.training_step(adapted, batch).loss.item() == pytest.approx(plain, abs=1e-5)
     asked = [{"id": 0, "messages": chat("u: Hello?")}]
     assert predicted(head, base, adapted, asked) == predicted(head, base, model, asked)
     assert steps(head, adapted, batch, count=30, rate=1e-2)[-1] < plain
@@ -486,7 +492,7 @@ def test_a_real_chat_template():
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
     base = dataclasses.replace(tiny_base("llama"), tokenizer=tokenizer)
     head = Instruction()
-    assert head.unfit(base) is None
+    assert head.why_incompatible(base) is None
     features = head.encode(CHATS, base, True)
     said = [labelled(feature, tokenizer) for feature in features]
     assert said[0] == "Hello.<|im_end|>Fine, thank you.<|im_end|>"

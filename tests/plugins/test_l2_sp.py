@@ -55,10 +55,10 @@ def test_the_step_adds_it_to_the_head_s_loss_and_tells_it(adapted, batch, head):
     no_dropout(model)
     shifted(model)
     step = strategy.training_step(model, head, {"main": batch})
-    plain = head.step(model, batch)
+    plain = head.training_step(model, batch)
     assert step.loss.item() == pytest.approx(plain.loss.item() + strategy.penalty(model).item())
-    assert step.parts["penalty"] == pytest.approx(strategy.penalty(model).item())
-    assert step.weight == plain.weight
+    assert step.logs["penalty"] == pytest.approx(strategy.penalty(model).item())
+    assert step.num_items == plain.num_items
 
 
 def test_without_both_pulls_it_is_full(adapted, two_steps):

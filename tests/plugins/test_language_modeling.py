@@ -13,7 +13,7 @@ from tests.plugins.tiny_generators import (
     steps,
     tiny_base,
 )
-from tlplug import present_output_modules
+from tlplug import modules_to_save
 from tlplug.interfaces.registry import Registry
 from tlplug_plugins.heads.generation.likelihood import labelled
 from tlplug_plugins.heads.generation.masking import Masking
@@ -49,9 +49,9 @@ def test_the_loss_is_transformers_own(name):
     batch = head.collate(head.encode(ROWS, base, True), base)
     labels = batch["labels"] if name == "bert" else own_labels(batch["labels"])
     own = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels)
-    output = head.step(model, batch)
+    output = head.training_step(model, batch)
     assert output.loss.item() == pytest.approx(own.loss.item(), abs=1e-5)
-    assert output.weight == (batch["labels"] >= 0).sum()
+    assert output.num_items == (batch["labels"] >= 0).sum()
 
 
 @pytest.mark.parametrize("length", [512, 20])
@@ -91,11 +91,11 @@ def test_perplexity_and_accuracy_are_those_of_an_independent_count(name, length)
 @pytest.mark.parametrize("name", ["llama", "bert"])
 def test_the_mean_of_example_scores_is_the_primary_score(name):
     head, base, model = build(name)
-    for predictions in (predicted(head, base, model), head.trivial(ROWS[:2], ROWS, base)):
+    for predictions in (predicted(head, base, model), head.trivial_predictions(ROWS[:2], ROWS, base)):
         each = head.example_scores(predictions, ROWS)
         assert len(each) == len(ROWS)
         assert np.mean(each) == pytest.approx(head.scores(predictions, ROWS)["perplexity"], abs=1e-9)
-    assert (head.primary, head.higher_is_better, head.scale) == ("perplexity", False, 1)
+    assert (head.primary_score, head.higher_is_better, head.display_scale) == ("perplexity", False, 1)
 
 
 def test_the_words_of_a_text_are_hidden_whole():
@@ -174,7 +174,7 @@ def both(feature):
 def test_the_trivial_prediction_is_a_unigram_model():
     base = tiny_base("gpt2")
     train = [{"id": 0, "text": "abb"}, {"id": 1, "text": "bc"}]
-    (found,) = LanguageModeling().trivial(train, [{"id": 4, "text": "xbz"}], base)
+    (found,) = LanguageModeling().trivial_predictions(train, [{"id": 4, "text": "xbz"}], base)
     # The first token of a text is predicted from nothing: b b end, c end.
     size = 5 + len(base.tokenizer)
     by_hand = -(math.log(3 / size) + math.log(1 / size) + math.log(3 / size))
@@ -184,7 +184,7 @@ def test_the_trivial_prediction_is_a_unigram_model():
 def test_the_unigram_model_of_hidden_words_is_of_all_words():
     head, base = LanguageModeling(), tiny_base("bert", max_length=128)
     train, row = [{"id": 0, "text": "a a b"}], {"id": 4, "text": "b"}
-    (found,) = head.trivial(train, [row], base)
+    (found,) = head.trivial_predictions(train, [row], base)
     assert found["nll"] == pytest.approx(-math.log(2 / (3 + len(base.tokenizer))))
 
 
@@ -223,7 +223,7 @@ def masked_model(name):
 )
 def test_the_parts_between_trunk_and_output_embedding_are_the_heads(name, names):
     model = masked_model(name)
-    found = present_output_modules(model, LanguageModeling().output_modules)
+    found = modules_to_save(model, LanguageModeling().head_modules)
     assert found == names if names else found
     within = {id(p) for module in found for p in model.get_submodule(module).parameters()}
     tied = {id(p) for p in model.get_output_embeddings().parameters()}
@@ -238,8 +238,8 @@ def test_the_parts_between_trunk_and_output_embedding_are_the_heads(name, names)
 
 def test_a_decoder_has_no_output_modules():
     head, _, model = build("llama")
-    assert present_output_modules(model, head.output_modules) == []
-    assert LanguageModeling(LanguageModeling.Config(objective="causal")).output_modules == ()
+    assert modules_to_save(model, head.head_modules) == []
+    assert LanguageModeling(LanguageModeling.Config(objective="causal")).head_modules == ()
 
 
 def test_the_models_are_those_of_the_objective():
@@ -260,11 +260,11 @@ def test_adapted_models_are_trained(name):
 
     head, base, model = build(name)
     batch = head.collate(head.encode(ROWS, base, True), base)
-    plain = head.step(model, batch).loss.item()
+    plain = head.training_step(model, batch).loss.item()
     targets = ["q_proj", "v_proj"] if name == "llama" else ["query", "value"]
-    kept = present_output_modules(model, head.output_modules)
+    kept = modules_to_save(model, head.head_modules)
     adapted = get_peft_model(model, LoraConfig(target_modules=targets, modules_to_save=kept or None))
-    assert head.step(adapted, batch).loss.item() == pytest.approx(plain, abs=1e-5)
+    assert head.training_step(adapted, batch).loss.item() == pytest.approx(plain, abs=1e-5)
     assert steps(head, adapted, batch, count=30, rate=1e-2)[-1] < plain
 
 
@@ -272,7 +272,7 @@ def test_adapted_models_are_trained(name):
 def test_bfloat16_weights_give_likelihoods_in_float32(name):
     head, base, model = build(name, dataclasses.replace(tiny_base(name, max_length=128), dtype="bfloat16"))
     assert next(model.parameters()).dtype == torch.bfloat16
-    output = head.step(model, head.collate(head.encode(ROWS, base, True), base))
+    output = head.training_step(model, head.collate(head.encode(ROWS, base, True), base))
     assert output.loss.dtype == torch.float32 and output.loss.isfinite()
     assert all(math.isfinite(each["nll"]) for each in predicted(head, base, model))
 
@@ -315,31 +315,36 @@ def test_settings_that_make_no_sense_are_refused(fields, says):
 def test_base_models_that_cannot_learn_texts_are_refused():
     head = LanguageModeling()
     for name in ("llama", "gpt2", "bert"):
-        assert head.unfit(tiny_base(name)) is None
-    assert head.unfit(tiny_base("t5")) == (
+        assert head.why_incompatible(tiny_base(name)) is None
+    assert head.why_incompatible(tiny_base("t5")) == (
         "it is an encoder-decoder; plain texts are learnt by an encoder or a decoder."
     )
     masked, causal = (LanguageModeling(LanguageModeling.Config(objective=o)) for o in ("masked", "causal"))
-    assert masked.unfit(tiny_base("bert")) is None and causal.unfit(tiny_base("llama")) is None
-    assert masked.unfit(tiny_base("llama")) == (
+    assert (
+        masked.why_incompatible(tiny_base("bert")) is None
+        and causal.why_incompatible(tiny_base("llama")) is None
+    )
+    assert masked.why_incompatible(tiny_base("llama")) == (
         "head.objective=masked is not what a decoder was made for; use causal, or auto."
     )
-    assert causal.unfit(tiny_base("bert")) == (
+    assert causal.why_incompatible(tiny_base("bert")) == (
         "head.objective=causal is not what an encoder was made for; use masked, or auto."
     )
     base = tiny_base("bert")
     base.tokenizer.mask_token = None
-    assert head.unfit(base) == "its tokenizer has no mask token."
+    assert head.why_incompatible(base) == "its tokenizer has no mask token."
     base = tiny_base("llama")
     base.tokenizer.eos_token = None
-    assert "no end-of-sequence token" in head.unfit(base)
+    assert "no end-of-sequence token" in head.why_incompatible(base)
 
 
 def test_an_architecture_without_a_language_model_is_refused():
     from transformers import CLIPTextConfig
 
     base = dataclasses.replace(tiny_base("bert"), config=CLIPTextConfig())
-    assert LanguageModeling().unfit(base) == "transformers has no language model for clip_text_model."
+    assert (
+        LanguageModeling().why_incompatible(base) == "transformers has no language model for clip_text_model."
+    )
 
 
 def test_features_of_a_split_have_the_same_keys():

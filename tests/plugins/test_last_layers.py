@@ -73,9 +73,9 @@ def test_what_runs_before_the_moving_blocks_is_frozen_with_its_dropout(name):
     prefix = strategy.frozen_prefix(model)
     lower = [BLOCKS[name][0].rstrip(".")]
     assert sorted(names_of(model, prefix.modules)) == sorted(BEFORE[name] + lower)
-    assert names_of(model, prefix.chain) == lower
+    assert names_of(model, prefix.cacheable) == lower
     strategy, model = adapted_to(name, 1, cache=False)
-    assert not strategy.frozen_prefix(model).chain
+    assert not strategy.frozen_prefix(model).cacheable
 
 
 def test_of_an_encoder_decoder_the_encoder_is_frozen_and_nothing_is_kept():
@@ -83,19 +83,22 @@ def test_of_an_encoder_decoder_the_encoder_is_frozen_and_nothing_is_kept():
     prefix = strategy.frozen_prefix(model)
     names = names_of(model, prefix.modules)
     assert {"transformer.encoder.block.0", "transformer.encoder.block.1", "transformer.shared"} <= set(names)
-    assert not prefix.chain
+    assert not prefix.cacheable
 
 
 @pytest.mark.parametrize("name", ["bert", "llama", "t5"])
 def test_more_blocks_than_there_are_is_an_error_that_says_how_many(name):
     strategy = LastLayers(LastLayers.Config(layers=5))
     count = len(BLOCKS[name])
-    assert "strategy.layers=5, and " in strategy.unfit(generator(name), head_of("classification"))
-    assert f"has {count} blocks" in strategy.unfit(generator(name), head_of("classification"))
+    assert "strategy.layers=5, and " in strategy.why_incompatible(generator(name), head_of("classification"))
+    assert f"has {count} blocks" in strategy.why_incompatible(generator(name), head_of("classification"))
     with pytest.raises(UsageError, match=f"has {count} blocks"):
         adapted_to(name, 5)
     assert (
-        LastLayers(LastLayers.Config(layers=count)).unfit(generator(name), head_of("classification")) is None
+        LastLayers(LastLayers.Config(layers=count)).why_incompatible(
+            generator(name), head_of("classification")
+        )
+        is None
     )
 
 

@@ -59,7 +59,7 @@ def test_packed_rows_have_the_loss_and_gradients_of_padded_ones(name, attention)
     found = []
     for batch in (together, apart):
         model.zero_grad()
-        output = head.step(model, batch)
+        output = head.training_step(model, batch)
         output.loss.backward()
         found.append((output, [p.grad.clone() for p in model.parameters()]))
     (one, gradients), (other, expected) = found
@@ -141,7 +141,7 @@ def test_the_loss_of_a_packed_batch_is_transformers_own_over_the_padded_one():
         attention_mask=batch["attention_mask"],
         labels=own_labels(batch["labels"]),
     )
-    assert head.step(model, head.collate(features, base)).loss.item() == pytest.approx(
+    assert head.training_step(model, head.collate(features, base)).loss.item() == pytest.approx(
         own.loss.item(), abs=1e-5
     )
 
@@ -157,8 +157,8 @@ def test_rows_for_flash_attention_lie_in_one_row_with_the_borders_that_transform
     lengths = sorted((len(feature["input_ids"]) for feature in features), reverse=True)
     assert borders.diff().tolist() == lengths and longest == lengths[0]
     # Which rows stand together makes no difference.
-    assert head.step(model, flash).loss.item() == pytest.approx(
-        head.step(model, packed(features, base)).loss.item(), abs=1e-5
+    assert head.training_step(model, flash).loss.item() == pytest.approx(
+        head.training_step(model, packed(features, base)).loss.item(), abs=1e-5
     )
 
 
@@ -191,7 +191,7 @@ def test_bfloat16_weights_can_be_packed(name):
     base = dataclasses.replace(tiny_base(name, TEMPLATE), dtype="bfloat16")
     head = Instruction(Instruction.Config(format="prompt"))
     model = random_model(head, base)
-    output = head.step(model, head.collate(head.encode(ROWS, base, True), base))
+    output = head.training_step(model, head.collate(head.encode(ROWS, base, True), base))
     assert output.loss.dtype == torch.float32 and output.loss.isfinite()
 
 
@@ -207,9 +207,9 @@ def test_a_learnt_prompt_is_no_part_of_the_loss_and_cannot_be_packed():
         attention_mask=batch["attention_mask"],
         labels=own_labels(batch["labels"]),
     )
-    assert head.step(tuned, batch).loss.item() == pytest.approx(own.loss.item(), abs=1e-5)
+    assert head.training_step(tuned, batch).loss.item() == pytest.approx(own.loss.item(), abs=1e-5)
     with pytest.raises(UsageError, match="learnt prompt"):
-        head.step(tuned, packed(features, base))
+        head.training_step(tuned, packed(features, base))
 
 
 def test_gradient_checkpointing_keeps_packed_rows_apart():
@@ -217,10 +217,10 @@ def test_gradient_checkpointing_keeps_packed_rows_apart():
 
     head, base, model = build("llama")
     batch = head.collate(head.encode(ROWS, base, True), base)
-    plain = head.step(model, batch).loss.item()
+    plain = head.training_step(model, batch).loss.item()
     other = AutoModelForCausalLM.from_config(llama_config(len(base.tokenizer)))
     other.load_state_dict(model.state_dict())
     other.train().gradient_checkpointing_enable({"use_reentrant": False})
-    loss = head.step(other, batch).loss
+    loss = head.training_step(other, batch).loss
     loss.backward()
     assert loss.item() == pytest.approx(plain, abs=1e-6)

@@ -32,7 +32,7 @@ CELLS = [
 class Head:
     """As much of a head as adapting and saving ask for."""
 
-    output_modules = ("classifier", "score", "classification_head", "qa_outputs")
+    head_modules = ("classifier", "score", "classification_head", "qa_outputs")
 
 
 def fresh(architecture, task):
@@ -275,8 +275,8 @@ def test_rows_that_are_packed_are_refused_before_the_model_loads(strategy):
     cls = Registry().find("strategy", strategy).load()
     head = Registry().find("head", "instruction").load()
     base = context_of(fresh("llama", "causal")).base
-    assert "head.packing=false" in cls().unfit(base, head())
-    assert cls().unfit(base, head(head.Config(packing=False))) is None
+    assert "head.packing=false" in cls().why_incompatible(base, head())
+    assert cls().why_incompatible(base, head(head.Config(packing=False))) is None
 
 
 @pytest.mark.parametrize("strategy", ["prompt_tuning", "prefix_tuning"])
@@ -284,7 +284,7 @@ def test_nonsense_is_an_error(strategy):
     cls = Registry().find("strategy", strategy).load()
     with pytest.raises(ValueError, match="num_virtual_tokens is 0"):
         cls.Config(num_virtual_tokens=0)
-    assert not cls.capabilities.merges
+    assert not cls.capabilities.mergeable
 
 
 def test_a_blank_text_is_an_error():

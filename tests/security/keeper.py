@@ -11,7 +11,7 @@ class Keeper(Strategy):
 
     contract = 1
     optimizer_defaults = OptimizerSettings(1e-3, 0.0, "linear", 0.0)
-    saves = "model"
+    saved_folder = "model"
 
     @dataclass
     class Config:

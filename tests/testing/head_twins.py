@@ -44,7 +44,7 @@ class Misspelt(SoundHead):
 class Fussy(SoundHead):
     """Fits nothing."""
 
-    def unfit(self, base):
+    def why_incompatible(self, base):
         return "no"
 
 
@@ -115,22 +115,22 @@ class Consumes(SoundHead):
 class Nameless(SoundHead):
     """Names none of its modules."""
 
-    output_modules = ()
+    head_modules = ()
 
 
 class Sums(SoundHead):
     """A sum over rows."""
 
-    def step(self, model, batch):
-        output = super().step(model, batch)
-        return replace(output, loss=output.loss * output.weight)
+    def training_step(self, model, batch):
+        output = super().training_step(model, batch)
+        return replace(output, loss=output.loss * output.num_items)
 
 
 class LearnsNothing(SoundHead):
     """A loss without a gradient."""
 
-    def step(self, model, batch):
-        output = super().step(model, batch)
+    def training_step(self, model, batch):
+        output = super().training_step(model, batch)
         return replace(output, loss=output.loss.detach() + 0.0 * output.loss)
 
 
@@ -161,7 +161,7 @@ class OtherNumbers(SoundHead):
 class SecondPlace(SoundHead):
     """A trivial baseline that answers nothing."""
 
-    def trivial(self, train, rows, base):
+    def trivial_predictions(self, train, rows, base):
         return [{"id": row["id"]} for row in rows]
 
 
@@ -185,8 +185,8 @@ class AsksTwice(SoundHead):
 class TakesTheMask(SoundHead):
     """Takes the mask out of the batch."""
 
-    def step(self, model, batch):
-        output = super().step(model, batch)
+    def training_step(self, model, batch):
+        output = super().training_step(model, batch)
         del batch["attention_mask"]
         return output
 
@@ -203,7 +203,7 @@ TWINS = [
     ("config_is_typed", Unlisted, "OmegaConf does not take"),
     ("config_refuses_in_words", Curt, "says too little"),
     ("columns_fit_together", Misspelt, "lable"),
-    ("works_on_some_base_model", Fussy, "unfit gives 'no'"),
+    ("works_on_some_base_model", Fussy, "why_incompatible gives 'no'"),
     ("finds_what_is_wrong_with_a_row", Careless, "whose 'text' is None passes"),
     ("binding_makes_a_copy", BindsItself, "bound_to changes the head itself"),
     ("features_are_plain", Tuples, "JSON changes"),

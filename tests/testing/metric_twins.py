@@ -38,7 +38,7 @@ class Traceback(SoundMetric):
 class OneName(SoundMetric):
     """Needs a word, letter by letter."""
 
-    needs = "cost"
+    requires = "cost"
 
 
 class NotANumber(SoundMetric):
@@ -73,7 +73,7 @@ class Draws(SoundMetric):
 class ByNumber(SoundMetric):
     """Looks up by number what files keep by name."""
 
-    needs = frozenset({"counts"})
+    requires = frozenset({"counts"})
 
     def measure(self, evidence):
         return {"first": evidence["counts"].get(1, 0.0)}

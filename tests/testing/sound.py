@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tlplug import OptimizerSettings, Strategy, TransferMetric, present_output_modules
+from tlplug import OptimizerSettings, Strategy, TransferMetric, modules_to_save
 from tlplug.interfaces.registry import Registry
 
 
@@ -24,7 +24,7 @@ class SoundStrategy(Strategy):
                 raise ValueError(f"share is {self.share}; it has to be in (0, 1]")
 
     def adapt(self, model, context):
-        head = present_output_modules(model, context.head.output_modules)
+        head = modules_to_save(model, context.head.head_modules)
         for name, parameter in model.named_parameters():
             in_head = any(f"{name}.".startswith(f"{module}.") for module in head)
             parameter.requires_grad = in_head or name.endswith("bias") or "norm" in name.lower()
@@ -39,7 +39,7 @@ class SoundMetric(TransferMetric):
     """The mean of the scores."""
 
     contract = 1
-    needs = frozenset({"example_scores/after"})
+    requires = frozenset({"example_scores/after"})
     higher_is_better = True
 
     def measure(self, evidence):

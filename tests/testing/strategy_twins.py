@@ -15,7 +15,7 @@ class OnBert(SoundStrategy):
 
     capabilities = Capabilities(heads=frozenset({"classification"}))
 
-    def unfit(self, base, head):
+    def why_incompatible(self, base, head):
         return None if base.kind == "encoder" else ENCODER
 
 
@@ -134,7 +134,7 @@ class SecretStages(OnBert):
 class NoStages(SoundStrategy):
     """Says that it has stages."""
 
-    capabilities = Capabilities(staged=True)
+    capabilities = Capabilities(changes_trainable_weights=True)
 
 
 class Unseeded(OnBert):
@@ -255,7 +255,7 @@ def scaled(model):
 class CouldMerge(OnBert):
     """Says that it cannot."""
 
-    capabilities = Capabilities(heads=frozenset({"classification"}), merges=False)
+    capabilities = Capabilities(heads=frozenset({"classification"}), mergeable=False)
 
 
 class Counts(OnBert):
@@ -274,7 +274,7 @@ class Sums(OnBert):
 
     def training_step(self, model, head, batches):
         output = super().training_step(model, head, batches)
-        return replace(output, loss=output.loss * output.weight)
+        return replace(output, loss=output.loss * output.num_items)
 
 
 class CountsPasses(OnBert):
@@ -326,8 +326,8 @@ TWINS = [
     ("all_that_should_moves", Idle, "idle has requires_grad, but no gradient"),
     ("head_moves", FrozenHead, "classifier does not move"),
     ("is_in_training_mode", Asleep, "in eval mode at step 2"),
-    ("is_staged_as_it_says", SecretStages, "say Capabilities(staged=True)"),
-    ("is_staged_as_it_says", NoStages, "capabilities.staged is True, but"),
+    ("is_staged_as_it_says", SecretStages, "say Capabilities(changes_trainable_weights=True)"),
+    ("is_staged_as_it_says", NoStages, "capabilities.changes_trainable_weights is True, but"),
     ("is_repeatable", Unseeded, "classifier.weight is another one each time"),
     ("leaves_its_inputs_alone", TakesFromTheBatch, "main/input_ids"),
     ("answers_the_same_twice", Drawing, "otherwise the second time"),

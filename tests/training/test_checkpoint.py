@@ -30,7 +30,7 @@ def fit(tiny_folder, rows_folder, tmp_path_factory):
             job = build(composer.compose([*tiny_words(tiny_folder, rows_folder, strategy), *words]))
         task = prepare(job, Console(quiet=True))
         head = task.head
-        keeps = kind(folder, settings, identity or {}, head.primary, head.higher_is_better, Stop())
+        keeps = kind(folder, settings, identity or {}, head.primary_score, head.higher_is_better, Stop())
         model, outcome = adapt(task, job.strategy, job.optimizer, checkpoints=keeps)
         return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}, outcome
 

@@ -38,7 +38,7 @@ class Spoilt(Strategy):
     def training_step(self, model, head, batches):
         self.steps += 1
         self.ids = batches["main"]["id"].tolist()
-        output = head.step(model, batches["main"])
+        output = head.training_step(model, batches["main"])
         if self.steps != 3:
             return output
         self.third = self.ids
@@ -47,7 +47,7 @@ class Spoilt(Strategy):
         if self.config.gradient != 1.0:
             output.loss.register_hook(lambda gradient: gradient * self.config.gradient)
             return output
-        return StepOutput(output.loss * self.config.loss, output.weight)
+        return StepOutput(output.loss * self.config.loss, output.num_items)
 
 
 class Saves(Callback):

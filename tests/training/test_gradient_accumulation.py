@@ -32,7 +32,7 @@ def test_the_gradient_is_that_of_the_mean_over_all_examples(sizes, missing):
     weight = torch.nn.Parameter(torch.tensor(1.0))
     mean = StepMean(len(sizes) + missing)
     for part in values.split(sizes):
-        loss = mean.of(StepOutput((weight * part).mean(), weight=len(part)))
+        loss = mean.of(StepOutput((weight * part).mean(), num_items=len(part)))
         (loss / mean.batches).backward()  # as Lightning divides
     mean.settle([weight, torch.nn.Parameter(torch.zeros(2))])
     assert weight.grad.item() == pytest.approx(values.mean().item(), rel=1e-5)
@@ -46,8 +46,8 @@ def of_two_processes(rank, store, values):
     mean = StepMean(4)
     own = values[:2] if rank == 0 else values[2:]
     with model.no_sync():
-        (mean.of(StepOutput(model(own[0]).mean(), weight=len(own[0]))) / 2).backward()
-    (mean.of(StepOutput(model(own[1]).mean(), weight=len(own[1]))) / 2).backward()
+        (mean.of(StepOutput(model(own[0]).mean(), num_items=len(own[0]))) / 2).backward()
+    (mean.of(StepOutput(model(own[1]).mean(), num_items=len(own[1]))) / 2).backward()
     mean.settle(model.parameters())
     gradient = next(model.parameters()).grad.item()
     # No further: DDP's reducer, destroyed, waits with the GIL for a thread of gloo's, which may be waiting for the GIL.
@@ -62,7 +62,7 @@ def test_examples_of_two_processes_weigh_the_same(tmp_path):
 def test_a_step_of_one_batch_is_left_as_it_is():
     weight, mean = torch.nn.Parameter(torch.tensor(2.0)), StepMean(1)
     loss = weight * 3
-    assert mean.of(StepOutput(loss, weight=7)) is loss
+    assert mean.of(StepOutput(loss, num_items=7)) is loss
     loss.backward()
     mean.settle([weight])
     assert weight.grad == 3.0

@@ -302,7 +302,7 @@ def test_in_16_bits_the_states_are_what_the_frozen_part_gives(bases):
 
 def test_a_head_that_calls_the_model_more_than_once_keeps_nothing(bases):
     task = prepare(bases["bert-right"])
-    task.head.one_pass = False
+    task.head.single_forward_pass = False
     adapt(task, strategy("last_layers", layers=1), OptimizerSettings())
     assert not (cache.cache_folder() / KIND).exists()
 

@@ -94,7 +94,7 @@ class TransferData(LightningDataModule):
             self.batch_size = min(max(1, rows), max(1, len(train)))
         self._windows: dict[tuple[int, int, bool], int] = {}
         self.seed = seed
-        self.eval_examples = head.eval_examples
+        self.max_validation_rows = head.max_validation_rows
         self.collate = partial(head.collate, base=base)
 
     def with_streams(self, names: Iterable[str]) -> TransferData:
@@ -119,8 +119,8 @@ class TransferData(LightningDataModule):
         return CombinedLoader({"main": main, **streams}, "min_size")
 
     def val_dataloader(self) -> Batches:
-        """Longest first, at most `head.eval_examples`; one may come twice where processes have to be even."""
-        return self._loader("validation", rank=rank(), world=world_size(), most=self.eval_examples)
+        """Longest first, at most `head.max_validation_rows`; one may come twice where processes have to be even."""
+        return self._loader("validation", rank=rank(), world=world_size(), most=self.max_validation_rows)
 
     def whole_val_dataloader(self) -> Batches:
         """All of the validation split, for `head.tune`."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tlplug.interfaces import BaseInfo, Batch, FrozenPrefix, LoadOptions
-from tlplug.models.layers import blocks, within
+from tlplug.models.layers import is_inside, transformer_blocks
 from tlplug.models.precision import autocast
 from tlplug.runtime import cache, files
 
@@ -98,12 +98,12 @@ def states_of(model: nn.Module, base: BaseInfo) -> Iterator[list[torch.Tensor]]:
 
 def stack_of(model: PreTrainedModel, base: BaseInfo) -> tuple[list[nn.Module], int]:
     """The blocks that read a text, and how many of their outputs there are: blocks may share weights and be one."""
-    every = blocks(model)
+    every = transformer_blocks(model)
     if base.kind == "encoder-decoder":
         encoder = model.get_encoder()
         name = next(name for name, module in model.named_modules() if module is encoder)
         # A strategy may have kept the encoder alone.
-        reading = [block for path, block in every.items() if not name or within(path, [name])]
+        reading = [block for path, block in every.items() if not name or is_inside(path, [name])]
         return reading, len(reading)
     return list(every.values()), max(len(every), getattr(model.config, "num_hidden_layers", 0) or 0)
 

@@ -21,7 +21,7 @@ def measure(metrics: Mapping[str, TransferMetric], evidence: Evidence) -> dict[s
 
 
 def measure_one(name: str, metric: TransferMetric, evidence: Evidence) -> dict[str, Any]:
-    missing = sorted(need for need in metric.needs if evidence.get(need) is None)
+    missing = sorted(need for need in metric.requires if evidence.get(need) is None)
     if missing:
         return {"not_measured": why(missing, evidence)}
     try:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tlplug.evaluation.layer_features import INPUTS, transformers_model
 from tlplug.interfaces import BaseInfo, Batch, LoadOptions
-from tlplug.models.layers import new_parameters
+from tlplug.models.layers import newly_initialized
 from tlplug.models.loading import has_model, load_pretrained
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def source_probabilities(base: BaseInfo, batches: Sequence[Batch], device: torch
     devices = [device] if device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices):
         model = load_pretrained(AutoModelForSequenceClassification, base, LoadOptions()).to(device).eval()
-        if absent := next(iter(new_parameters(model)), None):
+        if absent := next(iter(newly_initialized(model)), None):
             raise ValueError(f"{base.source} names a classifier, but its files have no {absent}")
         found = []
         for batch in batches:

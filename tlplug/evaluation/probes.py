@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tlplug.data.domain import Domain
-from tlplug.interfaces import BaseInfo, NotMeasured, ProbeContext, Row, Rows, TaskHead, TransferMetric
+from tlplug.interfaces import BaseInfo, NotMeasured, Row, Rows, RowsContext, TaskHead, TransferMetric
 
 LONGEST = 1024
 TASK, SOURCE = "task", "source"
@@ -75,13 +75,13 @@ def probes_of(
     own = drawn(validation, most, seed)
     found = [Probe(TASK, own)]
     found += [of_domain(name, domain, head, most, seed) for name, domain in domains.items()]
-    context = ProbeContext(head, base, own, seed)
+    context = RowsContext(head, base, own, seed)
     reasons: dict[str, str] = {}
     for metric in metrics.values():
         try:
-            asked = metric.probes(context)
+            asked = metric.extra_rows(context)
         except NotMeasured as reason:
-            reasons |= dict.fromkeys(metric.needs, str(reason))
+            reasons |= dict.fromkeys(metric.requires, str(reason))
         else:
             found += [Probe(name, list(rows), predicted=True) for name, rows in asked.items()]
     return [probe for probe in found if len(probe.rows)], reasons

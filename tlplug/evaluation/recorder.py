@@ -22,7 +22,7 @@ from tlplug.evaluation.probabilities import likelihoods, no_classifier, no_likel
 from tlplug.evaluation.probes import SOURCE, TASK, Probe, classes_of, plain, probes_of
 from tlplug.evaluation.weight_changes import Moved, asks_of_weights
 from tlplug.interfaces import BaseInfo, Batch, Rows, Strategy, TaskHead, TransferMetric
-from tlplug.models.layers import new_blocks, new_parameters
+from tlplug.models.layers import new_blocks, newly_initialized
 from tlplug.models.precision import on_device
 from tlplug.models.predict import predictions_of
 from tlplug.settings import DataSettings, EvidenceSettings
@@ -138,7 +138,7 @@ class Recorder:
     def _own_classifier(self, device: torch.device) -> None:
         """What a classifier that came with the base model says of the task's rows, where a metric asks for it."""
         probe = next((probe for probe in self.probes if probe.name == TASK), None)
-        if probe is None or not any(PROBABILITIES in metric.needs for metric in self.metrics.values()):
+        if probe is None or not any(PROBABILITIES in metric.requires for metric in self.metrics.values()):
             return
         if reason := no_classifier(self.base):
             self.kept.reasons[PROBABILITIES] = reason
@@ -154,7 +154,7 @@ class Recorder:
                 self.kept.reasons[f"{kind}/{BEFORE}{probe.suffix}"] = reason
 
     def _look(self, model: nn.Module, stage: str, device: torch.device) -> None:
-        answers = stage == AFTER or not new_parameters(model)
+        answers = stage == AFTER or not newly_initialized(model)
         if stage == BEFORE:
             self.kept.reasons |= dict.fromkeys(OF_TEST, UNASKED if answers else UNTRAINED)
         names = [f"features/{stage}{probe.suffix}" for probe in self.probes]
@@ -216,7 +216,7 @@ class Recorder:
             self.kept.reasons |= {name: UNTRAINED, scores: UNTRAINED}
             return
         with self.kept.reported(name, scores):
-            rows = probe.rows[: self.head.eval_examples] if probe.scored else probe.rows
+            rows = probe.rows[: self.head.max_validation_rows] if probe.scored else probe.rows
             predictions = predictions_of(rows, self.head, model, self.base, self._rows, device)
             if probe.predicted:
                 self.kept.evidence[name] = predictions
@@ -239,4 +239,4 @@ class Recorder:
 
 def records(metric: TransferMetric) -> bool:
     """Whether what is recorded depends on the metric's own fields."""
-    return type(metric).probes is not TransferMetric.probes or asks_of_weights(metric)
+    return type(metric).extra_rows is not TransferMetric.extra_rows or asks_of_weights(metric)

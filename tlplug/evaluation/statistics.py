@@ -104,7 +104,7 @@ def t_interval(values: Sequence[float] | np.ndarray) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def shared_out(
+def jackknife_values(
     statistics: Sequence[Sequence[float]], score: Callable[[np.ndarray], np.ndarray]
 ) -> list[float]:
     """One number for each example, whose mean is a score that is itself no mean over examples.

@@ -53,7 +53,7 @@ def judge(comparisons: Mapping[str, Comparison], head: TaskHead) -> Verdict:
 def wording(label: str, against: str, head: TaskHead, gain: float, low: float, high: float) -> str:
     """The verdict for a person; a gain is an improvement, whichever direction of the score that is."""
     up, down = ("above", "below") if head.higher_is_better else ("below", "above")
-    primary, scale = head.primary, head.scale
+    primary, scale = head.primary_score, head.display_scale
     if against != SCRATCH:
         return compared_with(label, against, head, gain, low, high)
     what = {
@@ -71,9 +71,10 @@ def wording(label: str, against: str, head: TaskHead, gain: float, low: float, h
 def compared_with(label: str, against: str, head: TaskHead, gain: float, low: float, high: float) -> str:
     """Words for another baseline than scratch, against which nothing can be said of transfer."""
     told = {"positive": "Better than", "negative": "Worse than", "inconclusive": "Not to be told from"}[label]
+    scale = head.display_scale
     return (
-        f"{told} {against}, the best baseline that was run: {head.primary} has a gain of "
-        f"{points(gain, head.scale)} (95% interval {head.scale * low:+.1f} to {head.scale * high:+.1f}). Whether "
+        f"{told} {against}, the best baseline that was run: {head.primary_score} has a gain of "
+        f"{points(gain, scale)} (95% interval {scale * low:+.1f} to {scale * high:+.1f}). Whether "
         "knowledge transferred would take training from scratch (transfer.baselines=[...,scratch])."
     )
 

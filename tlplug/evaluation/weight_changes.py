@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlplug.evaluation.evidence import Kept
-from tlplug.interfaces import LowRank, Strategy, TaskHead, TransferMetric, WeightChange
-from tlplug.models.layers import blocks, depths, within
+from tlplug.interfaces import LowRankUpdate, Strategy, TaskHead, TransferMetric, WeightChange
+from tlplug.models.layers import is_inside, parameter_depths, transformer_blocks
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,7 @@ def matrices_of(model: nn.Module, head: TaskHead) -> dict[str, int | None]:
     """The matrices of a bare base model by name -> the layer that each lies in; the head's are left out."""
     names = [name for name, value in model.named_parameters() if value.ndim == 2 and _own(name, value, head)]
     try:
-        depth, top = depths(model), len(blocks(model))
+        depth, top = parameter_depths(model), len(transformer_blocks(model))
     except ValueError:
         return dict.fromkeys(names)
     return {name: depth[name] if depth[name] <= top else None for name in names}
@@ -61,7 +61,7 @@ def matrices_of(model: nn.Module, head: TaskHead) -> dict[str, int | None]:
 
 def _own(name: str, value: nn.Parameter, head: TaskHead) -> bool:
     """Whether the base model's files have it; a quantized matrix is a column of bytes, [n, 1]."""
-    return not getattr(value, "is_new", False) and not within(name, list(head.output_modules))
+    return not getattr(value, "is_new", False) and not is_inside(name, list(head.head_modules))
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,13 @@ class Start:
     @classmethod
     def of(cls, layers: Mapping[str, int | None], model: nn.Module, strategy: Strategy) -> Start:
         """What moves, or where that changes in the course of a training, all that may."""
-        every = strategy.capabilities.staged
+        every = strategy.capabilities.changes_trainable_weights
         whole = Aside(
             (name, value)
             for name, value in model.named_parameters()
             if name in layers and (value.requires_grad or every)
         )
-        factors = {name: _copies(found) for name, found in strategy.low_rank(model).items()}
+        factors = {name: _copies(found) for name, found in strategy.low_rank_updates(model).items()}
         return cls(layers, whole, factors)
 
     @classmethod
@@ -97,17 +97,17 @@ class Start:
             before, after = array(value), array(now[name]) if name in now else None
             if after is not None and not np.array_equal(before, after):
                 yield WeightChange(name, self.layers[name], before, after)
-        for name, found in strategy.low_rank(model).items():
+        for name, found in strategy.low_rank_updates(model).items():
             yield low_rank_change(name, self.layers.get(name), found, self.factors.get(name))
 
 
-def _copies(found: LowRank) -> tuple[torch.Tensor, torch.Tensor]:
+def _copies(found: LowRankUpdate) -> tuple[torch.Tensor, torch.Tensor]:
     left, right = (factor.detach().to("cpu", copy=True) for factor in (found.left, found.right))
     return left, right
 
 
 def low_rank_change(
-    name: str, layer: int | None, found: LowRank, start: tuple[torch.Tensor, torch.Tensor] | None
+    name: str, layer: int | None, found: LowRankUpdate, start: tuple[torch.Tensor, torch.Tensor] | None
 ) -> WeightChange:
     """weight + s B A - (weight + s B0 A0) = s [B, -B0] [A; A0], the second part where it started from one."""
     left, right = found.scale * array(found.left), array(found.right)
@@ -171,7 +171,7 @@ class Moved:
         for change in start.changes(model, self.strategy):
             for name, metric in self.metrics.items():
                 with self.kept.reported(f"weights/{name}"):
-                    values = {key: float(value) for key, value in metric.of_weight(change).items()}
+                    values = {key: float(value) for key, value in metric.weight_change(change).items()}
                     found[name][change.name] = {"layer": change.layer, **values}
         return found
 
@@ -184,4 +184,4 @@ class Moved:
 
 
 def asks_of_weights(metric: TransferMetric) -> bool:
-    return type(metric).of_weight is not TransferMetric.of_weight
+    return type(metric).weight_change is not TransferMetric.weight_change

@@ -4,8 +4,8 @@ Nothing heavy is imported here, so that a plugin file can be read without torch 
 """
 
 from tlplug.interfaces.head import Prediction, TaskHead
-from tlplug.interfaces.metric import Evidence, NotMeasured, ProbeContext, TransferMetric, WeightChange
-from tlplug.interfaces.strategy import AdaptContext, Capabilities, FrozenPrefix, LowRank, Strategy
+from tlplug.interfaces.metric import Evidence, NotMeasured, RowsContext, TransferMetric, WeightChange
+from tlplug.interfaces.strategy import AdaptContext, Capabilities, FrozenPrefix, LowRankUpdate, Strategy
 from tlplug.interfaces.types import BaseInfo, Batch, LoadOptions, Outcome, Row, Rows, StepOutput
 
 CONTRACT = 1
@@ -20,13 +20,13 @@ __all__ = [
     "Evidence",
     "FrozenPrefix",
     "LoadOptions",
-    "LowRank",
+    "LowRankUpdate",
     "NotMeasured",
     "Outcome",
     "Prediction",
-    "ProbeContext",
     "Row",
     "Rows",
+    "RowsContext",
     "StepOutput",
     "Strategy",
     "TaskHead",

@@ -37,16 +37,16 @@ class TaskHead:
     """Columns that it reads where the data has them -> what each means."""
     targets: Sequence[str] = ()
     """Those of its columns that hold what is to be predicted: rows to be predicted need not have them."""
-    output_modules: Sequence[str]
+    head_modules: Sequence[str]
     """Names of the head's modules, dotted where they lie deeper: always trained and saved, never quantized."""
-    primary: str
+    primary_score: str
     """The score that runs are compared by."""
     higher_is_better: bool = True
-    scale: int = 100
+    display_scale: int = 100
     """What the primary score is multiplied by for a person: 100 for a share, 1 for a perplexity."""
-    eval_examples: int | None = None
+    max_validation_rows: int | None = None
     """At most so many rows are predicted in each validation while training; None: all. The test has no limit."""
-    one_pass: bool = False
+    single_forward_pass: bool = False
     """Whether `step` and `predict` call the model once for a batch, with inputs that are the same each time: what is
     frozen can be computed once then. Not so where a model generates, or where inputs are drawn at random."""
     tunes: bool = False
@@ -96,7 +96,7 @@ class TaskHead:
         """The one class of a row with targets, for metrics about classes; None where rows have none, or several."""
         return None
 
-    def unfit(self, base: BaseInfo) -> str | None:
+    def why_incompatible(self, base: BaseInfo) -> str | None:
         """Why the head cannot work on this base model, one sentence; None where it can. No weights are loaded yet."""
         return None
 
@@ -116,7 +116,7 @@ class TaskHead:
         """Pad to the longest and stack; `id` [B], `input_ids` and `attention_mask` [B, T]."""
         raise NotImplementedError
 
-    def step(self, model: nn.Module, batch: Batch) -> StepOutput:
+    def training_step(self, model: nn.Module, batch: Batch) -> StepOutput:
         """The loss, for training."""
         raise NotImplementedError
 
@@ -140,14 +140,14 @@ class TaskHead:
         """One number for each row; their mean is the primary score. Paired intervals are made of these.
 
         A primary score that is no mean over rows, such as an F1 over all entities or a perplexity, is shared out
-        over the rows by `tlplug.shared_out`.
+        over the rows by `tlplug.jackknife_values`.
         """
         raise NotImplementedError
 
-    def trivial(self, train: Rows, rows: Rows, base: BaseInfo) -> list[Prediction]:
+    def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[Prediction]:
         """Predictions for `rows` that need no model: the majority, the lead sentence, ..."""
         raise NotImplementedError
 
-    def sample(self, prediction: Prediction, row: Row) -> str | None:
+    def preview_prediction(self, prediction: Prediction, row: Row) -> str | None:
         """A prediction of the validation as one line for a person, shown while training; None shows nothing."""
         return None

@@ -26,8 +26,8 @@ class NotMeasured(Exception):
 
 
 @dataclass(frozen=True)
-class ProbeContext:
-    """What `TransferMetric.probes` may look at."""
+class RowsContext:
+    """What `TransferMetric.extra_rows` may look at."""
 
     head: TaskHead
     base: BaseInfo
@@ -56,7 +56,7 @@ class TransferMetric:
     """Judges the transfer from recorded evidence. Entry-point group `tlplug.metrics`."""
 
     contract: ClassVar[int]
-    needs: ClassVar[Set[str]] = frozenset()
+    requires: ClassVar[Set[str]] = frozenset()
     """Names of the evidence it reads. Where one is missing the core reports "not measured"."""
     higher_is_better: ClassVar[bool | None] = None
     """None where neither direction is better."""
@@ -68,7 +68,7 @@ class TransferMetric:
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
 
-    def probes(self, context: ProbeContext) -> Mapping[str, Rows]:
+    def extra_rows(self, context: RowsContext) -> Mapping[str, Rows]:
         """Rows of its own, by a name for each set of them: features and predictions of them are recorded before and after.
 
         Rows have the head's columns, without the targets, and an `id` each. The evidence is `features/before/<name>`,
@@ -79,7 +79,7 @@ class TransferMetric:
         """
         return {}
 
-    def of_weight(self, change: WeightChange) -> Mapping[str, float]:
+    def weight_change(self, change: WeightChange) -> Mapping[str, float]:
         """What it has to know of a matrix that moved: there is no room to keep the matrices themselves.
 
         Called for each of them at the end of a run. All answers are the evidence `weights/<the metric's name>`: by the

@@ -26,9 +26,9 @@ class Capabilities:
     """Names of the heads it works with; None: any."""
     trains: bool = True
     """False: nothing moves, which is of use only to a head that adds no modules of its own."""
-    merges: bool = True
+    mergeable: bool = True
     """Whether `merge` gives a transformers model that stands alone."""
-    staged: bool = False
+    changes_trainable_weights: bool = False
     """What moves changes in the course of a training; several processes have to be told."""
 
 
@@ -38,14 +38,14 @@ class FrozenPrefix:
 
     modules: Sequence[nn.Module]
     """All of it: kept in eval mode while training."""
-    chain: Sequence[nn.Module] = ()
+    cacheable: Sequence[nn.Module] = ()
     """Modules of it that are called once and one after another, each with the output of the one before as its first
     argument. Where the head calls the model in one pass, the last one's output (a tensor [B, T, D] or [B, D]) is
     computed once for each example and kept on disk, and none of them runs again. Empty: nothing is kept."""
 
 
 @dataclass(frozen=True)
-class LowRank:
+class LowRankUpdate:
     """A matrix of the base model that stays as it is while a product of two small ones is added to it."""
 
     weight: Callable[[], torch.Tensor]
@@ -90,7 +90,7 @@ class Strategy:
     """Further unlabelled batches that it needs in every step: `target` (data.target), `source` (transfer.source)."""
     optional_streams: ClassVar[Sequence[str]] = ()
     """The same, where the user names the data."""
-    saves: ClassVar[str] = "adapter"
+    saved_folder: ClassVar[str] = "adapter"
     """Name of the folder that `save` writes: `adapter` (goes over the base model) or `model` (stands alone)."""
 
     @dataclass
@@ -100,7 +100,7 @@ class Strategy:
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
 
-    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
         """Why it cannot adapt this base model to this head, one sentence; None where it can. No weights are loaded yet."""
         return None
 
@@ -122,7 +122,7 @@ class Strategy:
         Args:
             batches: `main`, the task's batch, and one without targets for each of the strategy's streams.
         """
-        return head.step(model, batches["main"])
+        return head.training_step(model, batches["main"])
 
     def parameter_groups(self, model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
         """What moves, with weight decay on matrices and none on biases and norms (Loshchilov & Hutter 2019)."""
@@ -142,7 +142,7 @@ class Strategy:
         fused = all(p.device.type == "cpu" for group in groups for p in group["params"])
         return torch.optim.AdamW(groups, lr=settings.learning_rate or 0.0, fused=fused or None)
 
-    def low_rank(self, model: nn.Module) -> Mapping[str, LowRank]:
+    def low_rank_updates(self, model: nn.Module) -> Mapping[str, LowRankUpdate]:
         """Where the method adds products of small matrices to the base model's: by the name that the matrix has there.
 
         What the method did to those matrices is told from the factors then, without merging the model.
@@ -169,7 +169,7 @@ class Strategy:
         """The adapted model, loaded over an unquantized base model, as one that stands alone.
 
         The default is for methods that leave the model's structure as it was; those that cannot say so in
-        `capabilities.merges`.
+        `capabilities.mergeable`.
         """
         return model
 

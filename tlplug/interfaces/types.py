@@ -63,7 +63,7 @@ class LoadOptions:
     """How the weights of a base model are loaded."""
 
     quantization: Any = None
-    """A transformers quantization config; its skipped modules have to name `head.output_modules`."""
+    """A transformers quantization config; its skipped modules have to name `head.head_modules`."""
     random_weights: bool = False
     """The same architecture without the pretrained weights."""
     device: str | None = None
@@ -76,9 +76,9 @@ class StepOutput:
 
     loss: torch.Tensor
     """Scalar, a mean over what the batch is made of: examples, or tokens where each has a loss of its own."""
-    weight: float
+    num_items: float
     """How many of them there are, or what they weigh together; above 0. Losses of several batches are put together by it."""
-    parts: Mapping[str, float] = field(default_factory=dict)
+    logs: Mapping[str, float] = field(default_factory=dict)
     """Further values for the log, such as a penalty's share of the loss."""
 
 

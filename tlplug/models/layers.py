@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def present_output_modules(model: nn.Module, names: Sequence[str]) -> list[str]:
-    """What has to be trained whole: a head's `output_modules` that this architecture has, and what is as new as they.
+def modules_to_save(model: nn.Module, names: Sequence[str]) -> list[str]:
+    """What has to be trained whole: a head's `head_modules` that this architecture has, and what is as new as they.
 
     A base model that was saved without its pooler, say, gets a random one.
     """
     found = [name for name, _ in model.named_modules() if name in names]
-    new = [name.rpartition(".")[0] for name in new_parameters(model) if not within(name, found)]
+    new = [name.rpartition(".")[0] for name in newly_initialized(model) if not is_inside(name, found)]
     return list(dict.fromkeys([*found, *new]))
 
 
-def new_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+def newly_initialized(model: nn.Module) -> dict[str, nn.Parameter]:
     """Random parameters, which the base model's files do not have; a bias of zeros is not random."""
     return {
         name: parameter
@@ -31,16 +31,16 @@ def new_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def new_blocks(model: nn.Module) -> list[str]:
     """Random parameters up to the last block: the base model's files lack a part of what makes features."""
-    depth, top = depths(model), len(blocks(model))
-    return [name for name in new_parameters(model) if depth[name] <= top]
+    depth, top = parameter_depths(model), len(transformer_blocks(model))
+    return [name for name in newly_initialized(model) if depth[name] <= top]
 
 
-def within(name: str, modules: Sequence[str]) -> bool:
+def is_inside(name: str, modules: Sequence[str]) -> bool:
     """Whether a module or parameter is one of the modules or lies in one."""
     return any(f"{name}.".startswith(f"{module}.") for module in modules)
 
 
-def trunk_linear_names(model: PreTrainedModel, output_modules: Sequence[str]) -> list[str]:
+def backbone_linear_names(model: PreTrainedModel, head_modules: Sequence[str]) -> list[str]:
     """Full names of the linear layers (quantized ones too) that are no part of the head or of the output embedding.
 
     peft's `all-linear` leaves out only the heads that it knows, and fails on others; this asks the model.
@@ -54,11 +54,11 @@ def trunk_linear_names(model: PreTrainedModel, output_modules: Sequence[str]) ->
         for name, module in model.named_modules()
         if isinstance(module, (nn.Linear, Conv1D))
         and module is not output_embedding
-        and not within(name, output_modules)
+        and not is_inside(name, head_modules)
     ]
 
 
-def blocks(model: nn.Module) -> dict[str, nn.Module]:
+def transformer_blocks(model: nn.Module) -> dict[str, nn.Module]:
     """The transformer blocks by their full names, bottom first; of an encoder-decoder the encoder's and then the decoder's.
 
     Layers that share their weights are one block.
@@ -70,20 +70,20 @@ def blocks(model: nn.Module) -> dict[str, nn.Module]:
     return {names[id(block)]: block for stack in _stacks(model) for block in _block_list(stack)}
 
 
-def depths(model: nn.Module) -> dict[str, int]:
+def parameter_depths(model: nn.Module) -> dict[str, int]:
     """Each parameter's depth by its name: 0 for the embeddings, 1 for the lowest block, n for the n-th; n + 1 for what
     lies above all blocks, such as the head.
 
     What stands between two blocks, such as the norm at an encoder's end, has the depth of the block before it.
     """
-    order = {block: depth for depth, block in enumerate(blocks(model), start=1)}
+    order = {block: depth for depth, block in enumerate(transformer_blocks(model), start=1)}
     below = _encoder_names(model, list(order))
     embeddings = _embedding_names(model)
     found = {}
     for name, _ in model.named_parameters():
-        inside = next((depth for block, depth in order.items() if within(name, [block])), None)
-        above = order[below[-1]] if within(name, below[:1]) else len(order) + 1
-        found[name] = inside or (0 if within(name, embeddings) else above)
+        inside = next((depth for block, depth in order.items() if is_inside(name, [block])), None)
+        above = order[below[-1]] if is_inside(name, below[:1]) else len(order) + 1
+        found[name] = inside or (0 if is_inside(name, embeddings) else above)
     return found
 
 
@@ -93,7 +93,7 @@ def _encoder_names(model: nn.Module, order: Sequence[str]) -> list[str]:
     if not others:
         return []
     name = next(name for name, module in model.named_modules() if module is first)
-    return [name, max((block for block in order if within(block, [name])), key=order.index)]
+    return [name, max((block for block in order if is_inside(block, [name])), key=order.index)]
 
 
 def _embedding_names(model: nn.Module) -> list[str]:
@@ -127,7 +127,7 @@ def _block_list(stack: nn.Module) -> nn.ModuleList:
     outer = {
         name: found
         for name, found in lists.items()
-        if not within(name, [other for other in lists if other != name])
+        if not is_inside(name, [other for other in lists if other != name])
     }
     longest = max(map(len, outer.values()), default=0)
     chosen = [found for found in outer.values() if len(found) == longest]

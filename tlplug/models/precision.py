@@ -43,7 +43,7 @@ def fast_in_bfloat16(accelerator: str) -> tuple[bool, str]:
         return fast, f"the GPU {'computes' if fast else 'does not compute'} in bfloat16"
     if kind != "cpu":
         return False, f"whether {kind} is faster in bfloat16 is not known"
-    unit = bfloat16_unit()
+    unit = cpu_bfloat16_instructions()
     return unit is not None, (
         f"the processor computes in bfloat16 ({unit})" if unit else "the processor has no unit for bfloat16"
     )
@@ -60,7 +60,7 @@ def kind_of(accelerator: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def bfloat16_unit() -> str | None:
+def cpu_bfloat16_instructions() -> str | None:
     """The processor's instructions that multiply matrices of bfloat16; without them that is slower than float32."""
     import torch
 

@@ -43,8 +43,8 @@ def evaluate(
     figures = {
         "data": rows.title,
         "rows": len(rows),
-        "primary": head.primary,
-        "scale": head.scale,
+        "primary": head.primary_score,
+        "scale": head.display_scale,
         "scores": head.scores(predictions, rows),
         "low": interval.low,
         "high": interval.high,

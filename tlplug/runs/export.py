@@ -154,7 +154,7 @@ def check(out: Path, merge: bool, dtype: str | None) -> None:
 
 
 def save_as_it_is(adapted: Adapted, out: Path) -> dict[str, Any]:
-    shutil.copytree(adapted.run.folder / adapted.run.strategy.saves, out, dirs_exist_ok=True)
+    shutil.copytree(adapted.run.folder / adapted.run.strategy.saved_folder, out, dirs_exist_ok=True)
     config = out / ADAPTER_CONFIG
     if config.is_file():
         # What peft wrote is where the base model lay on this machine.
@@ -185,8 +185,8 @@ def measured_drift(adapted: Adapted, merged: PreTrainedModel, dtype: str) -> dic
         "dtype": dtype,
         "rows": len(rows),
         "same": sum(same) / len(same),
-        "before": head.scores(before, rows)[head.primary],
-        "after": head.scores(after, rows)[head.primary],
+        "before": head.scores(before, rows)[head.primary_score],
+        "after": head.scores(after, rows)[head.primary_score],
     }
 
 

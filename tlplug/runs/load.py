@@ -99,7 +99,7 @@ def base_of(settings: ModelSettings, max_length: int | None = None) -> BaseInfo:
 def merged_folder(run: Finished) -> Path:
     """The run's model, merged in float32, in the cache; made where it is not there."""
     head, base = bound_head(run), base_of(run.model, run.data.max_length)
-    saved = sorted((run.folder / run.strategy.saves).glob("*.safetensors"))
+    saved = sorted((run.folder / run.strategy.saved_folder).glob("*.safetensors"))
     digests = {file.name: files.file_digest(file) for file in saved}
     folder = cache.cache_folder() / MERGED / cache.key_of({"base": base.fingerprint, "adapter": digests})
     if not folder.is_dir():
@@ -118,7 +118,7 @@ def merged_model(run: Finished, head: TaskHead, base: BaseInfo) -> PreTrainedMod
     """
     import torch
 
-    if not run.strategy.capabilities.merges:
+    if not run.strategy.capabilities.mergeable:
         raise UsageError(
             f"strategy {run.strategy_name!r} makes a model that is not one of transformers' own, so there is nothing "
             f"to merge in {run.folder}"
@@ -159,7 +159,7 @@ def bare_model(
     Raises:
         UsageError: the run saved nothing to be loaded over it.
     """
-    saved = run.folder / run.strategy.saves
+    saved = run.folder / run.strategy.saved_folder
     expect_safe(saved)
     if (saved / ADAPTER_CONFIG).is_file():
         import_uncompiled("peft")
@@ -173,7 +173,7 @@ def adapted_model(run: Finished, bare: nn.Module, base: BaseInfo) -> nn.Module:
     """What the run saved, over a bare model."""
     from safetensors import SafetensorError
 
-    saved = run.folder / run.strategy.saves
+    saved = run.folder / run.strategy.saved_folder
     try:
         return hold_moving_in_float32(run.strategy.load(bare, saved, base))
     except SafetensorError as error:

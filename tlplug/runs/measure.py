@@ -54,7 +54,7 @@ def lacking(metrics: Mapping[str, TransferMetric], found: Mapping[str, Any]) -> 
     return {
         name: metric
         for name, metric in metrics.items()
-        if any(need not in found and need not in reasons for need in metric.needs)
+        if any(need not in found and need not in reasons for need in metric.requires)
         or (recorder.records(metric) and recorded.get(name) != asdict(metric.config))
     }
 

@@ -55,10 +55,10 @@ def read_streams(job: Job, head: TaskHead, train: Split) -> dict[str, Split]:
 
 def check_base(job: Job, head: TaskHead, base: BaseInfo) -> None:
     """Whether the head and each strategy can work on this base model; no weights are loaded yet."""
-    if reason := head.unfit(base):
+    if reason := head.why_incompatible(base):
         raise UsageError(f"head {job.head_name!r} does not work on {base.source}: {reason}")
     for name, strategy in {job.strategy_name: job.strategy, **job.baselines}.items():
-        if strategy is not None and (reason := strategy.unfit(base, head)):
+        if strategy is not None and (reason := strategy.why_incompatible(base, head)):
             hint = " Leave it out of transfer.baselines." if name in job.baselines else ""
             raise UsageError(
                 f"strategy {name!r} does not work with head {job.head_name!r} on {base.source}: {reason}{hint}"

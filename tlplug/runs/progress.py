@@ -195,7 +195,7 @@ class Bar(Callback):
         """The first prediction of the validation, as the head shows it."""
         for prediction in pl_module.predictions.get("validation", [])[:1]:
             row = next(row for row in pl_module.rows["validation"] if row["id"] == prediction["id"])
-            return cast("str | None", pl_module.head.sample(prediction, row))
+            return cast("str | None", pl_module.head.preview_prediction(prediction, row))
         return None
 
     def _epoch(self, trainer: Trainer) -> str:

@@ -83,7 +83,7 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console)
         if not begun:
             begin(job, folder)
             stack.enter_context(run_directory.held(folder))
-        trainings = Trainings(job, task, folder, stop, ProgressFile(folder, task.head.primary), console)
+        trainings = Trainings(job, task, folder, stop, ProgressFile(folder, task.head.primary_score), console)
         with run_directory.logged(folder / run_directory.LOG), naming_plugins(job.plugins):
             say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
             with open.opened(job.loggers, about(job, folder), say) as opened:
@@ -96,7 +96,7 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console)
                 opened.tell(ended(job, result, folder))
             trainings.end()
     show_result(console, result)
-    where(console, folder, job.strategy.saves)
+    where(console, folder, job.strategy.saved_folder)
     opened.say_commands(say)
     return result
 
@@ -118,7 +118,7 @@ def about(job: Job, folder: Path) -> About:
 
 def ended(job: Job, result: dict[str, Any], folder: Path) -> Ended:
     """What they are told at its end."""
-    trained = folder / job.strategy.saves
+    trained = folder / job.strategy.saved_folder
     return Ended(result, lambda: pictures(material(folder)), folder / PAGE, trained)
 
 
@@ -173,7 +173,7 @@ def tested_on(job: Job) -> str:
 
 def save(job: Job, task: Prepared, model: nn.Module, folder: Path) -> None:
     """What was trained, with the tokenizer it was trained with."""
-    saved = folder / job.strategy.saves
+    saved = folder / job.strategy.saved_folder
     job.strategy.save(model, saved)
     task.base.tokenizer.save_pretrained(saved)
 

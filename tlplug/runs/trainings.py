@@ -74,7 +74,7 @@ class Trainings:
             None if self.folder is None else self.folder / FOLDER / name,
             self.job.checkpoint if not name else self.job.checkpoint.of_baseline(),
             self._identity,
-            head.primary,
+            head.primary_score,
             head.higher_is_better,
             self.stop,
         )
@@ -87,7 +87,7 @@ class Trainings:
         return {"base model": named, "data": self.task.data.digest()[:16]}
 
     def _shown(self, title: str, own: bool = False) -> list[Callback]:
-        bar = Bar(self.console, title, self.task.head.primary)
+        bar = Bar(self.console, title, self.task.head.primary_score)
         return [bar] if self.progress is None else [bar, self.progress.of(title, own)]
 
     def end(self) -> None:

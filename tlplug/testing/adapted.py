@@ -89,7 +89,7 @@ class Made:
         with self.precision():
             output = self.strategy.training_step(self.model, self.head, batches or self.batches())
         output.loss.backward()  # type: ignore[no-untyped-call]
-        return output.loss.item(), output.weight
+        return output.loss.item(), output.num_items
 
     def gradients(self, batches: Mapping[str, Batch] | None = None, number: int = 0) -> tuple[Tensors, float]:
         """Of all that moves, and the weight of the step."""
@@ -114,7 +114,7 @@ class Made:
         seed(0)
         with torch.inference_mode(), self.precision():
             said = self.head.predict(model, asked)
-            loss = self.head.step(model, self.batches()["main"]).loss.item()
+            loss = self.head.training_step(model, self.batches()["main"]).loss.item()
         self.module.train()
         return [*said, loss]
 

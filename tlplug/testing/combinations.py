@@ -60,7 +60,7 @@ def cells_of(
         return
     bound = made.bound_to(rows["train"])
     for kind in tiny.KINDS:
-        if bound.unfit(tiny.base(kind)) is None:
+        if bound.why_incompatible(tiny.base(kind)) is None:
             yield Cell(name, bound, kind, rows)
 
 

@@ -94,12 +94,12 @@ class HeadCase:
 
     @cached_property
     def where(self) -> dict[str, On]:
-        """Each kind of base model that the head does not call unfit."""
+        """Each kind of base model that the head does not call why_incompatible."""
         bases = {kind: tiny.base(kind) for kind in tiny.KINDS}
         return {
             kind: On(self.bound, base, self.rows)
             for kind, base in bases.items()
-            if self.bound.unfit(base) is None
+            if self.bound.why_incompatible(base) is None
         }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tlplug.evaluation import evidence
-from tlplug.interfaces import NotMeasured, Outcome, ProbeContext, TaskHead, TransferMetric, WeightChange
+from tlplug.interfaces import NotMeasured, Outcome, RowsContext, TaskHead, TransferMetric, WeightChange
 from tlplug.testing.check import Fault
 
 LABELS = ("negative", "positive")
@@ -80,16 +80,16 @@ def looked_at() -> dict[str, Any]:
 
 def of_probes(metric: TransferMetric) -> dict[str, Any]:
     """Of the rows that it asks for by itself."""
-    if type(metric).probes is TransferMetric.probes:
+    if type(metric).extra_rows is TransferMetric.extra_rows:
         return {}
     from tlplug.testing import tiny_models as tiny
 
     words = ("he", "she")
     rows = [{"id": row, "text": f"{words[row % 2]} liked it {row} times"} for row in range(ROWS)]
-    context = ProbeContext(Labelled().with_labels(LABELS), tiny.base("encoder"), rows, 0)
+    context = RowsContext(Labelled().with_labels(LABELS), tiny.base("encoder"), rows, 0)
     draw = np.random.default_rng(2)
     found: dict[str, Any] = {}
-    for seed, (name, asked) in enumerate(metric.probes(context).items()):
+    for seed, (name, asked) in enumerate(metric.extra_rows(context).items()):
         for stage in ("before", "after"):
             shape = (LAYERS + 1, len(asked), WIDTH)
             found[f"features/{stage}/{name}"] = draw.normal(size=shape).astype(np.float32)
@@ -126,8 +126,8 @@ class MetricCase:
     def of_weights(self) -> dict[str, Any]:
         """What it has to know of a matrix, under the names that it needs."""
         change = changed_weight()
-        known = {change.name: {"layer": change.layer, **self.metric().of_weight(change)}}
-        return {name: known for name in self.plugin.needs if name.startswith("weights/")}
+        known = {change.name: {"layer": change.layer, **self.metric().weight_change(change)}}
+        return {name: known for name in self.plugin.requires if name.startswith("weights/")}
 
     def metric(self) -> TransferMetric:
         return self.plugin(self.plugin.Config(**self.fields))

@@ -58,14 +58,14 @@ class StrategyCase:
             raise DoesNotApply("capabilities.trains is False: nothing moves")
 
     def fits(self, **changes: Any) -> None:
-        """Ask `unfit` of the base model with other fields, as the core does before it loads one.
+        """Ask `why_incompatible` of the base model with other fields, as the core does before it loads one.
 
         Raises:
             DoesNotApply: it is refused, in words.
         """
         base = tiny.base(self.cell.kind, **changes)
-        if reason := self.strategy().unfit(base, self.cell.head):
-            raise DoesNotApply(f"unfit: {reason}")
+        if reason := self.strategy().why_incompatible(base, self.cell.head):
+            raise DoesNotApply(f"why_incompatible: {reason}")
 
     def task(self, base: BaseInfo, cell: Cell, batch_size: int = BATCH) -> Prepared:
         """The rows, encoded; streams are of the same texts without what is to be predicted."""

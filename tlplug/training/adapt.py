@@ -15,7 +15,7 @@ from tlplug.data.datamodule import TransferData
 from tlplug.errors import UsageError
 from tlplug.interfaces import AdaptContext, BaseInfo, Outcome, Rows, Strategy, TaskHead
 from tlplug.models.dropout import with_byte_dropout
-from tlplug.models.layers import new_parameters
+from tlplug.models.layers import newly_initialized
 from tlplug.models.precision import hold_moving_in_float32, settled
 from tlplug.models.predict import in_order
 from tlplug.runtime.imports import import_uncompiled
@@ -85,7 +85,7 @@ def adapt(
     seed_everything(task.seed, workers=True, verbose=False)
     data = task.data.with_streams((*strategy.streams, *strategy.optional_streams))
     meter, seen = CostMeter(), BatchSeen()
-    curve = LearningCurve(task.head.primary, len(task.rows["train"]), data.steps_per_epoch)
+    curve = LearningCurve(task.head.primary_score, len(task.rows["train"]), data.steps_per_epoch)
     trainer = build_trainer(
         settings_for(strategy, task.trainer),
         loggers,
@@ -180,7 +180,7 @@ def load(task: Prepared, strategy: Strategy, device: torch.device, watch: Watch 
     model = task.head.load_model(task.base, options)
     if watch is not None:
         watch.before(model, device)
-    new = new_parameters(model)
+    new = newly_initialized(model)
     precision = settled(task.trainer.precision, task.trainer.accelerator, task.base.dtype)
     context = AdaptContext(task.head, task.base, task.seed, task.data.train_batches, device, precision)
     adapted = strategy.adapt(model, context)

@@ -45,8 +45,8 @@ class StepMean:
         """What a batch backpropagates."""
         if self.batches == 1:
             return output.loss
-        self.weight += output.weight
-        return output.loss * output.weight
+        self.weight += output.num_items
+        return output.loss * output.num_items
 
     def settle(self, parameters: Iterable[nn.Parameter]) -> None:
         """Sums into means; after the last batch of a step, which may be one of fewer."""
@@ -154,7 +154,7 @@ class TransferModule(LightningModule):
             output = self.strategy.training_step(self.model, self.head, batches)
         self.loss = output.loss.detach()
         if self.is_logged:
-            for name, value in {"loss": self.loss, **output.parts}.items():
+            for name, value in {"loss": self.loss, **output.logs}.items():
                 self.log(f"train/{name}", value, batch_size=len(batches[MAIN]["id"]))
         return self.step_mean.of(output)
 

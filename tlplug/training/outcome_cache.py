@@ -37,7 +37,9 @@ class Outcomes:
     def trivial(self) -> Outcome:
         """The head's own guess, which needs no training."""
         rows, head = self.task.rows, self.task.head
-        return outcome(head, head.trivial(rows["train"], rows["test"], self.task.base), rows["test"])
+        return outcome(
+            head, head.trivial_predictions(rows["train"], rows["test"], self.task.base), rows["test"]
+        )
 
     def stored(self, strategy: Strategy, optimizer: OptimizerSettings) -> Outcome | None:
         """What the same training gave earlier."""

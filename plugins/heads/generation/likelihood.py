@@ -48,7 +48,7 @@ def mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> StepOutput:
     """The mean cross entropy of the labelled tokens, of which there are `weight`."""
     chosen, targets, _ = labelled(logits, labels)
     total = cross_entropy(chosen, targets, reduction="sum")
-    return StepOutput(total / max(1, len(targets)), weight=len(targets))
+    return StepOutput(total / max(1, len(targets)), num_items=len(targets))
 
 
 def likelihoods(logits: torch.Tensor, batch: Batch) -> list[dict[str, Any]]:

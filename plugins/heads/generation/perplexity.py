@@ -42,9 +42,9 @@ def whole_perplexity(predictions: Sequence[Mapping[str, Any]]) -> float:
 
 def shares(predictions: Sequence[Mapping[str, Any]]) -> list[float]:
     """One number for each row, whose mean is the whole perplexity."""
-    from tlplug import shared_out
+    from tlplug import jackknife_values
 
-    return shared_out(statistics(predictions), perplexity)
+    return jackknife_values(statistics(predictions), perplexity)
 
 
 def likelihood_prediction(identity: int, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tlplug import shared_out
+from tlplug import jackknife_values
 from tlplug_plugins.heads.problem_types.problem_type import Prediction, Problem
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ class MultiLabel(Problem):
 
     def example_scores(self, predictions: Sequence[Prediction], values: Sequence[Any]) -> list[float]:
         sets = [(set(p["prediction"]), set(self.names(v))) for p, v in zip(predictions, values, strict=True)]
-        return shared_out([(len(found & real), len(found) + len(real)) for found, real in sets], micro_f1)
+        return jackknife_values(
+            [(len(found & real), len(found) + len(real)) for found, real in sets], micro_f1
+        )
 
     def counts(self, values: Sequence[Any]) -> Counter[str]:
         return Counter(name for value in values for name in self.names(value))

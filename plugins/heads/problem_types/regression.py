@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tlplug import shared_out
+from tlplug import jackknife_values
 from tlplug_plugins.heads.problem_types.problem_type import Prediction, Problem
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Regression(Problem):
         import numpy as np
 
         found = np.array([p["prediction"] for p in predictions], np.float64)
-        return shared_out(moments(found, np.array([float(value) for value in values])), pearson)
+        return jackknife_values(moments(found, np.array([float(value) for value in values])), pearson)
 
     def trivial(self, values: Sequence[Any]) -> float:
         """The mean."""

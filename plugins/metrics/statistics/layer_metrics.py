@@ -18,7 +18,7 @@ class LabelledFeatures(TransferMetric):
     0 for what goes into the first block. `after` and so on: the same after the adaptation, where that is recorded.
     """
 
-    needs = frozenset({"features/before", "classes"})
+    requires = frozenset({"features/before", "classes"})
     higher_is_better = True
 
     def of_layer(self, features: np.ndarray, labels: np.ndarray) -> float:
@@ -42,7 +42,7 @@ class DomainDistance(TransferMetric):
     same for the rows of data.target. What was not recorded is left out.
     """
 
-    needs = frozenset({"features/before"})
+    requires = frozenset({"features/before"})
 
     def of_layer(self, task: np.ndarray, other: np.ndarray) -> float:
         """Of features [p, D] and [q, D]."""

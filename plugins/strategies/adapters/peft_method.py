@@ -13,7 +13,7 @@ from tlplug import (
     Strategy,
     TaskHead,
     UsageError,
-    present_output_modules,
+    modules_to_save,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class PeftMethod(Strategy):
         raise NotImplementedError
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        head = present_output_modules(model, context.head.output_modules)
+        head = modules_to_save(model, context.head.head_modules)
         try:
             return self.wrapped(model, self.peft_config(model, head))  # type: ignore[arg-type]
         except ValueError as error:
@@ -85,7 +85,7 @@ class VirtualTokenMethod(PeftMethod):
     A subclass says by `model_class` which model reads it.
     """
 
-    capabilities = Capabilities(merges=False)
+    capabilities = Capabilities(mergeable=False)
 
     @dataclass
     class Config:
@@ -99,7 +99,7 @@ class VirtualTokenMethod(PeftMethod):
     def model_class(self) -> type[VirtualTokens]:
         raise NotImplementedError
 
-    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
         if base.kind == "decoder" and getattr(head.config, "packing", False):
             return "rows that share what is learnt before them cannot be packed; set head.packing=false."
         return None

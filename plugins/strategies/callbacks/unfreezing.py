@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import nn
 
-from tlplug import UsageError, depths
+from tlplug import UsageError, parameter_depths
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Thawing(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.every_steps is not None or trainer.state.fn != TrainerFn.FITTING:
             return
-        score = pl_module.scores["validation"][pl_module.head.primary]
+        score = pl_module.scores["validation"][pl_module.head.primary_score]
         score = score if pl_module.head.higher_is_better else -score
         if self.best is None or score > self.best:
             self.best = score
@@ -79,6 +79,6 @@ class Thawing(Callback):
 def from_the_top(model: nn.Module) -> list[list[nn.Parameter]]:
     """The parameters by their depth, the topmost first."""
     found: dict[int, list[nn.Parameter]] = defaultdict(list)
-    for name, depth in depths(model).items():
+    for name, depth in parameter_depths(model).items():
         found[depth].append(model.get_parameter(name))
     return [found[depth] for depth in sorted(found, reverse=True)]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tlplug import AdaptContext, Batch, Capabilities, StepOutput, TaskHead, present_output_modules
+from tlplug import AdaptContext, Batch, Capabilities, StepOutput, TaskHead, modules_to_save
 from tlplug_plugins.strategies.feature_alignment.pooled_features import INPUTS
 from tlplug_plugins.strategies.full import Full
 
@@ -48,7 +48,7 @@ class DomainAdaptation(Full):
         """The head's step on the task's batch, that batch's features, and those of the target's batch."""
         main, target = batches["main"], batches["target"]
         with given_to(model, head) as first:
-            step = head.step(model, main)
+            step = head.training_step(model, main)
         with given_to(model, head) as other:
             model(**{name: target[name] for name in INPUTS if name in target})
         return step, self._summarized(first[0], main), self._summarized(other[0], target)
@@ -68,7 +68,7 @@ def given_to(model: nn.Module, head: TaskHead) -> Iterator[list[torch.Tensor]]:
     def note(_: nn.Module, arguments: tuple[Any, ...]) -> None:
         given.append(arguments[0])
 
-    names = present_output_modules(model, head.output_modules)
+    names = modules_to_save(model, head.head_modules)
     handles = [model.get_submodule(name).register_forward_pre_hook(note) for name in names]
     try:
         yield given

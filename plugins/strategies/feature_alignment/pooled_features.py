@@ -51,7 +51,7 @@ def features_of(trunk: nn.Module, batch: Batch) -> torch.Tensor:
 def step_and_call(model: nn.Module, head: TaskHead, batch: Batch) -> tuple[StepOutput, Call]:
     """The head's step, and what the trunk was given and gave in it: its features need no pass of their own."""
     with calls_of(trunk(model)) as calls:
-        step = head.step(model, batch)
+        step = head.training_step(model, batch)
     return step, calls[-1]
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from transformers.activations import ACT2FN
 from transformers.pytorch_utils import Conv1D
 
-from tlplug import blocks
+from tlplug import transformer_blocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -56,7 +56,7 @@ def attention_outputs(model: PreTrainedModel) -> list[str]:
     """The last linear layer of each attention that gives the model's width: what is added to the residual stream."""
     return [
         last
-        for block, module in blocks(model).items()
+        for block, module in transformer_blocks(model).items()
         for attention in attentions(module)
         if (last := last_linear(model, f"{block}.{attention}", []))
     ]
@@ -66,7 +66,7 @@ def feed_forward_outputs(model: PreTrainedModel) -> list[str]:
     """The last linear layer of each block outside of its attentions that gives the model's width."""
     return [
         last
-        for block, module in blocks(model).items()
+        for block, module in transformer_blocks(model).items()
         if (last := last_linear(model, block, [f"{block}.{each}" for each in attentions(module)]))
     ]
 

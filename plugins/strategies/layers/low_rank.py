@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from tlplug import AdaptContext, Batch, LowRank, UsageError
+from tlplug import AdaptContext, Batch, LowRankUpdate, UsageError
 
 PEFT = "base_model.model."
 """What peft puts before the names of what it wraps."""
@@ -28,7 +28,7 @@ def low_rank_layers(model: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_modules() if hasattr(module, "lora_A")}
 
 
-def changed(model: nn.Module) -> dict[str, LowRank]:
+def changed(model: nn.Module) -> dict[str, LowRankUpdate]:
     """What is added to each matrix; DoRA's is no product of small matrices."""
     found = {}
     for name, layer in low_rank_layers(model).items():
@@ -38,7 +38,7 @@ def changed(model: nn.Module) -> dict[str, LowRank]:
             continue
         matrix = f"{name.removeprefix(PEFT)}.weight"
         weight = partial(dequantize_module_weight, base)
-        found[matrix] = LowRank(weight, left, right, layer.scaling["default"])
+        found[matrix] = LowRankUpdate(weight, left, right, layer.scaling["default"])
     return found
 
 
@@ -99,7 +99,7 @@ def start_from_inputs(model: nn.Module, context: AdaptContext) -> None:
     initialize_lora_eva_weights(
         model,
         Seen(context.batches()),
-        forward_fn=lambda adapted, batch: context.head.step(adapted, batch),
+        forward_fn=lambda adapted, batch: context.head.training_step(adapted, batch),
         prepare_model_inputs_fn=lambda batch, _: batch["attention_mask"].bool(),
         prepare_layer_inputs_fn=partial(real_tokens, round(config.r * config.eva_config.rho)),
         gather_distributed_inputs=False,

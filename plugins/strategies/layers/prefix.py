@@ -67,7 +67,7 @@ def takes_prefix(base: BaseInfo, head: TaskHead) -> bool:
 
     if not reads_cache(AutoModel._model_mapping.get(type(base.config), None)):
         return False
-    if base.kind != "encoder-decoder" or not head.output_modules:
+    if base.kind != "encoder-decoder" or not head.head_modules:
         return True
     # Some heads use the encoder alone, or a decoder that they give no cache to: only the model tells.
     with torch.device("meta"):

@@ -7,7 +7,7 @@ import re
 import torch
 from torch import nn
 
-from tlplug import BaseInfo, blocks
+from tlplug import BaseInfo, transformer_blocks
 
 KEY_OR_VALUE = re.compile(r"(k|v|key|value)(_?(proj|lin|layer|linear))?")
 
@@ -34,7 +34,7 @@ def found(model: nn.Module) -> tuple[list[str], list[str]]:
     """
     linear = {
         f"{place}.{name}": module
-        for place, block in blocks(model).items()
+        for place, block in transformer_blocks(model).items()
         for name, module in block.named_modules()
         if isinstance(module, nn.Linear)
     }

@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from tlplug import AdaptContext, OptimizerSettings, Strategy, present_output_modules
+from tlplug import AdaptContext, OptimizerSettings, Strategy, modules_to_save
 
 
 class BiasAndNorm(Strategy):
@@ -16,7 +16,7 @@ class BiasAndNorm(Strategy):
         norms: bool = True
 
     def adapt(self, model, context: AdaptContext):
-        head = present_output_modules(model, context.head.output_modules)
+        head = modules_to_save(model, context.head.head_modules)
         for name, parameter in model.named_parameters():
             parameter.requires_grad = self.moves(name, head)
         return model

@@ -39,9 +39,9 @@ class Asked(Strategy):
         self.streams = self._union("streams")  # type: ignore[misc]
         self.optional_streams = self._union("optional_streams")  # type: ignore[misc]
 
-    def unfit(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
         """The reasons of all that do not fit."""
-        found = {name: strategy.unfit(base, head) for name, strategy in self.strategies.items()}
+        found = {name: strategy.why_incompatible(base, head) for name, strategy in self.strategies.items()}
         reasons = [f"{name}: {reason}" for name, reason in found.items() if reason]
         return " ".join([*reasons, "Leave them out of strategies=[...]."]) if reasons else None
 
@@ -121,7 +121,7 @@ def preflight(plan: Plan, trainings: Trainings, console: Console) -> None:
     job, task, chosen = plan.first, trainings.task, plan.settings
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in task.rows.items())
     ends = (
-        f"until {task.head.primary} {chosen.until:g}"
+        f"until {task.head.primary_score} {chosen.until:g}"
         if chosen.until is not None
         else "until one gains nothing beyond noise"
         if chosen.stop
@@ -165,12 +165,12 @@ def climb(plan: Plan, trainings: Trainings, console: Console) -> list[Rung]:
 def progress(trainings: Trainings, console: Console, title: str, seed: int) -> Sequence[Callback]:
     number = list(trainings.seeds).index(seed) + 1
     told = f"{title}, seed {seed} ({number} of {len(trainings.seeds)})"
-    return [Bar(console, told, trainings.task.head.primary)]
+    return [Bar(console, told, trainings.task.head.primary_score)]
 
 
 def trained(trainings: Trainings, console: Console, title: str, run: Run) -> None:
     head = trainings.task.head
-    score = f"{head.primary} {figure(run.outcome.scores[head.primary], head.scale)}"
+    score = f"{head.primary_score} {figure(run.outcome.scores[head.primary_score], head.display_scale)}"
     cost = run.outcome.cost or {}
     took = "from the cache" if run.cached else duration(cost.get("seconds", 0.0))
     log.info("%s seed %d: %s, %s", title, run.seed, score, took)

@@ -55,7 +55,9 @@ class Judge:
     def score(self, rung: Rung) -> Interval:
         """The primary score over seeds; of a share, no more than all."""
         found = over_seeds(rung.values)
-        return Interval(found.mean, found.low, min(found.high, 1.0)) if self.head.scale == 100 else found
+        return (
+            Interval(found.mean, found.low, min(found.high, 1.0)) if self.head.display_scale == 100 else found
+        )
 
     def gain(self, rung: Rung, over: Rung) -> Interval:
         """By how much it is better, whichever direction of the score that is."""
@@ -65,9 +67,10 @@ class Judge:
     def standing(self, rungs: Sequence[Rung], trivial: Rung) -> str:
         """How the last one stands beside the one before."""
         last, before = rungs[-1], self.before(rungs, trivial)
-        score, gain, scale = self.score(last), self.gain(last, before), self.head.scale
+        score, gain, scale = self.score(last), self.gain(last, before), self.head.display_scale
+        primary = self.head.primary_score
         return (
-            f"{last.name}: {self.head.primary} {figure(score.mean, scale)} (95% interval {figure(score.low, scale)} to "
+            f"{last.name}: {primary} {figure(score.mean, scale)} (95% interval {figure(score.low, scale)} to "
             f"{figure(score.high, scale)}), {signed(gain.mean, scale)} over {before.name} "
             f"({interval(gain.low, gain.high, scale)})."
         )
@@ -121,14 +124,14 @@ class Judge:
         return " ".join(parts)
 
     def _named(self, lightest: Rung, best: Rung) -> str:
-        score = f"{self.head.primary} {self._figure(over_seeds(lightest.values).mean)}"
+        score = f"{self.head.primary_score} {self._figure(over_seeds(lightest.values).mean)}"
         light = f"{lightest.name} is the lightest strategy that is not worse than the best"
         if self.reached(lightest):
             return f"{lightest.name} is the lightest that reaches {self._figure(self.until or 0.0)}, with {score}."
         if lightest is best:
             return f"{light}: it is itself the best, with {score}."
         gap = self.gain(best, lightest)
-        scale = self.head.scale
+        scale = self.head.display_scale
         return (
             f"{light} beyond noise, with {score}: "
             f"{best.name}, the best, is {points(gap.mean, scale)} better "
@@ -136,7 +139,7 @@ class Judge:
         )
 
     def _figure(self, score: float) -> str:
-        return figure(score, self.head.scale)
+        return figure(score, self.head.display_scale)
 
 
 def finished(rungs: Sequence[Rung]) -> list[Rung]:

@@ -115,8 +115,8 @@ def batches_of(task: Prepared, processes: int) -> Batches:
 
 def batches_in(data: TransferData, split: str, processes: int) -> int:
     features = data.features[split]
-    if split == "validation" and data.eval_examples is not None:
-        features = features.of_rows(data.eval_examples)
+    if split == "validation" and data.max_validation_rows is not None:
+        features = features.of_rows(data.max_validation_rows)
     return share(share(len(features), processes), data.batch_size)
 
 

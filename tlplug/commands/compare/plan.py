@@ -193,9 +193,9 @@ def by_strategy(single: Sequence[str], strategies: Sequence[str]) -> dict[str, l
 
 
 def check_target(chosen: CompareSettings, job: Job) -> None:
-    if chosen.until is not None and job.head.scale == 100 and chosen.until > 1:
+    if chosen.until is not None and job.head.display_scale == 100 and chosen.until > 1:
         raise UsageError(
-            f"until={chosen.until:g}: {job.head.primary} is a share, at most 1; say until={chosen.until / 100:g}"
+            f"until={chosen.until:g}: {job.head.primary_score} is a share, at most 1; say until={chosen.until / 100:g}"
         )
     if chosen.tune and job.trainer.limit_val_batches == 0:
         raise UsageError(

@@ -79,7 +79,7 @@ def kept_chain(module: TransferModule, data: TransferData, precision: str) -> Se
     prefix = keepable(module)
     if prefix is None or fault(module, prefix, data, "train", precision) is not None:
         return ()
-    return prefix.chain
+    return prefix.cacheable
 
 
 @contextmanager

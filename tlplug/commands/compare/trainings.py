@@ -106,7 +106,8 @@ class Trainings:
             return Rung(name, runs, None if own else rate)
         head = self.task.head
         tried = {
-            rate: fmean(validated(run.outcome, head.primary) for run in runs) for rate, runs in found.items()
+            rate: fmean(validated(run.outcome, head.primary_score) for run in runs)
+            for rate, runs in found.items()
         }
         own_rate = strategy.optimizer_defaults.learning_rate or 0.0
         rate = chosen_rate(tried, own_rate, head.higher_is_better)

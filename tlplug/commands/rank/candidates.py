@@ -100,7 +100,7 @@ def fit(job: Job, head: TaskHead, base: BaseInfo, trained: bool) -> None:
     """Whether the head works on the base model, and where it is going to be trained, the strategy too."""
     if trained:
         check_base(job, head, base)
-    elif reason := head.unfit(base):
+    elif reason := head.why_incompatible(base):
         raise UsageError(f"head {job.head_name!r} does not work on it: {reason}")
 
 

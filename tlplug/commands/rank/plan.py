@@ -193,7 +193,7 @@ def quoted(text: str) -> str:
 
 def check_metrics(job: Job) -> None:
     for name, metric in job.metrics.items():
-        if more := sorted(set(metric.needs) - RECORDED):
+        if more := sorted(set(metric.requires) - RECORDED):
             raise UsageError(
                 f"metric {name!r} cannot rank: it needs {', '.join(more)}, which is only there after a training"
             )

@@ -132,10 +132,12 @@ def train(number: int, model: Judged, count: int, plan: RankPlan, console: Conso
     """One model fine-tuned, with a line that says so."""
     head = plan.first.head
     found = verified(model, plan.settings.strategy, console, partial(screen.counting, console))
-    score = found.score(head.primary)
-    told = (f"failed: {found.error}" if score is None else f"{head.primary} {figure(score, head.scale)}") + (
-        ", from the cache" if found.kept else ""
-    )
+    score = found.score(head.primary_score)
+    told = (
+        f"failed: {found.error}"
+        if score is None
+        else f"{head.primary_score} {figure(score, head.display_scale)}"
+    ) + (", from the cache" if found.kept else "")
     say(console, f"verified {number} of {count}  {model.candidate.title}: {told}")
     return found
 

@@ -56,7 +56,7 @@ def verified(model: Judged, strategy_name: str, console: Console, counting: Coun
 
 
 def bar(title: str, job: Any, console: Console) -> Sequence[Callback]:
-    return [Bar(console, f"{title} {job.strategy_name}", job.head.primary)]
+    return [Bar(console, f"{title} {job.strategy_name}", job.head.primary_score)]
 
 
 def how_good(

@@ -75,7 +75,7 @@ def believe(record: Record, composer: Composer, runs: Sequence[str]) -> None:
 
 
 def sweep_job(job: Job, number: int, folder: Path) -> SweepJob:
-    told = (job.head.primary, job.head.scale, job.head.higher_is_better, names_code(job))
+    told = (job.head.primary_score, job.head.display_scale, job.head.higher_is_better, names_code(job))
     return SweepJob(number, tuple(job.typed), folder, *told)
 
 

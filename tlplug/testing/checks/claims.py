@@ -53,12 +53,12 @@ def names_what_there_is(case: StrategyCase) -> None:
     for stream in (*case.plugin.streams, *case.plugin.optional_streams):
         if stream not in STREAMS:
             raise Fault(f"streams: {unknown('stream', stream, STREAMS)}")
-    if not case.plugin.saves or "/" in case.plugin.saves:
-        raise Fault(f"saves is {case.plugin.saves!r}; it is the name of one folder")
+    if not case.plugin.saved_folder or "/" in case.plugin.saved_folder:
+        raise Fault(f"saves is {case.plugin.saved_folder!r}; it is the name of one folder")
 
 
 def works_where_it_is_not_refused(case: StrategyCase) -> None:
-    """Every head on every kind of base model takes a step, or is refused by capabilities or unfit."""
+    """Every head on every kind of base model takes a step, or is refused by capabilities or why_incompatible."""
     broken = []
     for cell in cells():
         try:
@@ -70,7 +70,7 @@ def works_where_it_is_not_refused(case: StrategyCase) -> None:
     if broken:
         raise Fault(
             "; ".join(broken) + ". Make it work, or refuse it by Capabilities(heads=...) or a sentence of "
-            "unfit(base, head)"
+            "why_incompatible(base, head)"
         )
 
 

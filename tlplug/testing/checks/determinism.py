@@ -73,7 +73,9 @@ def frozen_prefix_is_frozen(case: StrategyCase) -> None:
     if moves := [n for n, p in made.model.named_parameters() if p.requires_grad and id(p) in inside]:
         raise Fault(f"{named(moves)} has requires_grad and lies in frozen_prefix")
     if outside := [
-        m for m in prefix.chain if not any(m is inner for part in prefix.modules for inner in part.modules())
+        m
+        for m in prefix.cacheable
+        if not any(m is inner for part in prefix.modules for inner in part.modules())
     ]:
         raise Fault(f"{type(outside[0]).__name__} is in the prefix's chain and not in its modules")
     before = heard(made, prefix.modules)
@@ -97,7 +99,7 @@ def heard(made: Made, modules: Sequence[nn.Module]) -> list[list[float]]:
     handles = [module.register_forward_hook(hear) for module in modules]
     seed(0)
     with torch.no_grad():
-        made.head.step(made.model, made.batches()["main"])
+        made.head.training_step(made.model, made.batches()["main"])
     for handle in handles:
         handle.remove()
     return found
@@ -126,7 +128,7 @@ def computed_once_is_computed_each_time(case: StrategyCase) -> None:
     case.require_training()
     made = case.made()
     prefix = made.strategy.frozen_prefix(made.model)
-    if prefix is None or not prefix.chain or not made.head.one_pass:
+    if prefix is None or not prefix.cacheable or not made.head.single_forward_pass:
         raise DoesNotApply(
             "nothing is kept: frozen_prefix gives no chain, or the head calls the model more than once"
         )

@@ -59,7 +59,7 @@ def recomputes(case: StrategyCase) -> None:
     except UsageError as late:
         raise Fault(
             f"model.gradient_checkpointing=true is refused when the model is loaded: {late} Ask "
-            "base.gradient_checkpointing in unfit(base, head)"
+            "base.gradient_checkpointing in why_incompatible(base, head)"
         ) from late
     name, far = difference(plain, again, SMALL)
     if far > 1e-3:

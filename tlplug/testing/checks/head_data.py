@@ -78,11 +78,11 @@ def binding_makes_a_copy(case: HeadCase) -> None:
 
 def works_on_some_base_model(case: HeadCase) -> None:
     for kind in tiny.KINDS:
-        reason = case.bound.unfit(tiny.base(kind))
+        reason = case.bound.why_incompatible(tiny.base(kind))
         if reason is not None and (not isinstance(reason, str) or len(reason.split()) < 3):
-            raise Fault(f"unfit gives {reason!r} for the kind {kind}; it is None or a sentence")
+            raise Fault(f"why_incompatible gives {reason!r} for the kind {kind}; it is None or a sentence")
     if not case.where:
-        raise Fault("unfit refuses every kind of base model")
+        raise Fault("why_incompatible refuses every kind of base model")
 
 
 @on_each
@@ -130,8 +130,8 @@ def a_row_is_encoded_for_itself(on: On) -> None:
 @on_each
 def nothing_is_longer_than_the_model_takes(on: On) -> None:
     base = replace(on.base, max_length=SHORT)
-    if on.head.unfit(base) is not None:
-        raise DoesNotApply(f"unfit refuses base models that take {SHORT} tokens")
+    if on.head.why_incompatible(base) is not None:
+        raise DoesNotApply(f"why_incompatible refuses base models that take {SHORT} tokens")
     for training, rows in ((True, on.rows), (False, on.unanswered)):
         try:
             longest = max(len(feature["input_ids"]) for feature in on.head.encode(rows, base, training))

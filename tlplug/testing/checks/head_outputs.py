@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tlplug.interfaces import StepOutput
-from tlplug.models.layers import new_parameters, within
+from tlplug.models.layers import is_inside, newly_initialized
 from tlplug.testing.check import DoesNotApply, Fault, named
 from tlplug.testing.checks.head_data import draws
 from tlplug.testing.head_case import HeadCase, On, on_each
@@ -20,16 +20,16 @@ STEPS = 20
 
 
 def new_modules_are_named(case: HeadCase) -> None:
-    """What the base model's files do not hold lies in output_modules."""
+    """What the base model's files do not hold lies in head_modules."""
     seen: set[str] = set()
-    names = list(case.bound.output_modules)
+    names = list(case.bound.head_modules)
     for kind, on in case.where.items():
         model = on.model()
         seen |= {name for name, _ in model.named_modules() if name in names}
-        if strays := [name for name in new_parameters(model) if not within(name, names)]:
-            raise Fault(f"on the kind {kind} {named(strays)} is random, and lies in none of output_modules")
+        if strays := [name for name in newly_initialized(model) if not is_inside(name, names)]:
+            raise Fault(f"on the kind {kind} {named(strays)} is random, and lies in none of head_modules")
     if names and not seen:
-        raise Fault(f"output_modules is {named(names)}, but the models have no module of these names")
+        raise Fault(f"head_modules is {named(names)}, but the models have no module of these names")
 
 
 @on_each
@@ -37,23 +37,23 @@ def loss_is_a_mean(on: On) -> None:
     """Over `weight` examples or tokens: two parts of a batch, weighted, give the whole."""
     model = on.model().eval()
     seed(0)
-    whole = on.head.step(model, on.batch(True))
+    whole = on.head.training_step(model, on.batch(True))
     if not isinstance(whole, StepOutput) or whole.loss.ndim != 0 or not whole.loss.requires_grad:
         raise Fault("step gives no StepOutput with a scalar loss that can be learnt from")
-    if not math.isfinite(whole.loss.item()) or not whole.weight > 0:
-        raise Fault(f"step gives a loss of {whole.loss.item()} over a weight of {whole.weight}")
+    if not math.isfinite(whole.loss.item()) or not whole.num_items > 0:
+        raise Fault(f"step gives a loss of {whole.loss.item()} over a weight of {whole.num_items}")
     if draws(on):
         raise DoesNotApply("its batches are drawn at random")
     cut = max(1, len(on.rows) // 3)
     places = range(cut), range(cut, len(on.rows))
-    parts = [on.head.step(model, on.batch(True, *part)) for part in places]
-    weight = sum(part.weight for part in parts)
-    mean = sum(part.loss.item() * part.weight for part in parts) / weight
-    if not math.isclose(weight, whole.weight, rel_tol=1e-5) or abs(mean - whole.loss.item()) > 1e-4 * max(
+    parts = [on.head.training_step(model, on.batch(True, *part)) for part in places]
+    weight = sum(part.num_items for part in parts)
+    mean = sum(part.loss.item() * part.num_items for part in parts) / weight
+    if not math.isclose(weight, whole.num_items, rel_tol=1e-5) or abs(mean - whole.loss.item()) > 1e-4 * max(
         1.0, abs(mean)
     ):
         raise Fault(
-            f"a batch has the loss {whole.loss.item():.5f} over {whole.weight}, its two parts together "
+            f"a batch has the loss {whole.loss.item():.5f} over {whole.num_items}, its two parts together "
             f"{mean:.5f} over {weight}: the loss has to be a mean over `weight`"
         )
 
@@ -65,7 +65,7 @@ def loss_falls(on: On) -> None:
     for number in range(STEPS):
         seed(number)
         optimizer.zero_grad()
-        loss = on.head.step(model, on.batch(True)).loss
+        loss = on.head.training_step(model, on.batch(True)).loss
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
@@ -114,23 +114,23 @@ def scores_are_means_of_examples(on: On) -> None:
 
 def scores_fit(on: On, predictions: list[dict[str, Any]], whose: str) -> None:
     scores, each = on.head.scores(predictions, on.rows), on.head.example_scores(predictions, on.rows)
-    if on.head.primary not in scores:
-        raise Fault(f"scores{whose} has {named(scores)} and not the primary score {on.head.primary!r}")
+    if on.head.primary_score not in scores:
+        raise Fault(f"scores{whose} has {named(scores)} and not the primary score {on.head.primary_score!r}")
     if strange := [name for name, value in scores.items() if not isinstance(value, int | float)]:
         raise Fault(f"scores{whose} gives {named(strange)} as something else than a number")
     if len(each) != len(on.rows):
         raise Fault(f"example_scores{whose} gives {len(each)} numbers for {len(on.rows)} rows")
-    primary = scores[on.head.primary]
+    primary = scores[on.head.primary_score]
     if not math.isclose(fmean(each), primary, rel_tol=1e-4, abs_tol=1e-6):
         raise Fault(
-            f"the mean of example_scores{whose} is {fmean(each):.6f}, but {on.head.primary} is {primary:.6f}; where the "
-            "primary score is no mean over rows, tlplug.shared_out shares it out over them"
+            f"the mean of example_scores{whose} is {fmean(each):.6f}, but {on.head.primary_score} is {primary:.6f}; "
+            "where the primary score is no mean over rows, tlplug.jackknife_values shares it out over them"
         )
 
 
 @on_each
 def trivial_needs_no_model(on: On) -> None:
-    found = on.head.trivial(on.rows, on.rows, on.base)
+    found = on.head.trivial_predictions(on.rows, on.rows, on.base)
     predictions_fit(found, on, "trivial")
     scores_fit(on, found, " of trivial's predictions")
 
@@ -157,23 +157,23 @@ def padding_changes_no_prediction(on: On) -> None:
 @on_each
 def one_pass_is_true(on: On) -> None:
     """Where it is said, step and predict call the model once, with what is the same each time."""
-    if not on.head.one_pass:
-        raise DoesNotApply("one_pass is False")
+    if not on.head.single_forward_pass:
+        raise DoesNotApply("single_forward_pass is False")
     model, calls = on.model(), []
     model.register_forward_pre_hook(lambda module, given: calls.append(1))
-    for training, ask in ((True, on.head.step), (False, on.head.predict)):
+    for training, ask in ((True, on.head.training_step), (False, on.head.predict)):
         calls.clear()
         ask(model, on.batch(training))
         if len(calls) != 1:
-            raise Fault(f"one_pass is True, but {ask.__name__} calls the model {len(calls)} times")
+            raise Fault(f"single_forward_pass is True, but {ask.__name__} calls the model {len(calls)} times")
     if draws(on):
-        raise Fault("one_pass is True, but batches of the same rows differ from time to time")
+        raise Fault("single_forward_pass is True, but batches of the same rows differ from time to time")
 
 
 @on_each
 def asking_changes_no_batch(on: On) -> None:
     model = on.model()
-    for training, ask in ((True, on.head.step), (False, on.head.predict)):
+    for training, ask in ((True, on.head.training_step), (False, on.head.predict)):
         batch = on.batch(training)
         before = {name: v.clone() if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
         ask(model, batch)

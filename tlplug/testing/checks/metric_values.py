@@ -18,7 +18,7 @@ from tlplug.testing.metric_case import MetricCase
 
 
 def declares_what_it_reads(case: MetricCase) -> None:
-    needs, better = case.plugin.needs, case.plugin.higher_is_better
+    needs, better = case.plugin.requires, case.plugin.higher_is_better
     if isinstance(needs, str) or not all(isinstance(need, str) and need for need in needs):
         raise Fault(f"needs is {needs!r}; it is a set of names")
     if better not in (True, False, None):
@@ -38,7 +38,7 @@ def gives_numbers_by_name(case: MetricCase) -> None:
 
 def needs_no_more_than_it_says(case: MetricCase) -> None:
     """Of the evidence that it needs alone, it measures something or says why not."""
-    given = {name: case.evidence[name] for name in case.plugin.needs}
+    given = {name: case.evidence[name] for name in case.plugin.requires}
     try:
         case.metric().measure(copy.deepcopy(given))
     except NotMeasured as reason:

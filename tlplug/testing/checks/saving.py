@@ -93,8 +93,8 @@ def loaded(case: StrategyCase, made: Made, folder: Path, quantized: bool = True)
 
 
 def merges_as_it_says(case: StrategyCase) -> None:
-    """`merge` gives a transformers model that answers the same and stands alone, if and only if capabilities.merges."""
-    says = case.plugin.capabilities.merges
+    """`merge` gives a transformers model that answers the same and stands alone, if and only if capabilities.mergeable."""
+    says = case.plugin.capabilities.mergeable
     made = case.shaken
     with scratch() as folder:
         made.strategy.save(made.model, folder / "saved")
@@ -106,10 +106,10 @@ def merges_as_it_says(case: StrategyCase) -> None:
             problem = f"it raises {type(error).__name__}"
     if says and problem:
         raise Fault(
-            f"capabilities.merges is True, but {problem}; mend merge, or say Capabilities(merges=False)"
+            f"capabilities.mergeable is True, but {problem}; mend merge, or say Capabilities(mergeable=False)"
         )
     if not says and not problem:
-        raise Fault("capabilities.merges is False, but merge gives a model that stands alone; say so")
+        raise Fault("capabilities.mergeable is False, but merge gives a model that stands alone; say so")
 
 
 def merging_problem(case: StrategyCase, made: Made, folder: Path) -> str | None:

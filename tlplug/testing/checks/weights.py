@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tlplug.models.layers import present_output_modules
+from tlplug.models.layers import modules_to_save
 from tlplug.testing.adapted import Made
 from tlplug.testing.check import Fault, named
 from tlplug.testing.strategy_case import StrategyCase
@@ -43,7 +43,9 @@ def only_what_should_moves(case: StrategyCase) -> None:
     asked = [p for p in made.model.parameters() if p.requires_grad]
     if len({id(p) for p in held}) != len(held):
         raise Fault("parameter_groups gives a parameter in two groups, which would be stepped twice")
-    if not case.plugin.capabilities.staged and {id(p) for p in held} != {id(p) for p in asked}:
+    if not case.plugin.capabilities.changes_trainable_weights and {id(p) for p in held} != {
+        id(p) for p in asked
+    }:
         raise Fault(
             f"parameter_groups gives {len(held)} parameters, but {len(asked)} have requires_grad after adapt; "
             "they have to be the same"
@@ -61,7 +63,7 @@ def two_steps(made: Made) -> None:
 def all_that_should_moves(case: StrategyCase) -> None:
     """All that has requires_grad has a gradient and changes within two steps; of a staged one by the end of a training."""
     case.require_training()
-    if case.plugin.capabilities.staged:
+    if case.plugin.capabilities.changes_trainable_weights:
         made = case.made(epochs=STAGED)
         before = state(made.model)
         watch = made.fit(keep=False, epochs=STAGED)
@@ -92,14 +94,14 @@ def head_moves(case: StrategyCase) -> None:
     fresh = made.head.load_model(made.task.base, case.strategy().load_options(made.head))
     there = {name for name, _ in made.model.named_modules()}
     known, trained = {name for name, _ in fresh.named_parameters()}, list(moving(made.model))
-    for module in present_output_modules(fresh, made.head.output_modules):
+    for module in modules_to_save(fresh, made.head.head_modules):
         if any(f".{module}." in f".{name}" for name in trained):
             continue
         if not any(f".{name}".endswith(f".{module}") for name in there) and set(trained) - known:
             continue
         raise Fault(
-            f"the head's {module} does not move: it would stay random. Use tlplug.present_output_modules(model, "
-            "context.head.output_modules) to find what to train whole"
+            f"the head's {module} does not move: it would stay random. Use tlplug.modules_to_save(model, "
+            "context.head.head_modules) to find what to train whole"
         )
 
 
@@ -120,14 +122,17 @@ def is_in_training_mode(case: StrategyCase) -> None:
 
 
 def is_staged_as_it_says(case: StrategyCase) -> None:
-    """What has requires_grad changes in the course of a training if and only if capabilities.staged."""
+    """What has requires_grad changes in the course of a training if and only if capabilities.changes_trainable_weights."""
     case.require_training()
-    staged = case.plugin.capabilities.staged
+    staged = case.plugin.capabilities.changes_trainable_weights
     watch = case.made(epochs=STAGED).fit(keep=False, epochs=STAGED) if staged else case.fitted[1]
     seen = len(set(watch.moving)) > 1
     if seen and not staged:
-        raise Fault("what has requires_grad changes while training; say Capabilities(staged=True)")
+        raise Fault(
+            "what has requires_grad changes while training; say Capabilities(changes_trainable_weights=True)"
+        )
     if staged and not seen:
         raise Fault(
-            f"capabilities.staged is True, but the same has requires_grad at each of {len(watch.moving)} steps"
+            "capabilities.changes_trainable_weights is True, but the same has requires_grad at each of "
+            f"{len(watch.moving)} steps"
         )

@@ -20,7 +20,12 @@ AGREEMENT = 0.05
 def keepable(module: TransferModule) -> FrozenPrefix | None:
     """The strategy's frozen prefix, where its output could be kept: it has a chain, and one pass of the model needs it."""
     prefix = module.strategy.frozen_prefix(module.model)
-    if prefix is None or not prefix.chain or not module.head.one_pass or module.strategy.streams:
+    if (
+        prefix is None
+        or not prefix.cacheable
+        or not module.head.single_forward_pass
+        or module.strategy.streams
+    ):
         return None
     return prefix
 
@@ -61,7 +66,7 @@ def watched(module: TransferModule, prefix: FrozenPrefix, split: str, batch: Bat
     def note(called: nn.Module, given: Any, named: dict[str, Any], output: Any) -> None:
         calls.append((called, given[0] if given else named.get("hidden_states"), output))
 
-    handles = [each.register_forward_hook(note, with_kwargs=True) for each in prefix.chain]
+    handles = [each.register_forward_hook(note, with_kwargs=True) for each in prefix.cacheable]
     try:
         asked(module, split, batch)
     finally:
@@ -71,8 +76,8 @@ def watched(module: TransferModule, prefix: FrozenPrefix, split: str, batch: Bat
 
 
 def fault_in(calls: list[Call], prefix: FrozenPrefix) -> str | None:
-    name = type(prefix.chain[-1]).__name__
-    if [called for called, _, _ in calls] != list(prefix.chain):
+    name = type(prefix.cacheable[-1]).__name__
+    if [called for called, _, _ in calls] != list(prefix.cacheable):
         return f"its {name} modules are not called once and one after another"
     if any(rest(output) is None for _, _, output in calls):
         return f"{name} gives more than a tensor"
@@ -99,5 +104,5 @@ def state_of(output: Any) -> torch.Tensor:
 
 
 def asked(module: TransferModule, split: str, batch: Batch) -> None:
-    ask = module.head.step if split == "train" else module.head.predict
+    ask = module.head.training_step if split == "train" else module.head.predict
     ask(module.model, module.transfer_batch_to_device(batch, module.device, 0))

@@ -128,14 +128,14 @@ def reached(module: TransferModule, prefix: FrozenPrefix, split: str, batch: Bat
     def stop(_: nn.Module, __: Any, output: Any) -> None:
         raise Reached(output)
 
-    handle = prefix.chain[-1].register_forward_hook(stop)
+    handle = prefix.cacheable[-1].register_forward_hook(stop)
     try:
         asked(module, split, batch)
     except Reached as found:
         return found.args[0]
     finally:
         handle.remove()
-    raise RuntimeError(f"{type(prefix.chain[-1]).__name__}, the end of the frozen part, was not called")
+    raise RuntimeError(f"{type(prefix.cacheable[-1]).__name__}, the end of the frozen part, was not called")
 
 
 def compute(

@@ -87,7 +87,7 @@ class Recall:
     def __init__(self, prefix: FrozenPrefix, kept: dict[str, Kept]) -> None:
         self.kept = kept
         self.now: Any = None
-        for module in prefix.chain:
+        for module in prefix.cacheable:
             self._replace(module)
 
     @contextmanager
