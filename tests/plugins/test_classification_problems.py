@@ -52,7 +52,7 @@ def test_several_labels_agree_with_scikit_learn(threshold):
     precision = sk.average_precision_score(target[:, :3], probabilities[:, :3], average="macro")
     assert scores["mean_average_precision"] == pytest.approx(precision, abs=1e-6)
     assert scores["subset_accuracy"] == pytest.approx(sk.accuracy_score(target, chosen))
-    assert found.primary == "micro_f1"
+    assert found.primary_score == "micro_f1"
     assert np.mean(found.example_scores(predictions, rows)) == pytest.approx(scores["micro_f1"], abs=1e-6)
 
 
