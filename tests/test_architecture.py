@@ -22,7 +22,7 @@ EXPORTING = {CORE, CORE / "interfaces", CORE / "testing"}
 """Packages whose `__init__.py` exports names; the others' is empty."""
 TORCH_PARTS = {
     *("strategies/layers", "strategies/callbacks", "strategies/feature_alignment/distances.py"),
-    *("heads/batching/packing.py", "heads/generation/generate.py", "heads/generation/likelihood.py"),
+    *("heads/generation/packing.py", "heads/generation/generate.py", "heads/generation/likelihood.py"),
     "heads/generation/masking.py",
 }
 """Parts of plugins that are torch modules or work on tensors: a plugin file imports them where it uses them."""

@@ -372,7 +372,7 @@ def test_the_plugin_page_names_all_that_a_plugin_defines():
     from tlplug.interfaces import Strategy, TaskHead, TransferMetric
     from tlplug.interfaces.registry import REQUIRED
 
-    called = {"with_labels", "with_decoding"}  # by the core, and not to be defined
+    called = {"with_state"}  # by the core, and not to be defined
     for contract in (Strategy, TaskHead, TransferMetric):
         for name in {name for name in vars(contract) if not name.startswith("_")}:
             assert re.search(rf"`{name}\b", PLUGIN_PAGE), name
@@ -438,7 +438,7 @@ def scores_of(head, name):
         found = [row | {"messages": [{"role": "assistant", "content": "yes"}]} for row in found]
         return head.scores(MEASURED, found)
     found = [{"id": id, **row} for id, row in enumerate(HEAD_ROWS[name])]
-    bound = head.bound_to(found)
+    bound = head.with_state(head.fit(found))
     return bound.scores(bound.trivial_predictions(found, found, None), found)
 
 

@@ -25,6 +25,7 @@ from tlplug.interfaces import (
     TaskHead,
     TransferMetric,
     WeightChange,
+    pad_batch,
 )
 from tlplug.settings import OptimizerSettings
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     )
     from tlplug.models.loading import has_model, load_pretrained
     from tlplug.models.precision import cpu_bfloat16_instructions
+    from tlplug.models.transformers_head import TransformersHead
     from tlplug.runs.load import load
 
 __version__ = "0.1.0"
@@ -60,6 +62,7 @@ _LAZY = {
     "compare_paired": "tlplug.evaluation.statistics",
     "Interval": "tlplug.evaluation.statistics",
     "jackknife_values": "tlplug.evaluation.statistics",
+    "TransformersHead": "tlplug.models.transformers_head",
     "t_interval": "tlplug.evaluation.statistics",
     "modules_to_save": "tlplug.models.layers",
     "backbone_linear_names": "tlplug.models.layers",
@@ -87,6 +90,7 @@ __all__ = [
     "Strategy",
     "TaskHead",
     "TransferMetric",
+    "TransformersHead",
     "UsageError",
     "WeightChange",
     "backbone_linear_names",
@@ -98,6 +102,7 @@ __all__ = [
     "load",
     "load_pretrained",
     "modules_to_save",
+    "pad_batch",
     "parameter_depths",
     "t_interval",
     "transformer_blocks",

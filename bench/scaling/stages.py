@@ -46,7 +46,7 @@ def measured(job: Job) -> Figures:
         base = base_of(job.model, job.data.max_length)
     with stage(found, "read"):
         splits = read_splits(job.data, job.head.columns, job.head.optional_columns)
-        head = job.head.bound_to(splits["train"])
+        head = job.head.with_state(job.head.fit(splits["train"]))
     with stage(found, "check"):
         check_rows(splits, head)
     with stage(found, "encode"):

@@ -84,7 +84,7 @@ def without_dropout(base: Path, folder: Path) -> Path:
 
 
 def prepare(base_folder: Path, rows: dict[str, Rows], settings: Settings) -> Prepared:
-    head = Registry().find("head", "classification").load()().with_labels(LABELS)
+    head = Registry().find("head", "classification").load()().with_state({"labels": list(LABELS)})
     base = find_base(ModelSettings(source=str(base_folder)), settings.max_length)
     features = {name: encode(head, split, base, name == "train") for name, split in rows.items()}
     size = settings.batch_size

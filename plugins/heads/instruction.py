@@ -89,16 +89,21 @@ class Instruction(TaskHead):
     def display_scale(self) -> int:  # type: ignore[override]
         return 100 if self.config.answers else 1
 
-    def problem(self, row: Row) -> str | None:
-        if fault := self.form.fault(row):
-            return fault
+    def row_error(self, row: Row, with_targets: bool) -> str | None:
+        return (
+            self.form.fault(row)
+            or self._unknown_answer(row)
+            or (self._no_answer(row) if with_targets else None)
+        )
+
+    def _unknown_answer(self, row: Row) -> str | None:
         answer = self.form.answer(row) if self.config.answers else None
         if answer is None or answer in self.config.answers:
             return None
         allowed = ", ".join(map(repr, self.config.answers))
         return f"column '{self.form.answering}' has the answer {answer!r}; head.answers has: {allowed}"
 
-    def target_problem(self, row: Row) -> str | None:
+    def _no_answer(self, row: Row) -> str | None:
         if self.form.answer(row) is None:
             return (
                 f"column '{self.form.answering}' has no answer at its end, which is what is learnt and scored"
@@ -115,8 +120,8 @@ class Instruction(TaskHead):
     def load_model(self, base: BaseInfo, options: LoadOptions) -> PreTrainedModel:
         from transformers import AutoModelForCausalLM
 
-        from tlplug_plugins.heads.batching.packing import require_separate_rows
         from tlplug_plugins.heads.generation.generate import set_generation
+        from tlplug_plugins.heads.generation.packing import require_separate_rows
 
         model = load_pretrained(AutoModelForCausalLM, base, options)
         set_generation(model, self._answering(base).stops, max_new_tokens=self.config.max_new_tokens)
@@ -143,7 +148,7 @@ class Instruction(TaskHead):
         return features
 
     def collate(self, features: Sequence[dict[str, Any]], base: BaseInfo) -> Batch:
-        from tlplug_plugins.heads.batching.packing import packed, unpacked
+        from tlplug_plugins.heads.generation.packing import packed, unpacked
 
         together = self.config.packing and features[0]["training"]
         return packed(features, base) if together else unpacked(features, base)

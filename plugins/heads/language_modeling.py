@@ -87,7 +87,7 @@ class LanguageModeling(TaskHead):
     def head_modules(self) -> Sequence[str]:  # type: ignore[override]
         return () if self.config.objective == "causal" else MASKED_HEADS
 
-    def problem(self, row: Row) -> str | None:
+    def row_error(self, row: Row, with_targets: bool) -> str | None:
         return column_fault(row, self.columns)
 
     def why_incompatible(self, base: BaseInfo) -> str | None:
@@ -115,7 +115,7 @@ class LanguageModeling(TaskHead):
     def load_model(self, base: BaseInfo, options: LoadOptions) -> PreTrainedModel:
         model = load_pretrained(self._auto(base), base, options)
         if self.config.packing and not self._masked(base):
-            from tlplug_plugins.heads.batching.packing import require_separate_rows
+            from tlplug_plugins.heads.generation.packing import require_separate_rows
 
             require_separate_rows(model, base)
         return model
@@ -148,7 +148,7 @@ class LanguageModeling(TaskHead):
         return Masking(self.config.mask_share, base.tokenizer.mask_token_id, len(base.tokenizer))
 
     def collate(self, features: Sequence[dict[str, Any]], base: BaseInfo) -> Batch:
-        from tlplug_plugins.heads.batching.packing import packed, unpacked
+        from tlplug_plugins.heads.generation.packing import packed, unpacked
 
         if "words" in features[0]:
             masking = self._masking(base)

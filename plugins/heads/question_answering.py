@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from tlplug import BaseInfo, Batch, LoadOptions, Row, Rows, StepOutput, TaskHead, has_model, load_pretrained
-from tlplug_plugins.heads.batching.padding import padded
+from tlplug import (
+    BaseInfo,
+    Batch,
+    LoadOptions,
+    Row,
+    Rows,
+    StepOutput,
+    TransformersHead,
+    load_pretrained,
+    pad_batch,
+)
 from tlplug_plugins.heads.span_extraction.answer_spans import best_spans, candidates, nearest_sentence
 from tlplug_plugins.heads.span_extraction.context_windows import OUTSIDE, SHORTEST, windows_of
 from tlplug_plugins.heads.span_extraction.squad_metrics import (
@@ -25,10 +34,8 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-NOT_INPUTS = ("id", "part", "start_positions", "end_positions", "offsets")
 
-
-class QuestionAnswering(TaskHead):
+class QuestionAnswering(TransformersHead):
     """The span of a context that answers a question.
 
     SQuAD (Rajpurkar et al. 2016, 2018).
@@ -46,7 +53,7 @@ class QuestionAnswering(TaskHead):
         "answers": 'its answers, {"text": [...], "answer_start": [...]}; starts count characters of the context from 0',
     }
     targets = ("answers",)
-    single_forward_pass = True
+    auto_class = "AutoModelForQuestionAnswering"
     head_modules = ("qa_outputs", "qa_classifier", "splinter_qass", "head", "classifier")
     primary_score = "f1"
 
@@ -70,7 +77,10 @@ class QuestionAnswering(TaskHead):
     def tunes(self) -> bool:  # type: ignore[override]
         return bool(self.config.unanswerable)
 
-    def problem(self, row: Row) -> str | None:
+    def fit(self, rows: Rows) -> dict[str, Any]:
+        return {}
+
+    def row_error(self, row: Row, with_targets: bool) -> str | None:
         for column in ("context", "question"):
             if not isinstance(row[column], str):
                 return f"column '{column}' should be text, but is {row[column]!r}"
@@ -82,20 +92,21 @@ class QuestionAnswering(TaskHead):
         return f"column 'answers' {fault}" if fault else None
 
     def why_incompatible(self, base: BaseInfo) -> str | None:
-        from transformers import AutoModelForQuestionAnswering
-
-        if not has_model(AutoModelForQuestionAnswering, base):
-            return f"transformers has no extractive question answering for {base.config.model_type}."
+        if reason := super().why_incompatible(base):
+            return reason
         if not base.tokenizer.is_fast:
             return "its tokenizer is a slow one, which does not tell where in the text a token stands."
         if base.max_length < SHORTEST:
             return f"data.max_length={base.max_length} leaves no room for a context; at least {SHORTEST} is needed."
         return None
 
-    def load_model(self, base: BaseInfo, options: LoadOptions) -> PreTrainedModel:
-        from transformers import AutoModel, AutoModelForQuestionAnswering
+    def model_config(self, base: BaseInfo) -> dict[str, Any]:
+        return {"num_labels": 2}
 
-        model = load_pretrained(AutoModelForQuestionAnswering, base, options, num_labels=2)
+    def load_model(self, base: BaseInfo, options: LoadOptions) -> PreTrainedModel:
+        from transformers import AutoModel
+
+        model = super().load_model(base, options)
         if not options.random_weights and misses_its_trunk(model, base):
             setattr(model, model.base_model_prefix, load_pretrained(AutoModel, base, options, num_labels=2))
         return model
@@ -104,7 +115,7 @@ class QuestionAnswering(TaskHead):
         return windows_of(rows, base, self.config.stride, training)
 
     def collate(self, features: Sequence[Mapping[str, Any]], base: BaseInfo) -> Batch:
-        return padded(features, base, {"offsets": OUTSIDE})
+        return pad_batch(features, base, {"offsets": OUTSIDE})
 
     def training_step(self, model: nn.Module, batch: Batch) -> StepOutput:
         from torch.nn.functional import cross_entropy
@@ -115,7 +126,7 @@ class QuestionAnswering(TaskHead):
 
     def _logits(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Of starts and ends, [B, T] each; padding is no place for either."""
-        output = model(**{name: value for name, value in batch.items() if name not in NOT_INPUTS})
+        output = model(**self.model_inputs(batch))
         padding = batch["attention_mask"] == 0
         start, end = (
             logits.float().masked_fill(padding, float("-inf"))
@@ -144,7 +155,7 @@ class QuestionAnswering(TaskHead):
         return {"null_threshold": best_threshold([span[2] for span in found], answered, unanswered)}
 
     def decode(self, outputs: Sequence[dict[str, Any]], rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
-        threshold = self.decoding.get("null_threshold", 0.0) if self.config.unanswerable else float("inf")
+        threshold = self.state.get("null_threshold", 0.0) if self.config.unanswerable else float("inf")
         return [
             {
                 "id": row["id"],

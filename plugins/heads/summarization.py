@@ -78,7 +78,7 @@ class Summarization(TaskHead):
     def max_validation_rows(self) -> int:  # type: ignore[override]
         return int(self.config.max_validation_rows)
 
-    def problem(self, row: Row) -> str | None:
+    def row_error(self, row: Row, with_targets: bool) -> str | None:
         return column_fault(row, self.columns)
 
     def why_incompatible(self, base: BaseInfo) -> str | None:
@@ -129,7 +129,7 @@ class Summarization(TaskHead):
         return features
 
     def collate(self, features: Sequence[dict[str, Any]], base: BaseInfo) -> Batch:
-        from tlplug_plugins.heads.batching.packing import unpacked
+        from tlplug_plugins.heads.generation.packing import unpacked
 
         return unpacked(features, base)
 

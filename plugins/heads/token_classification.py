@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING, Any
 from tlplug import (
     BaseInfo,
     Batch,
-    LoadOptions,
     Row,
     Rows,
     StepOutput,
-    TaskHead,
+    TransformersHead,
     UsageError,
-    has_model,
     jackknife_values,
-    load_pretrained,
+    pad_batch,
 )
-from tlplug_plugins.heads.batching.padding import padded
 from tlplug_plugins.heads.tagging.entities import entity_counts, entity_f1, entity_scores, named_entities
 from tlplug_plugins.heads.tagging.tag_columns import (
     commonest_labels,
@@ -34,13 +31,11 @@ from tlplug_plugins.heads.tagging.word_windows import NO_WORD, windows_of
 if TYPE_CHECKING:
     import torch
     from torch import nn
-    from transformers import PreTrainedModel
 
 IGNORED = -100
-NOT_INPUTS = ("id", "part", "labels", "words")
 
 
-class TokenClassification(TaskHead):
+class TokenClassification(TransformersHead):
     """A label for each word: named entities, parts of speech.
 
     Logits [B, T, K], read at each word's first token. The loss is their cross entropy, a mean over the words of the
@@ -55,7 +50,7 @@ class TokenClassification(TaskHead):
         "tags": "the label of each word, a list: names such as B-PER, I-PER and O, or integers",
     }
     targets = ("tags",)
-    single_forward_pass = True
+    auto_class = "AutoModelForTokenClassification"
     head_modules = ("classifier", "score", "head")
     primary_score = "entity_f1"
 
@@ -68,11 +63,11 @@ class TokenClassification(TaskHead):
             if self.stride < 0:
                 raise ValueError(f"stride is {self.stride}; it has to be at least 0")
 
-    def label_space(self, rows: Rows) -> tuple[str, ...]:
-        """O first, then integers in their order, names in the alphabet's."""
-        return ordered_labels(row["tags"] for row in rows)
+    def fit(self, rows: Rows) -> dict[str, Any]:
+        """Return `labels`: O first, then integers in their order, names in the alphabet's."""
+        return {"labels": list(ordered_labels(row["tags"] for row in rows))}
 
-    def problem(self, row: Row) -> str | None:
+    def row_error(self, row: Row, with_targets: bool) -> str | None:
         if fault := words_fault(row["tokens"]):
             return f"column 'tokens' {fault}"
         if "tags" not in row:
@@ -81,31 +76,17 @@ class TokenClassification(TaskHead):
         return f"column 'tags' {fault}" if fault else None
 
     def why_incompatible(self, base: BaseInfo) -> str | None:
-        from transformers import AutoModelForTokenClassification
-
         if find_spec("seqeval") is None:
             raise UsageError(
                 "the scores of token_classification need a package: pip install --use-pep517 'tlplug[ner]'"
             )
-        if not has_model(AutoModelForTokenClassification, base):
-            return f"transformers has no token classification for {base.config.model_type}."
+        if reason := super().why_incompatible(base):
+            return reason
         if not base.tokenizer.is_fast:
             return "its tokenizer is a slow one, which does not tell which word a token is of."
         if base.max_length <= base.tokenizer.num_special_tokens_to_add():
             return f"data.max_length={base.max_length} leaves no room for words."
         return None
-
-    def load_model(self, base: BaseInfo, options: LoadOptions) -> PreTrainedModel:
-        from transformers import AutoModelForTokenClassification
-
-        return load_pretrained(
-            AutoModelForTokenClassification,
-            base,
-            options,
-            num_labels=len(self.labels),
-            id2label=dict(enumerate(self.labels)),
-            label2id=self._index(),
-        )
 
     def _index(self) -> dict[str, int]:
         return {label: position for position, label in enumerate(self.labels)}
@@ -130,7 +111,7 @@ class TokenClassification(TaskHead):
         return [feature for feature in features if any(label != IGNORED for label in feature["labels"])]
 
     def collate(self, features: Sequence[Mapping[str, Any]], base: BaseInfo) -> Batch:
-        return padded(features, base, {"labels": IGNORED, "words": NO_WORD})
+        return pad_batch(features, base, {"labels": IGNORED, "words": NO_WORD})
 
     def training_step(self, model: nn.Module, batch: Batch) -> StepOutput:
         from torch.nn.functional import cross_entropy
@@ -140,8 +121,7 @@ class TokenClassification(TaskHead):
         return StepOutput(loss, num_items=int(words.sum()))
 
     def _logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        inputs = {name: value for name, value in batch.items() if name not in NOT_INPUTS}
-        return model(**inputs).logits.float()  # type: ignore[no-any-return]
+        return model(**self.model_inputs(batch)).logits.float()  # type: ignore[no-any-return]
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """For each window its `words`, and the index of the label of each."""

@@ -178,7 +178,7 @@ def candidate(base, **trainer):
 
 
 def shown(count=20, seed=0):
-    head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
+    head = Registry().find("head", "classification").load()().with_state({"labels": ["negative", "positive"]})
     rows = make_rows(count, seed)
     return Shown(head, rows, np.array([head.labels.index(row["label"]) for row in rows]))
 

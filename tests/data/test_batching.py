@@ -37,7 +37,7 @@ class Padding(TaskHead):
 
 
 def base_info() -> BaseInfo:
-    return BaseInfo("tiny", "tiny", None, "0", config=None, tokenizer=None, max_length=8)  # type: ignore[arg-type]
+    return BaseInfo("tiny", "tiny", None, "0", config=None, processor=None, max_length=8)  # type: ignore[arg-type]
 
 
 def features(count: int) -> Features:

@@ -15,7 +15,7 @@ Classification = Registry().find("head", "classification").load()
 
 @pytest.fixture
 def head():
-    return Classification().with_labels(["negative", "positive"])
+    return Classification().with_state({"labels": ["negative", "positive"]})
 
 
 class Counting(Classification):
@@ -40,7 +40,7 @@ def test_the_features_are_the_head_s(head, tiny_base):
 
 def test_the_second_time_nothing_is_encoded(tiny_base):
     rows, told = make_rows(2300), []
-    counting = Counting().with_labels(["negative", "positive"])
+    counting = Counting().with_state({"labels": ["negative", "positive"]})
     first = encode(counting, rows, tiny_base, True, told.append)
     assert counting.seen == told == [1000, 1000, 300]
     again = encode(counting, rows, tiny_base, True, told.append)
@@ -55,9 +55,9 @@ def test_the_key_changes_with_all_that_the_features_depend_on(head, tiny_base, m
         key_of(head, rows, tiny_base, True),
         key_of(head, rows, tiny_base, False),
         key_of(head, other_rows, tiny_base, True),
-        key_of(head.with_labels(["positive", "negative"]), rows, tiny_base, True),
+        key_of(head.with_state({"labels": ["positive", "negative"]}), rows, tiny_base, True),
         key_of(Classification(Classification.Config(threshold=0.4)), rows, tiny_base, True),
-        key_of(Counting().with_labels(head.labels), rows, tiny_base, True),
+        key_of(Counting().with_state({"labels": list(head.labels)}), rows, tiny_base, True),
         key_of(head, rows, replace(tiny_base, max_length=8), True),
     ]
     monkeypatch.setattr(tokenizer, "chat_template", "other", raising=False)
@@ -77,7 +77,7 @@ def test_added_tokens_change_the_key(head, tiny_base):
     more = copy.deepcopy(tiny_base.tokenizer)
     more.add_tokens(["[NEW]"])
     rows = make_rows(3)
-    assert key_of(head, rows, tiny_base, True) != key_of(head, rows, replace(tiny_base, tokenizer=more), True)
+    assert key_of(head, rows, tiny_base, True) != key_of(head, rows, replace(tiny_base, processor=more), True)
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(head, tiny_base, tmp_path, monkeypatch, caplog):
@@ -95,7 +95,7 @@ def test_nothing_half_written_is_left(head, tiny_base):
             return super().encode(rows, base, training)
 
     with pytest.raises(RuntimeError, match="out of paper"):
-        encode(Failing().with_labels(head.labels), make_rows(1500), tiny_base, True)
+        encode(Failing().with_state({"labels": list(head.labels)}), make_rows(1500), tiny_base, True)
     left = [path for path in (cache.cache_folder() / KIND).iterdir() if path.suffix != ".lock"]
     assert left == []
 
@@ -106,7 +106,7 @@ def test_features_of_no_json_type_are_said(head, tiny_base):
             return [{"id": row["id"], "input_ids": [1] if row["id"] else ["a"]} for row in rows]
 
     with pytest.raises(UsageError, match="cannot be stored"):
-        encode(Strange().with_labels(head.labels), make_rows(3), tiny_base, True)
+        encode(Strange().with_state({"labels": list(head.labels)}), make_rows(3), tiny_base, True)
 
 
 def test_the_first_rows_take_all_their_windows(tiny_base):
@@ -116,7 +116,7 @@ def test_the_first_rows_take_all_their_windows(tiny_base):
                 {"id": r["id"], "part": p, "input_ids": [p] * 3} for r in rows for p in range(r["id"] + 1)
             ]
 
-    found = encode(Windows().with_labels(["a"]), make_rows(5), tiny_base, False)
+    found = encode(Windows().with_state({"labels": ["a"]}), make_rows(5), tiny_base, False)
     assert [(f["id"], f["part"]) for f in found.of_rows(2)] == [(0, 0), (1, 0), (1, 1)]
     assert len(found.of_rows(99)) == len(found) == 15
 
@@ -127,7 +127,7 @@ def test_features_of_other_keys_than_the_first_are_said(head, tiny_base):
             return [{"id": r["id"], "input_ids": [1], **({"part": 0} if r["id"] else {})} for r in rows]
 
     with pytest.raises(UsageError, match="features of different keys"):
-        encode(Uneven().with_labels(head.labels), make_rows(3), tiny_base, True)
+        encode(Uneven().with_state({"labels": list(head.labels)}), make_rows(3), tiny_base, True)
 
 
 def test_a_damaged_file_is_made_again_and_said(head, tiny_base, caplog):
@@ -147,5 +147,5 @@ def test_another_end_token_changes_the_key(head, tiny_base, monkeypatch):
     other.eos_token = "[SEP]"
     rows = make_rows(3)
     assert key_of(head, rows, tiny_base, True) != key_of(
-        head, rows, replace(tiny_base, tokenizer=other), True
+        head, rows, replace(tiny_base, processor=other), True
     )

@@ -19,7 +19,7 @@ class Heading(TaskHead):
 
     columns = {"text": "what is read", "label": "a or b"}
 
-    def problem(self, row: Row) -> str | None:
+    def row_error(self, row: Row, with_targets: bool) -> str | None:
         if not row["text"]:
             return '"text" is empty'
         return None if row["label"] in ("a", "b") else f'"label" is {row["label"]!r}; expected a or b'

@@ -12,7 +12,7 @@ from tlplug.evaluation.measure import measure
 from tlplug.interfaces import Outcome
 from tlplug.interfaces.registry import Registry
 
-HEAD = Registry().find("head", "classification").load()().with_labels(["a", "b"])
+HEAD = Registry().find("head", "classification").load()().with_state({"labels": ["a", "b"]})
 ROWS = [{"id": 9, "text": "x", "label": "b"}, {"id": 4, "text": "y", "label": "a"}]
 
 

@@ -21,7 +21,7 @@ Classification = Registry().find("head", "classification").load()
 
 def head_and_model(kind):
     base = tiny.base(kind)
-    head = Classification().with_labels(["negative", "positive"])
+    head = Classification().with_state({"labels": ["negative", "positive"]})
     return head, base, head.load_model(base, LoadOptions()).eval()
 
 

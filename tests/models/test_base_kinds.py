@@ -58,7 +58,7 @@ def test_each_kind_is_told_apart_and_loads_for_classification(name, kind, tmp_pa
     assert base.kind == kind
     assert has_model(AutoModelForSequenceClassification, base)
     assert has_model(AutoModelForCausalLM, base) == (name != "t5")
-    head = Classification().with_labels(["negative", "positive"])
+    head = Classification().with_state({"labels": ["negative", "positive"]})
     model = head.load_model(base, LoadOptions())
     loss = head.training_step(model, head.collate(head.encode(make_rows(4), base, True), base)).loss
     loss.backward()
@@ -77,7 +77,7 @@ def test_a_tokenizer_without_a_pad_token_pads_by_its_end_token(tmp_path):
     tokenizer.pad_token = None
     base = find_base(saved("gpt2", tmp_path, tokenizer))
     assert base.tokenizer.pad_token_id == base.tokenizer.eos_token_id is not None
-    head = Classification().with_labels(["negative", "positive"])
+    head = Classification().with_state({"labels": ["negative", "positive"]})
     model = head.load_model(base, LoadOptions()).eval()
     assert model.config.pad_token_id == base.tokenizer.pad_token_id
     features = head.encode(make_rows(5), base, False)
@@ -108,7 +108,7 @@ def test_added_tokens_get_embeddings_the_same_each_time(name, tmp_path):
     known = len(tokenizer)
     tokenizer.add_tokens(["[FILM]", "[ACTOR]"])
     base = find_base(saved(name, tmp_path, tokenizer, vocabulary=known), 64)
-    head = Classification().with_labels(["negative", "positive"])
+    head = Classification().with_state({"labels": ["negative", "positive"]})
     models = [head.load_model(base, LoadOptions()) for _ in range(2)]
     rows = [model.get_input_embeddings().weight for model in models]
     assert len(rows[0]) == known + 2 == models[0].config.vocab_size
@@ -123,7 +123,7 @@ def test_added_tokens_get_embeddings_the_same_each_time(name, tmp_path):
 def test_a_vocabulary_smaller_than_the_model_s_is_left_alone(tmp_path):
     tokenizer = byte_tokenizer("$A")
     base = find_base(saved("llama", tmp_path, tokenizer, vocabulary=len(tokenizer) + 37))
-    model = Classification().with_labels(["a", "b"]).load_model(base, LoadOptions())
+    model = Classification().with_state({"labels": ["a", "b"]}).load_model(base, LoadOptions())
     assert len(model.get_input_embeddings().weight) == len(tokenizer) + 37
 
 
@@ -132,7 +132,7 @@ def test_weights_in_16_bits_and_what_moves_in_float32(dtype, tmp_path):
     settings = saved("llama", tmp_path)
     settings.dtype = dtype
     base = find_base(settings)
-    head = Classification().with_labels(["negative", "positive"])
+    head = Classification().with_state({"labels": ["negative", "positive"]})
     model = head.load_model(base, LoadOptions())
     assert {str(p.dtype) for p in model.parameters()} == {f"torch.{dtype}"}
     model.requires_grad_(False)
@@ -153,7 +153,7 @@ def test_auto_is_float32_without_a_gpu(tmp_path):
 @pytest.mark.parametrize("name", ["bert", "llama", "t5"])
 def test_gradient_checkpointing_gives_the_same_gradients(name, tmp_path):
     settings = saved(name, tmp_path)
-    head = Classification().with_labels(["negative", "positive"])
+    head = Classification().with_state({"labels": ["negative", "positive"]})
     gradients = []
     for checkpointing in (False, True):
         settings.gradient_checkpointing = checkpointing
@@ -173,7 +173,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(name, tmp_path):
 
 @pytest.mark.parametrize("attention", ["nonsense", "flash_attention_2"])
 def test_attention_that_cannot_be_used_names_the_key(tiny_base, attention):
-    head = Registry().find("head", "classification").load()().with_labels(["a", "b"])
+    head = Registry().find("head", "classification").load()().with_state({"labels": ["a", "b"]})
     with pytest.raises(UsageError, match=f"model.attention={attention} cannot be used with .*tiny"):
         head.load_model(replace(tiny_base, attention=attention), LoadOptions())
 

@@ -121,7 +121,7 @@ def test_a_classifier_of_other_classes_is_made_anew(tiny_base, tmp_path, labels,
     saved.save_pretrained(tmp_path)
     tiny_base.tokenizer.save_pretrained(tmp_path)
     base = find_base(ModelSettings(source=str(tmp_path)), 64)
-    head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
+    head = Registry().find("head", "classification").load()().with_state({"labels": ["negative", "positive"]})
     model = head.load_model(base, LoadOptions())
     assert model.classifier.weight.shape == (2, 64)
     assert torch.equal(model.classifier.weight, saved.classifier.weight) != new

@@ -19,7 +19,7 @@ STRATEGIES = [
 @pytest.fixture(scope="session")
 def head():
     found = Registry().find("head", "classification").load()()
-    return found.with_labels(found.label_space(make_rows(4)))
+    return found.with_state(found.fit(make_rows(4)))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ BitFit = Registry().find("strategy", "bitfit").load()
 
 def head_of(name):
     cls = Registry().find("head", name).load()
-    return cls().with_labels(["a", "b", "c"])
+    return cls().with_state({"labels": ["a", "b", "c"]})
 
 
 def adapted_to(name, head):

@@ -12,7 +12,7 @@ Classification = Registry().find("head", "classification").load()
 
 
 def bound(labels):
-    return Classification().with_labels(labels)
+    return Classification().with_state({"labels": list(labels)})
 
 
 def predictions_of(head, probabilities):
@@ -67,7 +67,7 @@ def test_the_trivial_prediction_is_the_majority_of_the_training_rows():
 )
 def test_label_space_orders_integers_by_value_and_names_by_the_alphabet(labels, space):
     rows = [{"id": i, "text": "x", "label": label} for i, label in enumerate(labels)]
-    assert Classification().label_space(rows) == space
+    assert Classification().fit(rows)["labels"] == list(space)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_label_space_orders_integers_by_value_and_names_by_the_alphabet(labels, 
 )
 def test_what_is_wrong_with_a_row_is_said(row, says):
     head = bound(["negative", "positive"])
-    problem = head.problem(row) or head.target_problem(row)
+    problem = head.row_error(row, with_targets=True)
     assert problem is None if says is None else says in problem
 
 

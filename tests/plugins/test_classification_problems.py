@@ -19,7 +19,7 @@ LABELS = ["calm", "loud", "odd", "rare"]
 
 
 def head(labels=LABELS, **fields):
-    return Classification(Classification.Config(**fields)).with_labels(labels)
+    return Classification(Classification.Config(**fields)).with_state({"labels": list(labels)})
 
 
 def decoded(found, outputs):
@@ -69,9 +69,9 @@ def test_the_loss_of_several_labels_is_the_mean_binary_cross_entropy():
 )
 def test_several_labels_come_as_a_list_or_with_commas(value, names):
     found = head(["a", "b"], problem_type="multi_label")
-    assert found.target_problem({"text": "x", "label": value}) is None
+    assert found.row_error({"text": "x", "label": value}, with_targets=True) is None
     assert found.problem_posed.target(value) == [float("a" in names), float("b" in names)]
-    assert found.label_space([{"label": value}, {"label": ["c"]}]) == tuple(sorted({*names, "c"}))
+    assert found.fit([{"label": value}, {"label": ["c"]}]) == {"labels": sorted({*names, "c"})}
 
 
 values = st.lists(st.tuples(st.floats(-50, 50), st.floats(-50, 50)), min_size=3, max_size=40)
@@ -113,13 +113,13 @@ def test_large_means_do_not_hide_a_correlation():
     ],
 )
 def test_what_is_wrong_with_a_label_is_said(problem, label, says):
-    told = head(problem_type=problem).target_problem({"text": "x", "label": label})
+    told = head(problem_type=problem).row_error({"text": "x", "label": label}, with_targets=True)
     assert told.startswith("column 'label'") and says in told
 
 
 def test_a_row_to_be_predicted_needs_no_label():
-    assert head().problem({"text": "x"}) is None
-    assert "'text_pair' is empty" in head().problem({"text": "x", "text_pair": " "})
+    assert head().row_error({"text": "x"}, with_targets=False) is None
+    assert "'text_pair' is empty" in head().row_error({"text": "x", "text_pair": " "}, with_targets=False)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,10 @@ def test_a_config_of_no_use_is_refused(fields, says):
 
 def test_balanced_weights_make_each_class_count_the_same(tiny_base):
     rows = [{"id": i, "text": "the film", "label": label} for i, label in enumerate("aaaaaab")]
-    bound = Classification(Classification.Config(class_weights="balanced")).bound_to(rows)
-    assert bound.weights == pytest.approx([7 / (2 * 6), 7 / (2 * 1)])
-    theirs = torch.nn.CrossEntropyLoss(weight=torch.tensor(bound.weights))
+    bound = Classification(Classification.Config(class_weights="balanced"))
+    bound = bound.with_state(bound.fit(rows))
+    assert bound.state["weights"] == pytest.approx([7 / (2 * 6), 7 / (2 * 1)])
+    theirs = torch.nn.CrossEntropyLoss(weight=torch.tensor(bound.state["weights"]))
     model = bound.load_model(tiny_base, LoadOptions()).eval()
     batch = bound.collate(bound.encode(rows, tiny_base, True), tiny_base)
     expected = theirs(bound._logits(model, batch), batch["labels"])
@@ -151,14 +152,14 @@ def test_balanced_weights_make_each_class_count_the_same(tiny_base):
 def test_weights_by_label_and_the_label_that_is_not_there():
     rows = [{"id": 0, "text": "x", "label": "a"}, {"id": 1, "text": "x", "label": "b"}]
     asked = Classification(Classification.Config(class_weights={"b": 3}))
-    assert asked.bound_to(rows).weights == [1.0, 3.0]
+    assert asked.fit(rows)["weights"] == [1.0, 3.0]
     numbers = [{**row, "label": at} for at, row in enumerate(rows)]
-    assert Classification(Classification.Config(class_weights={0: 5.0})).bound_to(numbers).weights == [
+    assert Classification(Classification.Config(class_weights={0: 5.0})).fit(numbers)["weights"] == [
         5.0,
         1.0,
     ]
     with pytest.raises(UsageError, match="class_weights names c; the labels are: a, b"):
-        Classification(Classification.Config(class_weights={"c": 3})).bound_to(rows)
+        Classification(Classification.Config(class_weights={"c": 3})).fit(rows)
 
 
 def test_a_pair_is_encoded_as_the_tokenizer_joins_them(tiny_base):
@@ -200,13 +201,13 @@ def test_trivial_predictions():
 
 
 def test_a_row_to_be_predicted_may_have_a_label_of_no_use():
-    assert head().problem({"text": "x", "label": -1}) is None
+    assert head().row_error({"text": "x", "label": -1}, with_targets=False) is None
 
 
 @pytest.mark.parametrize("labels", [["a", "a"], [["a"], ["b"]]])
 def test_fewer_than_two_labels_are_told_before_anything_is_trained(labels):
     with pytest.raises(UsageError, match="fewer than two labels"):
-        Classification().bound_to([{"id": i, "text": "x", "label": label} for i, label in enumerate(labels)])
+        Classification().fit([{"id": i, "text": "x", "label": label} for i, label in enumerate(labels)])
 
 
 def test_some_pairs_and_some_texts_are_refused(tiny_base):

@@ -53,7 +53,7 @@ def test_features_are_the_state_that_the_head_reads(name, side, reads, strategy,
     roberta(tmp_path) if name == "roberta" else saved(name, tmp_path)
     base = find_base(ModelSettings(source=str(tmp_path)), 64)
     base.tokenizer.padding_side = side
-    head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
+    head = Registry().find("head", "classification").load()().with_state({"labels": ["negative", "positive"]})
     rows = make_rows(6)
     main = head.collate(head.encode(rows[:4], base, True), base)
     target = head.collate(head.encode(rows[2:], base, False), base)
@@ -73,7 +73,7 @@ def test_features_are_the_state_that_the_head_reads(name, side, reads, strategy,
 
 def test_an_encoder_decoder_s_features_are_its_decoder_s_end(tmp_path):
     base = find_base(saved("t5", tmp_path), 64)
-    head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
+    head = Registry().find("head", "classification").load()().with_state({"labels": ["negative", "positive"]})
     batch = head.collate(head.encode(make_rows(4), base, True), base)
     found = Registry().find("strategy", "coral").load()()
     context = AdaptContext(head, base, 0, None, torch.device("cpu"))
@@ -92,7 +92,7 @@ def test_of_several_modules_of_a_head_it_is_the_first_s_input(tmp_path):
     DistilBertModel(DistilBertConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     base = find_base(ModelSettings(source=str(tmp_path)), 64)
-    head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
+    head = Registry().find("head", "classification").load()().with_state({"labels": ["negative", "positive"]})
     batch = head.collate(head.encode(make_rows(4), base, True), base)
     found = Registry().find("strategy", "dann").load()()
     context = AdaptContext(head, base, 0, None, torch.device("cpu"))

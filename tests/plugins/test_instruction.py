@@ -293,7 +293,7 @@ def test_a_long_question_leaves_room_for_its_answer():
 def test_a_training_chat_in_which_the_assistant_says_nothing_is_an_error():
     head, base, _ = build()
     rows = [CHATS[0], {"id": 4, "messages": chat("u: Hello?")}]
-    assert all(head.problem(row) is None for row in rows)
+    assert all(head.row_error(row, with_targets=False) is None for row in rows)
     with pytest.raises(UsageError, match="training row 4 .*nothing that the assistant says"):
         head.encode(rows, base, True)
 
@@ -378,7 +378,7 @@ def message_with(**changes):
     ],
 )
 def test_what_is_wrong_with_a_chat_is_said(messages, says):
-    problem = Instruction().problem({"id": 0, "messages": messages})
+    problem = Instruction().row_error({"id": 0, "messages": messages}, with_targets=False)
     assert problem is None if says is None else says in problem
 
 
@@ -395,16 +395,19 @@ def test_what_is_wrong_with_a_chat_is_said(messages, says):
     ],
 )
 def test_what_is_wrong_with_a_pair_or_a_text_is_said(kind, row, says):
-    assert Instruction(Instruction.Config(format=kind)).problem(row) == says
+    assert Instruction(Instruction.Config(format=kind)).row_error(row, with_targets=False) == says
 
 
 def test_an_answer_outside_of_the_closed_set_is_said():
     head = Instruction(Instruction.Config(format="prompt", answers=["yes", "no"]))
-    assert head.problem(PAIRS[0]) is None and head.problem({"prompt": "Hm?"}) is None
+    assert (
+        head.row_error(PAIRS[0], with_targets=False) is None
+        and head.row_error({"prompt": "Hm?"}, with_targets=False) is None
+    )
     says = "column 'completion' has the answer 'perhaps'; head.answers has: 'yes', 'no'"
-    assert head.problem({"prompt": "Hm?", "completion": "perhaps"}) == says
+    assert head.row_error({"prompt": "Hm?", "completion": "perhaps"}, with_targets=False) == says
     chats = Instruction(Instruction.Config(answers=["yes", "no"]))
-    assert "column 'messages' has the answer 'An insect.'" in chats.problem(CHATS[1])
+    assert "column 'messages' has the answer 'An insect.'" in chats.row_error(CHATS[1], with_targets=False)
 
 
 def test_columns_and_targets_follow_the_format():

@@ -17,7 +17,7 @@ LastLayers = Registry().find("strategy", "last_layers").load()
 
 def head_of(name):
     cls = Registry().find("head", name).load()
-    return cls().with_labels(["a", "b", "c"])
+    return cls().with_state({"labels": ["a", "b", "c"]})
 
 
 def adapted_to(name, layers, head="classification", **fields):

@@ -16,13 +16,13 @@ from tests.plugins.tiny_generators import (
 from tlplug.errors import UsageError
 from tlplug.interfaces import LoadOptions
 from tlplug.interfaces.registry import Registry
-from tlplug_plugins.heads.batching.packing import (
+from tlplug_plugins.heads.generation.likelihood import token_logits
+from tlplug_plugins.heads.generation.packing import (
     first_fit_decreasing,
     packed,
     require_separate_rows,
     unpacked,
 )
-from tlplug_plugins.heads.generation.likelihood import token_logits
 
 Instruction = Registry().find("head", "instruction").load()
 LanguageModeling = Registry().find("head", "language_modeling").load()

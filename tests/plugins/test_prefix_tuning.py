@@ -94,7 +94,7 @@ def test_each_layer_attends_to_its_own_prefix_and_then_to_the_text():
 )
 def test_a_model_that_cannot_read_a_prefix_is_known_without_its_weights(architecture, task, name):
     """What is refused fails or reads no prefix where it is tried all the same, and nothing else does."""
-    head = Registry().find("head", name).load()().with_labels(["a", "b"])
+    head = Registry().find("head", name).load()().with_state({"labels": ["a", "b"]})
     context = context_of(None, CONFIGS[architecture](60))
     refusal = PrefixTuning().why_incompatible(context.base, head)
     assert (refusal is not None) == (architecture == "t5" and task != "classification")

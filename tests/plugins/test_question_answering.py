@@ -364,7 +364,7 @@ def test_tuning_separates_what_zero_does_not():
     assert head.tunes and [p["prediction"] for p in head.decode(outputs, rows, None)] == ["warm", "", "", ""]
     found = head.tune(outputs, rows, None)
     assert found == {"null_threshold": 2.5}
-    predictions = head.with_decoding(found).decode(outputs, rows, None)
+    predictions = head.with_state({**head.state, **found}).decode(outputs, rows, None)
     assert [p["prediction"] for p in predictions] == ["warm", "grim", "", ""]
     assert [p["null_difference"] for p in predictions] == [-3.0, 2.0, 3.0, 5.0]
     assert head.scores(predictions, rows)["f1"] == 1.0
@@ -372,7 +372,7 @@ def test_tuning_separates_what_zero_does_not():
 
 def test_no_answer_has_to_score_more_than_the_threshold_to_be_given():
     outputs, rows = v2_outputs()
-    head = head_of(unanswerable=True).with_decoding({"null_threshold": 2.0})
+    head = head_of(unanswerable=True).with_state({"null_threshold": 2.0})
     assert [p["prediction"] for p in head.decode(outputs, rows, None)] == ["warm", "grim", "", ""]
 
 
@@ -730,14 +730,21 @@ def answers(texts, starts):
     ],
 )
 def test_what_is_wrong_with_a_row_is_said(change, says):
-    problem = head_of().problem(FINE | change)
+    problem = head_of().row_error(FINE | change, with_targets=False)
     assert problem is None if says is None else says in problem
 
 
 def test_a_row_may_be_without_answers_where_that_is_set_and_without_the_column_to_be_predicted():
-    assert head_of(unanswerable=True).problem(FINE | {"answers": answers([], [])}) is None
-    assert head_of().problem({name: FINE[name] for name in ("context", "question")}) is None
-    assert "set head.unanswerable=true" in head_of().problem(FINE | {"answers": answers([], [])})
+    assert (
+        head_of(unanswerable=True).row_error(FINE | {"answers": answers([], [])}, with_targets=False) is None
+    )
+    assert (
+        head_of().row_error({name: FINE[name] for name in ("context", "question")}, with_targets=False)
+        is None
+    )
+    assert "set head.unanswerable=true" in head_of().row_error(
+        FINE | {"answers": answers([], [])}, with_targets=False
+    )
 
 
 def test_predicting_needs_no_answers(base_of):
@@ -764,7 +771,7 @@ def test_a_base_that_does_not_fit_is_told(base_of):
     assert head.why_incompatible(base) is None
     gemma = replace(base, config=GemmaConfig())
     assert head.why_incompatible(gemma) == "transformers has no extractive question answering for gemma."
-    slow = replace(base, tokenizer=SimpleNamespace(is_fast=False))
+    slow = replace(base, processor=SimpleNamespace(is_fast=False))
     assert "its tokenizer is a slow one" in head.why_incompatible(slow)
     assert "data.max_length=15 leaves no room for a context" in head.why_incompatible(
         replace(base, max_length=15)

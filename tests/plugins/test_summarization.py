@@ -320,11 +320,11 @@ def test_a_sample_is_one_line():
     ],
 )
 def test_what_is_wrong_with_a_row_is_said(changes, says):
-    assert Summarization().problem({**ROWS[0], **changes}) == says
+    assert Summarization().row_error({**ROWS[0], **changes}, with_targets=False) == says
 
 
 def test_a_row_to_be_summarized_needs_no_summary():
-    assert Summarization().problem({"id": 0, "document": "Rain."}) is None
+    assert Summarization().row_error({"id": 0, "document": "Rain."}, with_targets=False) is None
     assert Summarization.targets == ("summary",)
 
 
@@ -358,7 +358,7 @@ def test_base_models_that_cannot_summarize_are_refused():
         == "its tokenizer has no end-of-sequence token, so that no text would ever end."
     )
     slow = type("Slow", (), {"is_fast": False})()
-    assert "not a fast one" in head.why_incompatible(dataclasses.replace(tiny_base("llama"), tokenizer=slow))
+    assert "not a fast one" in head.why_incompatible(dataclasses.replace(tiny_base("llama"), processor=slow))
 
 
 def test_an_architecture_without_a_model_that_generates_is_refused():

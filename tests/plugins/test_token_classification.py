@@ -45,7 +45,7 @@ def one_thread():
 
 
 def head_of(labels=TAGS, **fields):
-    return TokenClassification(TokenClassification.Config(**fields)).with_labels(labels)
+    return TokenClassification(TokenClassification.Config(**fields)).with_state({"labels": list(labels)})
 
 
 def make_tagged(count, seed=0, words=12):
@@ -480,13 +480,13 @@ def test_every_weight_that_the_base_does_not_bring_is_of_an_output_module(name, 
 )
 def test_label_space_has_o_first_then_integers_by_value_and_names_by_the_alphabet(tags, space):
     rows = [{"id": i, "tokens": ["x"], "tags": value} for i, value in enumerate(tags)]
-    assert TokenClassification().label_space(rows) == space
+    assert TokenClassification().fit(rows)["labels"] == list(space)
 
 
 def test_integers_are_labels(base_of):
     head = head_of(labels=("0", "3"))
     row = {"id": 0, "tokens": ["film", "scene"], "tags": [3, 0]}
-    assert head.problem(row) is None
+    assert head.row_error(row, with_targets=False) is None
     (feature,) = head.encode([row], base_of("bert"), True)
     assert feature["labels"] == [-100, 1, 0, -100]
     predictions = head.trivial_predictions([row], [row], None)
@@ -524,13 +524,13 @@ FINE = {"tokens": ["warm", "film"], "tags": ["B-GOOD", "O"]}
     ],
 )
 def test_what_is_wrong_with_a_row_is_said(change, says):
-    problem = head_of().problem(FINE | change)
+    problem = head_of().row_error(FINE | change, with_targets=False)
     assert problem is None if says is None else says in problem
 
 
 def test_a_row_to_be_predicted_may_be_without_tags():
-    assert head_of().problem({"tokens": ["warm"]}) is None
-    assert "is empty" in head_of().problem({"tokens": []})
+    assert head_of().row_error({"tokens": ["warm"]}, with_targets=False) is None
+    assert "is empty" in head_of().row_error({"tokens": []}, with_targets=False)
 
 
 def test_a_base_that_does_not_fit_is_told(base_of):
@@ -542,7 +542,7 @@ def test_a_base_that_does_not_fit_is_told(base_of):
         head.why_incompatible(replace(base, config=BartConfig()))
         == "transformers has no token classification for bart."
     )
-    slow = replace(base, tokenizer=SimpleNamespace(is_fast=False))
+    slow = replace(base, processor=SimpleNamespace(is_fast=False))
     assert "its tokenizer is a slow one" in head.why_incompatible(slow)
     assert head.why_incompatible(replace(base, max_length=2)) == "data.max_length=2 leaves no room for words."
     assert head.why_incompatible(replace(base, max_length=3)) is None

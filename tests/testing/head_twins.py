@@ -51,19 +51,16 @@ class Fussy(SoundHead):
 class Careless(SoundHead):
     """Takes every row."""
 
-    def problem(self, row):
-        return None
-
-    def target_problem(self, row):
+    def row_error(self, row, with_targets):
         return None
 
 
 class BindsItself(SoundHead):
     """Remembers the labels of the last run."""
 
-    def bound_to(self, train):
-        self.labels = self.label_space(train)
-        return super().bound_to(train)
+    def fit(self, rows):
+        self.state = super().fit(rows)
+        return self.state
 
 
 class Tuples(SoundHead):
@@ -205,7 +202,7 @@ TWINS = [
     ("columns_fit_together", Misspelt, "lable"),
     ("works_on_some_base_model", Fussy, "why_incompatible gives 'no'"),
     ("finds_what_is_wrong_with_a_row", Careless, "whose 'text' is None passes"),
-    ("binding_makes_a_copy", BindsItself, "bound_to changes the head itself"),
+    ("binding_makes_a_copy", BindsItself, "fit changes the head itself"),
     ("features_are_plain", Tuples, "JSON changes"),
     ("a_row_is_encoded_for_itself", PadsTooSoon, "when it is alone"),
     ("nothing_is_longer_than_the_model_takes", Uncut, "where base.max_length is 40"),

@@ -18,7 +18,7 @@ def strategy(name, **fields):
 
 
 def prepare(base, seed=3, trainer=QUICK, train=24, batch_size=8, batch_tokens=None):
-    head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
+    head = Registry().find("head", "classification").load()().with_state({"labels": ["negative", "positive"]})
     rows = {"train": make_rows(train), "validation": make_rows(8, 1), "test": make_rows(11, 2)}
     features = {name: encode(head, split, base, name == "train") for name, split in rows.items()}
     batching = {"batch_size": batch_size, "batch_tokens": batch_tokens}

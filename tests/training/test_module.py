@@ -17,7 +17,7 @@ class Repeats:
 
 
 def test_rows_that_come_twice_count_once(monkeypatch):
-    head = Registry().find("head", "classification").load()().with_labels(["negative", "positive"])
+    head = Registry().find("head", "classification").load()().with_state({"labels": ["negative", "positive"]})
     rows = make_rows(5)
     module = TransferModule.__new__(TransferModule)
     logged = {}

@@ -219,7 +219,7 @@ def test_an_honest_prefix_is_kept(bases):
 
 def test_positions_that_count_padding_are_not_kept(bases, caplog):
     """An encoder with learnt positions that is padded on the left gives an example other states in another batch."""
-    base = dataclasses.replace(bases["bert-right"], tokenizer=make_tokenizer())
+    base = dataclasses.replace(bases["bert-right"], processor=make_tokenizer())
     base.tokenizer.padding_side = "left"
     adapt(prepare(base), strategy("last_layers", layers=1), OptimizerSettings())
     assert "depends on more than the example" in caplog.text
@@ -314,7 +314,7 @@ def test_windows_of_one_row_are_told_apart_by_their_part(bases):
         for row in make_rows(4)
     ]
     base = bases["bert-right"]
-    features = encode(head.bound_to(rows), rows, base, True)
+    features = encode(head.with_state(head.fit(rows)), rows, base, True)
     identities, parts = features.identities()
     assert parts.max() > 0
     states = torch.arange(len(features), dtype=torch.float32)[:, None]

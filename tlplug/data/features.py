@@ -124,7 +124,7 @@ def key_of(head: TaskHead, rows: Rows, base: BaseInfo, training: bool) -> str:
     """A hash of all that determines the features: the rows, the head and its code, the tokenizer."""
     tokenizer = base.tokenizer
     parts = {
-        "head": [f"{type(head).__module__}.{type(head).__qualname__}", asdict(head.config), head.labels],
+        "head": [f"{type(head).__module__}.{type(head).__qualname__}", asdict(head.config), head.state],
         "code": code_digest(type(head)),
         "tokenizer": rules(tokenizer) if tokenizer.is_fast else base.fingerprint,
         "specials": tokenizer.special_tokens_map,

@@ -130,5 +130,5 @@ def _problems(split: Split, head: TaskHead, with_targets: bool) -> Iterator[str]
     if not len(split):
         yield f"{split.title}: no rows for data.splits.{split.name}"
     for index, row in enumerate(split):
-        if problem := head.problem(row) or (with_targets and head.target_problem(row)):
+        if problem := head.row_error(row, with_targets):
             yield f"{split.where(index)}: {problem}"

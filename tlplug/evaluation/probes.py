@@ -92,7 +92,7 @@ def of_domain(name: str, domain: Domain, head: TaskHead, most: int, seed: int) -
     if domain.plain:
         return Probe(name, rows, reads=domain.text, text=domain.text)
     scored = all(target in row for row in rows for target in head.targets) and not any(
-        head.target_problem(row) for row in rows
+        head.row_error(row, with_targets=True) for row in rows
     )
     return Probe(name, rows, text=domain.text, scored=name == SOURCE and scored)
 

@@ -3,6 +3,7 @@
 Nothing heavy is imported here, so that a plugin file can be read without torch being loaded.
 """
 
+from tlplug.interfaces.collate import pad_batch
 from tlplug.interfaces.head import Prediction, TaskHead
 from tlplug.interfaces.metric import Evidence, NotMeasured, RowsContext, TransferMetric, WeightChange
 from tlplug.interfaces.strategy import AdaptContext, Capabilities, FrozenPrefix, LowRankUpdate, Strategy
@@ -32,4 +33,5 @@ __all__ = [
     "TaskHead",
     "TransferMetric",
     "WeightChange",
+    "pad_batch",
 ]

@@ -28,8 +28,8 @@ OWN = ("tlplug", "tlplug_plugins")
 REQUIRED = {
     "strategy": ("adapt", "optimizer_defaults"),
     "head": (
-        *("columns", "head_modules", "primary_score", "load_model", "encode", "collate"),
-        *("training_step", "predict", "decode", "scores", "example_scores", "trivial_predictions"),
+        *("columns", "primary_score", "load_model", "encode"),
+        *("training_step", "predict", "example_scores"),
     ),
     "metric": ("measure",),
 }

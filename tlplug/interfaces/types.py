@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
 Batch = dict[str, Any]
-"""What a head's `collate` gives: tensors of B rows, among them `id`, `input_ids` and `attention_mask`."""
+"""What a head's `collate` gives: tensors of B rows by name, among them `id`."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,10 @@ class BaseInfo:
     fingerprint: str
     """Changes when the weights do; part of the key under which baselines are cached."""
     config: PretrainedConfig
-    tokenizer: PreTrainedTokenizerBase
-    max_length: int
-    """Tokens, special ones included, at which an input is cut."""
+    processor: Any
+    """What prepares its inputs: a tokenizer, an image processor or a feature extractor; None where its files have none."""
+    max_length: int | None
+    """Tokens, special ones included, at which an input is cut; None where inputs are no tokens."""
     attention: str | None = None
     trust_remote_code: bool = False
     dtype: str = "float32"
@@ -42,6 +43,23 @@ class BaseInfo:
     gradient_checkpointing: bool = False
     fast_dropout: bool = False
     compile: bool = False
+
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether its inputs are texts."""
+        return hasattr(self.processor, "convert_ids_to_tokens")
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Return the processor of a base model that reads texts.
+
+        Raises:
+            TypeError: it reads something else; a head of texts says so in `why_incompatible`.
+        """
+        if not self.has_tokenizer:
+            what = "no processor" if self.processor is None else f"a {type(self.processor).__name__}"
+            raise TypeError(f"{self.source} has {what}, not a tokenizer")
+        return self.processor
 
     @property
     def kind(self) -> str:
@@ -90,7 +108,7 @@ class Outcome:
     scores: dict[str, float]
     example_scores: list[float]
     cost: dict[str, float] | None = None
-    decoding: dict[str, float] = field(default_factory=dict)
+    tuned: dict[str, Any] = field(default_factory=dict)
     """What `head.tune` found; the predictions were decoded with it."""
     validation: dict[str, float] = field(default_factory=dict)
     """The scores of the last validation."""

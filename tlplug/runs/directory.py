@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -185,9 +185,9 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
-def write_head(folder: Path, labels: Sequence[str], decoding: Mapping[str, float]) -> None:
-    """What the head learnt of the data, without which its predictions cannot be read."""
-    write_json(folder / HEAD, {"version": HEAD_VERSION, "labels": list(labels), "decoding": dict(decoding)})
+def write_head(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write what the head learnt of the data, without which its predictions cannot be read."""
+    write_json(folder / HEAD, {"version": HEAD_VERSION, "state": dict(state)})
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -129,19 +128,26 @@ def merged_model(run: Finished, head: TaskHead, base: BaseInfo) -> PreTrainedMod
 
 
 def bound_head(run: Finished) -> TaskHead:
-    """The head with the labels and the decoding that the run found."""
+    """Return the head with the state that the run's rows gave it.
+
+    Raises:
+        UsageError: the run did not finish, or head.json is damaged.
+    """
     path = run.folder / HEAD
     if not path.is_file():
         raise UsageError(f"{run.folder} holds no {HEAD}: the run did not finish")
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        version, labels = known["version"], [str(label) for label in known["labels"]]
-        decoding = {str(name): float(value) for name, value in known["decoding"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
-    if version != HEAD_VERSION:
-        raise UsageError(f"{path}: format version {version}; this tlplug reads {HEAD_VERSION}")
-    return run.head.with_labels(labels).with_decoding(decoding)
+    known = read_object(path)
+    if known.get("version") != HEAD_VERSION:
+        raise UsageError(f"{path}: format version {known.get('version')}; this tlplug reads {HEAD_VERSION}")
+    state = known.get("state")
+    if not isinstance(state, dict) or not are_texts(state.get("labels", [])):
+        raise UsageError(f"{path} cannot be read: `state` is an object, with a list of texts as `labels`")
+    return run.head.with_state(state)
+
+
+def are_texts(value: object) -> bool:
+    """Whether a value is a list of texts."""
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def load_model(

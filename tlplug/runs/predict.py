@@ -99,7 +99,7 @@ class Adapted:
                 f"it has: {', '.join(map(str, given)) or 'none'}"
             )
         row = {**found, "id": position}
-        if problem := self.head.problem(row):
+        if problem := self.head.row_error(row, with_targets=False):
             raise UsageError(f"{place(position)}: {problem}")
         return row
 

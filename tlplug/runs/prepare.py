@@ -29,7 +29,7 @@ def prepare(job: Job, console: Console) -> Prepared:
         splits["test"] = labelled(
             job.data.target, job.head, job.data.seed, STREAMS["target"], splits["train"]
         )
-    head = job.head.bound_to(splits["train"])
+    head = job.head.with_state(job.head.fit(splits["train"]))
     streams = read_streams(job, head, splits["train"])
     check_rows(splits, head)
     check_rows(streams, head, with_targets=False)

@@ -147,7 +147,7 @@ def leave(task: Prepared, outcome: Outcome, result: dict[str, Any], folder: Path
     rows = {row["id"]: row for row in task.rows["test"]}
     lines = [{**rows[prediction["id"]], **prediction} for prediction in outcome.predictions]
     run_directory.write_lines(folder / "predictions.jsonl", lines)
-    run_directory.write_head(folder, task.head.labels, outcome.decoding)
+    run_directory.write_head(folder, {**task.head.state, **outcome.tuned})
     run_directory.write_json(folder / run_directory.RESULT, result)
 
 

@@ -89,7 +89,7 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console)
             with open.opened(job.loggers, about(job, folder), say) as opened:
                 model, outcome = trainings.own(recorder, opened.loggers)
                 save(job, task, model, folder)
-                recorder.after(model, task.head.with_decoding(outcome.decoding))
+                recorder.after(model, task.head.with_state({**task.head.state, **outcome.tuned}))
                 baselines = trainings.baselines()
                 result = judge_run(job, task, outcome, baselines, recorder.found(), folder)
                 write_reports(folder)
@@ -201,8 +201,10 @@ def examples(
     console.print("As the model sees them:", style="bold")
     by_id = {row["id"]: row for row in rows[:EXAMPLES]}
     for feature in features[:EXAMPLES]:
-        row, tokens = by_id.get(feature["id"], {}), feature["input_ids"]
+        row = by_id.get(feature["id"], {})
         targets = [f"{name}={row[name]}" for name in head.targets if name in row]
-        told = [target for target in targets if len(target) <= SHORT] + [f"{len(tokens)} tokens"]
-        text = f"{', '.join(told)}: {base.tokenizer.decode(tokens)!r}"
+        shown = [target for target in targets if len(target) <= SHORT]
+        if head.length(feature) > 1:
+            shown.append(f"{head.length(feature)} tokens")
+        text = ": ".join(filter(None, (", ".join(shown), head.preview(feature, base))))
         console.print(f"  {text}", markup=False, highlight=False, overflow="ellipsis", no_wrap=True)

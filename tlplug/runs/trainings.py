@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from tlplug.training.adapt import Prepared, adapt
 from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.checkpoint_files import FOLDER
 from tlplug.training.outcome_cache import Baselines
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,12 @@ class Trainings:
             partial(screen.counting, self.console),
             self.checkpoints,
         )
-        return {name: baseline_of(name, baselines, strategy) for name, strategy in self.job.baselines.items()}
+        outcomes = {
+            name: baseline_of(name, baselines, strategy) for name, strategy in self.job.baselines.items()
+        }
+        for name in [name for name, found in outcomes.items() if found is None]:
+            log.warning("no baseline %s: head %s has no trivial predictions", name, self.job.head_name)
+        return {name: found for name, found in outcomes.items() if found is not None}
 
     def checkpoints(self, name: str = "") -> Checkpoints:
         """Of the run's own training, or of the baseline of that name."""
@@ -98,7 +106,7 @@ class Trainings:
             shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
 
 
-def baseline_of(name: str, baselines: Baselines, strategy: Strategy | None) -> Outcome:
+def baseline_of(name: str, baselines: Baselines, strategy: Strategy | None) -> Outcome | None:
     """One that cannot be trained is told by its name."""
     try:
         return baselines.run(name, strategy)

@@ -58,7 +58,7 @@ def cells_of(
     rows = rows or kit_rows(made)
     if rows is None:
         return
-    bound = made.bound_to(rows["train"])
+    bound = made.with_state(made.fit(rows["train"]))
     for kind in tiny.KINDS:
         if bound.why_incompatible(tiny.base(kind)) is None:
             yield Cell(name, bound, kind, rows)

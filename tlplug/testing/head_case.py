@@ -90,7 +90,8 @@ class HeadCase:
 
     @cached_property
     def bound(self) -> TaskHead:
-        return self.head().bound_to(self.rows)
+        head = self.head()
+        return head.with_state(head.fit(self.rows))
 
     @cached_property
     def where(self) -> dict[str, On]:

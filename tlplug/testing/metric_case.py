@@ -36,7 +36,7 @@ class Labelled(TaskHead):
 
     columns = {"text": "a text", "label": "its class"}
     targets = ("label",)
-    primary = "accuracy"
+    primary_score = "accuracy"
 
 
 def made_up() -> dict[str, Any]:
@@ -44,7 +44,7 @@ def made_up() -> dict[str, Any]:
     truth = ["positive" if row % 2 else "negative" for row in range(ROWS)]
     others = {name: outcome(truth, accuracy, seed) for seed, (name, accuracy) in enumerate(BASELINES.items())}
     rows = [{"id": row, "label": label} for row, label in enumerate(truth)]
-    head = Labelled().with_labels(LABELS)
+    head = Labelled().with_state({"labels": LABELS})
     return {**evidence.collect(outcome(truth, 0.8, 99), others, head, rows), **looked_at(), "reasons": {}}
 
 
@@ -86,7 +86,7 @@ def of_probes(metric: TransferMetric) -> dict[str, Any]:
 
     words = ("he", "she")
     rows = [{"id": row, "text": f"{words[row % 2]} liked it {row} times"} for row in range(ROWS)]
-    context = RowsContext(Labelled().with_labels(LABELS), tiny.base("encoder"), rows, 0)
+    context = RowsContext(Labelled().with_state({"labels": LABELS}), tiny.base("encoder"), rows, 0)
     draw = np.random.default_rng(2)
     found: dict[str, Any] = {}
     for seed, (name, asked) in enumerate(metric.extra_rows(context).items()):

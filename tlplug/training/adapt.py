@@ -104,9 +104,11 @@ def adapt(
         fit(trainer, module, data, begun)
         if checkpoints is not None and (best := checkpoints.chosen()) is not None:
             take(module, best)
-        test(trainer, module, data)
+        tuned = test(trainer, module, data)
     found = outcome(module.head, module.predictions["test"], task.rows["test"], meter.cost(module))
-    return module.model, replace(found, validation=module.scores.get("validation", {}), curve=curve.points)
+    return module.model, replace(
+        found, tuned=tuned, validation=module.scores.get("validation", {}), curve=curve.points
+    )
 
 
 def fit(trainer: Trainer, module: TransferModule, data: TransferData, begun: Path | None) -> None:
@@ -134,21 +136,24 @@ def take(module: TransferModule, path: Path) -> None:
     module.load_state_dict(found["state_dict"], strict=False)
 
 
-def test(trainer: Trainer, module: TransferModule, data: TransferData) -> None:
-    if module.head.tunes:
-        tune(trainer, module, data)
+def test(trainer: Trainer, module: TransferModule, data: TransferData) -> dict[str, Any]:
+    """Test the weights, with what the head has tuned; returns that."""
+    tuned = tune(trainer, module, data) if module.head.tunes else {}
     trainer.test(module, datamodule=data, verbose=False)
+    return tuned
 
 
-def tune(trainer: Trainer, module: TransferModule, data: TransferData) -> None:
-    """Let the head find its decoding values on all validation rows, with the weights that are tested."""
+def tune(trainer: Trainer, module: TransferModule, data: TransferData) -> dict[str, Any]:
+    """Let the head find values for `decode` on all validation rows, with the weights that are tested; returns them."""
     trainer.validate(module, dataloaders=data.whole_val_dataloader(), verbose=False)
     if "validation" not in module.outputs:
         log.warning("trainer.limit_val_batches=0: the head's decoding is not tuned")
-        return
+        return {}
     outputs, rows = in_order(module.outputs["validation"], module.rows["validation"])
-    module.head = module.head.with_decoding(module.head.tune(outputs, rows, module.base))
-    log.info("tuned on %d validation rows: %s", len(rows), dict(module.head.decoding))
+    tuned = module.head.tune(outputs, rows, module.base)
+    module.head = module.head.with_state({**module.head.state, **tuned})
+    log.info("tuned on %d validation rows: %s", len(rows), tuned)
+    return tuned
 
 
 def module_for(
@@ -212,4 +217,4 @@ def outcome(
     seen = {prediction["id"] for prediction in predictions}
     rows = [row for row in rows if row["id"] in seen]
     scores, example_scores = head.scores(predictions, rows), head.example_scores(predictions, rows)
-    return Outcome(predictions, scores, example_scores, cost, dict(head.decoding))
+    return Outcome(predictions, scores, example_scores, cost)

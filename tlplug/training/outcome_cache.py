@@ -34,12 +34,11 @@ class Outcomes:
     task: Prepared
     counting: Counting = silent
 
-    def trivial(self) -> Outcome:
-        """The head's own guess, which needs no training."""
+    def trivial(self) -> Outcome | None:
+        """Return the outcome of the head's trivial predictions, which need no training; None where it has none."""
         rows, head = self.task.rows, self.task.head
-        return outcome(
-            head, head.trivial_predictions(rows["train"], rows["test"], self.task.base), rows["test"]
-        )
+        predictions = head.trivial_predictions(rows["train"], rows["test"], self.task.base)
+        return None if predictions is None else outcome(head, predictions, rows["test"])
 
     def stored(self, strategy: Strategy, optimizer: OptimizerSettings) -> Outcome | None:
         """What the same training gave earlier."""
@@ -97,7 +96,7 @@ class Outcomes:
         task = self.task
         head = type(task.head)
         return {
-            "head": [f"{head.__module__}.{head.__qualname__}", asdict(task.head.config), task.head.labels],
+            "head": [f"{head.__module__}.{head.__qualname__}", asdict(task.head.config), task.head.state],
             "base": {
                 name: getattr(task.base, name)
                 for name in ("max_length", "attention", "dtype", "fast_dropout", "compile")
@@ -126,8 +125,12 @@ class Baselines:
     def outcomes(self) -> Outcomes:
         return Outcomes(self.task, self.counting)
 
-    def run(self, name: str, strategy: Strategy | None) -> Outcome:
-        """The baseline's outcome on the test split; None stands for the head's own guess."""
+    def run(self, name: str, strategy: Strategy | None) -> Outcome | None:
+        """Return the baseline's outcome on the test split; None where the head has no trivial predictions.
+
+        Args:
+            strategy: None for the head's trivial predictions.
+        """
         if strategy is None:
             return self.outcomes.trivial()
         own = OptimizerSettings()

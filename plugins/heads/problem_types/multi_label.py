@@ -32,7 +32,7 @@ class MultiLabel(Problem):
         parts = value.split(SEPARATOR) if isinstance(value, str) else value
         return list(dict.fromkeys(str(part).strip() for part in parts if str(part).strip()))
 
-    def label_space(self, values: Sequence[Any]) -> tuple[str, ...]:
+    def labels_of(self, values: Sequence[Any]) -> tuple[str, ...]:
         lists = [value for value in values if isinstance(value, (list, str))]
         return tuple(sorted({name for value in lists for name in self.names(value)}))
 
@@ -52,8 +52,8 @@ class MultiLabel(Problem):
 
         return binary_cross_entropy_with_logits(logits, targets, weight=weights)
 
-    def outputs(self, logits: torch.Tensor) -> list[Any]:
-        return logits.sigmoid().tolist()  # type: ignore[no-any-return]
+    def outputs(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits.sigmoid()
 
     def prediction(self, output: Sequence[float]) -> dict[str, Any]:
         named = dict(zip(self.labels, output, strict=True))

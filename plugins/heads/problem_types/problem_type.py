@@ -26,7 +26,7 @@ class Problem:
         self.threshold = threshold
         self.index = {label: position for position, label in enumerate(labels)}
 
-    def label_space(self, values: Sequence[Any]) -> tuple[str, ...]:
+    def labels_of(self, values: Sequence[Any]) -> tuple[str, ...]:
         """The labels among the training rows' values."""
         raise NotImplementedError
 
@@ -46,8 +46,8 @@ class Problem:
         """What that mean is divided by: the rows, unless they weigh differently."""
         return len(targets)
 
-    def outputs(self, logits: torch.Tensor) -> list[Any]:
-        """Plain numbers of each row of logits [N, K]."""
+    def outputs(self, logits: torch.Tensor) -> torch.Tensor:
+        """What a row of logits [N, K] says: [N, K], or [N] of a single number."""
         raise NotImplementedError
 
     def prediction(self, output: Any) -> dict[str, Any]:

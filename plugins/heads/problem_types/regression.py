@@ -23,7 +23,7 @@ class Regression(Problem):
     name = "regression"
     primary = "pearson"
 
-    def label_space(self, values: Sequence[Any]) -> tuple[str, ...]:
+    def labels_of(self, values: Sequence[Any]) -> tuple[str, ...]:
         return ("value",)
 
     def fault(self, value: Any) -> str | None:
@@ -43,8 +43,8 @@ class Regression(Problem):
 
         return mse_loss(logits, targets)
 
-    def outputs(self, logits: torch.Tensor) -> list[Any]:
-        return logits.squeeze(-1).tolist()  # type: ignore[no-any-return]
+    def outputs(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits.squeeze(-1)
 
     def prediction(self, output: float) -> dict[str, Any]:
         return {"prediction": output}

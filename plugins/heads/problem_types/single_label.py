@@ -21,7 +21,7 @@ class SingleLabel(Problem):
     name = "single_label_classification"
     primary = "accuracy"
 
-    def label_space(self, values: Sequence[Any]) -> tuple[str, ...]:
+    def labels_of(self, values: Sequence[Any]) -> tuple[str, ...]:
         """Integers in their order, names in the alphabet's."""
         found = {value for value in values if value is not None and not isinstance(value, (list, dict))}
         if all(isinstance(value, int) for value in found):
@@ -49,8 +49,8 @@ class SingleLabel(Problem):
         """cross_entropy divides by what the rows' classes weigh."""
         return len(targets) if weights is None else float(weights[targets].sum())
 
-    def outputs(self, logits: torch.Tensor) -> list[Any]:
-        return logits.softmax(dim=-1).tolist()  # type: ignore[no-any-return]
+    def outputs(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits.softmax(dim=-1)
 
     def prediction(self, output: Sequence[float]) -> dict[str, Any]:
         best = max(range(len(self.labels)), key=output.__getitem__)

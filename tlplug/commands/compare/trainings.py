@@ -11,6 +11,7 @@ from lightning.pytorch import Callback
 
 from tlplug.commands.compare.decision import Run, Rung, chosen_rate
 from tlplug.commands.compare.plan import CompareSettings
+from tlplug.errors import UsageError
 from tlplug.interfaces import Outcome, Strategy
 from tlplug.runtime.distributed import world_size
 from tlplug.runtime.memory import give_back
@@ -53,8 +54,16 @@ class Trainings:
         return next(iter(self.seeds.values())).task
 
     def trivial(self) -> Rung:
-        """The baseline that needs no model, the same with every seed."""
+        """Return the baseline that needs no model, the same with every seed.
+
+        Raises:
+            UsageError: the head has no trivial predictions.
+        """
         found = Outcomes(self.task).trivial()
+        if found is None:
+            raise UsageError(
+                "compare measures gains over the trivial baseline, and this head has no trivial predictions"
+            )
         return Rung("trivial", [Run(seed, found, False) for seed in self.seeds])
 
     def missing(self, strategy: Strategy) -> int:

@@ -43,7 +43,7 @@ def built_in(registry: Registry, kind: str) -> list[str]:
 def bound(registry: Registry, name: str) -> TaskHead:
     head: TaskHead = registry.find("head", name).load()()
     rows = kit_rows(head)
-    return head.bound_to(rows["train"]) if rows else head
+    return head.with_state(head.fit(rows["train"])) if rows else head
 
 
 def page(found: list[Cell]) -> str:

@@ -51,7 +51,7 @@ def shown(plan: RankPlan) -> Shown:
     job = plan.first
     asked = SPLITS if plan.settings.verify and job.data.target.path is None else SPLITS[:1]
     splits = read_splits(job.data, job.head.columns, job.head.optional_columns, asked)
-    head = job.head.bound_to(splits["train"])
+    head = job.head.with_state(job.head.fit(splits["train"]))
     check_rows(splits, head)
     rows = drawn(splits["train"], plan.settings.examples, job.data.seed)
     classes = classes_of(rows, head)

@@ -31,49 +31,56 @@ def columns_fit_together(case: HeadCase) -> None:
     for row in case.rows:
         if missing := set(head.columns) - set(row):
             raise Fault(f"the rows that were given have no column {named(missing)}")
-        if told := head.problem(row) or head.target_problem(row):
+        if told := head.row_error(row, with_targets=True):
             raise Fault(f"it has something against a row that was given: {told}")
 
 
 def finds_what_is_wrong_with_a_row(case: HeadCase) -> None:
-    """A column that holds None is told by its name, by `problem` or, of a target, by `target_problem`."""
+    """A column that holds None is named by `row_error`."""
     head, good = case.bound, case.rows[0]
     for column in head.columns:
         told = asked(head, {**good, column: None})
         if told is None:
-            raise Fault(f"a row whose {column!r} is None passes problem and target_problem, and fails later")
+            raise Fault(f"a row whose {column!r} is None passes row_error, and fails later")
         if f"'{column}'" not in told:
             raise Fault(f"what is told of a wrong {column!r} does not name the column in quotes: {told!r}")
     (unanswered,) = On(head, tiny.base("encoder"), [good]).unanswered
-    if head.targets and (told := head.problem(unanswered)):
-        raise Fault(f"problem refuses a row without targets, which can be predicted: {told}")
+    if head.targets and (told := head.row_error(unanswered, with_targets=False)):
+        raise Fault(f"row_error refuses a row without targets, which can be predicted: {told}")
 
 
 def asked(head: Any, row: dict[str, Any]) -> str | None:
     try:
-        return head.problem(row) or head.target_problem(row)  # type: ignore[no-any-return]
+        return head.row_error(row, with_targets=True)  # type: ignore[no-any-return]
     except Exception as error:
         raise Fault(
-            f"a row with None in a column makes problem or target_problem raise {type(error).__name__}: {error}; "
+            f"a row with None in a column makes row_error raise {type(error).__name__}: {error}; "
             "the user has to be told in words"
         ) from error
 
 
 def binding_makes_a_copy(case: HeadCase) -> None:
+    """`fit` gives plain JSON, with texts as labels, and leaves the head itself as it was."""
     head = case.head()
-    labels = head.label_space(case.rows)
-    if not isinstance(labels, tuple) or not all(isinstance(label, str) for label in labels):
-        raise Fault(f"label_space gives {labels!r}; it is a tuple of str")
+    state = head.fit(case.rows)
+    if not isinstance(state, dict) or not is_json(state):
+        raise Fault(f"fit gives {state!r}; it is a dict of plain JSON")
+    labels = state.get("labels", [])
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise Fault(f"fit gives the labels {labels!r}; it is a list of str")
     if len(set(labels)) < len(labels):
-        raise Fault(f"label_space gives a label twice: {named(labels)}")
-    bound = head.bound_to(case.rows)
-    for copied, what in ((bound, "bound_to"), (head.with_labels(labels), "with_labels")):
-        if copied is head or head.labels:
-            raise Fault(f"{what} changes the head itself; it has to make a copy")
-    if tuple(bound.labels) != labels:
-        raise Fault(f"bound_to gives a head with the labels {bound.labels}, but label_space {labels}")
-    if head.with_decoding({"threshold": 0.5}) is head or head.decoding:
-        raise Fault("with_decoding changes the head itself; it has to make a copy")
+        raise Fault(f"fit gives a label twice: {named(labels)}")
+    if head.state:
+        raise Fault("fit changes the head itself; it has to return what it learns")
+    if head.fit(case.rows) != state:
+        raise Fault("fit gives something else the second time")
+
+
+def is_json(value: Any) -> bool:
+    try:
+        return bool(json.loads(json.dumps(value)) == value)
+    except TypeError:
+        return False
 
 
 def works_on_some_base_model(case: HeadCase) -> None:

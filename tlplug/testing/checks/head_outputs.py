@@ -131,7 +131,9 @@ def scores_fit(on: On, predictions: list[dict[str, Any]], whose: str) -> None:
 @on_each
 def trivial_needs_no_model(on: On) -> None:
     found = on.head.trivial_predictions(on.rows, on.rows, on.base)
-    predictions_fit(found, on, "trivial")
+    if found is None:
+        raise DoesNotApply("the head has no trivial predictions")
+    predictions_fit(found, on, "trivial_predictions")
     scores_fit(on, found, " of trivial's predictions")
 
 
@@ -188,13 +190,14 @@ def alike(one: Any, other: Any) -> bool:
 
 @on_each
 def tunes_as_it_says(on: On) -> None:
-    """What `tune` finds is plain numbers by name, which a copy of the head decodes with."""
+    """What `tune` finds is plain JSON by name, which a copy of the head decodes with."""
     if not on.head.tunes:
         raise DoesNotApply("tunes is False")
     with torch.inference_mode():
         outputs = on.head.predict(on.model().eval(), on.batch(False))
     found = on.head.tune(outputs, on.rows, on.base)
-    if not found or not all(isinstance(value, int | float) for value in found.values()):
-        raise Fault(f"tune gives {found!r}; it is a dict of numbers by name")
-    decoded = on.head.with_decoding(found).decode(outputs, on.unanswered, on.base)
+    if not isinstance(found, dict) or not found:
+        raise Fault(f"tune gives {found!r}; it is a dict of values by name")
+    plain(found, "tune")
+    decoded = on.head.with_state({**on.head.state, **found}).decode(outputs, on.unanswered, on.base)
     predictions_fit(decoded, on, "decode after tune")

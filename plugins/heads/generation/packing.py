@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from tlplug import BaseInfo, Batch, UsageError
-from tlplug_plugins.heads.batching.padding import padded
+from tlplug import BaseInfo, Batch, UsageError, pad_batch
 from tlplug_plugins.heads.generation.likelihood import token_logits
 from tlplug_plugins.heads.generation.token_sequences import IGNORED
 
@@ -21,7 +20,7 @@ Features = Sequence[Mapping[str, Any]]
 def unpacked(features: Features, base: BaseInfo) -> Batch:
     """A row for each feature: `id` [B], `part` [B], and `input_ids`, `attention_mask`, `labels`, each to its own longest."""
     wanted = [{name: feature[name] for name in NAMES if name in feature} for feature in features]
-    return padded(wanted, base, {"labels": IGNORED})
+    return pad_batch(wanted, base, {"labels": IGNORED})
 
 
 def packed(features: Features, base: BaseInfo) -> Batch:
