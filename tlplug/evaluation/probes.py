@@ -45,7 +45,7 @@ class Probe:
 
 def plain(rows: Rows, column: str, base: BaseInfo) -> list[dict[str, Any]]:
     """Texts by themselves, the first 1,024 tokens of each at most."""
-    longest = min(base.max_length, LONGEST)
+    longest = min(base.max_length or LONGEST, LONGEST)
     encoded = base.tokenizer([row[column] for row in rows], truncation=True, max_length=longest)
     return [
         {"id": row["id"], **{name: encoded[name][index] for name in encoded}}

@@ -29,7 +29,7 @@ FINDS: dict[Callable[[Any], None], str] = {
     reading.batches_are_padded: "batches of another form, masks that do not count tokens",
     reading.reading_changes_nothing: "rows or features that are changed",
     answering.new_modules_are_named: "random modules that would stay random",
-    answering.loss_is_a_mean: "sums, and means over something else than `weight`",
+    answering.loss_is_a_mean: "sums, and means over something else than `num_items`",
     answering.loss_falls: "a loss that nothing can be learnt from",
     answering.predicts_each_row: "predictions that are lost, out of order or no JSON",
     answering.scores_are_means_of_examples: "intervals that belong to another score",

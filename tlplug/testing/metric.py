@@ -26,7 +26,7 @@ FINDS: dict[Callable[[Any], None], str] = {
     declared.config_refuses_in_words: "odd values that end in a traceback",
     declares_what_it_reads: "needs that are no names, or that there is no evidence of",
     gives_numbers_by_name: "values that are no finite numbers",
-    needs_no_more_than_it_says: "evidence that is read without being in `needs`",
+    needs_no_more_than_it_says: "evidence that is read without being in `requires`",
     changes_no_evidence: "evidence that is changed",
     measures_the_same_twice: "values that are drawn",
     measures_what_was_written: "evidence that is used in a form which files do not keep",
