@@ -84,7 +84,7 @@ def test_a_class_by_its_dotted_path_fails_with_what_is_wrong_and_exit_code_1(cap
     assert main(["plugins", "check", "tests.testing.metric_twins.Sorts"]) == 1
     text = capsys.readouterr().out
     assert (
-        "✗ changes no evidence: measure changes 'example_scores/after', which other metrics read too" in text
+        "✗ does not modify evidence: measure changes 'example_scores/after', which other metrics read too" in text
     )
     assert "tests.testing.metric_twins.Sorts fails 1 of 11 checks" in text
 
@@ -92,7 +92,7 @@ def test_a_class_by_its_dotted_path_fails_with_what_is_wrong_and_exit_code_1(cap
 def test_a_broken_contract_is_a_failed_check_and_the_rest_is_not_run(capsys):
     assert main(["plugins", "check", "tests.testing.metric_twins.OtherContract"]) == 1
     text = capsys.readouterr().out
-    assert "✗ is a plugin: it is written for contract 2" in text
+    assert "✗ implements contract: it is written for contract 2" in text
     assert "fails 1 of 11 checks; the other 10 need it first" in text
 
 
@@ -102,7 +102,7 @@ def test_rows_for_a_head_come_from_a_file(capsys, tmp_path):
     path = f"{Consumes.__module__}.{Consumes.__name__}"
     assert main(["plugins", "check", path, "--rows", "rows.jsonl"]) == 1
     text = capsys.readouterr().out
-    assert "✗ reading changes nothing: on the kind encoder: collate changes the features" in text
+    assert "✗ does not modify rows: on the kind encoder: collate changes the features" in text
     assert "✓ features are plain" in text and "- tunes as it says: tunes is False" in text
     (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n' * 8)
     assert main(["plugins", "check", "classification", "--rows", "rows.jsonl"]) == 1

@@ -80,16 +80,16 @@ class ByNumber(SoundMetric):
 
 
 TWINS = [
-    ("is_a_plugin", OtherContract, "contract 2"),
-    ("says_what_it_is", Silent, "no docstring"),
+    ("implements_contract", OtherContract, "contract 2"),
+    ("has_docstring", Silent, "no docstring"),
     ("config_is_typed", NoDefault, "no default for resamples"),
-    ("config_refuses_in_words", Traceback, "raises ZeroDivisionError"),
-    ("declares_what_it_reads", OneName, "it is a set of names"),
-    ("gives_numbers_by_name", NotANumber, "nan"),
-    ("needs_no_more_than_it_says", ReadsMore, "raises KeyError"),
-    ("changes_no_evidence", Sorts, "changes 'example_scores/after'"),
-    ("measures_the_same_twice", Draws, "other values the second time"),
-    ("measures_what_was_written", ByNumber, "written and read again"),
+    ("config_errors_are_readable", Traceback, "raises ZeroDivisionError"),
+    ("requires_known_evidence", OneName, "it is a set of names"),
+    ("returns_numbers_by_name", NotANumber, "nan"),
+    ("requires_is_complete", ReadsMore, "raises KeyError"),
+    ("does_not_modify_evidence", Sorts, "changes 'example_scores/after'"),
+    ("measure_is_deterministic", Draws, "other values the second time"),
+    ("accepts_saved_evidence", ByNumber, "written and read again"),
 ]
 """Check, twin, and words of what is told."""
 GIVEN = {ByNumber: {"evidence": {"counts": {1: 2.0}}}}

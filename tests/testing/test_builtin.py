@@ -7,7 +7,7 @@ from tlplug.interfaces.registry import Registry
 from tlplug.testing import head_checks, metric_checks, strategy_checks
 
 CHECKS = {"strategy": strategy_checks(), "head": head_checks(), "metric": metric_checks()}
-LONG = {"works_where_it_is_not_refused"}
+LONG = {"works_unless_refused"}
 """What the matrix of heads and strategies covers with whole runs."""
 PLUGINS = [plugin for plugin in Registry().plugins if plugin.distribution == "tlplug"]
 

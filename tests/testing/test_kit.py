@@ -11,7 +11,7 @@ import textwrap
 import pytest
 
 from tests.conftest import ROOT
-from tlplug.testing import Fault, head_checks, metric_checks, strategy_checks
+from tlplug.testing import CheckFailure, head_checks, metric_checks, strategy_checks
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.isolation import quiet_and_alone
 from tlplug.testing.sample_rows import MAKERS, rows_for
@@ -110,7 +110,7 @@ def test_a_new_process_knows_nothing_of_this_one():
     tiny.base("encoder")
     (first, kept), (second, _) = elsewhere([(remembered, ()), (remembered, ())])
     assert len({first, second, os.getpid()}) == 3 and kept == 0
-    with pytest.raises(Fault, match="ValueError is raised: not today"):
+    with pytest.raises(CheckFailure, match="ValueError is raised: not today"):
         elsewhere([(fails, ())])
 
 
@@ -182,9 +182,11 @@ def test_pytest_shows_a_test_for_each_check_and_marks_the_slow_ones(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "test_metric[changes_no_evidence] PASSED" in done.stdout
-    assert "test_strategy[resumes] PASSED" in done.stdout and "test_base PASSED" in done.stdout
-    assert "2 deselected" in done.stdout and "two_processes" not in done.stdout
+    assert "test_metric[does_not_modify_evidence] PASSED" in done.stdout
+    assert (
+        "test_strategy[resumes_from_checkpoint] PASSED" in done.stdout and "test_base PASSED" in done.stdout
+    )
+    assert "2 deselected" in done.stdout and "ddp_matches_single_process" not in done.stdout
 
 
 def plugged_in():

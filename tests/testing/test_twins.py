@@ -4,7 +4,7 @@ import pytest
 
 from tests.testing import head_twins, heavy, metric_twins, sound, strategy_twins
 from tlplug.testing import (
-    Fault,
+    CheckFailure,
     check_head,
     check_metric,
     check_strategy,
@@ -58,7 +58,7 @@ def test_every_check_has_a_broken_twin(kind):
 
 @pytest.mark.parametrize(("check", "twin", "told"), CASES)
 def test_the_twin_is_caught_by_that_check(check, twin, told):
-    with pytest.raises(Fault) as fault:
+    with pytest.raises(CheckFailure) as fault:
         check(twin, **metric_twins.GIVEN.get(twin, {}))
     assert str(fault.value).startswith(f"{twin.__name__}: {check}: ")
     assert told in str(fault.value)
@@ -89,8 +89,8 @@ def test_all_faults_are_told_at_once_with_their_checks():
         check_metric(Bad)
     text = str(error.value)
     assert text.startswith("Bad fails 2 of 11 checks:")
-    assert "says_what_it_is: the class has no docstring" in text
-    assert "changes_no_evidence: measure changes 'example_scores/after'" in text
+    assert "has_docstring: the class has no docstring" in text
+    assert "does_not_modify_evidence: measure changes 'example_scores/after'" in text
 
 
 def test_nothing_goes_on_after_a_check_that_the_others_need():
@@ -102,4 +102,4 @@ def test_what_does_not_apply_is_skipped_with_a_reason():
     (check,) = (check for check in strategy_checks() if check.name == "frozen_prefix_is_frozen")
     with pytest.raises(BaseException, match="frozen_prefix gives None") as skipped:
         check(sound.SoundStrategy)
-    assert skipped.typename == "DoesNotApply"
+    assert skipped.typename == "CheckSkipped"

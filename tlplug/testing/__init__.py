@@ -15,7 +15,7 @@ Nothing heavy is imported before a check is asked for.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tlplug.testing.check import Check, DoesNotApply, Fault, Result
+from tlplug.testing.check import Check, CheckFailure, CheckSkipped, Result
 
 if TYPE_CHECKING:
     from tlplug.testing.head import check_head, head_checks
@@ -33,8 +33,8 @@ _LAZY = {
 
 __all__ = [
     "Check",
-    "DoesNotApply",
-    "Fault",
+    "CheckFailure",
+    "CheckSkipped",
     "Result",
     "check_head",
     "check_metric",

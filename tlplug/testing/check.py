@@ -34,11 +34,11 @@ class Last:
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
-class Fault(AssertionError):
+class CheckFailure(AssertionError):
     """What is wrong with a plugin and what to do, in a sentence or two."""
 
 
-class DoesNotApply(SkipTest):
+class CheckSkipped(SkipTest):
     """Why a check has nothing to say of this plugin; pytest shows it as skipped."""
 
 
@@ -47,7 +47,7 @@ class Check:
     """One thing that a sound plugin does."""
 
     run: Callable[[Any], None]
-    """case -> nothing, or `Fault`, or `DoesNotApply`; its name is the check's."""
+    """case -> nothing, or `CheckFailure`, or `CheckSkipped`; its name is the check's."""
     finds: str
     """What it finds, for a person."""
     case: Callable[..., Any]
@@ -70,13 +70,13 @@ class Check:
         """Run it alone.
 
         Raises:
-            Fault: the plugin does not pass.
+            CheckFailure: the plugin does not pass.
         """
         result = judged(self, plugin, lambda: self.case(plugin, **given))
         if result.outcome == FAILED:
-            raise Fault(f"{plugin.__name__}: {result}")
+            raise CheckFailure(f"{plugin.__name__}: {result}")
         if result.outcome == SKIPPED:
-            raise DoesNotApply(result.told)
+            raise CheckSkipped(result.told)
 
 
 def table(
@@ -118,9 +118,9 @@ def judged(check: Check, plugin: type, case: Callable[[], Any]) -> Result:
     try:
         with check.around():
             check.run(case())
-    except DoesNotApply as reason:
+    except CheckSkipped as reason:
         return Result(check, SKIPPED, str(reason))
-    except Fault as fault:
+    except CheckFailure as fault:
         return Result(check, FAILED, str(fault))
     except Exception as error:
         return Result(check, FAILED, f"it raised {type(error).__name__}: {error} ({place(error, plugin)})")

@@ -12,7 +12,7 @@ from torch import nn
 
 from tlplug.interfaces import BaseInfo, Batch, LoadOptions, Rows, TaskHead
 from tlplug.testing import tiny_models as tiny
-from tlplug.testing.check import DoesNotApply, Fault
+from tlplug.testing.check import CheckFailure, CheckSkipped
 from tlplug.testing.combinations import QUICK, kit_rows, without
 from tlplug.testing.sample_rows import numbered
 from tlplug.testing.tensors import seed, still
@@ -85,7 +85,9 @@ class HeadCase:
             return numbered(self.given() if callable(self.given) else self.given)
         found = kit_rows(head := self.head())
         if found is None:
-            raise Fault(f"the kit has no rows with the columns {', '.join(head.columns)}: give it rows=[...]")
+            raise CheckFailure(
+                f"the kit has no rows with the columns {', '.join(head.columns)}: give it rows=[...]"
+            )
         return numbered([dict(row) for row in found["train"]][:SOME])
 
     @cached_property
@@ -109,14 +111,14 @@ def on_each(check: Callable[[On], None]) -> Callable[[HeadCase], None]:
 
     @wraps(check)
     def run(case: HeadCase) -> None:
-        reasons: list[DoesNotApply] = []
+        reasons: list[CheckSkipped] = []
         for kind, on in case.where.items():
             try:
                 check(on)
-            except DoesNotApply as reason:
+            except CheckSkipped as reason:
                 reasons.append(reason)
-            except Fault as fault:
-                raise Fault(f"on the kind {kind}: {fault}") from fault
+            except CheckFailure as fault:
+                raise CheckFailure(f"on the kind {kind}: {fault}") from fault
         if len(reasons) == len(case.where):
             raise reasons[0]
 

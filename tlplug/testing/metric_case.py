@@ -11,7 +11,7 @@ import numpy as np
 
 from tlplug.evaluation import evidence
 from tlplug.interfaces import NotMeasured, Outcome, RowsContext, TaskHead, TransferMetric, WeightChange
-from tlplug.testing.check import Fault
+from tlplug.testing.check import CheckFailure
 
 LABELS = ("negative", "positive")
 
@@ -137,6 +137,6 @@ class MetricCase:
         try:
             return self.metric().measure(copy.deepcopy(self.evidence))
         except NotMeasured as reason:
-            raise Fault(
+            raise CheckFailure(
                 f"it measures nothing of the evidence that was given: {reason}. Give evidence={{...}}"
             ) from reason

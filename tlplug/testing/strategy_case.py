@@ -14,7 +14,7 @@ from tlplug.models.precision import HALF
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.adapted import BATCH, EPOCHS, Made, Watch
-from tlplug.testing.check import DoesNotApply, Fault
+from tlplug.testing.check import CheckFailure, CheckSkipped
 from tlplug.testing.combinations import Cell, cells, refusal, without
 from tlplug.testing.tensors import seed, shake, still
 from tlplug.training.adapt import Prepared, module_for
@@ -51,21 +51,21 @@ class StrategyCase:
                 if told[str(cell)] is None:
                     return cell
         reasons = "; ".join(f"{where}: {why}" for where, why in told.items()) or "no such head or kind"
-        raise Fault(f"there is nothing that it works on: {reasons}")
+        raise CheckFailure(f"there is nothing that it works on: {reasons}")
 
     def require_training(self) -> None:
         if not self.plugin.capabilities.trains:
-            raise DoesNotApply("capabilities.trains is False: nothing moves")
+            raise CheckSkipped("capabilities.trains is False: nothing moves")
 
     def fits(self, **changes: Any) -> None:
         """Ask `why_incompatible` of the base model with other fields, as the core does before it loads one.
 
         Raises:
-            DoesNotApply: it is refused, in words.
+            CheckSkipped: it is refused, in words.
         """
         base = tiny.base(self.cell.kind, **changes)
         if reason := self.strategy().why_incompatible(base, self.cell.head):
-            raise DoesNotApply(f"why_incompatible: {reason}")
+            raise CheckSkipped(f"why_incompatible: {reason}")
 
     def task(self, base: BaseInfo, cell: Cell, batch_size: int = BATCH) -> Prepared:
         """The rows, encoded; streams are of the same texts without what is to be predicted."""

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tlplug.testing.check import DoesNotApply, Fault
+from tlplug.testing.check import CheckFailure, CheckSkipped
 
 LIBRARIES = ("torch", "transformers", "lightning.pytorch", "peft", "datasets", "safetensors.torch")
 LIMIT = 120.0
@@ -34,10 +34,10 @@ def elsewhere(calls: Sequence[Call]) -> list[Any]:
     """What each call gives in a process of its own; they run at the same time.
 
     Raises:
-        Fault: one failed, or none of them ended.
+        CheckFailure: one failed, or none of them ended.
     """
     if not hasattr(os, "fork"):
-        raise DoesNotApply("this system has no fork")
+        raise CheckSkipped("this system has no fork")
     from tlplug.testing import tiny_models as tiny
 
     with tempfile.TemporaryDirectory(prefix="tlplug-testing-") as folder:
@@ -49,11 +49,11 @@ def elsewhere(calls: Sequence[Call]) -> list[Any]:
         order = {"path": sys.path, "folder": folder, "environment": environment, "jobs": jobs}
         outcome = ask(json.dumps(order))
         if outcome != "done":
-            raise Fault(f"in {len(calls)} new processes it did not end: {outcome}")
+            raise CheckFailure(f"in {len(calls)} new processes it did not end: {outcome}")
         found = [pickle.loads(Path(job["result"]).read_bytes()) for job in jobs]
     for ok, result in found:
         if not ok:
-            raise Fault(f"in a new process {result}")
+            raise CheckFailure(f"in a new process {result}")
     return [result for _, result in found]
 
 

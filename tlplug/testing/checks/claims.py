@@ -10,54 +10,54 @@ from torch import nn
 from tlplug.interfaces import Capabilities
 from tlplug.interfaces.registry import Registry, unknown
 from tlplug.settings import OptimizerSettings
-from tlplug.testing.check import Fault, named
+from tlplug.testing.check import CheckFailure, named
 from tlplug.testing.combinations import Cell, cells, refusal
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.tensors import moving, shake
 
 
-def optimizer_defaults_are_whole(case: StrategyCase) -> None:
+def optimizer_defaults_are_complete(case: StrategyCase) -> None:
     from transformers import get_scheduler
 
     defaults = case.plugin.optimizer_defaults
     if not isinstance(defaults, OptimizerSettings):
-        raise Fault(f"optimizer_defaults is {defaults!r}; it is an OptimizerSettings")
+        raise CheckFailure(f"optimizer_defaults is {defaults!r}; it is an OptimizerSettings")
     if empty := [name for name, value in vars(defaults).items() if value is None]:
-        raise Fault(f"optimizer_defaults leaves out {named(empty)}; set all four")
+        raise CheckFailure(f"optimizer_defaults leaves out {named(empty)}; set all four")
     rate, warmup = defaults.learning_rate or 0.0, defaults.warmup or 0.0
     if not (math.isfinite(rate) and rate >= 0.0) or not 0.0 <= warmup <= 1.0:
-        raise Fault(
+        raise CheckFailure(
             f"optimizer_defaults has learning_rate={rate} and warmup={warmup}; a rate is at least 0, warmup a share"
         )
     if case.plugin.capabilities.trains and rate == 0.0:
-        raise Fault("optimizer_defaults has learning_rate=0.0, with which nothing moves")
+        raise CheckFailure("optimizer_defaults has learning_rate=0.0, with which nothing moves")
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     try:
         get_scheduler(defaults.schedule, optimizer, 1, 2)
     except (ValueError, TypeError, AttributeError) as error:
-        raise Fault(
+        raise CheckFailure(
             f"optimizer_defaults.schedule={defaults.schedule!r} is none that transformers makes of warm-up and steps "
             f"alone: {error}"
         ) from error
 
 
-def names_what_there_is(case: StrategyCase) -> None:
+def names_known_heads_and_streams(case: StrategyCase) -> None:
     from tlplug.config.job import STREAMS
 
     can, known = case.plugin.capabilities, Registry().names("head")
     if not isinstance(can, Capabilities):
-        raise Fault(f"capabilities is {can!r}; it is a tlplug.Capabilities")
+        raise CheckFailure(f"capabilities is {can!r}; it is a tlplug.Capabilities")
     for head in can.heads or ():
         if head not in known:
-            raise Fault(f"capabilities.heads: {unknown('head', head, known)}")
+            raise CheckFailure(f"capabilities.heads: {unknown('head', head, known)}")
     for stream in (*case.plugin.streams, *case.plugin.optional_streams):
         if stream not in STREAMS:
-            raise Fault(f"streams: {unknown('stream', stream, STREAMS)}")
+            raise CheckFailure(f"streams: {unknown('stream', stream, STREAMS)}")
     if not case.plugin.saved_folder or "/" in case.plugin.saved_folder:
-        raise Fault(f"saves is {case.plugin.saved_folder!r}; it is the name of one folder")
+        raise CheckFailure(f"saves is {case.plugin.saved_folder!r}; it is the name of one folder")
 
 
-def works_where_it_is_not_refused(case: StrategyCase) -> None:
+def works_unless_refused(case: StrategyCase) -> None:
     """Every head on every kind of base model takes a step, or is refused by capabilities or why_incompatible."""
     broken = []
     for cell in cells():
@@ -68,7 +68,7 @@ def works_where_it_is_not_refused(case: StrategyCase) -> None:
         if problem:
             broken.append(f"{cell} {problem}")
     if broken:
-        raise Fault(
+        raise CheckFailure(
             "; ".join(broken) + ". Make it work, or refuse it by Capabilities(heads=...) or a sentence of "
             "why_incompatible(base, head)"
         )

@@ -13,7 +13,7 @@ from lightning.pytorch import Trainer
 from tlplug.errors import UsageError
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.testing.adapted import BATCH, Made, Watch
-from tlplug.testing.check import DoesNotApply, Fault, named
+from tlplug.testing.check import CheckFailure, CheckSkipped, named
 from tlplug.testing.checks.plugin import importable
 from tlplug.testing.checks.saving import recipe
 from tlplug.testing.strategy_case import StrategyCase
@@ -26,11 +26,11 @@ SMALL = 1e-3
 PLAIN = OptimizerSettings(learning_rate=0.05, weight_decay=0.0, schedule="constant", warmup=0.0)
 
 
-def accumulates(case: StrategyCase) -> None:
+def supports_gradient_accumulation(case: StrategyCase) -> None:
     """Two halves of a batch, weighted, give the gradient of the whole."""
     case.require_training()
     if case.not_comparable:
-        raise DoesNotApply(case.not_comparable)
+        raise CheckSkipped(case.not_comparable)
     made = case.made(dropout=False)
     whole, _ = made.gradients()
     halves = [
@@ -41,15 +41,15 @@ def accumulates(case: StrategyCase) -> None:
     if far <= 1e-4:
         return
     if case.plugin.streams:
-        raise DoesNotApply("its loss compares whole batches of several streams: what a batch is matters")
-    raise Fault(
+        raise CheckSkipped("its loss compares whole batches of several streams: what a batch is matters")
+    raise CheckFailure(
         f"two half batches give {name} another gradient (by {far:.2g}) than one batch, so that "
         "trainer.accumulate_grad_batches changes the result; the loss has to be a mean over rows, and steps must not "
         "leave anything behind"
     )
 
 
-def recomputes(case: StrategyCase) -> None:
+def supports_gradient_checkpointing(case: StrategyCase) -> None:
     """model.gradient_checkpointing gives the same gradients."""
     case.require_training()
     case.fits(gradient_checkpointing=True)
@@ -57,38 +57,40 @@ def recomputes(case: StrategyCase) -> None:
     try:
         again, _ = case.made(dropout=False, gradient_checkpointing=True).gradients()
     except UsageError as late:
-        raise Fault(
+        raise CheckFailure(
             f"model.gradient_checkpointing=true is refused when the model is loaded: {late} Ask "
             "base.gradient_checkpointing in why_incompatible(base, head)"
         ) from late
     name, far = difference(plain, again, SMALL)
     if far > 1e-3:
         lost = " (it has none)" if set(plain) - set(again) else ""
-        raise Fault(
+        raise CheckFailure(
             f"with model.gradient_checkpointing=true {name} has another gradient{lost}: what is injected must not "
             "depend on how often a forward pass runs"
         )
 
 
-def moves_in_float32(case: StrategyCase) -> None:
+def trains_in_float32(case: StrategyCase) -> None:
     """Over frozen weights in float32 and in bfloat16."""
     case.require_training()
     for dtype in ("float32", "bfloat16"):
         case.fits(dtype=dtype)
         made = case.made(dtype=dtype)
         if other := [name for name, p in moving(made.model).items() if p.dtype != torch.float32]:
-            raise Fault(f"with model.dtype={dtype} {named(other)} moves in another format than float32")
+            raise CheckFailure(
+                f"with model.dtype={dtype} {named(other)} moves in another format than float32"
+            )
         optimizer = made.optimizer()
         for number in range(2):
             optimizer.zero_grad()
             loss, _ = made.step(number=number)
             optimizer.step()
         if not torch.isfinite(torch.tensor(loss)):
-            raise Fault(f"with model.dtype={dtype} the loss is {loss} after two steps")
+            raise CheckFailure(f"with model.dtype={dtype} the loss is {loss} after two steps")
         made.answers()
 
 
-def two_processes_are_one(case: StrategyCase) -> None:
+def ddp_matches_single_process(case: StrategyCase) -> None:
     """With half of each batch they end at the weights of one process, and at the same as each other."""
     case.require_training()
     importable(case.plugin)
@@ -98,14 +100,14 @@ def two_processes_are_one(case: StrategyCase) -> None:
     first, second = elsewhere([(weights_of_two, (recipe(case), rank, port)) for rank in range(2)])
     name, far = difference(first, second)
     if far > 0.0:
-        raise Fault(
+        raise CheckFailure(
             f"two processes end with {name} apart (by {far:.2g}): something moves that is not synchronized"
         )
     if case.not_comparable or case.plugin.streams:
         return
     name, far = difference(weights_of_one(case), first)
     if far > 1e-5:
-        raise Fault(
+        raise CheckFailure(
             f"two processes end with {name} apart (by {far:.2g}) from one with the same batches; a step must depend on "
             "nothing but its batch and what moves"
         )

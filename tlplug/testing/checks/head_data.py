@@ -11,49 +11,49 @@ import torch
 
 from tlplug.errors import UsageError
 from tlplug.testing import tiny_models as tiny
-from tlplug.testing.check import DoesNotApply, Fault, named
+from tlplug.testing.check import CheckSkipped, CheckFailure, named
 from tlplug.testing.head_case import HeadCase, On, on_each
 
 SHORT = 40
 """Tokens that a base model takes, for the test that nothing is longer."""
 
 
-def columns_fit_together(case: HeadCase) -> None:
+def columns_are_consistent(case: HeadCase) -> None:
     head = case.bound
     if not head.columns or not all(isinstance(told, str) and told for told in head.columns.values()):
-        raise Fault("columns is {name: what it means}, with a meaning for each")
+        raise CheckFailure("columns is {name: what it means}, with a meaning for each")
     if both := set(head.columns) & set(head.optional_columns):
-        raise Fault(f"{named(both)} is both in columns and in optional_columns")
+        raise CheckFailure(f"{named(both)} is both in columns and in optional_columns")
     if strange := set(head.targets) - set(head.columns) - set(head.optional_columns):
-        raise Fault(f"targets names {named(strange)}, which is none of its columns")
+        raise CheckFailure(f"targets names {named(strange)}, which is none of its columns")
     if "id" in {*head.columns, *head.optional_columns}:
-        raise Fault("a column is named id, which every row has already: its position")
+        raise CheckFailure("a column is named id, which every row has already: its position")
     for row in case.rows:
         if missing := set(head.columns) - set(row):
-            raise Fault(f"the rows that were given have no column {named(missing)}")
+            raise CheckFailure(f"the rows that were given have no column {named(missing)}")
         if told := head.row_error(row, with_targets=True):
-            raise Fault(f"it has something against a row that was given: {told}")
+            raise CheckFailure(f"it has something against a row that was given: {told}")
 
 
-def finds_what_is_wrong_with_a_row(case: HeadCase) -> None:
+def rejects_invalid_rows(case: HeadCase) -> None:
     """A column that holds None is named by `row_error`."""
     head, good = case.bound, case.rows[0]
     for column in head.columns:
         told = asked(head, {**good, column: None})
         if told is None:
-            raise Fault(f"a row whose {column!r} is None passes row_error, and fails later")
+            raise CheckFailure(f"a row whose {column!r} is None passes row_error, and fails later")
         if f"'{column}'" not in told:
-            raise Fault(f"what is told of a wrong {column!r} does not name the column in quotes: {told!r}")
+            raise CheckFailure(f"what is told of a wrong {column!r} does not name the column in quotes: {told!r}")
     (unanswered,) = On(head, tiny.base("encoder"), [good]).unanswered
     if head.targets and (told := head.row_error(unanswered, with_targets=False)):
-        raise Fault(f"row_error refuses a row without targets, which can be predicted: {told}")
+        raise CheckFailure(f"row_error refuses a row without targets, which can be predicted: {told}")
 
 
 def asked(head: Any, row: dict[str, Any]) -> str | None:
     try:
         return head.row_error(row, with_targets=True)  # type: ignore[no-any-return]
     except Exception as error:
-        raise Fault(
+        raise CheckFailure(
             f"a row with None in a column makes row_error raise {type(error).__name__}: {error}; "
             "the user has to be told in words"
         ) from error
@@ -64,16 +64,16 @@ def binding_makes_a_copy(case: HeadCase) -> None:
     head = case.head()
     state = head.fit(case.rows)
     if not isinstance(state, dict) or not is_json(state):
-        raise Fault(f"fit gives {state!r}; it is a dict of plain JSON")
+        raise CheckFailure(f"fit gives {state!r}; it is a dict of plain JSON")
     labels = state.get("labels", [])
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise Fault(f"fit gives the labels {labels!r}; it is a list of str")
+        raise CheckFailure(f"fit gives the labels {labels!r}; it is a list of str")
     if len(set(labels)) < len(labels):
-        raise Fault(f"fit gives a label twice: {named(labels)}")
+        raise CheckFailure(f"fit gives a label twice: {named(labels)}")
     if head.state:
-        raise Fault("fit changes the head itself; it has to return what it learns")
+        raise CheckFailure("fit changes the head itself; it has to return what it learns")
     if head.fit(case.rows) != state:
-        raise Fault("fit gives something else the second time")
+        raise CheckFailure("fit gives something else the second time")
 
 
 def is_json(value: Any) -> bool:
@@ -87,13 +87,13 @@ def works_on_some_base_model(case: HeadCase) -> None:
     for kind in tiny.KINDS:
         reason = case.bound.why_incompatible(tiny.base(kind))
         if reason is not None and (not isinstance(reason, str) or len(reason.split()) < 3):
-            raise Fault(f"why_incompatible gives {reason!r} for the kind {kind}; it is None or a sentence")
+            raise CheckFailure(f"why_incompatible gives {reason!r} for the kind {kind}; it is None or a sentence")
     if not case.where:
-        raise Fault("why_incompatible refuses every kind of base model")
+        raise CheckFailure("why_incompatible refuses every kind of base model")
 
 
 @on_each
-def features_are_plain(on: On) -> None:
+def features_are_serializable(on: On) -> None:
     """JSON types, the same keys, ids in the order of the rows, the same each time."""
     for training, rows in ((True, on.rows), (False, on.unanswered)):
         features = on.head.encode(rows, on.base, training)
@@ -101,19 +101,19 @@ def features_are_plain(on: On) -> None:
         try:
             same = json.loads(json.dumps(features)) == features
         except TypeError as error:
-            raise Fault(f"{told} gives features that are no JSON types: {error}") from error
+            raise CheckFailure(f"{told} gives features that are no JSON types: {error}") from error
         if not same:
-            raise Fault(f"{told} gives features that JSON changes, such as tuples or keys that are no str")
+            raise CheckFailure(f"{told} gives features that JSON changes, such as tuples or keys that are no str")
         if len({frozenset(feature) for feature in features}) > 1:
-            raise Fault(f"{told} gives features of different keys")
+            raise CheckFailure(f"{told} gives features of different keys")
         if lacking := {"id", "input_ids"} - set(features[0]):
-            raise Fault(f"{told} gives features without {named(lacking)}")
+            raise CheckFailure(f"{told} gives features without {named(lacking)}")
         wanted = [row["id"] for row in rows]
         seen = list(dict.fromkeys(feature["id"] for feature in features))
         if seen != wanted and (not training or not set(seen) <= set(wanted)):
-            raise Fault(f"{told} gives features with the ids {seen}; the rows have {wanted}")
+            raise CheckFailure(f"{told} gives features with the ids {seen}; the rows have {wanted}")
         if on.head.encode(rows, on.base, training) != features:
-            raise Fault(f"{told} gives other features the second time; draw in collate or step")
+            raise CheckFailure(f"{told} gives other features the second time; draw in collate or step")
         parts_are_counted(features, told)
 
 
@@ -122,30 +122,30 @@ def parts_are_counted(features: list[dict[str, Any]], told: str) -> None:
     for feature in features:
         number = seen[feature["id"]] = seen.get(feature["id"], -1) + 1
         if number and "part" not in feature:
-            raise Fault(f"{told} gives several features for a row, without the `part` that tells them apart")
+            raise CheckFailure(f"{told} gives several features for a row, without the `part` that tells them apart")
 
 
 @on_each
-def a_row_is_encoded_for_itself(on: On) -> None:
+def encoding_is_independent_of_other_rows(on: On) -> None:
     """Rows are encoded in portions, and one alone for a prediction."""
     together = on.head.encode(on.unanswered, on.base, False)
     alone = [f for row in on.unanswered for f in on.head.encode([row], on.base, False)]
     if together != alone:
-        raise Fault("a row is encoded otherwise when it is alone; pad in collate, not in encode")
+        raise CheckFailure("a row is encoded otherwise when it is alone; pad in collate, not in encode")
 
 
 @on_each
-def nothing_is_longer_than_the_model_takes(on: On) -> None:
+def inputs_respect_max_length(on: On) -> None:
     base = replace(on.base, max_length=SHORT)
     if on.head.why_incompatible(base) is not None:
-        raise DoesNotApply(f"why_incompatible refuses base models that take {SHORT} tokens")
+        raise CheckSkipped(f"why_incompatible refuses base models that take {SHORT} tokens")
     for training, rows in ((True, on.rows), (False, on.unanswered)):
         try:
             longest = max(len(feature["input_ids"]) for feature in on.head.encode(rows, base, training))
         except UsageError as refused:
-            raise DoesNotApply(str(refused)) from refused
+            raise CheckSkipped(str(refused)) from refused
         if longest > SHORT:
-            raise Fault(
+            raise CheckFailure(
                 f"encode gives {longest} tokens where base.max_length is {SHORT}; cut, or make windows"
             )
 
@@ -157,31 +157,31 @@ def batches_are_padded(on: On) -> None:
         features = on.head.encode(rows, on.base, training)
         batch = on.head.collate(features, on.base)
         if lacking := {"id", "input_ids", "attention_mask"} - set(batch):
-            raise Fault(f"collate gives a batch without {named(lacking)}")
+            raise CheckFailure(f"collate gives a batch without {named(lacking)}")
         ids, mask = batch["input_ids"], batch["attention_mask"]
         if ids.ndim != 2 or ids.shape != mask.shape:
-            raise Fault(
+            raise CheckFailure(
                 f"input_ids is {list(ids.shape)} and attention_mask {list(mask.shape)}; both are [B, T]"
             )
         if not training and (
             len(ids) != len(features) or batch["id"].tolist() != [f["id"] for f in features]
         ):
-            raise Fault("collate changes the order or the number of features that are to be predicted")
+            raise CheckFailure("collate changes the order or the number of features that are to be predicted")
         real = sum(len(feature["input_ids"]) for feature in features)
         if int(mask.sum()) != real:
-            raise Fault(f"attention_mask has {int(mask.sum())} ones for {real} tokens")
+            raise CheckFailure(f"attention_mask has {int(mask.sum())} ones for {real} tokens")
 
 
 @on_each
-def reading_changes_nothing(on: On) -> None:
+def does_not_modify_rows(on: On) -> None:
     """Neither rows nor features."""
     rows, features = copy.deepcopy(on.rows), on.head.encode(on.rows, on.base, True)
     if rows != on.rows:
-        raise Fault("encode changes the rows; make a copy")
+        raise CheckFailure("encode changes the rows; make a copy")
     before = copy.deepcopy(features)
     on.head.collate(features, on.base)
     if features != before:
-        raise Fault("collate changes the features, which are used in every epoch; make a copy")
+        raise CheckFailure("collate changes the features, which are used in every epoch; make a copy")
 
 
 def draws(on: On) -> bool:

@@ -11,7 +11,7 @@ import torch
 
 from tlplug.interfaces import StepOutput
 from tlplug.models.layers import is_inside, newly_initialized
-from tlplug.testing.check import DoesNotApply, Fault, named
+from tlplug.testing.check import CheckSkipped, CheckFailure, named
 from tlplug.testing.checks.head_data import draws
 from tlplug.testing.head_case import HeadCase, On, on_each
 from tlplug.testing.tensors import apart, seed
@@ -19,7 +19,7 @@ from tlplug.testing.tensors import apart, seed
 STEPS = 20
 
 
-def new_modules_are_named(case: HeadCase) -> None:
+def new_modules_are_in_head_modules(case: HeadCase) -> None:
     """What the base model's files do not hold lies in head_modules."""
     seen: set[str] = set()
     names = list(case.bound.head_modules)
@@ -27,23 +27,23 @@ def new_modules_are_named(case: HeadCase) -> None:
         model = on.model()
         seen |= {name for name, _ in model.named_modules() if name in names}
         if strays := [name for name in newly_initialized(model) if not is_inside(name, names)]:
-            raise Fault(f"on the kind {kind} {named(strays)} is random, and lies in none of head_modules")
+            raise CheckFailure(f"on the kind {kind} {named(strays)} is random, and lies in none of head_modules")
     if names and not seen:
-        raise Fault(f"head_modules is {named(names)}, but the models have no module of these names")
+        raise CheckFailure(f"head_modules is {named(names)}, but the models have no module of these names")
 
 
 @on_each
-def loss_is_a_mean(on: On) -> None:
+def loss_is_mean(on: On) -> None:
     """Over `weight` examples or tokens: two parts of a batch, weighted, give the whole."""
     model = on.model().eval()
     seed(0)
     whole = on.head.training_step(model, on.batch(True))
     if not isinstance(whole, StepOutput) or whole.loss.ndim != 0 or not whole.loss.requires_grad:
-        raise Fault("step gives no StepOutput with a scalar loss that can be learnt from")
+        raise CheckFailure("step gives no StepOutput with a scalar loss that can be learnt from")
     if not math.isfinite(whole.loss.item()) or not whole.num_items > 0:
-        raise Fault(f"step gives a loss of {whole.loss.item()} over a weight of {whole.num_items}")
+        raise CheckFailure(f"step gives a loss of {whole.loss.item()} over a weight of {whole.num_items}")
     if draws(on):
-        raise DoesNotApply("its batches are drawn at random")
+        raise CheckSkipped("its batches are drawn at random")
     cut = max(1, len(on.rows) // 3)
     places = range(cut), range(cut, len(on.rows))
     parts = [on.head.training_step(model, on.batch(True, *part)) for part in places]
@@ -52,14 +52,14 @@ def loss_is_a_mean(on: On) -> None:
     if not math.isclose(weight, whole.num_items, rel_tol=1e-5) or abs(mean - whole.loss.item()) > 1e-4 * max(
         1.0, abs(mean)
     ):
-        raise Fault(
+        raise CheckFailure(
             f"a batch has the loss {whole.loss.item():.5f} over {whole.num_items}, its two parts together "
             f"{mean:.5f} over {weight}: the loss has to be a mean over `weight`"
         )
 
 
 @on_each
-def loss_falls(on: On) -> None:
+def loss_decreases(on: On) -> None:
     model, losses = on.model().train(), []
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
     for number in range(STEPS):
@@ -70,7 +70,7 @@ def loss_falls(on: On) -> None:
         optimizer.step()
         losses.append(loss.item())
     if not fmean(losses[-3:]) < 0.98 * fmean(losses[:3]):
-        raise Fault(
+        raise CheckFailure(
             f"after {STEPS} steps on one batch the loss is {losses[-1]:.3f}, at first {losses[0]:.3f}"
         )
 
@@ -83,7 +83,7 @@ def predicts_each_row(on: On) -> None:
     with torch.inference_mode():
         outputs = on.head.predict(model, batch)
     if [output.get("id") for output in outputs] != batch["id"].tolist():
-        raise Fault("predict gives other ids than the batch has, or not in its order")
+        raise CheckFailure("predict gives other ids than the batch has, or not in its order")
     plain(outputs, "predict")
     predictions_fit(on.predictions(model), on, "decode")
 
@@ -91,9 +91,9 @@ def predicts_each_row(on: On) -> None:
 def predictions_fit(predictions: Any, on: On, told: str) -> None:
     wanted, found = [row["id"] for row in on.rows], [p.get("id") for p in predictions]
     if found != wanted:
-        raise Fault(f"{told} gives predictions with the ids {found}; the rows have {wanted}")
+        raise CheckFailure(f"{told} gives predictions with the ids {found}; the rows have {wanted}")
     if any("prediction" not in prediction for prediction in predictions):
-        raise Fault(f"{told} gives predictions without `prediction`")
+        raise CheckFailure(f"{told} gives predictions without `prediction`")
     plain(predictions, told)
 
 
@@ -101,13 +101,13 @@ def plain(value: Any, told: str) -> None:
     try:
         same = json.loads(json.dumps(value)) == value
     except TypeError as error:
-        raise Fault(f"what {told} gives is no JSON: {error}; use item() and tolist()") from error
+        raise CheckFailure(f"what {told} gives is no JSON: {error}; use item() and tolist()") from error
     if not same and "NaN" not in json.dumps(value):
-        raise Fault(f"what {told} gives is changed by JSON, such as tuples or keys that are no str")
+        raise CheckFailure(f"what {told} gives is changed by JSON, such as tuples or keys that are no str")
 
 
 @on_each
-def scores_are_means_of_examples(on: On) -> None:
+def primary_score_is_mean_of_example_scores(on: On) -> None:
     """The primary score is among them and is the mean of example_scores."""
     scores_fit(on, on.predictions(on.model()), "")
 
@@ -115,30 +115,30 @@ def scores_are_means_of_examples(on: On) -> None:
 def scores_fit(on: On, predictions: list[dict[str, Any]], whose: str) -> None:
     scores, each = on.head.scores(predictions, on.rows), on.head.example_scores(predictions, on.rows)
     if on.head.primary_score not in scores:
-        raise Fault(f"scores{whose} has {named(scores)} and not the primary score {on.head.primary_score!r}")
+        raise CheckFailure(f"scores{whose} has {named(scores)} and not the primary score {on.head.primary_score!r}")
     if strange := [name for name, value in scores.items() if not isinstance(value, int | float)]:
-        raise Fault(f"scores{whose} gives {named(strange)} as something else than a number")
+        raise CheckFailure(f"scores{whose} gives {named(strange)} as something else than a number")
     if len(each) != len(on.rows):
-        raise Fault(f"example_scores{whose} gives {len(each)} numbers for {len(on.rows)} rows")
+        raise CheckFailure(f"example_scores{whose} gives {len(each)} numbers for {len(on.rows)} rows")
     primary = scores[on.head.primary_score]
     if not math.isclose(fmean(each), primary, rel_tol=1e-4, abs_tol=1e-6):
-        raise Fault(
+        raise CheckFailure(
             f"the mean of example_scores{whose} is {fmean(each):.6f}, but {on.head.primary_score} is {primary:.6f}; "
             "where the primary score is no mean over rows, tlplug.jackknife_values shares it out over them"
         )
 
 
 @on_each
-def trivial_needs_no_model(on: On) -> None:
+def trivial_predictions_need_no_model(on: On) -> None:
     found = on.head.trivial_predictions(on.rows, on.rows, on.base)
     if found is None:
-        raise DoesNotApply("the head has no trivial predictions")
+        raise CheckSkipped("the head has no trivial predictions")
     predictions_fit(found, on, "trivial_predictions")
     scores_fit(on, found, " of trivial's predictions")
 
 
 @on_each
-def padding_changes_no_prediction(on: On) -> None:
+def predictions_are_independent_of_padding(on: On) -> None:
     """A row is predicted the same alone and among longer ones."""
     model = on.model().eval()
     with torch.inference_mode():
@@ -150,30 +150,30 @@ def padding_changes_no_prediction(on: On) -> None:
         ]
     far = apart(together, alone)
     if far > 1e-3:
-        raise Fault(
+        raise CheckFailure(
             f"a row is predicted otherwise (by {far:.2g}) alone than beside longer ones: mask what is padded, "
             "and count positions over real tokens"
         )
 
 
 @on_each
-def one_pass_is_true(on: On) -> None:
+def single_forward_pass(on: On) -> None:
     """Where it is said, step and predict call the model once, with what is the same each time."""
     if not on.head.single_forward_pass:
-        raise DoesNotApply("single_forward_pass is False")
+        raise CheckSkipped("single_forward_pass is False")
     model, calls = on.model(), []
     model.register_forward_pre_hook(lambda module, given: calls.append(1))
     for training, ask in ((True, on.head.training_step), (False, on.head.predict)):
         calls.clear()
         ask(model, on.batch(training))
         if len(calls) != 1:
-            raise Fault(f"single_forward_pass is True, but {ask.__name__} calls the model {len(calls)} times")
+            raise CheckFailure(f"single_forward_pass is True, but {ask.__name__} calls the model {len(calls)} times")
     if draws(on):
-        raise Fault("single_forward_pass is True, but batches of the same rows differ from time to time")
+        raise CheckFailure("single_forward_pass is True, but batches of the same rows differ from time to time")
 
 
 @on_each
-def asking_changes_no_batch(on: On) -> None:
+def does_not_modify_batch(on: On) -> None:
     model = on.model()
     for training, ask in ((True, on.head.training_step), (False, on.head.predict)):
         batch = on.batch(training)
@@ -181,7 +181,7 @@ def asking_changes_no_batch(on: On) -> None:
         ask(model, batch)
         touched = set(before) ^ set(batch) or {n for n in before if not alike(before[n], batch[n])}
         if touched:
-            raise Fault(f"{ask.__name__} changes {named(touched)} of the batch; make a copy")
+            raise CheckFailure(f"{ask.__name__} changes {named(touched)} of the batch; make a copy")
 
 
 def alike(one: Any, other: Any) -> bool:
@@ -189,15 +189,15 @@ def alike(one: Any, other: Any) -> bool:
 
 
 @on_each
-def tunes_as_it_says(on: On) -> None:
+def tune_returns_numbers(on: On) -> None:
     """What `tune` finds is plain JSON by name, which a copy of the head decodes with."""
     if not on.head.tunes:
-        raise DoesNotApply("tunes is False")
+        raise CheckSkipped("tunes is False")
     with torch.inference_mode():
         outputs = on.head.predict(on.model().eval(), on.batch(False))
     found = on.head.tune(outputs, on.rows, on.base)
     if not isinstance(found, dict) or not found:
-        raise Fault(f"tune gives {found!r}; it is a dict of values by name")
+        raise CheckFailure(f"tune gives {found!r}; it is a dict of values by name")
     plain(found, "tune")
     decoded = on.head.with_state({**on.head.state, **found}).decode(outputs, on.unanswered, on.base)
     predictions_fit(decoded, on, "decode after tune")

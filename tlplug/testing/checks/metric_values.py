@@ -13,68 +13,70 @@ import numpy as np
 
 from tlplug.evaluation import evidence
 from tlplug.interfaces import NotMeasured
-from tlplug.testing.check import Fault, named
+from tlplug.testing.check import CheckFailure, named
 from tlplug.testing.metric_case import MetricCase
 
 
-def declares_what_it_reads(case: MetricCase) -> None:
+def requires_known_evidence(case: MetricCase) -> None:
     needs, better = case.plugin.requires, case.plugin.higher_is_better
     if isinstance(needs, str) or not all(isinstance(need, str) and need for need in needs):
-        raise Fault(f"needs is {needs!r}; it is a set of names")
+        raise CheckFailure(f"needs is {needs!r}; it is a set of names")
     if better not in (True, False, None):
-        raise Fault(f"higher_is_better is {better!r}; it is True, False or None")
+        raise CheckFailure(f"higher_is_better is {better!r}; it is True, False or None")
     if lacking := set(needs) - set(case.evidence):
-        raise Fault(f"the kit has no evidence of {named(lacking)}; give evidence={{...}}")
+        raise CheckFailure(f"the kit has no evidence of {named(lacking)}; give evidence={{...}}")
 
 
-def gives_numbers_by_name(case: MetricCase) -> None:
+def returns_numbers_by_name(case: MetricCase) -> None:
     if not isinstance(case.values, dict) or not case.values:
-        raise Fault(f"measure gives {case.values!r}; it is a dict of values by name")
+        raise CheckFailure(f"measure gives {case.values!r}; it is a dict of values by name")
     for name, value in case.values.items():
         number = isinstance(value, int | float) and math.isfinite(value)
         if not isinstance(name, str) or not (number or isinstance(value, NotMeasured)):
-            raise Fault(f"measure gives {name!r}: {value!r}; NotMeasured says why there is no value")
+            raise CheckFailure(f"measure gives {name!r}: {value!r}; NotMeasured says why there is no value")
 
 
-def needs_no_more_than_it_says(case: MetricCase) -> None:
+def requires_is_complete(case: MetricCase) -> None:
     """Of the evidence that it needs alone, it measures something or says why not."""
     given = {name: case.evidence[name] for name in case.plugin.requires}
     try:
         case.metric().measure(copy.deepcopy(given))
     except NotMeasured as reason:
         if len(str(reason).split()) < 3:
-            raise Fault(f"NotMeasured says {str(reason)!r}, which is too little") from reason
+            raise CheckFailure(f"NotMeasured says {str(reason)!r}, which is too little") from reason
     except Exception as error:
-        raise Fault(
+        raise CheckFailure(
             f"with nothing but {named(given) or 'no evidence'} it raises {type(error).__name__}: {error}; name in "
             "`needs` what it cannot do without, and use evidence.get or NotMeasured for the rest"
         ) from error
 
 
-def changes_no_evidence(case: MetricCase) -> None:
+def does_not_modify_evidence(case: MetricCase) -> None:
     given = copy.deepcopy(case.evidence)
     case.metric().measure(given)
     if set(given) != set(case.evidence):
-        raise Fault(
+        raise CheckFailure(
             f"measure adds or removes {named(set(given) ^ set(case.evidence))}; other metrics read it too"
         )
     for name, value in given.items():
         if not np.array_equal(np.asarray(value), np.asarray(case.evidence[name])):
-            raise Fault(f"measure changes {name!r}, which other metrics read too; make a copy")
+            raise CheckFailure(f"measure changes {name!r}, which other metrics read too; make a copy")
 
 
-def measures_the_same_twice(case: MetricCase) -> None:
+def measure_is_deterministic(case: MetricCase) -> None:
     if not same(case.metric().measure(copy.deepcopy(case.evidence)), case.values):
-        raise Fault("measure gives other values the second time; draw from a generator with a seed in Config")
+        raise CheckFailure(
+            "measure gives other values the second time; draw from a generator with a seed in Config"
+        )
 
 
-def measures_what_was_written(case: MetricCase) -> None:
+def accepts_saved_evidence(case: MetricCase) -> None:
     """Evidence that was written to files and read again gives the same values."""
     with tempfile.TemporaryDirectory(prefix="tlplug-testing-") as folder:
         evidence.write(case.evidence, Path(folder) / "evidence")
         again = case.metric().measure(evidence.read(Path(folder) / "evidence"))
     if not same(again, case.values, 1e-9):
-        raise Fault("of evidence that was written and read again it measures something else")
+        raise CheckFailure("of evidence that was written and read again it measures something else")
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any], tolerance: float = 0.0) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 from tlplug.interfaces.registry import contract_problems
-from tlplug.testing.check import DoesNotApply, Fault, named
+from tlplug.testing.check import CheckFailure, CheckSkipped, named
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -28,17 +28,19 @@ ODD: dict[type, tuple[Any, ...]] = {
 """Values that a user can type for a field of that type."""
 
 
-def is_a_plugin(case: Case) -> None:
+def implements_contract(case: Case) -> None:
     if problems := list(contract_problems(case.plugin, case.kind_of_plugin)):
-        raise Fault("; ".join(problems))
+        raise CheckFailure("; ".join(problems))
 
 
-def says_what_it_is(case: Case) -> None:
+def has_docstring(case: Case) -> None:
     line = (vars(case.plugin).get("__doc__") or "").strip().split("\n")[0]
     if not line:
-        raise Fault("the class has no docstring; its first line is what `plugins list` and `--help` show")
+        raise CheckFailure(
+            "the class has no docstring; its first line is what `plugins list` and `--help` show"
+        )
     if len(line) > 100:
-        raise Fault(
+        raise CheckFailure(
             f"the docstring's first line has {len(line)} letters; `plugins list` has room for about 100"
         )
 
@@ -54,9 +56,9 @@ def imports_nothing_heavy(case: Case) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Fault(f"{module} cannot be imported by itself: {done.stderr.strip().splitlines()[-1]}")
+        raise CheckFailure(f"{module} cannot be imported by itself: {done.stderr.strip().splitlines()[-1]}")
     if loaded := done.stdout.split():
-        raise Fault(
+        raise CheckFailure(
             f"importing {module} imports {named(loaded)}, and so do `--help` and `plugins list`; "
             "import that inside the methods that use it, or under TYPE_CHECKING"
         )
@@ -65,7 +67,7 @@ def imports_nothing_heavy(case: Case) -> None:
 def importable(plugin: type) -> str:
     """The plugin's module, which another process can import."""
     if plugin.__module__ == "__main__" or "<locals>" in plugin.__qualname__:
-        raise DoesNotApply(
+        raise CheckSkipped(
             f"{plugin.__qualname__} is defined in a script or a function, where another process cannot import it"
         )
     return plugin.__module__
@@ -78,11 +80,13 @@ def config_is_typed(case: Case) -> None:
 
     config = case.plugin.Config
     if bare := [f.name for f in fields(config) if f.default is MISSING and f.default_factory is MISSING]:
-        raise Fault(f"Config has no default for {named(bare)}; a user has to name nothing but the plugin")
+        raise CheckFailure(
+            f"Config has no default for {named(bare)}; a user has to name nothing but the plugin"
+        )
     try:
         schema = OmegaConf.structured(config)
     except (OmegaConfBaseException, ValueError) as error:
-        raise Fault(
+        raise CheckFailure(
             f"Config has a type that OmegaConf does not take: {str(error).splitlines()[0]}. Use plain types, lists, "
             "dicts, Optional or an Enum; else Any, with a check in __post_init__"
         ) from error
@@ -90,10 +94,10 @@ def config_is_typed(case: Case) -> None:
         OmegaConf.merge(schema, {"no_such_field": 1})
     except OmegaConfBaseException:
         return
-    raise Fault("Config takes a field that it does not have, so that a misspelt one would go unseen")
+    raise CheckFailure("Config takes a field that it does not have, so that a misspelt one would go unseen")
 
 
-def config_refuses_in_words(case: Case) -> None:
+def config_errors_are_readable(case: Case) -> None:
     """Odd values are taken, or refused by a ValueError with a sentence."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -111,7 +115,7 @@ def config_refuses_in_words(case: Case) -> None:
             except (ValueError, TypeError) as error:
                 refused_in_words(error, field.name, value)
             except Exception as error:
-                raise Fault(
+                raise CheckFailure(
                     f"Config({field.name}={value!r}) raises {type(error).__name__}, which the user sees as a "
                     "traceback; raise ValueError with a sentence in __post_init__"
                 ) from error
@@ -119,7 +123,7 @@ def config_refuses_in_words(case: Case) -> None:
 
 def refused_in_words(error: Exception, field: str, value: Any) -> None:
     if len(str(error).split()) < 3:
-        raise Fault(
+        raise CheckFailure(
             f"Config({field}={value!r}) is refused with {str(error)!r}, which says too little: "
             "name the field, its value and what it has to be"
         ) from error

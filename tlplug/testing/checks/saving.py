@@ -17,7 +17,7 @@ from torch import nn
 from tlplug.interfaces import LoadOptions
 from tlplug.models.precision import hold_moving_in_float32
 from tlplug.testing.adapted import Made, Watch
-from tlplug.testing.check import Fault, named
+from tlplug.testing.check import CheckFailure, named
 from tlplug.testing.checks.plugin import importable
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.subprocesses import elsewhere
@@ -36,27 +36,27 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def comes_back_as_it_was_saved(case: StrategyCase) -> None:
+def save_load_round_trip(case: StrategyCase) -> None:
     """Over a freshly loaded base model, whose new modules are random and others."""
     made = case.shaken
     before = made.answers()
     with scratch() as folder:
         made.strategy.save(made.model, folder / "saved")
         if pickles := [file.name for file in folder.rglob("*") if file.suffix in PICKLES]:
-            raise Fault(
+            raise CheckFailure(
                 f"save wrote {named(pickles)}, which can run code when it is read; write safetensors and JSON"
             )
         if apart(made.answers(), before) > case.tolerance:
-            raise Fault("save changed the model: it answers otherwise afterwards")
+            raise CheckFailure("save changed the model: it answers otherwise afterwards")
         far = apart(answers_of_saved(case, folder / "saved"), before)
     if far > case.tolerance:
-        raise Fault(
+        raise CheckFailure(
             f"what load gives answers otherwise than what was saved (by {far:.2g}): save has to write all that moved, "
             "and load to put all of it back"
         )
 
 
-def comes_back_in_a_new_process(case: StrategyCase) -> None:
+def loads_in_new_process(case: StrategyCase) -> None:
     importable(case.plugin)
     made = case.shaken
     with scratch() as folder:
@@ -64,7 +64,7 @@ def comes_back_in_a_new_process(case: StrategyCase) -> None:
         (found,) = elsewhere([(answers_of_saved, (recipe(case), folder / "saved"))])
     far = apart(found, made.answers())
     if far > case.tolerance:
-        raise Fault(
+        raise CheckFailure(
             f"in a new process the saved model answers otherwise (by {far:.2g}): something that load needs is "
             "neither in the folder nor in the Config"
         )
@@ -92,7 +92,7 @@ def loaded(case: StrategyCase, made: Made, folder: Path, quantized: bool = True)
     return hold_moving_in_float32(strategy.load(fresh, folder, made.task.base))
 
 
-def merges_as_it_says(case: StrategyCase) -> None:
+def merge_matches_capability(case: StrategyCase) -> None:
     """`merge` gives a transformers model that answers the same and stands alone, if and only if capabilities.mergeable."""
     says = case.plugin.capabilities.mergeable
     made = case.shaken
@@ -105,11 +105,13 @@ def merges_as_it_says(case: StrategyCase) -> None:
                 raise
             problem = f"it raises {type(error).__name__}"
     if says and problem:
-        raise Fault(
+        raise CheckFailure(
             f"capabilities.mergeable is True, but {problem}; mend merge, or say Capabilities(mergeable=False)"
         )
     if not says and not problem:
-        raise Fault("capabilities.mergeable is False, but merge gives a model that stands alone; say so")
+        raise CheckFailure(
+            "capabilities.mergeable is False, but merge gives a model that stands alone; say so"
+        )
 
 
 def merging_problem(case: StrategyCase, made: Made, folder: Path) -> str | None:
@@ -134,7 +136,7 @@ def lacking(told: dict[str, Any]) -> str:
     return f": transformers has no place for {named(strange)}" if strange else ""
 
 
-def resumes(case: StrategyCase) -> None:
+def resumes_from_checkpoint(case: StrategyCase) -> None:
     """Cut off after the second of four epochs and gone on with, it ends at the same weights."""
     case.require_training()
     with scratch() as folder:
@@ -143,7 +145,7 @@ def resumes(case: StrategyCase) -> None:
         trained(again, None, folder / "epoch=1.ckpt")
     name, far = difference(moving(whole.model), moving(again.model))
     if far > 1e-5:
-        raise Fault(
+        raise CheckFailure(
             f"{name} is another one (by {far:.2g}) where a training is cut off and resumed: what the strategy keeps "
             "beside parameters and the optimizer has to come back from the checkpoint (Callback.state_dict) or be "
             "the same at its start"

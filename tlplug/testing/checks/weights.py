@@ -6,7 +6,7 @@ import math
 
 from tlplug.models.layers import modules_to_save
 from tlplug.testing.adapted import Made
-from tlplug.testing.check import Fault, named
+from tlplug.testing.check import CheckFailure, named
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.tensors import changed, moving, state
 
@@ -14,39 +14,39 @@ STAGED = 8
 """Epochs that a strategy in stages gets, of two steps each."""
 
 
-def takes_a_step(case: StrategyCase) -> None:
+def adapts_and_predicts(case: StrategyCase) -> None:
     """Adapts the model, gives a loss that can be learnt from, and answers."""
     made = case.made()
     made.answers()
     moves = bool(moving(made.model))
     if moves != case.plugin.capabilities.trains:
         told = "nothing has requires_grad" if not moves else "something has requires_grad"
-        raise Fault(f"capabilities.trains is {not moves}, but {told} after adapt")
+        raise CheckFailure(f"capabilities.trains is {not moves}, but {told} after adapt")
     if moves:
         loss, weight = made.step()
         if not math.isfinite(loss) or weight < 1:
-            raise Fault(f"training_step gives a loss of {loss} over {weight} examples")
+            raise CheckFailure(f"training_step gives a loss of {loss} over {weight} examples")
 
 
-def only_what_should_moves(case: StrategyCase) -> None:
+def trains_only_trainable_weights(case: StrategyCase) -> None:
     """Two steps of the strategy's own optimizer change what has requires_grad and nothing else."""
     case.require_training()
     made = case.made()
     before, allowed = state(made.model), set(moving(made.model))
     two_steps(made)
     if strays := changed(before, state(made.model)) - allowed:
-        raise Fault(
+        raise CheckFailure(
             f"{named(strays)} changed in training without requires_grad after adapt; it is in no checkpoint and is "
             "not saved. Let it have requires_grad, or leave it alone"
         )
     held = [p for group in made.optimizer().param_groups for p in group["params"]]
     asked = [p for p in made.model.parameters() if p.requires_grad]
     if len({id(p) for p in held}) != len(held):
-        raise Fault("parameter_groups gives a parameter in two groups, which would be stepped twice")
+        raise CheckFailure("parameter_groups gives a parameter in two groups, which would be stepped twice")
     if not case.plugin.capabilities.changes_trainable_weights and {id(p) for p in held} != {
         id(p) for p in asked
     }:
-        raise Fault(
+        raise CheckFailure(
             f"parameter_groups gives {len(held)} parameters, but {len(asked)} have requires_grad after adapt; "
             "they have to be the same"
         )
@@ -60,7 +60,7 @@ def two_steps(made: Made) -> None:
         optimizer.step()
 
 
-def all_that_should_moves(case: StrategyCase) -> None:
+def trains_all_trainable_weights(case: StrategyCase) -> None:
     """All that has requires_grad has a gradient and changes within two steps; of a staged one by the end of a training."""
     case.require_training()
     if case.plugin.capabilities.changes_trainable_weights:
@@ -81,13 +81,13 @@ def all_that_should_moves(case: StrategyCase) -> None:
         left = frozenset(before) - (changed(before, moving(made.model)) & reached)
         within = "two steps"
     if left:
-        raise Fault(
+        raise CheckFailure(
             f"{named(left)} has requires_grad, but no gradient reaches it within {within}; freeze it, or let the "
             "loss depend on it"
         )
 
 
-def head_moves(case: StrategyCase) -> None:
+def trains_head(case: StrategyCase) -> None:
     """The head's modules, which are random at first, or new modules in their place."""
     case.require_training()
     made = case.made()
@@ -99,7 +99,7 @@ def head_moves(case: StrategyCase) -> None:
             continue
         if not any(f".{name}".endswith(f".{module}") for name in there) and set(trained) - known:
             continue
-        raise Fault(
+        raise CheckFailure(
             f"the head's {module} does not move: it would stay random. Use tlplug.modules_to_save(model, "
             "context.head.head_modules) to find what to train whole"
         )
@@ -113,26 +113,28 @@ def is_in_training_mode(case: StrategyCase) -> None:
     expected = {name for name, module in made.model.named_modules() if id(module) in parts}
     for number, resting in enumerate(watch.resting):
         if strays := resting - expected:
-            raise Fault(
+            raise CheckFailure(
                 f"{named(strays)} is in eval mode at step {number}: its dropout is off. Only what frozen_prefix names "
                 "is meant to be"
             )
         if awake := expected - resting:
-            raise Fault(f"{named(awake)} is in the frozen prefix, but in training mode at step {number}")
+            raise CheckFailure(
+                f"{named(awake)} is in the frozen prefix, but in training mode at step {number}"
+            )
 
 
-def is_staged_as_it_says(case: StrategyCase) -> None:
+def staging_matches_capability(case: StrategyCase) -> None:
     """What has requires_grad changes in the course of a training if and only if capabilities.changes_trainable_weights."""
     case.require_training()
     staged = case.plugin.capabilities.changes_trainable_weights
     watch = case.made(epochs=STAGED).fit(keep=False, epochs=STAGED) if staged else case.fitted[1]
     seen = len(set(watch.moving)) > 1
     if seen and not staged:
-        raise Fault(
+        raise CheckFailure(
             "what has requires_grad changes while training; say Capabilities(changes_trainable_weights=True)"
         )
     if staged and not seen:
-        raise Fault(
+        raise CheckFailure(
             "capabilities.changes_trainable_weights is True, but the same has requires_grad at each of "
             f"{len(watch.moving)} steps"
         )
