@@ -72,7 +72,7 @@ def test_a_sound_metric_passes_with_a_line_for_each_check(capsys):
     assert main(["plugins", "check", "cost"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "metric cost, 11 checks" and lines[-1] == "cost passes all of them that apply"
-    assert "✓ measures what was written" in lines and len(lines) == 13
+    assert "✓ accepts saved evidence" in lines and len(lines) == 13
 
 
 def test_fields_are_typed_and_passed_on(capsys):
@@ -84,7 +84,8 @@ def test_a_class_by_its_dotted_path_fails_with_what_is_wrong_and_exit_code_1(cap
     assert main(["plugins", "check", "tests.testing.metric_twins.Sorts"]) == 1
     text = capsys.readouterr().out
     assert (
-        "✗ does not modify evidence: measure changes 'example_scores/after', which other metrics read too" in text
+        "✗ does not modify evidence: measure changes 'example_scores/after', which other metrics read too"
+        in text
     )
     assert "tests.testing.metric_twins.Sorts fails 1 of 11 checks" in text
 
@@ -103,7 +104,7 @@ def test_rows_for_a_head_come_from_a_file(capsys, tmp_path):
     assert main(["plugins", "check", path, "--rows", "rows.jsonl"]) == 1
     text = capsys.readouterr().out
     assert "✗ does not modify rows: on the kind encoder: collate changes the features" in text
-    assert "✓ features are plain" in text and "- tunes as it says: tunes is False" in text
+    assert "✓ features are serializable" in text and "- tune returns numbers: tunes is False" in text
     (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n' * 8)
     assert main(["plugins", "check", "classification", "--rows", "rows.jsonl"]) == 1
 

@@ -54,7 +54,7 @@ def names_known_heads_and_streams(case: StrategyCase) -> None:
         if stream not in STREAMS:
             raise CheckFailure(f"streams: {unknown('stream', stream, STREAMS)}")
     if not case.plugin.saved_folder or "/" in case.plugin.saved_folder:
-        raise CheckFailure(f"saves is {case.plugin.saved_folder!r}; it is the name of one folder")
+        raise CheckFailure(f"saved_folder is {case.plugin.saved_folder!r}; it is the name of one folder")
 
 
 def works_unless_refused(case: StrategyCase) -> None:

@@ -113,7 +113,9 @@ def features_are_serializable(on: On) -> None:
         if seen != wanted and (not training or not set(seen) <= set(wanted)):
             raise CheckFailure(f"{told} gives features with the ids {seen}; the rows have {wanted}")
         if on.head.encode(rows, on.base, training) != features:
-            raise CheckFailure(f"{told} gives other features the second time; draw in collate or step")
+            raise CheckFailure(
+                f"{told} gives other features the second time; draw in collate or training_step"
+            )
         parts_are_counted(features, told)
 
 

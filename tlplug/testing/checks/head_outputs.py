@@ -39,9 +39,11 @@ def loss_is_mean(on: On) -> None:
     seed(0)
     whole = on.head.training_step(model, on.batch(True))
     if not isinstance(whole, StepOutput) or whole.loss.ndim != 0 or not whole.loss.requires_grad:
-        raise CheckFailure("step gives no StepOutput with a scalar loss that can be learnt from")
+        raise CheckFailure("training_step gives no StepOutput with a scalar loss that can be learnt from")
     if not math.isfinite(whole.loss.item()) or not whole.num_items > 0:
-        raise CheckFailure(f"step gives a loss of {whole.loss.item()} over a weight of {whole.num_items}")
+        raise CheckFailure(
+            f"training_step gives a loss of {whole.loss.item()} over num_items={whole.num_items}"
+        )
     if draws(on):
         raise CheckSkipped("its batches are drawn at random")
     cut = max(1, len(on.rows) // 3)

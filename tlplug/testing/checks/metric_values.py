@@ -20,7 +20,7 @@ from tlplug.testing.metric_case import MetricCase
 def requires_known_evidence(case: MetricCase) -> None:
     needs, better = case.plugin.requires, case.plugin.higher_is_better
     if isinstance(needs, str) or not all(isinstance(need, str) and need for need in needs):
-        raise CheckFailure(f"needs is {needs!r}; it is a set of names")
+        raise CheckFailure(f"requires is {needs!r}; it is a set of names")
     if better not in (True, False, None):
         raise CheckFailure(f"higher_is_better is {better!r}; it is True, False or None")
     if lacking := set(needs) - set(case.evidence):
@@ -47,7 +47,7 @@ def requires_is_complete(case: MetricCase) -> None:
     except Exception as error:
         raise CheckFailure(
             f"with nothing but {named(given) or 'no evidence'} it raises {type(error).__name__}: {error}; name in "
-            "`needs` what it cannot do without, and use evidence.get or NotMeasured for the rest"
+            "`requires` what it cannot do without, and use evidence.get or NotMeasured for the rest"
         ) from error
 
 
