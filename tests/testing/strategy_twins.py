@@ -337,7 +337,7 @@ TWINS = [
     ("save_load_round_trip", ForgetsBiases, "answers otherwise than what was saved"),
     ("loads_in_new_process", Remembers, "in a new process the saved model answers otherwise"),
     ("merge_matches_capability", Scaled, "no place for factor"),
-    ("merge_matches_capability", CouldMerge, "merges is False, but"),
+    ("merge_matches_capability", CouldMerge, "mergeable is False, but"),
     ("resumes_from_checkpoint", Counts, "cut off and resumed"),
     ("supports_gradient_accumulation", Sums, "another gradient"),
     ("supports_gradient_checkpointing", CountsPasses, "gradient_checkpointing"),
