@@ -209,7 +209,7 @@ TWINS = [
     ("batches_are_padded", AllReal, "ones for"),
     ("does_not_modify_rows", Consumes, "collate changes the features"),
     ("new_modules_are_in_head_modules", Nameless, "classifier.weight is random"),
-    ("loss_is_mean", Sums, "has to be a mean over `weight`"),
+    ("loss_is_mean", Sums, "has to be a mean over `num_items`"),
     ("loss_decreases", LearnsNothing, "after 20 steps"),
     ("predicts_each_row", LosesOne, "other ids"),
     ("predicts_each_row", NeedsTargets, "KeyError: 'label'"),
@@ -217,7 +217,7 @@ TWINS = [
     ("trivial_predictions_need_no_model", SecondPlace, "without `prediction`"),
     ("predictions_are_independent_of_padding", Unmasked, "alone than beside longer ones"),
     ("single_forward_pass", AsksTwice, "predict calls the model 2 times"),
-    ("does_not_modify_batch", TakesTheMask, "step changes attention_mask"),
+    ("does_not_modify_batch", TakesTheMask, "training_step changes attention_mask"),
     ("tune_returns_numbers", TunesNothing, "tune gives {}"),
 ]
 """Check, twin, and words of what is told."""

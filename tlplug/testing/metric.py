@@ -9,12 +9,12 @@ from tlplug.interfaces import TransferMetric
 from tlplug.testing.check import Check, require_all, table
 from tlplug.testing.checks import plugin as declared
 from tlplug.testing.checks.metric_values import (
+    accepts_saved_evidence,
     does_not_modify_evidence,
+    measure_is_deterministic,
+    requires_is_complete,
     requires_known_evidence,
     returns_numbers_by_name,
-    measure_is_deterministic,
-    accepts_saved_evidence,
-    requires_is_complete,
 )
 from tlplug.testing.metric_case import MetricCase
 

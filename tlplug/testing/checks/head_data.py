@@ -11,7 +11,7 @@ import torch
 
 from tlplug.errors import UsageError
 from tlplug.testing import tiny_models as tiny
-from tlplug.testing.check import CheckSkipped, CheckFailure, named
+from tlplug.testing.check import CheckFailure, CheckSkipped, named
 from tlplug.testing.head_case import HeadCase, On, on_each
 
 SHORT = 40
@@ -43,7 +43,9 @@ def rejects_invalid_rows(case: HeadCase) -> None:
         if told is None:
             raise CheckFailure(f"a row whose {column!r} is None passes row_error, and fails later")
         if f"'{column}'" not in told:
-            raise CheckFailure(f"what is told of a wrong {column!r} does not name the column in quotes: {told!r}")
+            raise CheckFailure(
+                f"what is told of a wrong {column!r} does not name the column in quotes: {told!r}"
+            )
     (unanswered,) = On(head, tiny.base("encoder"), [good]).unanswered
     if head.targets and (told := head.row_error(unanswered, with_targets=False)):
         raise CheckFailure(f"row_error refuses a row without targets, which can be predicted: {told}")
@@ -87,7 +89,9 @@ def works_on_some_base_model(case: HeadCase) -> None:
     for kind in tiny.KINDS:
         reason = case.bound.why_incompatible(tiny.base(kind))
         if reason is not None and (not isinstance(reason, str) or len(reason.split()) < 3):
-            raise CheckFailure(f"why_incompatible gives {reason!r} for the kind {kind}; it is None or a sentence")
+            raise CheckFailure(
+                f"why_incompatible gives {reason!r} for the kind {kind}; it is None or a sentence"
+            )
     if not case.where:
         raise CheckFailure("why_incompatible refuses every kind of base model")
 
@@ -103,7 +107,9 @@ def features_are_serializable(on: On) -> None:
         except TypeError as error:
             raise CheckFailure(f"{told} gives features that are no JSON types: {error}") from error
         if not same:
-            raise CheckFailure(f"{told} gives features that JSON changes, such as tuples or keys that are no str")
+            raise CheckFailure(
+                f"{told} gives features that JSON changes, such as tuples or keys that are no str"
+            )
         if len({frozenset(feature) for feature in features}) > 1:
             raise CheckFailure(f"{told} gives features of different keys")
         if lacking := {"id", "input_ids"} - set(features[0]):
@@ -124,7 +130,9 @@ def parts_are_counted(features: list[dict[str, Any]], told: str) -> None:
     for feature in features:
         number = seen[feature["id"]] = seen.get(feature["id"], -1) + 1
         if number and "part" not in feature:
-            raise CheckFailure(f"{told} gives several features for a row, without the `part` that tells them apart")
+            raise CheckFailure(
+                f"{told} gives several features for a row, without the `part` that tells them apart"
+            )
 
 
 @on_each

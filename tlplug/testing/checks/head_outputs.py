@@ -11,7 +11,7 @@ import torch
 
 from tlplug.interfaces import StepOutput
 from tlplug.models.layers import is_inside, newly_initialized
-from tlplug.testing.check import CheckSkipped, CheckFailure, named
+from tlplug.testing.check import CheckFailure, CheckSkipped, named
 from tlplug.testing.checks.head_data import draws
 from tlplug.testing.head_case import HeadCase, On, on_each
 from tlplug.testing.tensors import apart, seed
@@ -27,14 +27,16 @@ def new_modules_are_in_head_modules(case: HeadCase) -> None:
         model = on.model()
         seen |= {name for name, _ in model.named_modules() if name in names}
         if strays := [name for name in newly_initialized(model) if not is_inside(name, names)]:
-            raise CheckFailure(f"on the kind {kind} {named(strays)} is random, and lies in none of head_modules")
+            raise CheckFailure(
+                f"on the kind {kind} {named(strays)} is random, and lies in none of head_modules"
+            )
     if names and not seen:
         raise CheckFailure(f"head_modules is {named(names)}, but the models have no module of these names")
 
 
 @on_each
 def loss_is_mean(on: On) -> None:
-    """Over `weight` examples or tokens: two parts of a batch, weighted, give the whole."""
+    """Over `num_items` examples or tokens: two parts of a batch, weighted, give the whole."""
     model = on.model().eval()
     seed(0)
     whole = on.head.training_step(model, on.batch(True))
@@ -56,7 +58,7 @@ def loss_is_mean(on: On) -> None:
     ):
         raise CheckFailure(
             f"a batch has the loss {whole.loss.item():.5f} over {whole.num_items}, its two parts together "
-            f"{mean:.5f} over {weight}: the loss has to be a mean over `weight`"
+            f"{mean:.5f} over {weight}: the loss has to be a mean over `num_items`"
         )
 
 
@@ -117,7 +119,9 @@ def primary_score_is_mean_of_example_scores(on: On) -> None:
 def scores_fit(on: On, predictions: list[dict[str, Any]], whose: str) -> None:
     scores, each = on.head.scores(predictions, on.rows), on.head.example_scores(predictions, on.rows)
     if on.head.primary_score not in scores:
-        raise CheckFailure(f"scores{whose} has {named(scores)} and not the primary score {on.head.primary_score!r}")
+        raise CheckFailure(
+            f"scores{whose} has {named(scores)} and not the primary score {on.head.primary_score!r}"
+        )
     if strange := [name for name, value in scores.items() if not isinstance(value, int | float)]:
         raise CheckFailure(f"scores{whose} gives {named(strange)} as something else than a number")
     if len(each) != len(on.rows):
@@ -169,9 +173,13 @@ def single_forward_pass(on: On) -> None:
         calls.clear()
         ask(model, on.batch(training))
         if len(calls) != 1:
-            raise CheckFailure(f"single_forward_pass is True, but {ask.__name__} calls the model {len(calls)} times")
+            raise CheckFailure(
+                f"single_forward_pass is True, but {ask.__name__} calls the model {len(calls)} times"
+            )
     if draws(on):
-        raise CheckFailure("single_forward_pass is True, but batches of the same rows differ from time to time")
+        raise CheckFailure(
+            "single_forward_pass is True, but batches of the same rows differ from time to time"
+        )
 
 
 @on_each
