@@ -44,7 +44,7 @@ REFERENCE, ARCHITECTURE = TEXTS["docs/reference.md"], TEXTS["docs/architecture.m
 PLUGIN_PAGE = TEXTS["docs/write-a-plugin.md"]
 
 PROGRAM = "python -m tlplug"
-PLUGIN_COMMANDS = ("list", "check", "new", "matrix")
+PLUGIN_COMMANDS = ("list", "check", "new", "compatibility")
 OPERATORS = {"|", ">", ">>", "<", "&&", ";"}
 """Of a shell: what comes after them is no word of the command."""
 NOT_COMPOSED = (["--help"], ["--version"], ["compare"], ["rank"])
@@ -244,8 +244,8 @@ def check_finished(composer, parsed, words):
         ["evaluate", "RUN", "data.pth=x"],
         ["predict", "RUN", "--txt", "x"],
         ["export", "RUN"],
-        ["measure", "RUN", "metric=[logmee]"],
-        ["measure", "RUN", "metric=[cka]", "transfer.sorce=topic"],
+        ["metrics", "RUN", "metric=[logmee]"],
+        ["metrics", "RUN", "metric=[cka]", "transfer.sorce=topic"],
         ["report", "RUN", "--outptu", "x"],
     ],
 )
@@ -553,8 +553,8 @@ def test_relative_links_lead_somewhere(page):
             }, link
 
 
-def test_the_matrix_of_the_strategies_is_that_of_the_code():
-    from tlplug.commands.plugins.matrix import cells, page
+def test_the_compatibility_of_the_strategies_is_that_of_the_code():
+    from tlplug.commands.plugins.compatibility import cells, page
 
     assert page(list(cells(Registry()))) in TEXTS["docs/strategies.md"]
 

@@ -347,7 +347,7 @@ def test_evidence_names_no_file_outside_of_it(run, tmp_path, refused):
     index = json.loads((run / "evidence" / "index.json").read_text())
     index["entries"]["predictions/after"] = "../../secret.json"
     (run / "evidence" / "index.json").write_text(json.dumps(index))
-    assert "secret.json" in refused("measure", run, "metric=[calibration]")
+    assert "secret.json" in refused("metrics", run, "metric=[calibration]")
 
 
 # Plugins of others

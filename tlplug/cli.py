@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import sys
@@ -10,7 +11,8 @@ from collections.abc import Callable, Sequence
 from tlplug.errors import Stopped, TrainingFailed, UsageError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
-FINISHED = ("evaluate", "predict", "export", "measure", "report")
+FINISHED = ("evaluate", "predict", "export", "metrics", "report")
+COMMANDS = ("train", "compare", "rank", "resume", "plugins", *FINISHED)
 DRY_RUN = "--dry-run"
 
 HELP = """\
@@ -23,7 +25,7 @@ Adapt a pretrained model to your data, and know what you got.
   python -m tlplug resume RUN                                        go on with a run that was cut off
   python -m tlplug evaluate RUN [data.path=...]                      scores of a finished run on other data
   python -m tlplug predict RUN --input FILE|- | --text "..."         JSON Lines in, JSON Lines out
-  python -m tlplug measure RUN metric=[...]                          further metrics of a finished run
+  python -m tlplug metrics RUN metric=[...]                          further metrics of a finished run
   python -m tlplug report RUN... | SWEEP_DIR                         finished runs in one comparison; one run's page
   python -m tlplug export RUN OUT [--merge] [--push owner/name]      for plain transformers and peft
   python -m tlplug plugins list                                      plugins, with where they come from
@@ -102,7 +104,21 @@ def command(words: list[str]) -> Callable[[list[str]], int]:
         return rank
     if "--cfg" in words:
         return show_config
+    if words[:1] and words[0] != "train" and is_plain_word(words[0]):
+        raise UsageError(unknown_command(words[0]))
     return train
+
+
+def is_plain_word(word: str) -> bool:
+    """Whether a word is neither a flag nor key=value."""
+    return "=" not in word and not word.startswith(("-", "~"))
+
+
+def unknown_command(word: str) -> str:
+    """Name the nearest command, and all of them."""
+    near = difflib.get_close_matches(word, COMMANDS, n=1)
+    hint = f". Did you mean '{near[0]}'?" if near else "."
+    return f"'{word}' is neither a command nor key=value{hint} The commands are {', '.join(COMMANDS)}"
 
 
 def finished(words: list[str]) -> int:

@@ -41,6 +41,8 @@ def test_the_composed_config_is_shown_and_nothing_is_run(capsys, tmp_path, monke
         (["+stratgey=qlora"], "Did you mean 'strategy'"),
         (["plugins"], "plugins list"),
         (["plugins", "lsit"], "plugins list"),
+        (["evalute", "RUN"], "Did you mean 'evaluate'?"),
+        (["measure", "RUN", "metric=[cka]"], "predict, export, metrics, report"),
         (["--verbose"], "no flag --verbose"),
         (["--cfg", "hydra"], "--cfg job"),
         (["-m", "strategy=lora,fulll", "task=sentiment"], "Did you mean 'full'"),

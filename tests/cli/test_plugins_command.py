@@ -28,7 +28,7 @@ def elsewhere(tmp_path, monkeypatch):
     [
         (
             [],
-            "plugins needs a command. There is: plugins list, plugins check NAME, plugins new NAME, plugins matrix",
+            "plugins needs a command. There is: plugins list, plugins check NAME, plugins new NAME, plugins compatibility",
         ),
         (["lsit"], "Did you mean 'plugins list'"),
         (["chekc", "lora"], "Did you mean 'plugins check'"),

@@ -70,6 +70,7 @@ def test_help_imports_neither_torch_nor_hydra(word):
         (["plugins", "list"], 0),
         (["strategy=lora", "task=sentiment", "--cfg", "job"], 0),
         (["plugins", "lsit"], 2),
+        (["evalute", "RUN"], 2),
         (["+stratgey=x"], 2),
         (["strategy=lorra", "task=sentiment"], 2),
         (["strategy=lora", "task=sentiment", "trainer.max_epoch=2"], 2),

@@ -202,7 +202,7 @@ def lines(folders):
         "out",
     ]
     word = st.sampled_from(flags) | fuzz.keyed() | fuzz.values()
-    command = st.sampled_from(["resume", "evaluate", "predict", "export", "measure", "report"])
+    command = st.sampled_from(["resume", "evaluate", "predict", "export", "metrics", "report"])
     return st.builds(lambda c, r, more: [c, r, *more], command, run, st.lists(word, max_size=3))
 
 
@@ -232,7 +232,7 @@ def plugin_lines():
         new,
         new,
         check,
-        other.map(lambda found: ["plugins", *found]).filter(lambda found: not {"matrix"} & set(found)),
+        other.map(lambda found: ["plugins", *found]).filter(lambda found: not {"compatibility"} & set(found)),
     )
 
 

@@ -11,7 +11,7 @@ from tlplug.interfaces.registry import KINDS, Registry
 
 FLAGS = ["-m", "--multirun", "--cfg", "--dry-run", "--help", "-h", "--version", "--config-dir=/", "--resolve"]
 FLAGS += ["--", "-", "--cfg=job", "--trust", "-1", "--hydra-help", "-p", "--info", "--\u2028"]
-COMMANDS = ["train", "compare", "rank", "resume", "evaluate", "predict", "export", "measure", "report"]
+COMMANDS = ["train", "compare", "rank", "resume", "evaluate", "predict", "export", "metrics", "report"]
 NUMBERS = [
     "1e400",
     "-1e400",

@@ -442,7 +442,7 @@ def test_a_page_of_nothing_has_the_reasons_and_no_chart_but_the_scores():
 
 def test_what_was_not_asked_for_says_how_to_ask():
     text = page(*alone())
-    assert "python -m tlplug measure RUN metric=[retention]" in text and "base" not in sections(alone())
+    assert "python -m tlplug metrics RUN metric=[retention]" in text and "base" not in sections(alone())
 
 
 @settings(max_examples=6, deadline=None)

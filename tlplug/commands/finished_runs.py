@@ -1,4 +1,4 @@
-"""The commands on finished runs: `evaluate`, `measure`, `report`, `predict`, `export`."""
+"""The commands on finished runs: `evaluate`, `metrics`, `report`, `predict`, `export`."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def evaluate(words: Sequence[str]) -> int:
     return 0
 
 
-def measure(words: Sequence[str]) -> int:
-    """`measure RUN metric=[...] [metric.name.field=value ...] [transfer.source=...]`."""
-    options = parser("measure", "Metrics of a finished run, from its evidence or from its model.")
+def metrics(words: Sequence[str]) -> int:
+    """`metrics RUN metric=[...] [metric.name.field=value ...] [transfer.source=...]`."""
+    options = parser("metrics", "Metrics of a finished run, from its evidence or from its model.")
     options.add_argument(
         "keys", metavar="key=value", nargs="*", help="metric=[...], metric.<name>.<field>=, transfer.source="
     )
@@ -69,12 +69,12 @@ def measure(words: Sequence[str]) -> int:
     with Composer() as composer:
         others = composer.spelt_out(others)
     words = [*words_before(given.run, others), *others]
-    metrics, run = metrics_of(asked), reopen(given.run, words, given.trust, NODES)
+    selected, run = metrics_of(asked), reopen(given.run, words, given.trust, NODES)
     console = Console()
     with quiet_libraries():
-        result = compute(run, metrics, words, bool(others), lambda told: console.print(told, style="dim"))
+        result = compute(run, selected, words, bool(others), lambda told: console.print(told, style="dim"))
     write_reports(given.run)
-    show_metrics(console, {name: result["metrics"][name] for name in metrics}, given.run)
+    show_metrics(console, {name: result["metrics"][name] for name in selected}, given.run)
     return 0
 
 

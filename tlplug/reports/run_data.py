@@ -105,7 +105,7 @@ class Material:
 def lack(material: Material, metric: str, what: str) -> Text:
     """Says that something was not measured, and why."""
     if metric not in material.result["metrics"]:
-        later = f"`python -m tlplug measure RUN metric=[{metric}]`"
+        later = f"`python -m tlplug metrics RUN metric=[{metric}]`"
         return Text(f"{what}: not measured, for it was not asked for; {later} does it.", "lack")
     return Text(f"{what}: not measured, {material.why_not(metric).removesuffix('.')}.", "lack")
 

@@ -1,4 +1,4 @@
-"""`measure RUN metric=[...]`: metrics of a finished run, from its evidence, or where that is not enough from its model."""
+"""Measure metrics of a finished run from its evidence, or where that is not enough from its model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tlplug.runs import directory as run_directory
 from tlplug.runs.load import adapted_model, bare_model, base_of, bound_head
 
 FIELDS, LOOKED_WITH = "metric_fields", "looked_with"
-"""Of result.json, where `measure` was used: the fields of the metrics that it measured, and the words that name rows."""
+"""Of result.json, where `metrics` was used: the fields of the metrics that it measured, and the words that name rows."""
 NODES = ("data", "transfer", "evidence")
 """Whose keys can be set anew: which rows are looked at."""
 
@@ -115,7 +115,7 @@ def measure(
 
 
 def words_before(folder: Path, now: Sequence[str]) -> list[str]:
-    """Those that an earlier `measure` was told, without which other rows would be looked at than it did.
+    """Those that an earlier `metrics` was told, without which other rows would be looked at than it did.
 
     Of a domain whose data is named anew, nothing that was said of the data before.
     """

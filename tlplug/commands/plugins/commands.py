@@ -1,4 +1,4 @@
-"""List, check and create plugins: the commands `plugins list`, `check`, `new` and `matrix`."""
+"""List, check and create plugins: the commands `plugins list`, `check`, `new` and `compatibility`."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 def plugins(words: Sequence[str]) -> int:
-    """`plugins list`, `plugins check NAME`, `plugins new NAME --kind KIND`, `plugins matrix`."""
+    """`plugins list`, `plugins check NAME`, `plugins new NAME --kind KIND`, `plugins compatibility`."""
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "list": listed,
         "check": check,
         "new": new,
-        "matrix": matrix,
+        "compatibility": compatibility,
     }
     if not words or words[0] not in commands:
         near = difflib.get_close_matches(words[0] if words else "", commands, n=1)
         told = f"there is no command 'plugins {words[0]}'" if words else "plugins needs a command"
         hint = f" Did you mean 'plugins {near[0]}'?" if near else ""
         raise UsageError(
-            f"{told}.{hint} There is: plugins list, plugins check NAME, plugins new NAME, plugins matrix"
+            f"{told}.{hint} There is: plugins list, plugins check NAME, plugins new NAME, plugins compatibility"
         )
     return commands[words[0]](words[1:])
 
@@ -48,9 +48,11 @@ def listed(words: Sequence[str]) -> int:
     return 0
 
 
-def matrix(words: Sequence[str]) -> int:
-    parser("matrix", "Which strategy fits which head on which kind of base model, as Markdown.").parse(words)
-    from tlplug.commands.plugins.matrix import cells, page
+def compatibility(words: Sequence[str]) -> int:
+    parser("compatibility", "Which strategy fits which head on which kind of base model, as Markdown.").parse(
+        words
+    )
+    from tlplug.commands.plugins.compatibility import cells, page
 
     print(page(list(cells(Registry()))), end="")
     return 0

@@ -1,4 +1,4 @@
-"""`python -m tlplug plugins matrix`: which strategy fits which head on which kind of base model, asked of the plugins."""
+"""Tell which strategy fits which head on which kind of base model: `plugins compatibility`, asked of the plugins."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def bound(registry: Registry, name: str) -> TaskHead:
 
 
 def page(found: list[Cell]) -> str:
-    """The matrix as Markdown: a row for each strategy, in each cell the kinds that work; then why the others do not."""
+    """The table as Markdown: a row for each strategy, in each cell the kinds that work; then why the others do not."""
     heads = list(dict.fromkeys(cell.head for cell in found))
     strategies = list(dict.fromkeys(cell.strategy for cell in found))
     works = {(cell.strategy, cell.head, cell.kind) for cell in found if cell.refusal is None}
