@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tlplug.errors import PluginError, UsageError
 from tlplug.interfaces import (
+    OPTIONAL,
+    REQUIRED,
     AdaptContext,
     BaseInfo,
     Batch,
@@ -70,6 +72,8 @@ _LAZY = {
 }
 
 __all__ = [
+    "OPTIONAL",
+    "REQUIRED",
     "AdaptContext",
     "BaseInfo",
     "Batch",

@@ -36,10 +36,10 @@ class BitFit(Strategy):
         learning_rate=2e-3, weight_decay=0.0, schedule="linear", warmup=0.1
     )
 
-    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
         from tlplug_plugins.strategies.layers.meta_model import outline
 
-        if biases(outline(base), []):
+        if base is None or biases(outline(base), []):
             return None
         return f"{base.config.model_type} has no biases, so nothing of the base model would move."
 

@@ -64,9 +64,11 @@ class BottleneckAdapter(Strategy):
             if self.activation not in ACTIVATIONS:
                 raise ValueError(f"activation is {self.activation!r}; it is one of {', '.join(ACTIVATIONS)}")
 
-    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
         from tlplug_plugins.strategies.layers.meta_model import outline
 
+        if base is None:
+            return None
         try:
             self._places(outline(base))
         except (UsageError, ValueError) as error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from tlplug import AdaptContext, Batch, StepOutput, TaskHead
+from tlplug import OPTIONAL, AdaptContext, Batch, StepOutput, TaskHead
 from tlplug_plugins.strategies.feature_alignment.pooled_features import (
     features_of,
     mean_pooled,
@@ -37,7 +37,7 @@ class FeatureDistillation(Full):
     the trunk once more and a forward pass a step, `transfer.source` a whole pass besides.
     """
 
-    optional_streams = ("source",)
+    extra_data: ClassVar = {"source": OPTIONAL}
 
     @dataclass
     class Config(Full.Config):

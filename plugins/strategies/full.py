@@ -39,8 +39,8 @@ class Full(Strategy):
             if not 0.0 < self.layer_decay <= 1.0:
                 raise ValueError(f"layer_decay is {self.layer_decay}; it has to be above 0 and at most 1")
 
-    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
-        return None if self.config.layer_decay == 1.0 else without_blocks(base)
+    def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
+        return None if base is None or self.config.layer_decay == 1.0 else without_blocks(base)
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         return model.requires_grad_(True)

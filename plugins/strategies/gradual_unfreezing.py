@@ -42,8 +42,8 @@ class GradualUnfreezing(Full):
             if self.every_steps is not None and self.every_steps < 1:
                 raise ValueError(f"every_steps is {self.every_steps}; it has to be at least 1, or null")
 
-    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
-        return without_blocks(base)
+    def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
+        return None if base is None else without_blocks(base)
 
     def callbacks(self) -> list[Callback]:
         from tlplug_plugins.strategies.callbacks.unfreezing import Thawing

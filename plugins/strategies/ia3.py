@@ -43,10 +43,10 @@ class IA3(PeftMethod):
             if targets != AUTO and not set(inner) <= set(targets):
                 raise ValueError("feedforward_modules have to be some of target_modules")
 
-    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
         from tlplug_plugins.strategies.layers import scaled_layers
 
-        if self.config.target_modules != AUTO or scaled_layers.known(base.config.model_type):
+        if base is None or self.config.target_modules != AUTO or scaled_layers.known(base.config.model_type):
             return None
         if all(scaled_layers.found(scaled_layers.without_weights(base))):
             return None

@@ -53,9 +53,11 @@ class LastLayers(Strategy):
             if self.layers < 0:
                 raise ValueError(f"layers is {self.layers}; it has to be at least 0")
 
-    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
         from tlplug_plugins.strategies.layers.meta_model import outline
 
+        if base is None:
+            return None
         try:
             fault = self._fault(outline(base))
         except ValueError as error:

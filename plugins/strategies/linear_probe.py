@@ -13,6 +13,7 @@ from tlplug import (
     FrozenPrefix,
     OptimizerSettings,
     Strategy,
+    TaskHead,
 )
 from tlplug_plugins.strategies.adapters.json_config import read_form, write_form
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 POOLINGS = ("mean", "cls", "last", "layer_mean")
 WEIGHTS, FORMAT = "probe.safetensors", "probe.json"
+NEEDS_LOGITS = "it works with: classification, and other heads that make one vector of logits for each row."
+"""Why a strategy refuses a head whose `logits_per_row` is False."""
 
 
 class LinearProbe(Strategy):
@@ -39,7 +42,7 @@ class LinearProbe(Strategy):
     optimizer_defaults = OptimizerSettings(
         learning_rate=1e-2, weight_decay=0.01, schedule="linear", warmup=0.1
     )
-    capabilities = Capabilities(heads=frozenset({"classification"}), mergeable=False)
+    capabilities = Capabilities(mergeable=False)
     saved_folder = "probe"
 
     @dataclass
@@ -54,6 +57,9 @@ class LinearProbe(Strategy):
         def __post_init__(self) -> None:
             if self.pooling not in POOLINGS:
                 raise ValueError(f"pooling is {self.pooling!r}; it is one of {', '.join(POOLINGS)}")
+
+    def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
+        return None if head.logits_per_row else NEEDS_LOGITS
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         from tlplug_plugins.strategies.layers.linear_probe import Probe

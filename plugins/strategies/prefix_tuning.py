@@ -39,13 +39,15 @@ class PrefixTuning(VirtualTokenMethod):
 
         return PrefixTuned
 
-    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
         from tlplug_plugins.strategies.layers.prefix import takes_prefix
 
+        if base is None:
+            return None
         if base.gradient_checkpointing:
             return "a prefix lies in the cache of keys and values, which gradient checkpointing does without."
         if takes_prefix(base, head):
-            return super().why_incompatible(base, head)
+            return super().why_incompatible(head, base)
         return (
             f"transformers' {base.config.model_type} takes no keys and values of earlier tokens here, which a prefix is "
             "made of."

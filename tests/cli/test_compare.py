@@ -306,8 +306,8 @@ def test_strategies_that_do_not_fit_the_model_are_refused_together_before_traini
 ):
     monkeypatch.chdir(tmp_path)
     reason = (
-        "    def why_incompatible(self, base, head):\n"
-        "        return f'{base.kind} is not for {len(head.labels)} labels.'\n"
+        "    def why_incompatible(self, head, base=None):\n"
+        "        return base and f'{base.kind} is not for {len(head.labels)} labels.'\n"
     )
     names = [broken(reason, "One"), broken(reason, "Two")]
     monkeypatch.setattr(outcomes, "adapt", lambda *args, **more: pytest.fail("it trains"))

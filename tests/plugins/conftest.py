@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.conftest import make_rows
-from tlplug.interfaces import AdaptContext
+from tlplug.interfaces import REQUIRED, AdaptContext
 from tlplug.interfaces.registry import Registry
 from tlplug.training.module import TransferModule
 
@@ -58,9 +58,10 @@ def two_steps(batch, unlabelled):
         optimizer = module.strategy.optimizer(
             module.strategy.parameter_groups(module.model, settings), settings
         )
+        required = [name for name, need in module.strategy.extra_data.items() if need is REQUIRED]
         for _ in range(2):
             optimizer.zero_grad()
-            batches = {"main": batch, **dict.fromkeys(module.strategy.streams, unlabelled)}
+            batches = {"main": batch, **dict.fromkeys(required, unlabelled)}
             module.strategy.training_step(module.model, module.head, batches).loss.backward()
             optimizer.step()
 

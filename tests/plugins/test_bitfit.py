@@ -63,14 +63,14 @@ def test_biases_by_another_name_move_and_embeddings_of_one_do_not():
 @pytest.mark.parametrize("name", ["llama", "t5"])
 @pytest.mark.parametrize("head", ["classification", "token_classification"])
 def test_a_model_without_biases_is_refused_before_it_is_loaded(name, head):
-    assert f"{name} has no biases" in BitFit().why_incompatible(generator(name), head_of(head))
+    assert f"{name} has no biases" in BitFit().why_incompatible(head_of(head), generator(name))
     with pytest.raises(UsageError, match="has no biases, so nothing of the base model would move"):
         adapted_to(name, head_of(head))
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "bart"])
 def test_a_model_with_biases_is_not_refused(name):
-    assert BitFit().why_incompatible(generator(name), head_of("classification")) is None
+    assert BitFit().why_incompatible(head_of("classification"), generator(name)) is None
 
 
 def test_only_what_moves_is_saved(adapted, two_steps, tmp_path):

@@ -163,8 +163,8 @@ def test_a_block_without_such_layers_is_refused_before_the_model_loads(head):
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     moe = AutoConfig.for_model("mixtral", vocab_size=80, num_key_value_heads=2, num_local_experts=4, **sizes)
     base = dataclasses.replace(generator("llama"), config=moe)
-    assert "does not end in a linear layer of the model's width" in of().why_incompatible(base, head)
-    assert of().why_incompatible(generator("llama"), head) is None
+    assert "does not end in a linear layer of the model's width" in of().why_incompatible(head, base)
+    assert of().why_incompatible(head, generator("llama")) is None
 
 
 @pytest.mark.parametrize(

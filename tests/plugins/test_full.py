@@ -101,9 +101,9 @@ def test_a_model_without_a_list_of_blocks_is_refused_where_depth_matters(head):
     base = dataclasses.replace(generator("bert"), config=xlm)
     assert "keeps the parts of its blocks in several lists" in Full(
         Full.Config(layer_decay=0.9)
-    ).why_incompatible(base, head)
-    assert Full().why_incompatible(base, head) is None
-    assert Full(Full.Config(layer_decay=0.9)).why_incompatible(generator("t5"), head) is None
+    ).why_incompatible(head, base)
+    assert Full().why_incompatible(head, base) is None
+    assert Full(Full.Config(layer_decay=0.9)).why_incompatible(head, generator("t5")) is None
 
 
 def test_everything_moves(head):

@@ -78,7 +78,7 @@ def test_layers_are_found_where_peft_does_not_know_the_architecture(kind, sizes,
     base = base_of(kind, vocab_size=60, **sizes)
     assert known(kind) is None
     assert found(without_weights(base)) == (outputs, inner)
-    assert IA3().why_incompatible(base, None) is None
+    assert IA3().why_incompatible(None, base) is None
 
 
 def test_the_layers_found_in_a_known_architecture_are_those_of_the_paper():
@@ -94,9 +94,9 @@ def test_the_layers_found_in_a_known_architecture_are_those_of_the_paper():
 def test_an_architecture_without_separate_keys_is_refused_unless_layers_are_named():
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
     base = base_of("modernbert", **sizes)
-    assert "modernbert, has no separate layers for keys and values" in IA3().why_incompatible(base, None)
+    assert "modernbert, has no separate layers for keys and values" in IA3().why_incompatible(None, base)
     named = IA3.Config(target_modules=["Wqkv", "Wo"], feedforward_modules=["Wo"])
-    assert IA3(named).why_incompatible(base, None) is None
+    assert IA3(named).why_incompatible(None, base) is None
 
 
 def test_named_layers_are_the_ones_that_are_scaled(adapted):

@@ -90,13 +90,13 @@ def test_of_an_encoder_decoder_the_encoder_is_frozen_and_nothing_is_kept():
 def test_more_blocks_than_there_are_is_an_error_that_says_how_many(name):
     strategy = LastLayers(LastLayers.Config(layers=5))
     count = len(BLOCKS[name])
-    assert "strategy.layers=5, and " in strategy.why_incompatible(generator(name), head_of("classification"))
-    assert f"has {count} blocks" in strategy.why_incompatible(generator(name), head_of("classification"))
+    assert "strategy.layers=5, and " in strategy.why_incompatible(head_of("classification"), generator(name))
+    assert f"has {count} blocks" in strategy.why_incompatible(head_of("classification"), generator(name))
     with pytest.raises(UsageError, match=f"has {count} blocks"):
         adapted_to(name, 5)
     assert (
         LastLayers(LastLayers.Config(layers=count)).why_incompatible(
-            generator(name), head_of("classification")
+            head_of("classification"), generator(name)
         )
         is None
     )

@@ -96,7 +96,7 @@ def test_a_model_that_cannot_read_a_prefix_is_known_without_its_weights(architec
     """What is refused fails or reads no prefix where it is tried all the same, and nothing else does."""
     head = Registry().find("head", name).load()().with_state({"labels": ["a", "b"]})
     context = context_of(None, CONFIGS[architecture](60))
-    refusal = PrefixTuning().why_incompatible(context.base, head)
+    refusal = PrefixTuning().why_incompatible(head, context.base)
     assert (refusal is not None) == (architecture == "t5" and task != "classification")
     model = PrefixTuning().adapt(fresh(architecture, task), context).eval()
     batch = together(rows(6, 6))
@@ -114,13 +114,13 @@ def test_encoders_without_a_cache_are_refused(kind):
 
     base = BaseInfo("x", "x", None, "0", AutoConfig.for_model(kind), None, 64)
     head = Registry().find("head", "classification").load()()
-    assert kind in PrefixTuning().why_incompatible(base, head)
+    assert kind in PrefixTuning().why_incompatible(head, base)
 
 
 def test_gradient_checkpointing_is_refused():
     base = BaseInfo("x", "x", None, "0", CONFIGS["bert"](60), None, 64, gradient_checkpointing=True)
     head = Registry().find("head", "classification").load()()
-    assert "gradient checkpointing" in PrefixTuning().why_incompatible(base, head)
+    assert "gradient checkpointing" in PrefixTuning().why_incompatible(head, base)
 
 
 def test_a_decoder_s_own_count_and_width_of_layers_are_taken():

@@ -275,8 +275,8 @@ def test_rows_that_are_packed_are_refused_before_the_model_loads(strategy):
     cls = Registry().find("strategy", strategy).load()
     head = Registry().find("head", "instruction").load()
     base = context_of(fresh("llama", "causal")).base
-    assert "head.packing=false" in cls().why_incompatible(base, head())
-    assert cls().why_incompatible(base, head(head.Config(packing=False))) is None
+    assert "head.packing=false" in cls().why_incompatible(head(), base)
+    assert cls().why_incompatible(head(head.Config(packing=False)), base) is None
 
 
 @pytest.mark.parametrize("strategy", ["prompt_tuning", "prefix_tuning"])

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass, replace
 
 from tests.testing.sound import SoundStrategy
-from tlplug import Capabilities, FrozenPrefix, OptimizerSettings
+from tlplug import REQUIRED, Capabilities, FrozenPrefix, OptimizerSettings
 
 ENCODER = "it is written for encoders of BERT's form."
 
@@ -13,10 +13,10 @@ ENCODER = "it is written for encoders of BERT's form."
 class OnBert(SoundStrategy):
     """On one head and one kind."""
 
-    capabilities = Capabilities(heads=frozenset({"classification"}))
-
-    def why_incompatible(self, base, head):
-        return None if base.kind == "encoder" else ENCODER
+    def why_incompatible(self, head, base=None):
+        if not head.logits_per_row:
+            return "it works with classification alone."
+        return None if base is None or base.kind == "encoder" else ENCODER
 
 
 class OtherContract(SoundStrategy):
@@ -60,10 +60,10 @@ class NoWarmup(SoundStrategy):
     optimizer_defaults = OptimizerSettings(learning_rate=1e-3, weight_decay=0.0, schedule="linear")
 
 
-class NoSuchHead(SoundStrategy):
-    """A misspelt head."""
+class NoSuchData(SoundStrategy):
+    """Misspelt extra data."""
 
-    capabilities = Capabilities(heads=frozenset({"clasification"}))
+    extra_data = {"tagret": REQUIRED}
 
 
 class MovesNothing(OnBert):
@@ -255,7 +255,7 @@ def scaled(model):
 class CouldMerge(OnBert):
     """Says that it cannot."""
 
-    capabilities = Capabilities(heads=frozenset({"classification"}), mergeable=False)
+    capabilities = Capabilities(mergeable=False)
 
 
 class Counts(OnBert):
@@ -319,7 +319,7 @@ TWINS = [
     ("config_errors_are_readable", Traceback, "(size='') raises KeyError"),
     ("optimizer_defaults_are_complete", NoSchedule, "'linaer'"),
     ("optimizer_defaults_are_complete", NoWarmup, "leaves out warmup"),
-    ("names_known_heads_and_streams", NoSuchHead, "Did you mean 'classification'"),
+    ("names_known_extra_data", NoSuchData, "Did you mean 'target'"),
     ("adapts_and_predicts", MovesNothing, "nothing has requires_grad"),
     ("works_unless_refused", OneModelOnly, "classification on a decoder raises AttributeError"),
     ("trains_only_trainable_weights", MovesMore, "word_embeddings.weight changed"),

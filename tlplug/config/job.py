@@ -10,9 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from tlplug.errors import UsageError
-from tlplug.interfaces import Strategy, TaskHead, TransferMetric
-from tlplug.interfaces.compatibility import with_head
-from tlplug.interfaces.registry import Plugin, Registry
+from tlplug.interfaces import REQUIRED, Strategy, TaskHead, TransferMetric
+from tlplug.interfaces.registry import Plugin, Registry, unknown
 from tlplug.settings import (
     LOGGERS,
     CheckpointSettings,
@@ -161,16 +160,14 @@ def check_fit(name: str, strategy: Strategy | None, job: Job) -> None:
     if strategy is None:
         return
     hint = " Leave it out of transfer.baselines." if name in job.baselines else ""
-    if reason := with_head(strategy, job.head_name, job.head):
+    if reason := strategy.why_incompatible(job.head):
         raise UsageError(f"strategy {name!r} does not work with head {job.head_name!r}: {reason}{hint}")
-    for stream in strategy.streams:
-        if stream not in STREAMS:
+    for extra, need in strategy.extra_data.items():
+        if extra not in STREAMS:
+            raise UsageError(f"strategy {name!r}: extra_data: {unknown('extra data', extra, STREAMS)}")
+        if need is REQUIRED and domain_of(extra, job).path is None:
             raise UsageError(
-                f"strategy {name!r} asks for a stream {stream!r}; there is: {', '.join(STREAMS)}"
-            )
-        if domain_of(stream, job).path is None:
-            raise UsageError(
-                f"strategy {name!r} learns from unlabelled rows of another domain: set {STREAMS[stream]}=... to a file, "
+                f"strategy {name!r} learns from unlabelled rows of another domain: set {STREAMS[extra]}=... to a file, "
                 f"a folder or a data set with the columns that head {job.head_name!r} reads.{hint}"
             )
 

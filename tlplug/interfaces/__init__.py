@@ -6,7 +6,16 @@ Nothing heavy is imported here, so that a plugin file can be read without torch 
 from tlplug.interfaces.collate import pad_batch
 from tlplug.interfaces.head import Prediction, TaskHead
 from tlplug.interfaces.metric import Evidence, NotMeasured, RowsContext, TransferMetric, WeightChange
-from tlplug.interfaces.strategy import AdaptContext, Capabilities, FrozenPrefix, LowRankUpdate, Strategy
+from tlplug.interfaces.strategy import (
+    OPTIONAL,
+    REQUIRED,
+    AdaptContext,
+    Capabilities,
+    FrozenPrefix,
+    LowRankUpdate,
+    Requirement,
+    Strategy,
+)
 from tlplug.interfaces.types import BaseInfo, Batch, LoadOptions, Outcome, Row, Rows, StepOutput
 
 CONTRACT = 1
@@ -14,6 +23,8 @@ CONTRACT = 1
 
 __all__ = [
     "CONTRACT",
+    "OPTIONAL",
+    "REQUIRED",
     "AdaptContext",
     "BaseInfo",
     "Batch",
@@ -25,6 +36,7 @@ __all__ = [
     "NotMeasured",
     "Outcome",
     "Prediction",
+    "Requirement",
     "Row",
     "Rows",
     "RowsContext",

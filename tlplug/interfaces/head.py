@@ -63,6 +63,9 @@ class TaskHead:
     single_forward_pass: bool = False
     """Whether `training_step` and `predict` call the model once for a batch, with inputs that are the same each time:
     frozen layers can be computed once then. Not so where a model generates, or where inputs are drawn at random."""
+    logits_per_row: bool = False
+    """Whether the head's modules make one vector of `logits` [B, K] for each row, from one vector of features: a strategy
+    may put a classifier of its own in their place then, or read the features that they are given."""
 
     @dataclass
     class Config:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,12 +19,22 @@ if TYPE_CHECKING:
     from tlplug.interfaces.head import TaskHead
 
 
+class Requirement(Enum):
+    """Whether a strategy needs the further rows that it learns from."""
+
+    REQUIRED = "required"
+    """The user has to name the data; the run is refused without."""
+    OPTIONAL = "optional"
+    """The strategy has the rows where the user names the data, and works without."""
+
+
+REQUIRED, OPTIONAL = Requirement.REQUIRED, Requirement.OPTIONAL
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What a strategy can do; asked before anything is loaded."""
 
-    heads: frozenset[str] | None = None
-    """Names of the heads it works with; None: any."""
     trains: bool = True
     """False: nothing moves, which is of use only to a head that adds no modules of its own."""
     mergeable: bool = True
@@ -86,10 +97,9 @@ class Strategy:
     optimizer_defaults: ClassVar[OptimizerSettings]
     """Every field set: the rate and schedule that suit the method."""
     capabilities: ClassVar[Capabilities] = Capabilities()
-    streams: ClassVar[Sequence[str]] = ()
-    """Further unlabelled batches that it needs in every step: `target` (data.target), `source` (transfer.source)."""
-    optional_streams: ClassVar[Sequence[str]] = ()
-    """The same, where the user names the data."""
+    extra_data: ClassVar[Mapping[str, Requirement]] = {}
+    """Further batches, without targets, in every step -> whether it needs them: `target` are rows of data.target,
+    `source` of transfer.source. Such as {"target": REQUIRED, "source": OPTIONAL}."""
     saved_folder: ClassVar[str] = "adapter"
     """Name of the folder that `save` writes: `adapter` (goes over the base model) or `model` (stands alone)."""
 
@@ -100,8 +110,18 @@ class Strategy:
     def __init__(self, config: Any = None) -> None:
         self.config = self.Config() if config is None else config
 
-    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
-        """Why it cannot adapt this base model to this head, one sentence; None where it can. No weights are loaded yet."""
+    def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
+        """Return why it cannot adapt a base model to this head, in one sentence; None where it can.
+
+        A head is known by what it declares, never by its name: so a head that nobody had heard of is refused, or not,
+        for what it is. The default refuses a head with modules of its own where nothing is trained.
+
+        Args:
+            base: None before the base model is found: what depends on the head alone is known by then, and costs no
+                download. Asked again with the base model; no weights are loaded yet.
+        """
+        if not self.capabilities.trains and head.head_modules:
+            return "the head adds modules that have to be trained."
         return None
 
     def load_options(self, head: TaskHead) -> LoadOptions:
@@ -120,7 +140,7 @@ class Strategy:
         """The loss of one step; penalties go here.
 
         Args:
-            batches: `main`, the task's batch, and one without targets for each of the strategy's streams.
+            batches: `main`, the task's batch, and one without targets for each name of `extra_data` that there are rows of.
         """
         return head.training_step(model, batches["main"])
 

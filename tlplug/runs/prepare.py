@@ -15,7 +15,7 @@ from tlplug.data.features import encode
 from tlplug.data.read import SPLITS, read_splits
 from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
-from tlplug.interfaces import BaseInfo, Strategy, TaskHead
+from tlplug.interfaces import REQUIRED, BaseInfo, Strategy, TaskHead
 from tlplug.runs.load import base_of
 from tlplug.runtime import console as screen
 from tlplug.training.adapt import Prepared
@@ -42,7 +42,7 @@ def prepare(job: Job, console: Console) -> Prepared:
 def read_streams(job: Job, head: TaskHead, train: Split) -> dict[str, Split]:
     """Unlabelled rows of other domains, those that the strategies of this run learn from."""
     strategies = [job.strategy, *filter(None, job.baselines.values())]
-    wanted = {name for strategy in strategies for name in (*strategy.streams, *strategy.optional_streams)}
+    wanted = {name for strategy in strategies for name in strategy.extra_data}
     return {
         # The target's rows are read as the task's are; what must not be forgotten may be of another form.
         name: unlabelled(
@@ -58,7 +58,7 @@ def check_base(job: Job, head: TaskHead, base: BaseInfo) -> None:
     if reason := head.why_incompatible(base):
         raise UsageError(f"head {job.head_name!r} does not work on {base.source}: {reason}")
     for name, strategy in {job.strategy_name: job.strategy, **job.baselines}.items():
-        if strategy is not None and (reason := strategy.why_incompatible(base, head)):
+        if strategy is not None and (reason := strategy.why_incompatible(head, base)):
             hint = " Leave it out of transfer.baselines." if name in job.baselines else ""
             raise UsageError(
                 f"strategy {name!r} does not work with head {job.head_name!r} on {base.source}: {reason}{hint}"
@@ -76,9 +76,12 @@ def check_base(job: Job, head: TaskHead, base: BaseInfo) -> None:
 
 
 def streams_of(strategy: Strategy, job: Job) -> list[str]:
-    """Of what it learns beside the task's rows: what it needs, and of the rest what the user named."""
-    named = [name for name in strategy.optional_streams if domain_of(name, job).path is not None]
-    return [*strategy.streams, *named]
+    """Return the names of its extra data: what it needs, and of the rest what the user named."""
+    return [
+        name
+        for name, need in strategy.extra_data.items()
+        if need is REQUIRED or domain_of(name, job).path is not None
+    ]
 
 
 def expect_compiler(base: BaseInfo) -> None:

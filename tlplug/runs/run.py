@@ -148,7 +148,7 @@ def recorder_of(job: Job, task: Prepared) -> Recorder:
 def preflight(job: Job, task: Prepared, console: Console) -> None:
     """What was found, before anything is trained."""
     optimizer = job.optimizer.over(job.strategy.optimizer_defaults)
-    data = task.data.with_streams((*job.strategy.streams, *job.strategy.optional_streams))
+    data = task.data.with_streams(job.strategy.extra_data)
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in task.rows.items())
     screen.facts(
         console,

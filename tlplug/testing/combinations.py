@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 from tlplug.interfaces import BaseInfo, Rows, Strategy, TaskHead
-from tlplug.interfaces.compatibility import on_base
 from tlplug.interfaces.registry import Registry
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.sample_rows import MAKERS, rows_for
@@ -73,6 +72,10 @@ def without(rows: Rows, columns: Sequence[str]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in columns} for row in rows]
 
 
-def refusal(strategy: Strategy, cell: Cell) -> str | None:
-    """Why the core would refuse the strategy there before anything is loaded; None where it would not."""
-    return on_base(strategy, cell.name, cell.head, cell.base)
+def refusal(strategy: Strategy, head: TaskHead, base: BaseInfo) -> str | None:
+    """Return why the core would refuse the three before anything is loaded; None where it would not."""
+    return (
+        head.why_incompatible(base)
+        or strategy.why_incompatible(head)
+        or strategy.why_incompatible(head, base)
+    )

@@ -23,7 +23,7 @@ FINDS: dict[Callable[[Any], None], str] = {
     declared.config_is_typed: "fields without a default, or of a type that cannot be typed",
     declared.config_errors_are_readable: "odd values that end in a traceback",
     stated.optimizer_defaults_are_complete: "a setting left out, an unknown schedule, a rate of 0",
-    stated.names_known_heads_and_streams: "heads and streams that do not exist",
+    stated.names_known_extra_data: "extra data that does not exist",
     moves.adapts_and_predicts: "a model that cannot be adapted, trained or asked",
     stated.works_unless_refused: "heads and base models that fail without having been refused",
     moves.trains_only_trainable_weights: "frozen weights or buffers that change",

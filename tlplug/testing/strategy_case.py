@@ -9,7 +9,7 @@ import torch
 
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
-from tlplug.interfaces import BaseInfo, Strategy
+from tlplug.interfaces import REQUIRED, BaseInfo, Strategy
 from tlplug.models.precision import HALF
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.testing import tiny_models as tiny
@@ -47,7 +47,7 @@ class StrategyCase:
         told = {}
         for cell in cells():
             if self.head in (None, cell.name) and self.kind in (None, cell.kind):
-                told[str(cell)] = refusal(self.strategy(), cell)
+                told[str(cell)] = refusal(self.strategy(), cell.head, cell.base)
                 if told[str(cell)] is None:
                     return cell
         reasons = "; ".join(f"{where}: {why}" for where, why in told.items()) or "no such head or kind"
@@ -68,10 +68,11 @@ class StrategyCase:
             raise CheckSkipped(f"why_incompatible: {reason}")
 
     def task(self, base: BaseInfo, cell: Cell, batch_size: int = BATCH) -> Prepared:
-        """The rows, encoded; streams are of the same texts without what is to be predicted."""
+        """The rows, encoded; extra data are the same rows without what is to be predicted."""
         head = cell.head
         features = {split: encode(head, rows, base, split == "train") for split, rows in cell.rows.items()}
         unlabelled = encode(head, without(cell.rows["test"], head.targets), base, False)
+        required = [name for name, need in self.plugin.extra_data.items() if need is REQUIRED]
         data = TransferData(
             **features,
             head=head,
@@ -79,7 +80,7 @@ class StrategyCase:
             batch_size=batch_size,
             batch_tokens=None,
             seed=0,
-            streams=dict.fromkeys(self.plugin.streams, unlabelled),
+            streams=dict.fromkeys(required, unlabelled),
         )
         precision = "bf16-mixed" if base.dtype in HALF else "32-true"
         trainer = TrainerSettings(accelerator="cpu", devices=1, precision=precision)

@@ -83,7 +83,7 @@ def adapt(
     """
     begun = None if checkpoints is None else checkpoints.begin()
     seed_everything(task.seed, workers=True, verbose=False)
-    data = task.data.with_streams((*strategy.streams, *strategy.optional_streams))
+    data = task.data.with_streams(strategy.extra_data)
     meter, seen = CostMeter(), BatchSeen()
     curve = LearningCurve(task.head.primary_score, len(task.rows["train"]), data.steps_per_epoch)
     trainer = build_trainer(

@@ -71,7 +71,7 @@ class Outcomes:
 
     def key(self, strategy: Strategy, optimizer: OptimizerSettings) -> str:
         """A hash of what determines the predictions."""
-        data = self.task.data.with_streams((*strategy.streams, *strategy.optional_streams))
+        data = self.task.data.with_streams(strategy.extra_data)
         return cache.key_of(
             {
                 "fields": [field.name for field in fields(Outcome)],

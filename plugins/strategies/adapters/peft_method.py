@@ -99,8 +99,8 @@ class VirtualTokenMethod(PeftMethod):
     def model_class(self) -> type[VirtualTokens]:
         raise NotImplementedError
 
-    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
-        if base.kind == "decoder" and getattr(head.config, "packing", False):
+    def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
+        if base is not None and base.kind == "decoder" and getattr(head.config, "packing", False):
             return "rows that share what is learnt before them cannot be packed; set head.packing=false."
         return None
 

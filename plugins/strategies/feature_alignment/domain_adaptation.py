@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from tlplug import AdaptContext, Batch, Capabilities, StepOutput, TaskHead, modules_to_save
+from tlplug import REQUIRED, AdaptContext, BaseInfo, Batch, StepOutput, TaskHead, modules_to_save
 from tlplug_plugins.strategies.feature_alignment.pooled_features import INPUTS
 from tlplug_plugins.strategies.full import Full
+from tlplug_plugins.strategies.linear_probe import NEEDS_LOGITS
 
 if TYPE_CHECKING:
     import torch
@@ -23,8 +24,7 @@ class DomainAdaptation(Full):
     decoders the state of the last real one.
     """
 
-    capabilities = Capabilities(heads=frozenset({"classification"}))
-    streams = ("target",)
+    extra_data: ClassVar = {"target": REQUIRED}
 
     @dataclass
     class Config(Full.Config):
@@ -37,6 +37,9 @@ class DomainAdaptation(Full):
 
     summary: str
     """Which of a text's states the head reads where it is given all of them: a key of `POOLINGS`."""
+
+    def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
+        return super().why_incompatible(head, base) if head.logits_per_row else NEEDS_LOGITS
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         self.summary = "last" if context.base.kind == "decoder" else "cls"

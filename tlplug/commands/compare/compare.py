@@ -20,7 +20,7 @@ from tlplug.commands.compare.result import make_comparison
 from tlplug.commands.compare.table import show_comparison, show_estimates
 from tlplug.commands.compare.trainings import Shown, Trainings
 from tlplug.errors import Stopped, UsageError
-from tlplug.interfaces import BaseInfo, Strategy, TaskHead
+from tlplug.interfaces import REQUIRED, BaseInfo, Requirement, Strategy, TaskHead
 from tlplug.reports.formatting import duration, figure
 from tlplug.runs import directory as run_directory
 from tlplug.runs.launch import follows
@@ -36,18 +36,18 @@ class Asked(Strategy):
     def __init__(self, strategies: Mapping[str, Strategy]) -> None:
         super().__init__()
         self.strategies = strategies
-        self.streams = self._union("streams")  # type: ignore[misc]
-        self.optional_streams = self._union("optional_streams")  # type: ignore[misc]
+        self.extra_data = self._extra_data()  # type: ignore[misc]
 
-    def why_incompatible(self, base: BaseInfo, head: TaskHead) -> str | None:
+    def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
         """The reasons of all that do not fit."""
-        found = {name: strategy.why_incompatible(base, head) for name, strategy in self.strategies.items()}
+        found = {name: strategy.why_incompatible(head, base) for name, strategy in self.strategies.items()}
         reasons = [f"{name}: {reason}" for name, reason in found.items() if reason]
         return " ".join([*reasons, "Leave them out of strategies=[...]."]) if reasons else None
 
-    def _union(self, attribute: str) -> tuple[str, ...]:
-        every = (name for strategy in self.strategies.values() for name in getattr(strategy, attribute))
-        return tuple(dict.fromkeys(every))
+    def _extra_data(self) -> dict[str, Requirement]:
+        """Return all that the strategies learn from; what one of them needs is needed."""
+        every = [each for strategy in self.strategies.values() for each in strategy.extra_data.items()]
+        return {name: REQUIRED if (name, REQUIRED) in every else need for name, need in every}
 
 
 COMPARE, REPORT = "compare.json", "report.html"

@@ -49,7 +49,7 @@ def timed(task: Prepared, strategy: Strategy, optimizer: OptimizerSettings) -> T
     """Load and adapt, take a warm and a timed step, predict a batch."""
     trainer = build_trainer(settings_for(strategy, task.trainer), (), (), task.base.dtype)
     device, precision = trainer.strategy.root_device, str(trainer.precision)
-    data = task.data.with_streams((*strategy.streams, *strategy.optional_streams))
+    data = task.data.with_streams(strategy.extra_data)
     reset_peak(device)
     found: list[TransferModule] = []
     loading = seconds(

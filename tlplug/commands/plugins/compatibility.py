@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tlplug.interfaces import TaskHead
-from tlplug.interfaces.compatibility import on_base
 from tlplug.interfaces.registry import Registry
 from tlplug.testing import tiny_models as tiny
-from tlplug.testing.combinations import kit_rows
+from tlplug.testing.combinations import kit_rows, refusal
 
 MARKS = {"encoder": "E", "decoder": "D", "encoder-decoder": "S"}
 NONE = "-"
@@ -31,7 +30,7 @@ def cells(registry: Registry) -> Iterator[Cell]:
         method = registry.find("strategy", strategy).load()()
         for name, head in heads.items():
             for kind in MARKS:
-                yield Cell(strategy, name, kind, on_base(method, name, head, tiny.base(kind)))
+                yield Cell(strategy, name, kind, refusal(method, head, tiny.base(kind)))
 
 
 def built_in(registry: Registry, kind: str) -> list[str]:

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import nn
 
-from tlplug.interfaces import Capabilities
-from tlplug.interfaces.registry import Registry, unknown
+from tlplug.interfaces import Capabilities, Requirement
+from tlplug.interfaces.registry import unknown
 from tlplug.settings import OptimizerSettings
 from tlplug.testing.check import CheckFailure, named
 from tlplug.testing.combinations import Cell, cells, refusal
@@ -41,24 +41,25 @@ def optimizer_defaults_are_complete(case: StrategyCase) -> None:
         ) from error
 
 
-def names_known_heads_and_streams(case: StrategyCase) -> None:
+def names_known_extra_data(case: StrategyCase) -> None:
     from tlplug.config.job import STREAMS
 
-    can, known = case.plugin.capabilities, Registry().names("head")
+    can = case.plugin.capabilities
     if not isinstance(can, Capabilities):
         raise CheckFailure(f"capabilities is {can!r}; it is a tlplug.Capabilities")
-    for head in can.heads or ():
-        if head not in known:
-            raise CheckFailure(f"capabilities.heads: {unknown('head', head, known)}")
-    for stream in (*case.plugin.streams, *case.plugin.optional_streams):
-        if stream not in STREAMS:
-            raise CheckFailure(f"streams: {unknown('stream', stream, STREAMS)}")
+    for name, requirement in case.plugin.extra_data.items():
+        if name not in STREAMS:
+            raise CheckFailure(f"extra_data: {unknown('extra data', name, STREAMS)}")
+        if not isinstance(requirement, Requirement):
+            raise CheckFailure(
+                f"extra_data[{name!r}] is {requirement!r}; it is tlplug.REQUIRED or tlplug.OPTIONAL"
+            )
     if not case.plugin.saved_folder or "/" in case.plugin.saved_folder:
         raise CheckFailure(f"saved_folder is {case.plugin.saved_folder!r}; it is the name of one folder")
 
 
 def works_unless_refused(case: StrategyCase) -> None:
-    """Every head on every kind of base model takes a step, or is refused by capabilities or why_incompatible."""
+    """Every head on every kind of base model takes a step, or is refused by why_incompatible."""
     broken = []
     for cell in cells():
         try:
@@ -69,13 +70,12 @@ def works_unless_refused(case: StrategyCase) -> None:
             broken.append(f"{cell} {problem}")
     if broken:
         raise CheckFailure(
-            "; ".join(broken) + ". Make it work, or refuse it by Capabilities(heads=...) or a sentence of "
-            "why_incompatible(base, head)"
+            "; ".join(broken) + ". Make it work, or refuse it by a sentence of why_incompatible(head, base)"
         )
 
 
 def problem_on(case: StrategyCase, cell: Cell) -> str | None:
-    reason = refusal(case.strategy(), cell)
+    reason = refusal(case.strategy(), cell.head, cell.base)
     if reason is not None:
         return None if len(reason.split()) > 2 else f"is refused with {reason!r}, which says too little"
     made = case.made(cell)

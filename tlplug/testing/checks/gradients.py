@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from tlplug.errors import UsageError
+from tlplug.interfaces import REQUIRED
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.testing.adapted import BATCH, Made, Watch
 from tlplug.testing.check import CheckFailure, CheckSkipped, named
@@ -40,7 +41,7 @@ def supports_gradient_accumulation(case: StrategyCase) -> None:
     name, far = difference(whole, together, SMALL)  # type: ignore[arg-type]
     if far <= 1e-4:
         return
-    if case.plugin.streams:
+    if REQUIRED in case.plugin.extra_data.values():
         raise CheckSkipped("its loss compares whole batches of several streams: what a batch is matters")
     raise CheckFailure(
         f"two half batches give {name} another gradient (by {far:.2g}) than one batch, so that "
@@ -59,7 +60,7 @@ def supports_gradient_checkpointing(case: StrategyCase) -> None:
     except UsageError as late:
         raise CheckFailure(
             f"model.gradient_checkpointing=true is refused when the model is loaded: {late} Ask "
-            "base.gradient_checkpointing in why_incompatible(base, head)"
+            "base.gradient_checkpointing in why_incompatible(head, base)"
         ) from late
     name, far = difference(plain, again, SMALL)
     if far > 1e-3:
@@ -103,7 +104,7 @@ def ddp_matches_single_process(case: StrategyCase) -> None:
         raise CheckFailure(
             f"two processes end with {name} apart (by {far:.2g}): something moves that is not synchronized"
         )
-    if case.not_comparable or case.plugin.streams:
+    if case.not_comparable or REQUIRED in case.plugin.extra_data.values():
         return
     name, far = difference(weights_of_one(case), first)
     if far > 1e-5:

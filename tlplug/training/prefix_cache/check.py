@@ -24,7 +24,7 @@ def keepable(module: TransferModule) -> FrozenPrefix | None:
         prefix is None
         or not prefix.cacheable
         or not module.head.single_forward_pass
-        or module.strategy.streams
+        or module.strategy.extra_data
     ):
         return None
     return prefix
