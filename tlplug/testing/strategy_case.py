@@ -64,7 +64,7 @@ class StrategyCase:
             CheckSkipped: it is refused, in words.
         """
         base = tiny.base(self.cell.kind, **changes)
-        if reason := self.strategy().why_incompatible(base, self.cell.head):
+        if reason := self.strategy().why_incompatible(self.cell.head, base):
             raise CheckSkipped(f"why_incompatible: {reason}")
 
     def task(self, base: BaseInfo, cell: Cell, batch_size: int = BATCH) -> Prepared:
