@@ -381,6 +381,22 @@ def test_the_plugin_page_names_all_that_a_plugin_defines():
         assert all(re.search(rf"`{name}\b", page) for name in names for page in (PLUGIN_PAGE, ARCHITECTURE))
 
 
+def test_the_table_of_evidence_has_every_name_and_no_other():
+    from tlplug import EVIDENCE_NAMES
+
+    table = (
+        TEXTS["docs/metrics.md"]
+        .split("\n## Evidence\n")[1]
+        .partition("| --- | --- | --- |")[2]
+        .split("\n\n")[0]
+    )
+    listed = {
+        name for line in table.splitlines()[1:] for name in re.findall("`([^`]+)`", line.split(" | ")[0])
+    }
+    stages = {name.replace("<stage>", stage) for name in listed for stage in ("before", "after")}
+    assert stages == set(EVIDENCE_NAMES)
+
+
 def test_the_reference_has_every_settings_key_with_its_default_and_no_other():
     root = RootConfig()
     expected = [(name, shown(getattr(root, name))) for name in ("seed", "run_dir", "resume")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlplug.errors import PluginError, UsageError
 from tlplug.interfaces import (
+    EVIDENCE_NAMES,
     OPTIONAL,
     REQUIRED,
     AdaptContext,
@@ -72,6 +73,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "EVIDENCE_NAMES",
     "OPTIONAL",
     "REQUIRED",
     "AdaptContext",

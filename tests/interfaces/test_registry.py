@@ -4,7 +4,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from tlplug import OptimizerSettings, PluginError, Strategy, UsageError
+from tlplug import EVIDENCE_NAMES, OptimizerSettings, PluginError, Strategy, TransferMetric, UsageError
 from tlplug.interfaces.registry import GROUPS, Registry, contract_problems
 
 
@@ -89,6 +89,64 @@ def test_a_class_is_usable_by_its_dotted_path():
 )
 def test_what_breaks_the_contract_is_told_at_registration(cls, problem):
     assert any(problem in sentence for sentence in contract_problems(cls, "strategy"))
+
+
+class Distance(TransferMetric):
+    """Reads features."""
+
+    contract = 1
+    requires = frozenset({"features/before", "features/aftr"})
+
+    def measure(self, evidence):
+        return {}
+
+
+def requiring(*names, **members):
+    return type("Made", (Distance,), {"requires": frozenset(names), **members})
+
+
+@pytest.mark.parametrize("name", EVIDENCE_NAMES)
+def test_every_name_of_evidence_can_be_required(name):
+    own = requiring(
+        name.replace("<baseline>", "scratch").replace("<rows>", "swapped").replace("<metric>", "mine"),
+        extra_rows=lambda self, context: {},
+        weight_change=lambda self, change: {},
+    )
+    assert list(contract_problems(own, "metric", "mine")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("featurs/before", "features/before"),
+        ("example_score/after", "example_scores/after"),
+        ("curve/baselin", "curve/baseline/<baseline>"),
+        ("features/before/sorce", "features/before/source"),
+        ("weights/others", "weights/mine"),
+    ],
+)
+def test_evidence_that_can_never_exist_is_told_with_the_nearest_name(name, near):
+    (sentence,) = contract_problems(requiring(name), "metric", "mine")
+    assert f"it requires {name!r}, which is no name of evidence." in sentence
+    assert f"Did you mean {near!r}?" in sentence
+
+
+def test_a_metric_that_notes_nothing_of_weights_cannot_require_its_notes():
+    (sentence,) = contract_problems(requiring("weights/mine"), "metric", "mine")
+    assert "defines no `weight_change`" in sentence
+
+
+def test_a_metric_that_requires_it_is_refused_when_it_is_selected():
+    found = Registry([point("distance", f"{__name__}:Distance", "metric")]).find("metric", "distance")
+    with pytest.raises(
+        PluginError, match=r"(?s)'distance' \(.*requires 'features/aftr'.*mean 'features/after'"
+    ):
+        found.load()
+
+
+def test_a_set_of_letters_is_no_set_of_names():
+    (sentence,) = contract_problems(requiring(requires="cost"), "metric")
+    assert "a set of names" in sentence
 
 
 def test_a_sound_plugin_has_no_problems():

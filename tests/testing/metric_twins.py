@@ -41,6 +41,12 @@ class OneName(SoundMetric):
     requires = "cost"
 
 
+class Misspelt(SoundMetric):
+    """Requires what no run records."""
+
+    requires = frozenset({"exampel_scores/after"})
+
+
 class NotANumber(SoundMetric):
     """A value that is none."""
 
@@ -73,10 +79,10 @@ class Draws(SoundMetric):
 class ByNumber(SoundMetric):
     """Looks up by number what files keep by name."""
 
-    requires = frozenset({"counts"})
+    requires = frozenset({"scores/after/source"})
 
     def measure(self, evidence):
-        return {"first": evidence["counts"].get(1, 0.0)}
+        return {"first": evidence["scores/after/source"].get(1, 0.0)}
 
 
 TWINS = [
@@ -84,6 +90,7 @@ TWINS = [
     ("has_docstring", Silent, "no docstring"),
     ("config_is_typed", NoDefault, "no default for resamples"),
     ("config_errors_are_readable", Traceback, "raises ZeroDivisionError"),
+    ("implements_contract", Misspelt, "Did you mean 'example_scores/after'"),
     ("requires_known_evidence", OneName, "it is a set of names"),
     ("returns_numbers_by_name", NotANumber, "nan"),
     ("requires_is_complete", ReadsMore, "raises KeyError"),
@@ -92,4 +99,4 @@ TWINS = [
     ("accepts_saved_evidence", ByNumber, "written and read again"),
 ]
 """Check, twin, and words of what is told."""
-GIVEN = {ByNumber: {"evidence": {"counts": {1: 2.0}}}}
+GIVEN = {ByNumber: {"evidence": {"scores/after/source": {1: 2.0}}}}

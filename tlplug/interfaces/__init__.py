@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that a plugin file can be read without torch 
 """
 
 from tlplug.interfaces.collate import pad_batch
+from tlplug.interfaces.evidence_names import EVIDENCE_NAMES
 from tlplug.interfaces.head import Prediction, TaskHead
 from tlplug.interfaces.metric import Evidence, NotMeasured, RowsContext, TransferMetric, WeightChange
 from tlplug.interfaces.strategy import (
@@ -23,6 +24,7 @@ CONTRACT = 1
 
 __all__ = [
     "CONTRACT",
+    "EVIDENCE_NAMES",
     "OPTIONAL",
     "REQUIRED",
     "AdaptContext",

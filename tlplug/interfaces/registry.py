@@ -12,6 +12,7 @@ from typing import Any
 
 from tlplug.errors import PluginError, UsageError
 from tlplug.interfaces import CONTRACT
+from tlplug.interfaces.evidence_names import requires_errors
 from tlplug.interfaces.head import TaskHead
 from tlplug.interfaces.metric import TransferMetric
 from tlplug.interfaces.strategy import Strategy
@@ -67,7 +68,7 @@ class Plugin:
             found = self.entry_point.load()
         except Exception as error:
             raise PluginError(f"{self} cannot be imported: {type(error).__name__}: {error}") from error
-        problems = list(contract_problems(found, self.kind))
+        problems = list(contract_problems(found, self.kind, self.name))
         if problems:
             raise PluginError(f"{self} breaks the plugin contract:\n" + "\n".join(f"  {p}" for p in problems))
         return found  # type: ignore[no-any-return]
@@ -78,8 +79,12 @@ class Plugin:
         return (self.load().__doc__ or "").strip().split("\n")[0]
 
 
-def contract_problems(found: object, kind: str) -> Iterator[str]:
-    """What keeps a class from being a plugin of this kind, one sentence each."""
+def contract_problems(found: object, kind: str, plugin_name: str | None = None) -> Iterator[str]:
+    """Yield what keeps a class from being a plugin of this kind, one sentence each.
+
+    Args:
+        plugin_name: under which it is selected, where that is known.
+    """
     expected = KINDS[kind]
     if not (isinstance(found, type) and issubclass(found, expected)):
         yield f"it is {found!r}, not a subclass of tlplug.{expected.__name__}"
@@ -96,6 +101,8 @@ def contract_problems(found: object, kind: str) -> Iterator[str]:
         yield "its `Config` is not a dataclass"
     elif config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         yield "its `Config` is a frozen dataclass, which takes no overrides from the command line"
+    if issubclass(found, TransferMetric):
+        yield from requires_errors(found, plugin_name)
 
 
 class Registry:
