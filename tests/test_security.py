@@ -332,8 +332,8 @@ def test_a_head_that_cannot_be_read_is_refused(text, run, refused):
         "[]",
         '{"version": 9}',
         '{"version": 1}',
-        '{"version": 1, "words": ["a", 3]}',
-        '{"version": 1, "words": "a"}',
+        '{"version": 1, "overrides": ["a", 3]}',
+        '{"version": 1, "overrides": "a"}',
     ],
 )
 def test_what_a_run_was_begun_with_is_checked(text, run, refused):

@@ -147,17 +147,17 @@ def ranked(models: Sequence[Path], place: Path, rows: int) -> Results:
 
 
 def page(found: Results, at_start: Results) -> str:
-    own, size = found["verified"]["ranking"], found["verified"]["size"]
+    own, size = found["verification"]["ranking"], found["verification"]["size"]
     cost = sum(model["seconds"] for model in found["models"])
-    trained = sum(each["cost"]["seconds"] for each in found["verified"]["models"])
-    counted = [name for name, told in found["metrics"].items() if told["counted"]]
+    trained = sum(each["cost"]["seconds"] for each in found["verification"]["models"])
+    counted = [name for name, told in found["metrics"].items() if told["included"]]
     sizes = [model["parameters"] for model in found["models"]]
     largest = sizes.count(max(sizes))
     parts = [
         "# How good a ranking without training is",
         f"{len(found['models'])} base models made of MiniLM (`bench/rank/__main__.py` says how), ranked for SST-2 by "
-        f"{found['rows']} training rows, then each fine-tuned by {found['verified']['strategy']} on these rows for "
-        f"{EPOCHS} epochs with seed {found['verified']['seed']}, and tested on {TEST_ROWS} other rows. Rank 1 is the "
+        f"{found['rows']} training rows, then each fine-tuned by {found['verification']['strategy']} on these rows for "
+        f"{EPOCHS} epochs with seed {found['verification']['seed']}, and tested on {TEST_ROWS} other rows. Rank 1 is the "
         "best; the scores and metrics are of that one seed.",
         f"`python -m bench.rank`, with {listed(at_start)}. Looking at all models and measuring took {cost:.0f} s, "
         f"fine-tuning them {trained:.0f} s.",
@@ -184,19 +184,19 @@ def alone(name: str, found: Results) -> Results:
     """How well one metric by itself tells the scores."""
     from tlplug.commands.rank.consensus import agreement
 
-    scores = {each["name"]: each["score"] for each in found["verified"]["models"]}
+    scores = {each["name"]: each["score"] for each in found["verification"]["models"]}
     models = found["models"]
     return agreement([model["ranks"][name] for model in models], [scores[model["name"]] for model in models])
 
 
 def agreement_cells(name: str, found: Results) -> list[str]:
     if found["tau"] is None:
-        return [name, found["why_no_tau"], "", f"{100 * found['regret']:.1f}"]
+        return [name, found["tau_missing_reason"], "", f"{100 * found['regret']:.1f}"]
     return [name, f"{found['tau']:.2f}", f"{found['p_value']:.3f}", f"{100 * found['regret']:.1f}"]
 
 
 def cells(model: Results, counted: Sequence[str], found: Results) -> list[str]:
-    scores = {each["name"]: each["score"] for each in found["verified"]["models"]}
+    scores = {each["name"]: each["score"] for each in found["verification"]["models"]}
     best = model["best_layer"]
     return [
         model["title"],

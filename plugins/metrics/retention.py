@@ -54,7 +54,7 @@ class Retention(TransferMetric):
 
     def _scores(self, evidence: Evidence) -> list[float]:
         before, after = recorded(evidence, SCORES)
-        primary = evidence.get("primary")
+        primary = evidence.get("primary_score")
         if primary not in before or primary not in after:
             raise NotMeasured(f"the source rows were not scored by the primary score ({primary})")
         return [float(before[primary]), float(after[primary])]

@@ -42,7 +42,7 @@ class TransferGain(TransferMetric):
         first, second = (run, baseline) if higher else (baseline, run)
         found = compare_paired(first, second, resamples=self.config.resamples, seed=self.config.seed)
         values = {name: found.difference, f"{name}/low": found.low, f"{name}/high": found.high}
-        error = 1.0 - found.against
+        error = 1.0 - found.baseline_mean
         if higher and 0.0 < error <= 1.0:
             values[f"{name}/error_reduction"] = found.difference / error
         return values

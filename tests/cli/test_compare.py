@@ -175,7 +175,7 @@ def test_the_figures_are_those_of_the_trainings(compared):
     assert lora["gain"]["mean"] == pytest.approx(lora["score"]["mean"] - probe["score"]["mean"])
     assert probe["gain"]["mean"] == pytest.approx(probe["score"]["mean"] - found["trivial"]["score"]["mean"])
     assert probe["trainable_parameters"] < lora["trainable_parameters"]
-    assert found["lightest"] in found["sentence"] and f"+strategy={found['lightest']}" in found["command"]
+    assert found["lightest"] in found["summary"] and f"+strategy={found['lightest']}" in found["command"]
 
 
 def test_what_a_person_sees(compared):
@@ -183,7 +183,7 @@ def test_what_a_person_sees(compared):
     found = result_of(compared[0] / "one")
     for told in ("Expected, from one step of each", "strategy 2 of 2", "lora, seed 1 (2 of 2)", "trivial"):
         assert told in text
-    assert " ".join(found["sentence"].split()) in text and found["command"] in compared[2]
+    assert " ".join(found["summary"].split()) in text and found["command"] in compared[2]
     assert "Warning" not in text and "LOAD REPORT" not in text
 
 
@@ -199,7 +199,7 @@ def test_the_same_command_again_trains_nothing_and_finds_the_same(compared, monk
     text = capsys.readouterr().out
     assert text.count("from the cache") >= 4 and "All of it is in the cache" in text
     first, second = (result_of(folder / name) for name in ("one", "two"))
-    for part in ("sentence", "lightest", "best"):
+    for part in ("summary", "lightest", "best"):
         assert first[part] == second[part]
     assert all(run["cached"] for each in second["strategies"] for run in each["runs"])
 
@@ -322,15 +322,15 @@ def test_until_stops_at_the_first_that_reaches_it(tmp_path, tiny_folder, rows_fo
     given = words(tiny_folder, rows_folder, "until=0.1", "stop=", f"run_dir={tmp_path / 'run'}")
     assert main([word for word in given if word != "stop="]) == 0
     found = result_of(tmp_path / "run")
-    assert [each["name"] for each in found["strategies"]] == ["linear_probe"] and found["not_run"] == ["lora"]
-    assert found["stopped"] == "linear_probe reaches 10.0" and found["lightest"] == "linear_probe"
+    assert [each["name"] for each in found["strategies"]] == ["linear_probe"] and found["skipped"] == ["lora"]
+    assert found["stop_reason"] == "linear_probe reaches 10.0" and found["lightest"] == "linear_probe"
 
 
 def test_tuning_shows_the_rates_and_names_the_one_it_took(tmp_path, tiny_folder, rows_folder):
     tuned = ["tune=true", "factors=[0.5,2]", "strategies=[linear_probe]", "seeds=[1]"]
     assert main(words(tiny_folder, rows_folder, *tuned, f"run_dir={tmp_path / 'run'}")) == 0
     (found,) = result_of(tmp_path / "run")["strategies"]
-    tried = {each["learning_rate"]: each["validation"] for each in found["tried"]}
+    tried = {each["learning_rate"]: each["validation"] for each in found["learning_rates"]}
     assert list(tried) == [5e-3, 2e-2] and tried[found["learning_rate"]] == max(tried.values())
     assert f"optimizer.learning_rate={found['learning_rate']:g}" in result_of(tmp_path / "run")["command"]
 

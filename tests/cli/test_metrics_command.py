@@ -143,14 +143,14 @@ def test_what_was_named_before_holds_for_the_next_one(run, tmp_path):
     assert main(["metrics", str(run), "metric=[coral_distance]", f"transfer.source={texts}"]) == 0
     assert main(["metrics", str(run), "metric=[knn]", "metric.knn.k=3"]) == 0
     first = result_of(run)
-    assert first["source"] == str(texts)
+    assert first["source_domain"] == str(texts)
     pairs = "metric.counterfactual_gap.pairs=[[warm,leaden]]"
     assert main(["metrics", str(run), "metric=[counterfactual_gap]", pairs]) == 0
     again = evidence.read(run / "evidence")
     assert again["features/after/source"].shape[1] == 60, "the source is still that of the line before"
     assert main(["metrics", str(run), "metric=[cka]", "evidence.rows=12"]) == 0
     last = result_of(run)
-    assert last["metric_fields"]["knn"] == {"k": 3} and last["source"] == str(texts)
+    assert last["metric_config"]["knn"] == {"k": 3} and last["source_domain"] == str(texts)
     assert evidence.read(run / "evidence")["features/after"].shape[1] == 12
     assert {"knn", "coral_distance", "counterfactual_gap"} <= set(last["metrics"])
 

@@ -240,12 +240,12 @@ def test_the_folder_holds_what_is_promised(ranked):
 
 def test_the_figures_are_those_of_all_models(ranked, models):
     found = result_of(ranked[0] / "one")
-    assert (found["version"], found["rows"], found["verified"]) == (1, 40, None)
+    assert (found["version"], found["rows"], found["verification"]) == (1, 40, None)
     assert {model["title"] for model in found["models"]} == {path.name for path in models}
     assert [model["rank"] for model in found["models"]] == sorted(model["rank"] for model in found["models"])
-    counted = [name for name, told in found["metrics"].items() if told["counted"]]
+    counted = [name for name, told in found["metrics"].items() if told["included"]]
     assert counted == ["logme", "h_score", "knn", "transrate"], "leep and nce of one model with a classifier"
-    assert found["metrics"]["leep"]["why_not"] == "measured for 1 of 4 models"
+    assert found["metrics"]["leep"]["exclusion_reason"] == "measured for 1 of 4 models"
     for model in found["models"]:
         assert model["mean_rank"] == pytest.approx(sum(model["ranks"].values()) / len(counted))
         layers = [name for name in model["metrics"]["logme"] if name.startswith("before/layer/")]
@@ -254,8 +254,8 @@ def test_the_figures_are_those_of_all_models(ranked, models):
     assert [model["parameters"] for model in by_size] == sorted(
         (model["parameters"] for model in by_size), reverse=True
     )
-    assert found["first"] == found["models"][0]["name"]
-    assert found["command"].endswith(f"model=custom model.source={found['first']}")
+    assert found["top_model"] == found["models"][0]["name"]
+    assert found["command"].endswith(f"model=custom model.source={found['top_model']}")
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -275,7 +275,7 @@ def test_what_a_person_sees_lines_up(ranked, columns, capsys):
         assert not any("…" in line for line in body)
     assert all(len(line) <= columns for line in lines if "python -m tlplug" not in line)
     text = " ".join(" ".join(lines).split())
-    assert " ".join(result["sentence"].split()) in text and result["command"] in text
+    assert " ".join(result["summary"].split()) in text and result["command"] in text
     assert "hard to beat" in text and "By size alone" in text
 
 
@@ -331,9 +331,9 @@ def test_a_model_that_fails_is_a_row_with_its_error(models, rows_folder, tmp_pat
     failed = found["models"][-1]
     assert failed["title"] == "broken" and "Error" in failed["error"]
     assert [model["rank"] for model in found["models"][:2]] == [1.0, 2.0]
-    assert {each["name"] for each in found["verified"]["models"]} == set(map(str, models[1:3]))
-    assert found["verified"]["ranking"]["tau"] is None
-    assert "2 models are too few" in found["sentence"]
+    assert {each["name"] for each in found["verification"]["models"]} == set(map(str, models[1:3]))
+    assert found["verification"]["ranking"]["tau"] is None
+    assert "2 models are too few" in found["summary"]
     assert "broken failed: " in " ".join(capsys.readouterr().out.split())
     assert "Traceback" in (tmp_path / "run" / "log.txt").read_text()
 
@@ -345,17 +345,17 @@ def test_verifying_trains_the_first_and_the_smallest_and_keeps_it(
     assert main([*given, f"run_dir={tmp_path / 'one'}"]) == 0
     found = result_of(tmp_path / "one")
     smallest = min(found["models"], key=lambda model: model["parameters"])["name"]
-    assert [each["name"] for each in found["verified"]["models"]] == list(
-        dict.fromkeys([found["first"], smallest])
+    assert [each["name"] for each in found["verification"]["models"]] == list(
+        dict.fromkeys([found["top_model"], smallest])
     )
-    assert found["verified"]["strategy"] == "linear_probe"
+    assert found["verification"]["strategy"] == "linear_probe"
     monkeypatch.setattr(outcomes, "adapt", lambda *args, **more: pytest.fail("it was trained again"))
     assert main([*given, f"run_dir={tmp_path / 'two'}"]) == 0
     again = result_of(tmp_path / "two")
-    assert [each["scores"] for each in again["verified"]["models"]] == [
-        each["scores"] for each in found["verified"]["models"]
+    assert [each["scores"] for each in again["verification"]["models"]] == [
+        each["scores"] for each in found["verification"]["models"]
     ]
-    assert all(each["cached"] for each in again["verified"]["models"])
+    assert all(each["cached"] for each in again["verification"]["models"])
 
 
 def test_a_verified_score_is_that_of_the_run_that_it_names(models, rows_folder, tmp_path):
@@ -365,17 +365,17 @@ def test_a_verified_score_is_that_of_the_run_that_it_names(models, rows_folder, 
     given = words(models[:3], rows_folder, "verify=all", "strategy=full", "trainer.max_epochs=2")
     assert main([*given, f"run_dir={tmp_path / 'rank'}"]) == 0
     found = result_of(tmp_path / "rank")
-    scores = {each["name"]: each["score"] for each in found["verified"]["models"]}
+    scores = {each["name"]: each["score"] for each in found["verification"]["models"]}
     command = shlex.split(found["command"])[3:]
     assert main([*command, "transfer.baselines=[]", f"run_dir={tmp_path / 'run'}"]) == 0
     run = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert run["scores"]["accuracy"] == scores[found["first"]]
+    assert run["scores"]["accuracy"] == scores[found["top_model"]]
     for told, key in (("ranking", "rank"), ("size", "size_rank")):
-        verified, ranks = found["verified"][told], {m["name"]: m[key] for m in found["models"]}
+        verified, ranks = found["verification"][told], {m["name"]: m[key] for m in found["models"]}
         chosen = [scores[name] for name, rank in ranks.items() if rank == min(ranks.values())]
         assert verified["regret"] == pytest.approx(max(scores.values()) - sum(chosen) / len(chosen))
         expected = kendalltau([-ranks[name] for name in scores], list(scores.values())).statistic
-        if verified["why_no_tau"] is None:
+        if verified["tau_missing_reason"] is None:
             assert verified["tau"] == pytest.approx(expected)
 
 

@@ -13,7 +13,7 @@ def test_a_sweep_is_gathered_into_itself(tmp_path, capsys):
     assert main(["report", str(sweep)]) == 0
     out = capsys.readouterr().out
     assert "full" in out and "linear_probe" in out and str(sweep / "report.html") in out
-    assert json.loads((sweep / "gathered.json").read_text())["tasks"][0]["best"] == "full"
+    assert json.loads((sweep / "comparison.json").read_text())["tasks"][0]["best"] == "full"
 
 
 def test_a_page_that_is_no_comparison_of_ours_stays(tmp_path, monkeypatch):
@@ -21,7 +21,7 @@ def test_a_page_that_is_no_comparison_of_ours_stays(tmp_path, monkeypatch):
     sweep = make_sweep(tmp_path / "sweep", {"lora": 0.7, "full": 0.9}, seeds=(1,))
     (sweep / "report.html").write_text("mine")
     assert main(["report", "sweep"]) == 0
-    assert (sweep / "report.html").read_text() == "mine" and not (sweep / "gathered.json").exists()
+    assert (sweep / "report.html").read_text() == "mine" and not (sweep / "comparison.json").exists()
     assert len(list((tmp_path / "outputs" / "reports").iterdir())) == 1
 
 
@@ -30,7 +30,7 @@ def test_runs_are_gathered_into_a_folder_of_their_own(tmp_path, capsys, monkeypa
     make_sweep(tmp_path / "sweep", {"lora": 0.7, "full": 0.9}, seeds=(1,))
     assert main(["report", "sweep/0", "sweep/1"]) == 0
     (folder,) = (tmp_path / "outputs" / "reports").iterdir()
-    assert {path.name for path in folder.iterdir()} == {"gathered.json", "report.html", "report.md"}
+    assert {path.name for path in folder.iterdir()} == {"comparison.json", "report.html", "report.md"}
     assert f"outputs/reports/{folder.name}/report.html" in capsys.readouterr().out
 
 
@@ -38,13 +38,13 @@ def test_one_run_s_own_report_is_written_anew(tmp_path, capsys):
     run = make_run(tmp_path / "run", right(0.8))
     assert main(["report", str(run)]) == 0
     assert str(run / "report.html") in capsys.readouterr().out
-    assert not (run / "gathered.json").exists()
+    assert not (run / "comparison.json").exists()
 
 
 def test_output_names_the_folder(tmp_path):
     sweep = make_sweep(tmp_path / "sweep", {"lora": 0.7, "full": 0.9}, seeds=(1,))
     assert main(["report", str(sweep), "--output", str(tmp_path / "out")]) == 0
-    assert (tmp_path / "out" / "gathered.json").is_file() and not (sweep / "gathered.json").exists()
+    assert (tmp_path / "out" / "comparison.json").is_file() and not (sweep / "comparison.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,22 @@ from tests.cli.runs import command_line, main, result_of, run_in_process, tiny_w
 from tests.conftest import ROOT
 
 RESULT = {
-    *("version", "task", "strategy", "strategy_config", "head", "base_model", "seed", "primary", "test_rows"),
+    *(
+        "version",
+        "task",
+        "strategy",
+        "strategy_config",
+        "head",
+        "base_model",
+        "seed",
+        "primary_score",
+        "test_rows",
+    ),
     *(
         "higher_is_better",
-        "scale",
+        "display_scale",
         "data",
-        "source",
+        "source_domain",
         "data_hashes",
         "command",
         "scores",
@@ -67,11 +77,11 @@ def test_the_run_directory_holds_what_is_promised(tiny_run):
 def test_result_json_holds_what_is_promised(tiny_run):
     result = result_of(tiny_run[0])
     assert set(result) == RESULT
-    assert (result["task"], result["strategy"], result["primary"]) == ("sentiment", "lora", "accuracy")
+    assert (result["task"], result["strategy"], result["primary_score"]) == ("sentiment", "lora", "accuracy")
     assert set(result["scores"]) == {"accuracy", "macro_f1", "mcc", "calibration_error"}
     assert set(result["baselines"]) == {"trivial", "linear_probe", "scratch"}
     assert set(result["metrics"]) == DEFAULT_METRICS
-    assert result["verdict"]["against"] == "scratch" and result["verdict"]["text"]
+    assert result["verdict"]["baseline"] == "scratch" and result["verdict"]["text"]
     assert result["cost"]["trainable_parameters"] < result["cost"]["total_parameters"]
     difference = result["scores"]["accuracy"] - result["baselines"]["scratch"]["accuracy"]
     assert result["comparisons"]["scratch"]["difference"] == pytest.approx(difference)
@@ -166,7 +176,7 @@ def test_the_same_command_twice_gives_the_same_scores_byte_for_byte(
 def test_every_strategy_runs_to_its_verdict(strategy, tiny_folder, rows_folder):
     words = tiny_words(tiny_folder, rows_folder, strategy)
     result = run_in_process(*words, "transfer.baselines=[trivial]")
-    assert result["strategy"] == strategy and result["verdict"]["against"] == "trivial"
+    assert result["strategy"] == strategy and result["verdict"]["baseline"] == "trivial"
 
 
 def test_a_model_that_learns_is_far_above_trivial(tiny_folder, rows_folder):

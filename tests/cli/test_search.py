@@ -52,7 +52,7 @@ def score_of(job):
 
 def finish(search, job, score=None):
     curve = {"run": [[8, -9.0], [16, score_of(job) if score is None else score]]}
-    result = {"primary": "accuracy", "scale": 1, "scores": {"accuracy": 0.0}, "curve": curve}
+    result = {"primary_score": "accuracy", "display_scale": 1, "scores": {"accuracy": 0.0}, "curve": curve}
     (job.folder / "result.json").write_text(json.dumps(result))
     (job.folder / "report.html").touch()
     search.ended(job, 0)

@@ -47,7 +47,7 @@ class ScriptJob(SweepJob):
 
 DONE = """
 import json, os, pathlib
-value = {"primary": "accuracy", "scale": 100, "scores": {"accuracy": 0.5}, "verdict": {"label": "positive"}}
+value = {"primary_score": "accuracy", "display_scale": 100, "scores": {"accuracy": 0.5}, "verdict": {"label": "positive"}}
 pathlib.Path("result.json").write_text(json.dumps(value))
 pathlib.Path("report.html").touch()
 """
@@ -188,7 +188,7 @@ def test_each_job_is_frozen_before_any_starts(tmp_path):
         config = (tmp_path / f"sweep/{number}/config.yaml").read_text()
         assert f"\nseed: {seed}\n" in config and f"run_dir: {tmp_path}/sweep/{number}\n" in config
         assert "sweep:" not in config and "launcher:" not in config
-        assert json.loads((tmp_path / f"sweep/{number}/run.json").read_text())["words"] == [
+        assert json.loads((tmp_path / f"sweep/{number}/run.json").read_text())["overrides"] == [
             *BASIC,
             f"seed={seed}",
         ]
@@ -417,7 +417,7 @@ def test_a_search_sees_each_validation_once_and_may_end_a_job(tmp_path):
             self.points.append((step, score))
             return score > 0.2
 
-    value = {"version": 1, "what": "lora", "epoch": 1, "epochs": 3, "scores": [[1, 0.5], [2, 0.1]]}
+    value = {"version": 1, "stage": "lora", "epoch": 1, "epochs": 3, "scores": [[1, 0.5], [2, 0.1]]}
     script = f"import json; open('progress.json', 'w').write({json.dumps(value)!r})\n{PATIENT}"
     jobs = script_jobs(tmp_path, script, DONE)
     search = Picky(jobs)
@@ -484,14 +484,14 @@ def test_progress_is_read_from_whatever_lies_there(tmp_path):
     assert progress_of(tmp_path) == Progress()
     value = {
         "version": 1,
-        "what": "baseline scratch",
+        "stage": "baseline scratch",
         "epoch": 1,
         "epochs": 3,
         "scores": [[4, 0.5], [8, 0.75]],
     }
     (tmp_path / "progress.json").write_text(json.dumps(value))
     assert progress_of(tmp_path).what == "baseline scratch" and progress_of(tmp_path).score == 0.75
-    (tmp_path / "progress.json").write_text(json.dumps({**value, "what": "lora"}))
+    (tmp_path / "progress.json").write_text(json.dumps({**value, "stage": "lora"}))
     assert progress_of(tmp_path).what == "epoch 1/3"
 
 

@@ -25,15 +25,15 @@ def make_run(
         "head": "classification",
         "base_model": MODEL,
         "seed": seed,
-        "primary": "accuracy",
+        "primary_score": "accuracy",
         "higher_is_better": True,
-        "scale": 100,
+        "display_scale": 100,
         "test_rows": len(values),
         "scores": {"accuracy": float(values.mean()), "mcc": 0.5},
         "baselines": {},
         "comparisons": {},
         "metrics": {},
-        "verdict": {"label": "none", "text": "No verdict.", "against": None},
+        "verdict": {"label": "none", "text": "No verdict.", "baseline": None},
         "cost": {
             "trainable_parameters": {"linear_probe": 10, "lora": 100, "full": 1000}.get(strategy, 50),
             "total_parameters": 1000,
@@ -55,7 +55,7 @@ def make_run(
         **(config or {}),
     }
     recorded = {
-        "primary": result["primary"],
+        "primary_score": result["primary_score"],
         "ids": ids,
         "targets": [{"label": "positive" if number % 2 else "negative"} for number in ids.tolist()],
         "example_scores/after": values,

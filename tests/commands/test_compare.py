@@ -100,8 +100,8 @@ def test_the_bootstrap_over_few_seeds_would_not():
 
 # When it stops, and whom it names
 
-ACCURACY = SimpleNamespace(primary="accuracy", higher_is_better=True, scale=100)
-PERPLEXITY = SimpleNamespace(primary="perplexity", higher_is_better=False, scale=1)
+ACCURACY = SimpleNamespace(primary_score="accuracy", higher_is_better=True, display_scale=100)
+PERPLEXITY = SimpleNamespace(primary_score="perplexity", higher_is_better=False, display_scale=1)
 
 
 def rung(name, values, head=ACCURACY):
@@ -395,12 +395,12 @@ def result(rungs, head=ACCURACY, **more):
     judge, trivial = Judge(head), rung("trivial", right(0.4), head)
     strategies = []
     for number, each in enumerate(rungs):
-        found = {"name": each.name, "error": each.error, "learning_rate": 1e-3, "tried": []}
+        found = {"name": each.name, "error": each.error, "learning_rate": 1e-3, "learning_rates": []}
         if each.error is None:
             best = judge.best(rungs)
             found |= figures(each, judge) | {
                 "gain": spread(judge.gain(each, judge.before(rungs[: number + 1], trivial))),
-                "below_best": None if each is best else spread(judge.gain(best, each)),
+                "gap_to_best": None if each is best else spread(judge.gain(best, each)),
                 **{"trainable_parameters": 5, "total_parameters": 100, "seconds": 3.0, "peak_memory_mb": 9.0},
             }
         strategies.append(found)
@@ -410,16 +410,21 @@ def result(rungs, head=ACCURACY, **more):
             "task": "a <task>",
             "head": "h",
             "base_model": "b",
-            "primary": head.primary_score,
-            "scale": head.display_scale,
+            "primary_score": head.primary_score,
+            "display_scale": head.display_scale,
         },
-        **{"higher_is_better": head.higher_is_better, "test_rows": 100, "seeds": [0, 1, 2], "until": None},
+        **{
+            "higher_is_better": head.higher_is_better,
+            "test_rows": 100,
+            "seeds": [0, 1, 2],
+            "target_score": None,
+        },
         "trivial": figures(trivial, judge),
         "strategies": strategies,
-        **{"not_run": [], "stopped": None, "versions": {"tlplug": "1"}},
+        **{"skipped": [], "stop_reason": None, "versions": {"tlplug": "1"}},
         "best": judge.best(rungs).name if done else None,
         "lightest": judge.lightest(rungs).name if done else None,
-        "sentence": judge.sentence(rungs, trivial),
+        "summary": judge.sentence(rungs, trivial),
         "command": "python -m tlplug +strategy=x" if done else None,
         **more,
     }
@@ -451,7 +456,7 @@ class Outline(HTMLParser):
     "found",
     [
         result(ladder(0.5, 0.7, 0.72)),
-        result(ladder(0.5), not_run=["full", "lora"], stopped="s0 reaches 40.0", until=0.4),
+        result(ladder(0.5), skipped=["full", "lora"], stop_reason="s0 reaches 40.0", target_score=0.4),
         result([*ladder(0.5), Rung("broken", error="ValueError: <b>")]),
         result([Rung("broken", error="boom")]),
         result([rung("s0", np.full((3, 100), 30.0), PERPLEXITY)], PERPLEXITY),
@@ -466,14 +471,14 @@ def test_the_page_is_one_whole_file_that_asks_for_nothing(found):
     assert "<task>" not in text and "a <task>" in outline.text and "<b>" not in text
     for each in found["strategies"]:
         assert each["name"] in outline.text and (each["error"] or "") in outline.text
-    assert found["sentence"] in outline.text
+    assert found["summary"] in outline.text
     assert json.loads(json.dumps(found)) == found
 
 
 @pytest.mark.parametrize("tried", [[], [{"learning_rate": 1e-3, "validation": 0.5}]])
 def test_every_column_of_the_page_has_its_head_and_its_cells(tried):
     found = result(ladder(0.5, 0.7))
-    found["strategies"][1]["tried"] = tried
+    found["strategies"][1]["learning_rates"] = tried
     rows = re.findall(r"<tr.*?</tr>", page(found))
     heads, trivial, *others = (re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in rows)
     assert heads == ["", "accuracy", "gain", "moves", "MB", "time", *(["rate"] if tried else [])]

@@ -108,7 +108,7 @@ def test_tau_and_regret_are_those_of_their_definitions(data, count, higher):
     if len(set(ranked)) > 1 and len(set(scores)) > 1:
         assert found["tau"] == pytest.approx(tau_b([-rank for rank in ranked], signed))
     else:
-        assert found["tau"] is None and found["why_no_tau"]
+        assert found["tau"] is None and found["tau_missing_reason"]
 
 
 def test_a_perfect_ranking_and_its_opposite():
@@ -120,7 +120,7 @@ def test_a_perfect_ranking_and_its_opposite():
 
 def test_of_fewer_than_three_models_there_is_no_tau_and_it_says_why():
     found = agreement([1, 2], [0.5, 0.8])
-    assert found["tau"] is None and "2 models are too few" in found["why_no_tau"]
+    assert found["tau"] is None and "2 models are too few" in found["tau_missing_reason"]
     assert found["regret"] == pytest.approx(0.3)
 
 
@@ -433,7 +433,7 @@ def test_a_model_that_failed_has_no_rank_and_stops_no_metric_from_counting():
 def test_a_metric_of_some_models_only_is_shown_and_not_counted():
     found = ranking(model("x", a=1.0, b=9.0), model("y", a=2.0, b="it came without a classifier"))
     assert found.ranks == {"x": 2.0, "y": 1.0}
-    assert found.left_out == {"b": "measured for 1 of 2 models"}
+    assert found.excluded == {"b": "measured for 1 of 2 models"}
     assert "y is ranked first of 2: mean rank 1.0 over a" in told(found)
     assert "b is not counted: measured for 1 of 2 models" in told(found)
 
@@ -476,10 +476,10 @@ def test_verifying_is_said_with_its_figures_and_the_size_ranking_s():
     verified = {
         "strategy": "lora",
         "seed": 3,
-        "primary": "accuracy",
+        "primary_score": "accuracy",
         "models": [{"error": None}] * 4,
-        "ranking": {"tau": 0.667, "regret": 0.015, "why_no_tau": None},
-        "size": {"tau": None, "regret": 0.04, "why_no_tau": "all have the same rank"},
+        "ranking": {"tau": 0.667, "regret": 0.015, "tau_missing_reason": None},
+        "size": {"tau": None, "regret": 0.04, "tau_missing_reason": "all have the same rank"},
     }
     text = told(found, verified)
     assert "4 were fine-tuned by lora, with seed 3." in text

@@ -38,9 +38,9 @@ from tlplug.evaluation.statistics import over_seeds
 
 
 def gathered_from(*places):
-    runs, left_out = find(places)
+    runs, excluded = find(places)
     tasks, others = by_task(runs)
-    return make_gathered(tasks, [*left_out, *others])
+    return make_gathered(tasks, [*excluded, *others])
 
 
 def task_of(*places):
@@ -186,21 +186,21 @@ def test_what_is_off_the_front_is_beaten_by_what_is_on_it(points):
 
 def test_a_sweep_is_found_with_its_numbers_in_order(tmp_path):
     make_sweep(tmp_path / "sweep", {"lora": 0.8}, seeds=range(12))
-    runs, left_out = find([tmp_path])
+    runs, excluded = find([tmp_path])
     assert [run.folder.name for run in runs] == [str(number) for number in range(12)]
-    assert not left_out
+    assert not excluded
 
 
 def test_the_same_run_counts_once(tmp_path):
     make_sweep(tmp_path / "sweep", {"lora": 0.8, "full": 0.9}, seeds=(1, 2))
     run = tmp_path / "sweep" / "0"
     (tmp_path / "link").symlink_to(run)
-    runs, left_out = find([tmp_path / "sweep", run, tmp_path / "link"])
-    assert (len(runs), left_out) == (4, [])
+    runs, excluded = find([tmp_path / "sweep", run, tmp_path / "link"])
+    assert (len(runs), excluded) == (4, [])
     shutil.copytree(run, tmp_path / "copy")
     found = gathered_from(tmp_path / "sweep", tmp_path / "copy")
     assert sum(len(each["runs"]) for each in found["tasks"][0]["strategies"]) == 4
-    assert found["left_out"] == [{"folder": str(tmp_path / "copy"), "reason": f"it is a copy of {run}"}]
+    assert found["excluded"] == [{"folder": str(tmp_path / "copy"), "reason": f"it is a copy of {run}"}]
 
 
 def test_a_second_run_with_the_same_settings_and_seed_is_left_out(tmp_path):
@@ -208,7 +208,7 @@ def test_a_second_run_with_the_same_settings_and_seed_is_left_out(tmp_path):
     make_run(tmp_path / "b", right(0.9))
     found = gathered_from(tmp_path)
     assert [run["folder"] for run in found["tasks"][0]["strategies"][0]["runs"]] == [str(first)]
-    assert str(first) in found["left_out"][0]["reason"] and "same seed" in found["left_out"][0]["reason"]
+    assert str(first) in found["excluded"][0]["reason"] and "same seed" in found["excluded"][0]["reason"]
 
 
 def unfinished(folder):
@@ -252,7 +252,7 @@ def change(folder, **keys):
 
 
 def of_another_score(folder):
-    change(folder, primary="macro_f1")
+    change(folder, primary_score="macro_f1")
 
 
 BROKEN = {
@@ -273,8 +273,8 @@ def test_what_cannot_be_used_is_listed_with_its_reason(tmp_path, harm):
     make_sweep(tmp_path, {"lora": 0.8, "full": 0.9}, seeds=(1, 2))
     harm(tmp_path / "3")
     found = gathered_from(tmp_path)
-    assert [each["folder"] for each in found["left_out"]] == [str(tmp_path / "3")]
-    assert BROKEN[harm] in found["left_out"][0]["reason"]
+    assert [each["folder"] for each in found["excluded"]] == [str(tmp_path / "3")]
+    assert BROKEN[harm] in found["excluded"][0]["reason"]
     assert sum(len(each["runs"]) for each in found["tasks"][0]["strategies"]) == 3
 
 
@@ -290,7 +290,7 @@ def test_what_cannot_be_used_is_listed_with_its_reason(tmp_path, harm):
 def test_runs_on_other_test_rows_are_left_out(tmp_path, scores, others, reason):
     make_sweep(tmp_path, {"lora": 0.8}, seeds=(1, 2))
     make_run(tmp_path / "other", scores, "full", seed=1, **{k: list(v) for k, v in others.items()})
-    (left,) = gathered_from(tmp_path)["left_out"]
+    (left,) = gathered_from(tmp_path)["excluded"]
     assert left["folder"].endswith("other") and reason in left["reason"]
 
 
@@ -299,7 +299,7 @@ def test_other_targets_of_the_same_rows_are_left_out(tmp_path):
     other = make_run(tmp_path / "other", right(0.9), "full")
     values = other / "evidence" / "values.json"
     values.write_text(values.read_text().replace('"positive"', '"pos"'))
-    (left,) = gathered_from(tmp_path)["left_out"]
+    (left,) = gathered_from(tmp_path)["excluded"]
     assert "other targets" in left["reason"]
 
 
@@ -308,7 +308,7 @@ def test_most_runs_decide_which_test_split_it_is(tmp_path):
     make_run(tmp_path / "1", right(0.8), "lora", seed=1)
     make_run(tmp_path / "2", right(0.8), "lora", seed=2)
     found = gathered_from(tmp_path)
-    assert found["tasks"][0]["test_rows"] == 100 and found["left_out"][0]["folder"].endswith("0")
+    assert found["tasks"][0]["test_rows"] == 100 and found["excluded"][0]["folder"].endswith("0")
 
 
 def test_a_folder_of_a_comparison_is_no_run(tmp_path):
@@ -383,7 +383,7 @@ def test_scores_and_gains_are_those_of_the_formulas(tmp_path):
     assert pair["gain"]["mean"] == pytest.approx(gains.mean()) and pair["gain"]["mean"] > 0
     assert pair["gain"]["high"] == pytest.approx(over_seeds(gains).high)
     expected = max(ttest_rel(gains.mean(1), np.zeros(3)).pvalue, permutation_p(gains.mean(0)))
-    assert pair["p"] == pair["p_holm"] == pytest.approx(expected)
+    assert pair["p_value"] == pair["p_value_holm"] == pytest.approx(expected)
     assert (pair["seeds"], pair["paired_by"]) == ([0, 1, 2], ["seed", "example"])
 
 
@@ -397,7 +397,7 @@ def test_only_shared_seeds_are_paired(tmp_path):
     gains = sign * (scores["lora", 2] - scores["full", 2])
     assert (pair["seeds"], pair["test"]) == ([2], OVER_EXAMPLES)
     assert pair["gain"]["mean"] == pytest.approx(gains.mean())
-    assert pair["p"] == pytest.approx(permutation_p(gains))
+    assert pair["p_value"] == pytest.approx(permutation_p(gains))
 
 
 def test_without_a_shared_seed_means_are_paired_by_example(tmp_path):
@@ -414,12 +414,14 @@ def test_without_a_shared_seed_means_are_paired_by_example(tmp_path):
 def test_p_values_are_corrected_over_all_pairs_of_a_task_and_no_more(tmp_path):
     make_sweep(tmp_path, {"linear_probe": 0.6, "lora": 0.75, "full": 0.8}, tasks=("one", "two"))
     for task in gathered_from(tmp_path)["tasks"]:
-        assert [pair["p_holm"] for pair in task["pairs"]] == holm([pair["p"] for pair in task["pairs"]])
+        assert [pair["p_value_holm"] for pair in task["pairs"]] == holm(
+            [pair["p_value"] for pair in task["pairs"]]
+        )
         assert len(task["pairs"]) == 3
 
 
 def test_where_lower_is_better_the_lowest_is_best_and_gains_are_positive(tmp_path):
-    keys = {"primary": "perplexity", "higher_is_better": False, "scale": 1}
+    keys = {"primary_score": "perplexity", "higher_is_better": False, "display_scale": 1}
     for name, height in (("lora", 12.0), ("full", 9.0)):
         for seed in (1, 2, 3):
             rng = np.random.default_rng(seed)
@@ -434,8 +436,8 @@ def test_where_lower_is_better_the_lowest_is_best_and_gains_are_positive(tmp_pat
 def test_the_lightest_is_not_told_from_the_best(tmp_path):
     task = task_of(make_sweep(tmp_path))
     assert (task["best"], task["lightest"]) == ("full", "lora")
-    assert pair_of(task, "full", "linear_probe")["told_apart"]
-    assert not pair_of(task, "full", "lora")["told_apart"]
+    assert pair_of(task, "full", "linear_probe")["significant"]
+    assert not pair_of(task, "full", "lora")["significant"]
     worse_and_dear = task_of(make_sweep(tmp_path / "x", {"lora": 0.8, "full": 0.5}))
     assert (worse_and_dear["best"], worse_and_dear["lightest"]) == ("lora", "lora")
     assert named(worse_and_dear)["full"]["pareto"] == {"trainable_share": False, "seconds": False}
@@ -469,7 +471,7 @@ def test_what_was_forgotten_is_the_mean_over_the_seeds_that_measured_it(tmp_path
         lost = {"not_measured": "no labels"} if change is None else change
         metrics = {"retention": {"source_score/change": lost, "probe/change": {"not_measured": "no labels"}}}
         make_run(tmp_path / str(seed), right(0.8), seed=seed, metrics=metrics)
-    found = named(task_of(tmp_path))["lora"]["forgotten"]
+    found = named(task_of(tmp_path))["lora"]["forgetting"]
     half = student.ppf(0.975, 1) * 0.05
     assert found["retention"]["source_score/change"] == pytest.approx(
         {"mean": -0.15, "low": -0.15 - half, "high": -0.15 + half, "seeds": 2}
@@ -480,7 +482,7 @@ def test_what_was_forgotten_is_the_mean_over_the_seeds_that_measured_it(tmp_path
 
 def test_a_metric_that_was_not_measured_as_a_whole_gives_its_reason(tmp_path):
     make_run(tmp_path / "0", right(0.8), metrics={"source_nll": {"not_measured": "no source"}})
-    found = named(task_of(tmp_path))["lora"]["forgotten"]["source_nll"]
+    found = named(task_of(tmp_path))["lora"]["forgetting"]["source_nll"]
     assert found["change"] == {"not_measured": "no source"}
 
 
@@ -495,7 +497,7 @@ def test_a_run_without_its_cost_is_compared_and_not_on_a_front(tmp_path):
     assert named(task)["full"]["pareto"] == {"trainable_share": None, "seconds": None}
     assert (task["best"], task["lightest"]) == ("full", "lora")
     # Two wins and no loss: as likely as not of both signs, one time in two.
-    assert task["pairs"][0]["p"] == pytest.approx(0.5)
+    assert task["pairs"][0]["p_value"] == pytest.approx(0.5)
     assert "not known" in shown(found, 80) and "full" in page(found)
 
 
@@ -523,25 +525,25 @@ def test_the_table_lines_up(tmp_path, width):
 
 
 def test_the_sentence_names_best_lightest_and_front(tmp_path):
-    found = gathered_from(make_sweep(tmp_path))["sentence"]
+    found = gathered_from(make_sweep(tmp_path))["summary"]
     assert re.match(r"sentiment: full has the best mean, accuracy \d\d\.\d \(95% interval", found)
     assert "lora is the lightest that is not told from it: 10% of the weights trained" in found
     assert "Pareto-optimal by share of weights trained and by seconds: full, lora and linear_probe." in found
 
 
 def test_a_best_beyond_noise_is_called_best(tmp_path):
-    found = gathered_from(make_sweep(tmp_path, {"linear_probe": 0.3, "lora": 0.9}))["sentence"]
+    found = gathered_from(make_sweep(tmp_path, {"linear_probe": 0.3, "lora": 0.9}))["summary"]
     assert "lora is best" in found and "Every other is worse beyond noise." in found
 
 
 def test_few_seeds_are_told(tmp_path):
-    found = gathered_from(make_sweep(tmp_path, seeds=(1,)))["sentence"]
+    found = gathered_from(make_sweep(tmp_path, seeds=(1,)))["summary"]
     assert "share 1 seed only, so that how much seeds differ is not in their p" in found
 
 
 def test_one_strategy_is_nothing_to_compare(tmp_path):
     found = gathered_from(make_sweep(tmp_path, {"lora": 0.8}))
-    assert "only lora was run" in found["sentence"] and found["tasks"][0]["pairs"] == []
+    assert "only lora was run" in found["summary"] and found["tasks"][0]["pairs"] == []
     assert "only lora was run" in page(found)
 
 
@@ -608,10 +610,10 @@ def test_what_costs_nothing_is_on_the_picture(tmp_path):
 def test_a_sweep_s_comparison_is_written_into_it_and_again(tmp_path):
     make_sweep(tmp_path)
     first, folder = gather([tmp_path])
-    assert folder == tmp_path and {"gathered.json", "report.html", "report.md"} <= {
+    assert folder == tmp_path and {"comparison.json", "report.html", "report.md"} <= {
         p.name for p in tmp_path.iterdir()
     }
-    assert json.loads((tmp_path / "gathered.json").read_text()) == first and first["version"] == 1
+    assert json.loads((tmp_path / "comparison.json").read_text()) == first and first["version"] == 1
     assert gather([tmp_path])[0] == first
 
 

@@ -39,7 +39,7 @@ def test_targets_stand_in_the_order_of_the_predictions():
     assert found["targets"] == [{"label": "a"}, {"label": "b"}]
     np.testing.assert_array_equal(found["curve/after"], [[8, 0.25], [16, 0.5]])
     assert "curve/baseline/scratch" not in found, "it was never validated"
-    assert (found["labels"], found["primary"], found["scale"]) == (["a", "b"], "accuracy", 100)
+    assert (found["labels"], found["primary_score"], found["display_scale"]) == (["a", "b"], "accuracy", 100)
 
 
 def test_a_baseline_that_trains_nothing_is_the_base_model_as_it_is():

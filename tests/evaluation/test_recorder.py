@@ -139,7 +139,7 @@ def test_nothing_is_recorded_where_nothing_is_asked_for(tiny_base):
     task = prepare(tiny_base)
     found = recorder(task, rows=0, weights=False)
     run(task, found)
-    assert set(found.found()) == {"reasons", "recorded_for"}
+    assert set(found.found()) == {"reasons", "recording_config"}
 
 
 class Breaks(Norms):

@@ -46,8 +46,8 @@ def test_what_is_not_paired_is_refused(run, other):
         compare_paired(run, other)
 
 
-def comparison(difference, low, high, against=0.5):
-    return Comparison(difference, low, high, against)
+def comparison(difference, low, high, baseline_mean=0.5):
+    return Comparison(difference, low, high, baseline_mean)
 
 
 @pytest.mark.parametrize(
@@ -58,14 +58,14 @@ def test_verdict_follows_the_interval_against_scratch(low, high, label):
     middle = (low + high) / 2
     others = {"trivial": comparison(0.4, 0.3, 0.5, 0.9), "scratch": comparison(middle, low, high)}
     found = judge(others, Accuracy())
-    assert (found.label, found.against, found.difference) == (label, "scratch", middle)
+    assert (found.label, found.baseline, found.difference) == (label, "scratch", middle)
     assert f"{100 * abs(middle):.1f} points" in found.text
 
 
 def test_without_scratch_the_best_baseline_is_named_and_said_so():
     others = {"trivial": comparison(0.3, 0.2, 0.4, 0.5), "linear_probe": comparison(0.1, 0.05, 0.2, 0.7)}
     found = judge(others, Accuracy())
-    assert (found.label, found.against) == ("positive", "linear_probe")
+    assert (found.label, found.baseline) == ("positive", "linear_probe")
     assert "linear_probe" in found.text and "would take training from scratch" in found.text
 
 
@@ -79,11 +79,11 @@ def test_nothing_to_compare_with_is_no_verdict():
 
 
 class Accuracy:
-    primary, higher_is_better, scale = "accuracy", True, 100
+    primary_score, higher_is_better, display_scale = "accuracy", True, 100
 
 
 class Perplexity:
-    primary, higher_is_better, scale = "perplexity", False, 1
+    primary_score, higher_is_better, display_scale = "perplexity", False, 1
 
 
 def f1(sums):

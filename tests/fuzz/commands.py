@@ -33,8 +33,8 @@ CONTENTS = [
 CONTENTS += [
     b"9" * 5000,
     b'{"version": 1}',
-    b'{"version": 1, "words": 3}',
-    b'{"version": 1, "words": ["x"], "plugins": 1}',
+    b'{"version": 1, "overrides": 3}',
+    b'{"version": 1, "overrides": ["x"], "plugins": 1}',
 ]
 CONTENTS += [
     b"task: x\n",
@@ -131,10 +131,10 @@ def records():
     )
     keys = [
         "version",
-        "words",
+        "overrides",
         "plugins",
         "scores",
-        "primary",
+        "primary_score",
         "task",
         "strategy",
         "jobs",

@@ -109,12 +109,12 @@ def test_rare_classes_stay_out_of_the_probe():
 
 def test_source_scores_before_and_after():
     scores = {"scores/before/source": {"accuracy": 0.9, "f1": 0.1}, "scores/after/source": {"accuracy": 0.6}}
-    found = Retention().measure({**scores, "primary": "accuracy"})
+    found = Retention().measure({**scores, "primary_score": "accuracy"})
     assert found["source_score/before"] == 0.9 and found["source_score/after"] == 0.6
     assert found["source_score/change"] == pytest.approx(-0.3)
     assert isinstance(found["probe/change"], NotMeasured)
     with pytest.raises(NotMeasured, match="primary score .f1"):
-        Retention().measure({**scores, "primary": "f1"})
+        Retention().measure({**scores, "primary_score": "f1"})
 
 
 def test_retention_without_a_source_says_why():

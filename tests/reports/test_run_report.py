@@ -559,7 +559,7 @@ def test_results_are_valid(name):
 
 
 def test_what_a_run_makes_is_valid():
-    head = SimpleNamespace(primary="accuracy", higher_is_better=True, scale=100)
+    head = SimpleNamespace(primary_score="accuracy", higher_is_better=True, display_scale=100)
     cost = classification()[0]["cost"]
     run = Outcome([], {"accuracy": 0.75}, [1.0, 1.0, 1.0, 0.0], cost)
     other = Outcome([], {"accuracy": 0.5}, [1.0, 0.0, 1.0, 0.0])
@@ -588,7 +588,7 @@ def spoilt(path, value):
     [
         *(((key,), None) for key in SCHEMA["required"]),
         (["version"], 2),
-        (["scale"], 0.5),
+        (["display_scale"], 0.5),
         (["scores", "accuracy"], "high"),
         (["metrics", "cka", "mean"], "not measured"),
         (["metrics", "cka", "mean"], {"not_measured": ""}),

@@ -58,7 +58,7 @@ def metrics(words: Sequence[str]) -> int:
     from tlplug.config.reopen import reopen
     from tlplug.reports.terminal import show_metrics
     from tlplug.runs import directory as run_directory
-    from tlplug.runs.measure import NODES, words_before
+    from tlplug.runs.measure import NODES, previous_overrides
     from tlplug.runs.measure import measure as compute
     from tlplug.runs.result import write_reports
     from tlplug.runtime.console import quiet_libraries
@@ -68,7 +68,7 @@ def metrics(words: Sequence[str]) -> int:
     others = [word for word in given.keys if word not in asked]
     with Composer() as composer:
         others = composer.spelt_out(others)
-    words = [*words_before(given.run, others), *others]
+    words = [*previous_overrides(given.run, others), *others]
     selected, run = metrics_of(asked), reopen(given.run, words, given.trust, NODES)
     console = Console()
     with quiet_libraries():

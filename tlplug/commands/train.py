@@ -34,7 +34,7 @@ def resume(words: Sequence[str]) -> int:
     folder: Path = given.run
     if finished(folder):
         raise UsageError(f"{folder} has finished: it holds {run_directory.RESULT}")
-    job = job_again(folder, run_directory.begun(folder)["words"], given.trust, given.secrets)
+    job = job_again(folder, run_directory.begun(folder)["overrides"], given.trust, given.secrets)
     from tlplug.runs.run import run
     from tlplug.runtime.console import console
 

@@ -135,9 +135,9 @@ def collect(
     of_row = {row["id"]: row for row in rows}
     ids = [prediction["id"] for prediction in run.predictions]
     evidence: dict[str, Any] = {
-        "primary": head.primary_score,
+        "primary_score": head.primary_score,
         "higher_is_better": head.higher_is_better,
-        "scale": head.display_scale,
+        "display_scale": head.display_scale,
         "labels": list(head.labels),
         "ids": np.array(ids, np.int64),
         "targets": [{name: of_row[number].get(name) for name in head.targets} for number in ids],

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-RECORDED_FOR = "recorded_for"
+RECORDING_CONFIG = "recording_config"
 """The evidence that says with which fields the metrics that asked for evidence of their own did so."""
 OF_TEST = (f"predictions/{BEFORE}", f"example_scores/{BEFORE}")
 """Of the test rows, which a baseline that trains nothing shows, not the recorder."""
@@ -123,7 +123,7 @@ class Recorder:
     def found(self) -> dict[str, Any]:
         """All evidence, with the reasons for what is not there, and the fields of the metrics that asked for some of it."""
         asked = {name: asdict(metric.config) for name, metric in self.metrics.items() if records(metric)}
-        return {**self.kept.evidence, "reasons": self.kept.reasons, RECORDED_FOR: asked}
+        return {**self.kept.evidence, "reasons": self.kept.reasons, RECORDING_CONFIG: asked}
 
     def _classes(self) -> None:
         for probe in self.probes:

@@ -15,7 +15,7 @@ class Comparison:
     difference: float
     low: float
     high: float
-    against: float
+    baseline_mean: float
     """The baseline's own mean."""
 
 

@@ -20,7 +20,7 @@ class Verdict:
     label: str
     """positive, negative, inconclusive; none where there is no baseline."""
     text: str
-    against: str | None = None
+    baseline: str | None = None
     difference: float | None = None
     low: float | None = None
     high: float | None = None
@@ -41,7 +41,7 @@ def judge(comparisons: Mapping[str, Comparison], head: TaskHead) -> Verdict:
     name = (
         SCRATCH
         if SCRATCH in comparisons
-        else max(comparisons, key=lambda key: sign * comparisons[key].against)
+        else max(comparisons, key=lambda key: sign * comparisons[key].baseline_mean)
     )
     found = comparisons[name]
     low, high = sorted((sign * found.low, sign * found.high))
@@ -50,12 +50,12 @@ def judge(comparisons: Mapping[str, Comparison], head: TaskHead) -> Verdict:
     return Verdict(label, text, name, found.difference, found.low, found.high)
 
 
-def wording(label: str, against: str, head: TaskHead, gain: float, low: float, high: float) -> str:
+def wording(label: str, baseline: str, head: TaskHead, gain: float, low: float, high: float) -> str:
     """The verdict for a person; a gain is an improvement, whichever direction of the score that is."""
     up, down = ("above", "below") if head.higher_is_better else ("below", "above")
     primary, scale = head.primary_score, head.display_scale
-    if against != SCRATCH:
-        return compared_with(label, against, head, gain, low, high)
+    if baseline != SCRATCH:
+        return compared_with(label, baseline, head, gain, low, high)
     what = {
         "positive": "Positive transfer: what the base model knew helped. "
         f"{primary} is {points(gain, scale)} {up} {{}}",
@@ -68,12 +68,12 @@ def wording(label: str, against: str, head: TaskHead, gain: float, low: float, h
     return what.format("training from scratch") + interval
 
 
-def compared_with(label: str, against: str, head: TaskHead, gain: float, low: float, high: float) -> str:
+def compared_with(label: str, baseline: str, head: TaskHead, gain: float, low: float, high: float) -> str:
     """Words for another baseline than scratch, against which nothing can be said of transfer."""
     told = {"positive": "Better than", "negative": "Worse than", "inconclusive": "Not to be told from"}[label]
     scale = head.display_scale
     return (
-        f"{told} {against}, the best baseline that was run: {head.primary_score} has a gain of "
+        f"{told} {baseline}, the best baseline that was run: {head.primary_score} has a gain of "
         f"{points(gain, scale)} (95% interval {scale * low:+.1f} to {scale * high:+.1f}). Whether "
         "knowledge transferred would take training from scratch (transfer.baselines=[...,scratch])."
     )

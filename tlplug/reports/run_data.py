@@ -27,11 +27,11 @@ class Material:
 
     @property
     def primary(self) -> str:
-        return str(self.result["primary"])
+        return str(self.result["primary_score"])
 
     @property
     def scale(self) -> int:
-        return int(self.result["scale"])
+        return int(self.result["display_scale"])
 
     @property
     def unit(self) -> str:

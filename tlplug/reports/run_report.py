@@ -26,7 +26,7 @@ def caution(run: Material) -> str | None:
     """What the verdict on the transfer does not say: that a baseline which is no training from scratch did better."""
     gains = {name: gained.gain(run, found) for name, found in run.result["comparisons"].items()}
     ahead = [
-        name for name, (_, _, high) in gains.items() if high < 0 and name != run.result["verdict"]["against"]
+        name for name, (_, _, high) in gains.items() if high < 0 and name != run.result["verdict"]["baseline"]
     ]
     if not ahead:
         return None
@@ -38,10 +38,10 @@ def glance(run: Material) -> list[Fact]:
     """The few figures to know first."""
     result, cost = run.result, run.result["cost"]
     facts = [Fact(run.unit, figure(result["scores"][run.primary], run.scale), "score of the run")]
-    against = result["verdict"]["against"]
-    if against is not None:
-        value, low, high = gained.gain(run, result["comparisons"][against])
-        facts.append(Fact(f"gain over {against}", signed(value, 1), f"{interval(low, high, 1)}"))
+    baseline = result["verdict"]["baseline"]
+    if baseline is not None:
+        value, low, high = gained.gain(run, result["comparisons"][baseline])
+        facts.append(Fact(f"gain over {baseline}", signed(value, 1), f"{interval(low, high, 1)}"))
     if cost["total_parameters"]:
         share = percent_of(cost["trainable_parameters"], cost["total_parameters"])
         facts.append(Fact("weights trained", share, f"in {cost['seconds']:,.0f} seconds"))

@@ -33,18 +33,20 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
     title = f"\n{result['task']}: {result['test_rows']} test rows"
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for name in (result["primary"], "gain", "95% interval", "moves", "MB", "seconds"):
+    for name in (result["primary_score"], "gain", "95% interval", "moves", "MB", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
-    scale = result["scale"]
+    scale = result["display_scale"]
     for name, scores in result["baselines"].items():
         gap = compared(result["comparisons"][name], scale, 1 if result["higher_is_better"] else -1)
-        shown = figure(scores[result["primary"]], scale)
+        shown = figure(scores[result["primary_score"]], scale)
         table.add_row(name, shown, *gap, *spent(result["baseline_cost"][name]))
     table.add_section()
-    own = figure(result["scores"][result["primary"]], scale)
+    own = figure(result["scores"][result["primary_score"]], scale)
     table.add_row(result["strategy"], own, "", "", *spent(result["cost"]), style="bold")
     console.print(table)
-    others = [f"{name} {value:.3f}" for name, value in result["scores"].items() if name != result["primary"]]
+    others = [
+        f"{name} {value:.3f}" for name, value in result["scores"].items() if name != result["primary_score"]
+    ]
     if others:
         console.print(f"also: {', '.join(others)}", highlight=False)
     for reason, names in lacking(result["metrics"]).items():
@@ -106,7 +108,7 @@ def lines_of(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def show_scores(console: Console, figures: dict[str, Any], folder: Path) -> None:
     """The scores of an evaluation, the primary one first with its interval."""
-    scale, primary = figures["scale"], figures["primary"]
+    scale, primary = figures["display_scale"], figures["primary_score"]
     low, high = (figure(figures[name], scale) for name in ("low", "high"))
     console.print(f"{figures['data']}: {figures['rows']:,} rows", style="bold", highlight=False)
     first = f"{primary} {figure(figures['scores'][primary], scale)} (95% interval {low} to {high})"

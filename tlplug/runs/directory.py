@@ -102,9 +102,9 @@ def begun(folder: Path) -> dict[str, Any]:
     record = read_object(path)
     if record.get("version") != RUN_VERSION:
         raise UsageError(f"{path} is not one that this tlplug reads (version {RUN_VERSION})")
-    words = record.get("words")
-    if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
-        raise UsageError(f"{path}: its words are not a list of texts")
+    overrides = record.get("overrides")
+    if not (isinstance(overrides, list) and all(isinstance(word, str) for word in overrides)):
+        raise UsageError(f"{path}: its overrides are not a list of texts")
     return record
 
 
@@ -222,8 +222,8 @@ SWEEP_VARIABLE = "TLPLUG_SWEEP"
 def begin(job: Job, folder: Path) -> None:
     """What the run can be gone on with from, or begun with in another process; secrets are left out."""
     config = OmegaConf.to_yaml(OmegaConf.create(redacted(job.config)))
-    words = redacted_words(job.typed)
-    create(folder, config, words=words, plugins=told_of(job.plugins))
+    overrides = redacted_words(job.typed)
+    create(folder, config, overrides=overrides, plugins=told_of(job.plugins))
 
 
 def finished(folder: Path) -> bool:

@@ -43,8 +43,8 @@ def evaluate(
     figures = {
         "data": rows.title,
         "rows": len(rows),
-        "primary": head.primary_score,
-        "scale": head.display_scale,
+        "primary_score": head.primary_score,
+        "display_scale": head.display_scale,
         "scores": head.scores(predictions, rows),
         "low": interval.low,
         "high": interval.high,

@@ -68,10 +68,10 @@ def scores_table(result: dict[str, Any]) -> str:
 
 def drift_sentence(drift: dict[str, Any], result: dict[str, Any]) -> str:
     """What merging changed, in words."""
-    before, after = (figure(drift[name], result["scale"]) for name in ("before", "after"))
+    before, after = (figure(drift[name], result["display_scale"]) for name in ("before", "after"))
     return (
         f"Merged into one model in {drift['dtype']}. On the {drift['rows']} test rows {100 * drift['same']:.1f}% of the "
-        f"predictions are the same as before merging; {result['primary']} went from {before} to {after}."
+        f"predictions are the same as before merging; {result['primary_score']} went from {before} to {after}."
     )
 
 

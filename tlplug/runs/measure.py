@@ -23,7 +23,7 @@ from tlplug.models.precision import settled
 from tlplug.runs import directory as run_directory
 from tlplug.runs.load import adapted_model, bare_model, base_of, bound_head
 
-FIELDS, LOOKED_WITH = "metric_fields", "looked_with"
+METRIC_CONFIG, METRICS_OVERRIDES = "metric_config", "metrics_overrides"
 """Of result.json, where `metrics` was used: the fields of the metrics that it measured, and the words that name rows."""
 NODES = ("data", "transfer", "evidence")
 """Whose keys can be set anew: which rows are looked at."""
@@ -48,7 +48,7 @@ def known(run: Finished) -> dict[str, Any]:
 
 def lacking(metrics: Mapping[str, TransferMetric], found: Mapping[str, Any]) -> dict[str, TransferMetric]:
     """The metrics that need something of the model which was not recorded, or was recorded for other fields of theirs."""
-    recorded = found.get(recorder.RECORDED_FOR, {})
+    recorded = found.get(recorder.RECORDING_CONFIG, {})
     told = found.get("reasons", {}).items()
     reasons = {name for name, why in told if not why.startswith(evidence.FAILED)}
     return {
@@ -75,7 +75,7 @@ def record(run: Finished, metrics: Mapping[str, TransferMetric]) -> dict[str, An
 def recorder_of(run: Finished, metrics: Mapping[str, TransferMetric], device: str) -> Recorder:
     head, base = bound_head(run), base_of(run.model, run.data.max_length)
     rows = read_splits(run.data, head.columns, head.optional_columns, ("train", "validation"))["validation"]
-    settings = {"target": run.data.target, "source": run.transfer.source}
+    settings = {"target": run.data.target, "source_domain": run.transfer.source}
     domains = read_domains(settings, STREAMS, head, run.data.seed)
     precision = settled(run.trainer.precision, device, base.dtype)
     return Recorder.of(*(head, base, run.strategy, metrics, rows, domains, run.evidence, run.data, precision))
@@ -97,7 +97,7 @@ def measure(
     """
     found, path = known(run), run.folder / run_directory.RESULT
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    fields = result.get(FIELDS, {})
+    fields = result.get(METRIC_CONFIG, {})
     if anew:
         # What was measured of the rows that were looked at before is measured of these.
         metrics = {**metrics_again(run.config, fields, result["metrics"]), **metrics}
@@ -108,13 +108,13 @@ def measure(
         found = renewed(found, record(run, needing), anew)
         put_in_place(found, run.folder / evidence.FOLDER)
     result["metrics"] |= measure_evidence(metrics, found)
-    result[FIELDS] = {**fields, **{name: asdict(metric.config) for name, metric in metrics.items()}}
-    result |= {LOOKED_WITH: list(words), "source": run.transfer.source.path}
+    result[METRIC_CONFIG] = {**fields, **{name: asdict(metric.config) for name, metric in metrics.items()}}
+    result |= {METRICS_OVERRIDES: list(words), "source_domain": run.transfer.source.path}
     run_directory.write_json(path, result)
     return result
 
 
-def words_before(folder: Path, now: Sequence[str]) -> list[str]:
+def previous_overrides(folder: Path, now: Sequence[str]) -> list[str]:
     """Those that an earlier `metrics` was told, without which other rows would be looked at than it did.
 
     Of a domain whose data is named anew, nothing that was said of the data before.
@@ -122,9 +122,9 @@ def words_before(folder: Path, now: Sequence[str]) -> list[str]:
     path = folder / run_directory.RESULT
     if not path.is_file():
         return []
-    words = run_directory.read_object(path).get(LOOKED_WITH, [])
+    words = run_directory.read_object(path).get(METRICS_OVERRIDES, [])
     if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
-        raise UsageError(f"{path}: its {LOOKED_WITH} is not a list of texts")
+        raise UsageError(f"{path}: its {METRICS_OVERRIDES} is not a list of texts")
     named = {word.partition(".path=")[0] for word in now if ".path=" in word}
     return [word for word in words if not any(word.startswith(f"{domain}.") for domain in named)]
 
@@ -135,8 +135,8 @@ def renewed(found: Mapping[str, Any], more: Mapping[str, Any], anew: bool) -> di
     reasons = {
         name: why for name, why in kept.get("reasons", {}).items() if not (anew and evidence.of_rows(name))
     }
-    recorded = {**kept.get(recorder.RECORDED_FOR, {}), **more.get(recorder.RECORDED_FOR, {})}
-    known = {**kept, **more, recorder.RECORDED_FOR: recorded}
+    recorded = {**kept.get(recorder.RECORDING_CONFIG, {}), **more.get(recorder.RECORDING_CONFIG, {})}
+    known = {**kept, **more, recorder.RECORDING_CONFIG: recorded}
     reasons |= more["reasons"]
     return {**known, "reasons": {name: why for name, why in reasons.items() if name not in known}}
 

@@ -57,7 +57,7 @@ class ProgressFile:
     def write(self, what: str, trainer: Trainer, steps: int) -> None:
         told = {
             "version": VERSION,
-            "what": what,
+            "stage": what,
             "epoch": trainer.current_epoch + 1,
             "epochs": trainer.max_epochs,
             "step": trainer.global_step,

@@ -52,23 +52,23 @@ def axis(values: Sequence[float], left: float, width: float) -> Axis:
 
 def chart(result: Mapping[str, Any]) -> str:
     """One row for the trivial baseline and one for each strategy that was trained."""
-    scale = result["scale"]
+    scale = result["display_scale"]
     shown = [{"name": "trivial", **result["trivial"]}, *(s for s in result["strategies"] if not s["error"])]
     scores = axis([scale * value for each in shown for value in reach(each, result)], NAMES, SCORES)
     left = NAMES + SCORES + GAP
     gaps = axis([0.0, *(scale * value for each in shown for value in gap(each))], left, WIDTH - left - 12)
     height = TOP + ROW * len(shown) + BOTTOM
     parts = [
-        *panel(scores, f"{result['primary']}, 95% interval, each seed", len(shown), scale, signs=False),
+        *panel(scores, f"{result['primary_score']}, 95% interval, each seed", len(shown), scale, signs=False),
         *panel(gaps, "how much better the best is", len(shown), scale, signs=True),
         upright(gaps, 0.0, height),
     ]
-    if result["until"] is not None:
-        parts.append(upright(scores, scale * result["until"], height))
+    if result["target_score"] is not None:
+        parts.append(upright(scores, scale * result["target_score"], height))
     for number, each in enumerate(shown):
         parts += row(each, TOP + ROW * (number + 0.5), scores, gaps, result)
     told = escape(
-        f"{result['primary']} of each strategy with its 95% interval, and the difference to the best"
+        f"{result['primary_score']} of each strategy with its 95% interval, and the difference to the best"
     )
     return (
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{told}" font-size="13">'
@@ -79,14 +79,14 @@ def chart(result: Mapping[str, Any]) -> str:
 
 def reach(each: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[float]:
     yield from (each["score"]["low"], each["score"]["high"])
-    yield from (run["scores"][result["primary"]] for run in each["runs"])
-    if result["until"] is not None:
-        yield result["until"]
+    yield from (run["scores"][result["primary_score"]] for run in each["runs"])
+    if result["target_score"] is not None:
+        yield result["target_score"]
 
 
 def gap(each: Mapping[str, Any]) -> Iterator[float]:
-    if each.get("below_best"):
-        yield from (each["below_best"]["low"], each["below_best"]["high"])
+    if each.get("gap_to_best"):
+        yield from (each["gap_to_best"]["low"], each["gap_to_best"]["high"])
 
 
 def panel(along: Axis, title: str, rows: int, scale: int, signs: bool) -> Iterator[str]:
@@ -107,7 +107,7 @@ def row(
     each: Mapping[str, Any], y: float, scores: Axis, gaps: Axis, result: Mapping[str, Any]
 ) -> Iterator[str]:
     """A strategy's name, its marks in both panels, and their figures for who points at them."""
-    scale, score = result["scale"], each["score"]
+    scale, score = result["display_scale"], each["score"]
     kind = "mark taken" if each["name"] == result["lightest"] else "mark"
     yield f'<text class="{"name taken" if "taken" in kind else "name"}" x="0" y="{y + 4}">{escape(each["name"])}</text>'
     low, high = (figure(score[end], scale) for end in ("low", "high"))
@@ -116,13 +116,13 @@ def row(
     yield bar(scores, y, [scale * score[end] for end in ("low", "high")])
     if each["name"] != "trivial":
         yield from (
-            f'<circle class="seed" cx="{scores.at(scale * run["scores"][result["primary"]])}" cy="{y + 11}" r="2.6"/>'
+            f'<circle class="seed" cx="{scores.at(scale * run["scores"][result["primary_score"]])}" cy="{y + 11}" r="2.6"/>'
             for run in each["runs"]
         )
     yield f'<circle cx="{scores.at(scale * score["mean"])}" cy="{y}" r="6"/></g>'
     if each["name"] == result["best"]:
         yield f'<text class="tick" x="{gaps.at(0) + 10}" y="{y + 4}">the best</text>'
-    if below := each.get("below_best"):
+    if below := each.get("gap_to_best"):
         yield f'<g class="{kind}"><title>{escape(each["name"])}: {signed(below["mean"], scale)}</title>'
         yield bar(gaps, y, [scale * below[end] for end in ("low", "high")])
         yield f'<circle cx="{gaps.at(scale * below["mean"])}" cy="{y}" r="6"/></g>'

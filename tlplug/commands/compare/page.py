@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from tlplug.commands.compare.chart import chart
-from tlplug.commands.compare.table import columns, not_run, row, scored
+from tlplug.commands.compare.table import columns, row, scored, skipped_note
 from tlplug.reports.formatting import duration
 
 STYLE = """\
@@ -81,7 +81,7 @@ def header(result: Mapping[str, Any]) -> Iterator[str]:
     )
     command = f"<pre>{escape(result['command'])}</pre>" if result["command"] else ""
     kind = "verdict" if result["lightest"] else "verdict bad"
-    yield f'<section class="{kind}"><p>{escape(result["sentence"])}</p>{command}</section>'
+    yield f'<section class="{kind}"><p>{escape(result["summary"])}</p>{command}</section>'
 
 
 def picture(result: Mapping[str, Any]) -> Iterator[str]:
@@ -94,7 +94,7 @@ def table(result: Mapping[str, Any]) -> Iterator[str]:
     heads = ["", *columns(result)]
     yield '<h2>Figures</h2>\n<div class="wide"><table>'
     yield "<tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"
-    yield line(["trivial", scored(result["trivial"], result["scale"])], len(heads))
+    yield line(["trivial", scored(result["trivial"], result["display_scale"])], len(heads))
     for found in result["strategies"]:
         if found["error"]:
             told = f"failed: {escape(found['error'])}"
@@ -102,7 +102,7 @@ def table(result: Mapping[str, Any]) -> Iterator[str]:
             continue
         kind = "taken" if found["name"] == result["lightest"] else ""
         yield line([found["name"], *row(found, result)], len(heads), kind)
-    for name in result["not_run"]:
+    for name in result["skipped"]:
         yield line([name, "not run"], len(heads), "absent")
     yield "</table></div>"
 
@@ -114,10 +114,10 @@ def line(cells: list[str], width: int, kind: str = "") -> str:
 
 def ending(result: Mapping[str, Any]) -> Iterator[str]:
     """How it was decided, and with what."""
-    if result["not_run"]:
-        yield f'<p class="note" style="margin-top:12px">{escape(not_run(result))}</p>'
+    if result["skipped"]:
+        yield f'<p class="note" style="margin-top:12px">{escape(skipped_note(result))}</p>'
     yield "<h2>How this was decided</h2>"
-    yield TARGET if result["until"] is not None else DECIDED
+    yield TARGET if result["target_score"] is not None else DECIDED
     spent = sum(
         (run["cost"] or {}).get("seconds", 0.0) for s in result["strategies"] for run in s.get("runs", ())
     )

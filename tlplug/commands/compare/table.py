@@ -54,30 +54,30 @@ def show_comparison(console: Console, result: Mapping[str, Any]) -> None:
     told = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     title = f"{result['task']}: {result['test_rows']} test rows, {told}; ± is half of a 95% interval"
     table = empty_table(title, "", columns(result))
-    table.add_row("trivial", scored(result["trivial"], result["scale"]))
+    table.add_row("trivial", scored(result["trivial"], result["display_scale"]))
     for found in result["strategies"]:
         style = "bold" if found["name"] == result["lightest"] else ""
         table.add_row(found["name"], *(["failed"] if found["error"] else row(found, result)), style=style)
-    for name in result["not_run"]:
+    for name in result["skipped"]:
         table.add_row(name, "not run", style="dim")
     console.print(table)
     for found in result["strategies"]:
         if found["error"]:
             console.print(f"{found['name']} failed: {found['error']}", highlight=False, markup=False)
-    if result["not_run"]:
-        console.print(Text(not_run(result)))
-    console.print(Text(result["sentence"], style="bold green" if result["lightest"] else "bold red"))
+    if result["skipped"]:
+        console.print(Text(skipped_note(result)))
+    console.print(Text(result["summary"], style="bold green" if result["lightest"] else "bold red"))
     if result["command"]:
         console.print("Train it:", highlight=False)
         console.print(f"  {result['command']}", highlight=False, markup=False, soft_wrap=True)
 
 
 def columns(result: Mapping[str, Any]) -> list[str]:
-    return [result["primary"], "gain", "moves", "MB", "time", *(["rate"] if tuned(result) else [])]
+    return [result["primary_score"], "gain", "moves", "MB", "time", *(["rate"] if tuned(result) else [])]
 
 
 def tuned(result: Mapping[str, Any]) -> bool:
-    return any(found.get("tried") for found in result["strategies"])
+    return any(found.get("learning_rates") for found in result["strategies"])
 
 
 def scored(found: Mapping[str, Any], scale: int) -> str:
@@ -87,7 +87,7 @@ def scored(found: Mapping[str, Any], scale: int) -> str:
 
 def row(found: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[str, ...]:
     """The cells of a strategy that was trained."""
-    gain, scale = found["gain"], result["scale"]
+    gain, scale = found["gain"], result["display_scale"]
     return (
         scored(found, scale),
         f"{signed(gain['mean'], scale)} ±{figure(gain['mean'] - gain['low'], scale)}",
@@ -98,8 +98,8 @@ def row(found: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def not_run(result: Mapping[str, Any]) -> str:
-    names = " and ".join(filter(None, [", ".join(result["not_run"][:-1]), result["not_run"][-1]]))
-    was = "was" if len(result["not_run"]) == 1 else "were"
-    more = " stop=false runs all." if result["until"] is None else ""
-    return f"{names} {was} not run: {result['stopped']}.{more}"
+def skipped_note(result: Mapping[str, Any]) -> str:
+    names = " and ".join(filter(None, [", ".join(result["skipped"][:-1]), result["skipped"][-1]]))
+    was = "was" if len(result["skipped"]) == 1 else "were"
+    more = " stop=false runs all." if result["target_score"] is None else ""
+    return f"{names} {was} not run: {result['stop_reason']}.{more}"

@@ -70,14 +70,14 @@ def agreement(
     """How well ranks (1 is the best) tell the scores.
 
     `tau`: Kendall's tau-b of ranks and scores, 1 where they agree in each pair, -1 where in none; null where there are
-    fewer than three, or all ranks or all scores are equal, and `why_no_tau` says which. `p_value`: of no relation.
+    fewer than three, or all ranks or all scores are equal, and `tau_missing_reason` says which. `p_value`: of no relation.
     `regret`: by how much the best score is better than that of the model ranked first; the mean of theirs where
     several are first.
     """
     signed = np.asarray(scores, np.float64) * (1 if higher_is_better else -1)
     first = signed[np.asarray(ranked) == min(ranked)]
-    found: dict[str, Any] = {"tau": None, "p_value": None, "why_no_tau": no_tau(ranked, scores)}
-    if found["why_no_tau"] is None:
+    found: dict[str, Any] = {"tau": None, "p_value": None, "tau_missing_reason": no_tau(ranked, scores)}
+    if found["tau_missing_reason"] is None:
         from scipy.stats import kendalltau
 
         tau = kendalltau([-rank for rank in ranked], signed)

@@ -30,7 +30,7 @@ class Ranking:
         return consensus(values, {name: bool(m.higher_is_better) for name, m in self.metrics.items()})
 
     @cached_property
-    def left_out(self) -> dict[str, str]:
+    def excluded(self) -> dict[str, str]:
         """The metrics that do not count -> why."""
         found = {}
         for name in self.metrics:

@@ -32,14 +32,14 @@ def make_ranking(
         "labels": list(head.labels),
         "rows": len(shown.rows),
         "data_seed": job.data.seed,
-        "primary": head.primary_score,
+        "primary_score": head.primary_score,
         "higher_is_better": head.higher_is_better,
-        "scale": head.display_scale,
+        "display_scale": head.display_scale,
         "metrics": {name: metric_figures(name, ranking) for name in ranking.metrics},
         "models": [model_figures(model, ranking) for model in [*ranking.order, *failed]],
-        "verified": tried,
-        "first": first,
-        "sentence": " ".join(sentences(ranking, tried, head.display_scale)),
+        "verification": tried,
+        "top_model": first,
+        "summary": " ".join(sentences(ranking, tried, head.display_scale)),
         "command": None if first is None else plan.command(first),
         "versions": versions(),
         "plugins": told_of({(p.kind, p.name): p for p in job.plugins}.values()),
@@ -49,8 +49,8 @@ def make_ranking(
 def metric_figures(name: str, ranking: Ranking) -> dict[str, Any]:
     return {
         "higher_is_better": ranking.metrics[name].higher_is_better,
-        "counted": name in ranking.consensus.by_metric,
-        "why_not": ranking.left_out.get(name),
+        "included": name in ranking.consensus.by_metric,
+        "exclusion_reason": ranking.excluded.get(name),
     }
 
 
@@ -86,7 +86,7 @@ def verification(plan: RankPlan, ranking: Ranking, verified: Sequence[Verified])
     return {
         "strategy": plan.settings.strategy,
         "seed": plan.first.seed,
-        "primary": head.primary_score,
+        "primary_score": head.primary_score,
         **how_good(
             verified,
             head.primary_score,

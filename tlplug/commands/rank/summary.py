@@ -22,8 +22,8 @@ def sentences(ranking: Ranking, verified: Mapping[str, Any] | None, scale: int) 
         return
     yield from first(ranking)
     yield by_size(ranking)
-    for why in dict.fromkeys(ranking.left_out.values()):
-        names = [name for name, other in ranking.left_out.items() if other == why]
+    for why in dict.fromkeys(ranking.excluded.values()):
+        names = [name for name, other in ranking.excluded.items() if other == why]
         yield f"{listed(names)} {'is' if len(names) == 1 else 'are'} not counted: {why}."
     if verified is None:
         yield (
@@ -66,12 +66,12 @@ def how_good(verified: Mapping[str, Any], scale: int) -> Iterator[str]:
         return
     points = "points of " if scale == 100 else ""
     yield (
-        f"Kendall's tau with {verified['primary']}: {tau(own)}, by size {tau(size)}. Regret at 1: "
-        f"{figure(own['regret'], scale)} {points}{verified['primary']}, by size {figure(size['regret'], scale)}."
+        f"Kendall's tau with {verified['primary_score']}: {tau(own)}, by size {tau(size)}. Regret at 1: "
+        f"{figure(own['regret'], scale)} {points}{verified['primary_score']}, by size {figure(size['regret'], scale)}."
     )
     for told, name in ((own, "the ranking"), (size, "the ranking by size")):
-        if told["why_no_tau"]:
-            yield f"No tau of {name}: {told['why_no_tau']}."
+        if told["tau_missing_reason"]:
+            yield f"No tau of {name}: {told['tau_missing_reason']}."
 
 
 def tau(found: Mapping[str, Any]) -> str:

@@ -25,17 +25,17 @@ def show_ranking(console: Console, result: Mapping[str, Any]) -> None:
         for start in range(0, len(names), SIDE_BY_SIDE):
             show_values(console, result, sound, names[start : start + SIDE_BY_SIDE])
     show_failures(console, result)
-    console.print(Text(result["sentence"], style="bold green" if sound else "bold red"))
+    console.print(Text(result["summary"], style="bold green" if sound else "bold red"))
     if result["command"]:
         console.print("Adapt it:", highlight=False)
         console.print(f"  {result['command']}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_order(console: Console, result: Mapping[str, Any], sound: list[Mapping[str, Any]]) -> None:
-    scores = {each["name"]: each for each in (result["verified"] or {"models": []})["models"]}
+    scores = {each["name"]: each for each in (result["verification"] or {"models": []})["models"]}
     columns = ["rank", "mean rank", "by size", "parameters", "best layer"]
     if scores:
-        columns.append(result["primary"])
+        columns.append(result["primary_score"])
     title = f"{result['task']}: {len(sound)} base models on {result['rows']:,} training rows"
     table = empty_table(title, "", columns)
     for model in sound:
@@ -45,9 +45,11 @@ def show_order(console: Console, result: Mapping[str, Any], sound: list[Mapping[
             rank_told(model["size_rank"]),
             parameters_told(model["parameters"]),
             layer_told(model),
-            *([score_told(scores.get(model["name"]), result["scale"])] if scores else []),
+            *([score_told(scores.get(model["name"]), result["display_scale"])] if scores else []),
         ]
-        table.add_row(Text(model["title"]), *cells, style="bold" if model["name"] == result["first"] else "")
+        table.add_row(
+            Text(model["title"]), *cells, style="bold" if model["name"] == result["top_model"] else ""
+        )
     console.print(table)
 
 
@@ -61,7 +63,7 @@ def show_values(
 
 
 def show_failures(console: Console, result: Mapping[str, Any]) -> None:
-    failed = [*result["models"], *(result["verified"] or {"models": []})["models"]]
+    failed = [*result["models"], *(result["verification"] or {"models": []})["models"]]
     titles = {model["name"]: model["title"] for model in result["models"]}
     for each in failed:
         if each["error"]:

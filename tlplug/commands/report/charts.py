@@ -16,7 +16,7 @@ NEAR, ASIDE, LETTER = 17, 9, 7.5
 
 def scores(told: str, task: Mapping[str, Any], unit: str) -> str:
     """The mean of each strategy on its interval, and a small mark for each seed."""
-    found, scale = task["strategies"], task["scale"]
+    found, scale = task["strategies"], task["display_scale"]
     with drawn(f"scores-{plain(task)}", told, 74 + 44 * len(found)) as (axes, written):
         for place, each in enumerate(found):
             score = {end: scale * value for end, value in each["score"].items()}
@@ -54,7 +54,7 @@ def against(told: str, task: Mapping[str, Any], cost: str, words: str, unit: str
         (each for each in task["strategies"] if each[cost] is not None), key=lambda each: each[cost]
     )
     size = 100 if cost == "trainable_share" else 1
-    points = [(size * each[cost], task["scale"] * each["score"]["mean"]) for each in found]
+    points = [(size * each[cost], task["display_scale"] * each["score"]["mean"]) for each in found]
     best = [point for point, each in zip(points, found, strict=True) if each["pareto"][cost]]
     with drawn(f"{cost}-{plain(task)}", told, 300) as (axes, written):
         axes.plot(*zip(*best, strict=True), color=TAKEN, linewidth=1.8, linestyle="--", zorder=1)

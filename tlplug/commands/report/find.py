@@ -21,8 +21,17 @@ from tlplug.runs.result import VERSION
 
 AFTER, SCRATCH = "example_scores/after", "example_scores/baseline/scratch"
 NEEDED = (
-    *("task", "strategy", "strategy_config", "head", "base_model", "seed", "primary", "higher_is_better"),
-    *("scale", "scores", "metrics", "cost"),
+    *(
+        "task",
+        "strategy",
+        "strategy_config",
+        "head",
+        "base_model",
+        "seed",
+        "primary_score",
+        "higher_is_better",
+    ),
+    *("display_scale", "scores", "metrics", "cost"),
 )
 NO_SETTING = {
     *(
@@ -76,33 +85,33 @@ class Run:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class ExcludedRun:
     """A folder that was found and is no part of the comparison."""
 
     folder: Path
     reason: str
 
 
-def find(places: Sequence[Path]) -> tuple[list[Run], list[LeftOut]]:
+def find(places: Sequence[Path]) -> tuple[list[Run], list[ExcludedRun]]:
     """The runs in these folders, each once, and what had to be left out.
 
     Raises:
         UsageError: a place that is no folder, or has no run in it.
     """
     runs: list[Run] = []
-    left_out: list[LeftOut] = []
+    excluded: list[ExcludedRun] = []
     for folder in folders_of(places):
         try:
             run = read(folder)
         except Unusable as reason:
-            left_out.append(LeftOut(folder, str(reason)))
+            excluded.append(ExcludedRun(folder, str(reason)))
             continue
         twin = next((other.folder for other in runs if other.digest == run.digest), None)
         if twin is None:
             runs.append(run)
         else:
-            left_out.append(LeftOut(folder, f"it is a copy of {twin}"))
-    return runs, left_out
+            excluded.append(ExcludedRun(folder, f"it is a copy of {twin}"))
+    return runs, excluded
 
 
 def folders_of(places: Sequence[Path]) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.commands.report.find import LeftOut, Run
+from tlplug.commands.report.find import ExcludedRun, Run
 from tlplug.evaluation.statistics import Interval, over_seeds
 
 BASE = "base_model"
@@ -42,7 +42,7 @@ class Contender:
     def score(self) -> Interval:
         """The primary score over seeds; of a share, no more than all."""
         found = over_seeds(self.values)
-        ends = (0.0, 1.0) if self.first.result["scale"] == 100 else (-np.inf, np.inf)
+        ends = (0.0, 1.0) if self.first.result["display_scale"] == 100 else (-np.inf, np.inf)
         return Interval(found.mean, float(max(found.low, ends[0])), float(min(found.high, ends[1])))
 
     def gains_over(self, other: Contender) -> tuple[np.ndarray, list[int]]:
@@ -55,42 +55,42 @@ class Contender:
         return sign * (self.values[own] - other.values[others]), shared
 
 
-def by_task(runs: Sequence[Run]) -> tuple[dict[str, list[Contender]], list[LeftOut]]:
+def by_task(runs: Sequence[Run]) -> tuple[dict[str, list[Contender]], list[ExcludedRun]]:
     """The contenders of each task, and the runs that cannot be compared with the others of theirs."""
     tasks: dict[str, list[Run]] = {}
     for run in runs:
         tasks.setdefault(run.result["task"], []).append(run)
     groups: dict[str, list[list[Run]]] = {}
-    left_out = []
+    excluded = []
     for task, own in tasks.items():
         alike, others = comparable(own)
         groups[task], repeated = in_seeds(alike)
-        left_out += [*others, *repeated]
+        excluded += [*others, *repeated]
     names = names_of([[seeds[0] for seeds in own] for own in groups.values()])
     return {
         task: [Contender(name, seeds) for name, seeds in zip(own, groups[task], strict=True)]
         for task, own in zip(groups, names, strict=True)
-    }, left_out
+    }, excluded
 
 
-def comparable(runs: Sequence[Run]) -> tuple[list[Run], list[LeftOut]]:
+def comparable(runs: Sequence[Run]) -> tuple[list[Run], list[ExcludedRun]]:
     """Those that were tested as most of them were; of as many, as the first was."""
     tested = [(scored(run), run.tested_on) for run in runs]
     usual = Counter(tested).most_common(1)[0][0]
     model = runs[tested.index(usual)]
     kept = [run for run, kind in zip(runs, tested, strict=True) if kind == usual]
     others = [run for run, kind in zip(runs, tested, strict=True) if kind != usual]
-    return kept, [LeftOut(run.folder, difference(run, model)) for run in others]
+    return kept, [ExcludedRun(run.folder, difference(run, model)) for run in others]
 
 
 def scored(run: Run) -> tuple[Any, ...]:
-    return tuple(run.result[name] for name in ("primary", "higher_is_better", "scale"))
+    return tuple(run.result[name] for name in ("primary_score", "higher_is_better", "display_scale"))
 
 
 def difference(run: Run, model: Run) -> str:
     """Why a run cannot be compared with another one of its task."""
     if scored(run) != scored(model):
-        return f"its primary score is {run.result['primary']}, that of the others {model.result['primary']}"
+        return f"its primary score is {run.result['primary_score']}, that of the others {model.result['primary_score']}"
     if len(run.ids) != len(model.ids):
         return f"it was tested on {len(run.ids):,} rows, the others on {len(model.ids):,}"
     if (run.ids != model.ids).any():
@@ -98,7 +98,7 @@ def difference(run: Run, model: Run) -> str:
     return "its test rows have other targets than those of the others"
 
 
-def in_seeds(runs: Sequence[Run]) -> tuple[list[list[Run]], list[LeftOut]]:
+def in_seeds(runs: Sequence[Run]) -> tuple[list[list[Run]], list[ExcludedRun]]:
     """Runs that differ in nothing but their seed together, by seed; a second one of the same seed is left out."""
     alike: dict[str, dict[int, Run]] = {}
     repeated = []
@@ -106,7 +106,7 @@ def in_seeds(runs: Sequence[Run]) -> tuple[list[list[Run]], list[LeftOut]]:
         seeds = alike.setdefault(identity(run), {})
         if run.seed in seeds:
             same = seeds[run.seed].folder
-            repeated.append(LeftOut(run.folder, f"{same} has the same settings and the same seed"))
+            repeated.append(ExcludedRun(run.folder, f"{same} has the same settings and the same seed"))
         else:
             seeds[run.seed] = run
     return [[seeds[seed] for seed in sorted(seeds)] for seeds in alike.values()], repeated

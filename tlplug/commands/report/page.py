@@ -17,7 +17,7 @@ def title(gathered: Mapping[str, Any]) -> str:
 
 
 def page(gathered: Mapping[str, Any]) -> str:
-    """The whole document, from what is in gathered.json."""
+    """The whole document, from what is in comparison.json."""
     first, *tasks = [pages.words(line) for line in verdicts(gathered)]
     verdict = f"<p>{first}</p>" + "".join(f'<p class="caution">{line}</p>' for line in tasks)
     above = (
@@ -28,10 +28,10 @@ def page(gathered: Mapping[str, Any]) -> str:
 
 def verdicts(gathered: Mapping[str, Any]) -> list[str]:
     """The sentence; of several tasks that of each on a line of its own."""
-    tasks = [task["sentence"] for task in gathered["tasks"]]
+    tasks = [task["summary"] for task in gathered["tasks"]]
     if len(tasks) == 1:
         return tasks
-    return [gathered["sentence"].removesuffix(" " + " ".join(tasks)), *tasks]
+    return [gathered["summary"].removesuffix(" " + " ".join(tasks)), *tasks]
 
 
 def markdown(gathered: Mapping[str, Any]) -> str:

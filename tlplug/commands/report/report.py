@@ -17,7 +17,7 @@ from tlplug.runs.directory import MARKDOWN, PAGE
 from tlplug.runs.result import write_reports
 from tlplug.runtime.files import write_whole
 
-GATHERED = "gathered.json"
+COMPARISON = "comparison.json"
 REPORTS = "reports"
 
 
@@ -25,21 +25,21 @@ def gather(places: Sequence[Path], output: Path | None = None) -> tuple[dict[str
     """All runs in these folders as one comparison, written to `output`.
 
     Returns:
-        What is in gathered.json, and the folder.
+        What is in comparison.json, and the folder.
 
     Raises:
         UsageError: a place that is no folder, no run that can be used, or something lies in `output`.
     """
     folder = where(places, output)
-    runs, left_out = find(places)
+    runs, excluded = find(places)
     tasks, others = by_task(runs)
     if not tasks:
-        reasons = "\n".join(f"  {each.folder}: {each.reason}" for each in left_out)
+        reasons = "\n".join(f"  {each.folder}: {each.reason}" for each in excluded)
         raise UsageError(f"no run can be used:\n{reasons}")
-    gathered = make_gathered(tasks, [*left_out, *others])
+    gathered = make_gathered(tasks, [*excluded, *others])
     write_whole(folder / PAGE, page(gathered))
     write_whole(folder / MARKDOWN, markdown(gathered))
-    run_directory.write_json(folder / GATHERED, gathered)
+    run_directory.write_json(folder / COMPARISON, gathered)
     return gathered, folder
 
 
@@ -50,7 +50,7 @@ def where(places: Sequence[Path], output: Path | None) -> Path:
         return output
     if len(places) == 1 and not is_run(places[0]):
         # A page of that name that is no earlier comparison is somebody's: it stays.
-        ours = (places[0] / GATHERED).is_file() or not (places[0] / PAGE).exists()
+        ours = (places[0] / COMPARISON).is_file() or not (places[0] / PAGE).exists()
         if ours and os.access(places[0], os.W_OK):
             return places[0]
     return run_directory.OUTPUTS / REPORTS / run_directory.stamp()

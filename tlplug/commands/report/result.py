@@ -1,4 +1,4 @@
-"""gathered.json, version 1."""
+"""comparison.json, version 1."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.commands.report.find import LeftOut
+from tlplug.commands.report.find import ExcludedRun
 from tlplug.commands.report.groups import BASE, Contender, differing
 from tlplug.commands.report.summary import overall, sentence
 from tlplug.evaluation.significance import front, holm, paired_test
@@ -28,15 +28,17 @@ FORGOTTEN = {
 """Values of metrics that say what the base model lost."""
 
 
-def make_gathered(tasks: Mapping[str, Sequence[Contender]], left_out: Iterable[LeftOut]) -> dict[str, Any]:
+def make_gathered(
+    tasks: Mapping[str, Sequence[Contender]], excluded: Iterable[ExcludedRun]
+) -> dict[str, Any]:
     """All figures of the comparison, those of each run among them."""
     told = [task_figures(task, contenders) for task, contenders in tasks.items()]
     return {
         "version": VERSION,
-        "sentence": overall(told),
+        "summary": overall(told),
         "level": LEVEL,
         "tasks": told,
-        "left_out": [{"folder": str(each.folder), "reason": each.reason} for each in left_out],
+        "excluded": [{"folder": str(each.folder), "reason": each.reason} for each in excluded],
         "versions": versions(),
     }
 
@@ -52,9 +54,9 @@ def task_figures(task: str, contenders: Sequence[Contender]) -> dict[str, Any]:
     told = {
         "task": task,
         "head": result["head"],
-        "primary": result["primary"],
+        "primary_score": result["primary_score"],
         "higher_is_better": result["higher_is_better"],
-        "scale": result["scale"],
+        "display_scale": result["display_scale"],
         "test_rows": len(contenders[0].first.ids),
         "seeds": sorted({seed for each in ordered for seed in each.seeds}),
         "best": figures[0]["name"],
@@ -63,7 +65,7 @@ def task_figures(task: str, contenders: Sequence[Contender]) -> dict[str, Any]:
         "pairs": pairs,
         "differing_settings": between(ordered),
     }
-    return {**told, "sentence": sentence(told)}
+    return {**told, "summary": sentence(told)}
 
 
 def contender_figures(contender: Contender) -> dict[str, Any]:
@@ -86,7 +88,7 @@ def contender_figures(contender: Contender) -> dict[str, Any]:
             (cost["peak_memory_mb"] for cost in costs if cost.get("peak_memory_mb")), default=None
         ),
         "negative_transfer": negative_transfer(contender),
-        "forgotten": forgotten(contender),
+        "forgetting": forgotten(contender),
         "runs": [
             {"seed": run.seed, "score": float(run.scores.mean()), "folder": str(run.folder)}
             for run in contender.runs
@@ -121,12 +123,12 @@ def pair_figures(ordered: Sequence[Contender]) -> list[dict[str, Any]]:
                 "seeds": seeds,
                 "paired_by": ["seed", "example"] if seeds else ["example"],
                 "test": test,
-                "p": p_value,
+                "p_value": p_value,
             }
         )
-    corrected = holm([pair["p"] for pair in gains])
+    corrected = holm([pair["p_value"] for pair in gains])
     return [
-        {**pair, "p_holm": p_value, "told_apart": p_value < LEVEL}
+        {**pair, "p_value_holm": p_value, "significant": p_value < LEVEL}
         for pair, p_value in zip(gains, corrected, strict=True)
     ]
 
@@ -145,7 +147,7 @@ def mark_fronts(figures: Sequence[dict[str, Any]], sign: float) -> None:
 def lightest(figures: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]]) -> str:
     """Of the best and those not told from it the one with the smallest share of trained weights, then of seconds."""
     best = figures[0]["name"]
-    told = {pair["second"] for pair in pairs if pair["first"] == best and pair["told_apart"]}
+    told = {pair["second"] for pair in pairs if pair["first"] == best and pair["significant"]}
     level = [each for each in figures if each["name"] not in told]
     return str(
         min(level, key=lambda each: [each[cost] if each[cost] is not None else np.inf for cost in COSTS])[

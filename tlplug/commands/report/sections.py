@@ -56,7 +56,7 @@ def matrix(tasks: Sequence[Mapping[str, Any]]) -> Table:
 
     def cell(name: str, task: Mapping[str, Any]) -> str | Cell:
         score = scores[task["task"]].get(name)
-        words = "" if score is None else plus_minus(score, task["scale"])
+        words = "" if score is None else plus_minus(score, task["display_scale"])
         return Cell(words, 0.6) if name == task["best"] else words
 
     heads = ["", *(f"{task['task']} ({unit_of(task)})" for task in tasks)]
@@ -65,7 +65,11 @@ def matrix(tasks: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def unit_of(task: Mapping[str, Any]) -> str:
-    return f"{task['primary']} \u00d7 {task['scale']}" if task["scale"] != 1 else str(task["primary"])
+    return (
+        f"{task['primary_score']} \u00d7 {task['display_scale']}"
+        if task["display_scale"] != 1
+        else str(task["primary_score"])
+    )
 
 
 def of_task(task: Mapping[str, Any], number: int, before: str) -> Iterator[Section]:
@@ -73,15 +77,17 @@ def of_task(task: Mapping[str, Any], number: int, before: str) -> Iterator[Secti
         ("scores", "Which strategy is best?", scores(task)),
         ("costs", "What does it cost?", cost(task)),
         ("scratch", "Did it do harm?", harm(task)),
-        ("forgotten", "What was forgotten?", forgotten(task)),
+        ("forgetting", "What was forgotten?", forgotten(task)),
     ):
         yield Section(f"{name}-{number}", before + title, list(blocks))
 
 
 def scores(task: Mapping[str, Any]) -> Iterator[Block]:
-    scale, better = task["scale"], "higher" if task["higher_is_better"] else "lower"
+    scale, better = task["display_scale"], "higher" if task["higher_is_better"] else "lower"
     seeds = ", ".join(map(str, task["seeds"]))
-    yield Text(f"{task['primary']} on {task['test_rows']:,} test rows, seeds {seeds}; {better} is better.")
+    yield Text(
+        f"{task['primary_score']} on {task['test_rows']:,} test rows, seeds {seeds}; {better} is better."
+    )
     rows = [
         [
             each["name"],
@@ -113,9 +119,12 @@ def pairs(task: Mapping[str, Any]) -> Table:
     for pair in task["pairs"]:
         gain, shared = pair["gain"], len(pair["seeds"])
         paired.append(f"{shared} seeds" if shared > 1 else "one seed" if shared else "no shared seed")
-        shown = [signed(gain["mean"], task["scale"]), interval(gain["low"], gain["high"], task["scale"])]
-        told = "yes" if pair["told_apart"] else "no"
-        rows.append([f"{pair['first']} over {pair['second']}", *shown, p_value(pair["p_holm"]), told])
+        shown = [
+            signed(gain["mean"], task["display_scale"]),
+            interval(gain["low"], gain["high"], task["display_scale"]),
+        ]
+        told = "yes" if pair["significant"] else "no"
+        rows.append([f"{pair['first']} over {pair['second']}", *shown, p_value(pair["p_value_holm"]), told])
     heads = ["", "gain", "95% interval", "p (Holm)", "told apart"]
     return with_or_above("Pairs, by test row", heads, rows, "seeds", paired)
 
@@ -137,11 +146,12 @@ def cost(task: Mapping[str, Any]) -> Iterator[Block]:
             yield Text(f"Score against {words}: not measured, no run recorded it.", "lack")
             continue
         best = listed([each["name"] for each in known if each["pareto"][name]])
-        told = f"{task['primary']} against {words}; Pareto-optimal: {best}"
+        told = f"{task['primary_score']} against {words}; Pareto-optimal: {best}"
         axis = "share of weights trained, %" if name == "trainable_share" else "seconds of a training"
         place = list(BY).index(name)
         rows = [
-            [each["name"], figure(each["score"]["mean"], task["scale"]), costs(each)[place]] for each in known
+            [each["name"], figure(each["score"]["mean"], task["display_scale"]), costs(each)[place]]
+            for each in known
         ]
         data = Table(f"Score and {words}; * is Pareto-optimal", ["", unit_of(task), words], rows)
         yield Chart(partial(charts.against, told, task, name, axis, unit_of(task)), told, data)
@@ -161,8 +171,8 @@ def harm(task: Mapping[str, Any]) -> Iterator[Block]:
     rows = [
         [
             name,
-            signed(each["error_difference"], task["scale"]),
-            interval(each["low"], each["high"], task["scale"]),
+            signed(each["error_difference"], task["display_scale"]),
+            interval(each["low"], each["high"], task["display_scale"]),
             each["label"],
         ]
         for name, each in known.items()
@@ -194,7 +204,7 @@ def lacks(found: Mapping[str, Mapping[str, Any]]) -> Iterator[Text]:
 def forgotten(task: Mapping[str, Any]) -> Iterator[Block]:
     """What `retention` and `source_nll` measured, or why they did not."""
     for metric, values in FORGOTTEN.items():
-        found = {each["name"]: each["forgotten"][metric] for each in task["strategies"]}
+        found = {each["name"]: each["forgetting"][metric] for each in task["strategies"]}
         keys = [key for key in values if any("not_measured" not in each[key] for each in found.values())]
         if not keys:
             reasons = dict.fromkeys(each[key]["not_measured"] for each in found.values() for key in values)
@@ -215,7 +225,13 @@ def mean(found: Mapping[str, Any]) -> str:
 def again(gathered: Mapping[str, Any]) -> Section:
     """Each run's folder, which holds what it takes to run it again; and which folders are no part of this."""
     rows = [
-        [each["name"], task["task"], str(run["seed"]), figure(run["score"], task["scale"]), run["folder"]]
+        [
+            each["name"],
+            task["task"],
+            str(run["seed"]),
+            figure(run["score"], task["display_scale"]),
+            run["folder"],
+        ]
         for task in gathered["tasks"]
         for each in task["strategies"]
         for run in each["runs"]
@@ -224,7 +240,7 @@ def again(gathered: Mapping[str, Any]) -> Section:
         "Every run's settings are in `config.yaml`, its figures and versions in `result.json`, in its folder."
     )
     blocks: list[Block] = [Text(told), Table("Runs", ["", "task", "seed", "score", "folder"], rows)]
-    if others := [[each["folder"], each["reason"]] for each in gathered["left_out"]]:
+    if others := [[each["folder"], each["reason"]] for each in gathered["excluded"]]:
         blocks.append(Table("Left out", ["folder", "why"], others))
     return Section("again", "How to do it again", blocks)
 
@@ -237,7 +253,7 @@ def glance(gathered: Mapping[str, Any]) -> list[Fact]:
         Fact(
             "runs",
             str(runs),
-            f"{len(gathered['left_out'])} left out" if gathered["left_out"] else "none left out",
+            f"{len(gathered['excluded'])} left out" if gathered["excluded"] else "none left out",
         )
     ]
     if len(tasks) > 1:
@@ -245,7 +261,7 @@ def glance(gathered: Mapping[str, Any]) -> list[Fact]:
     task = tasks[0]
     by_name = {each["name"]: each for each in task["strategies"]}
     for title, name in (("best", task["best"]), ("lightest not told from it", task["lightest"])):
-        score = figure(by_name[name]["score"]["mean"], task["scale"])
+        score = figure(by_name[name]["score"]["mean"], task["display_scale"])
         share, seconds = (word.removeprefix(MARK) for word in costs(by_name[name]))
-        facts.append(Fact(title, name, f"{task['primary']} {score}; trains {share}, {seconds} s"))
+        facts.append(Fact(title, name, f"{task['primary_score']} {score}; trains {share}, {seconds} s"))
     return facts

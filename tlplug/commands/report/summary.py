@@ -16,11 +16,11 @@ BY = {"trainable_share": "share of weights trained", "seconds": "seconds"}
 def overall(tasks: Sequence[Mapping[str, Any]]) -> str:
     """The sentence of the task; of several, which strategy is best how often, and the sentence of each."""
     if len(tasks) == 1:
-        return str(tasks[0]["sentence"])
+        return str(tasks[0]["summary"])
     best = Counter(task["best"] for task in tasks).most_common()
     led = ", ".join(f"{name} on {count}" for name, count in best)
     return " ".join(
-        [f"Best by mean score on {len(tasks)} tasks: {led}.", *(told["sentence"] for told in tasks)]
+        [f"Best by mean score on {len(tasks)} tasks: {led}.", *(told["summary"] for told in tasks)]
     )
 
 
@@ -30,7 +30,7 @@ def sentence(task: Mapping[str, Any]) -> str:
     best = by_name[task["best"]]
     if len(by_name) == 1:
         return f"{task['task']}: only {best['name']} was run, with {scored(best, task)}; nothing to compare it with."
-    beyond = all(pair["told_apart"] for pair in task["pairs"] if pair["first"] == task["best"])
+    beyond = all(pair["significant"] for pair in task["pairs"] if pair["first"] == task["best"])
     leads = "is best" if beyond else "has the best mean"
     first = f"{task['task']}: {best['name']} {leads}, {scored(best, task)}."
     return " ".join([first, light(task, by_name), *few_seeds(task), fronts(task)])
@@ -50,27 +50,27 @@ def few_seeds(task: Mapping[str, Any]) -> Iterator[str]:
 
 
 def scored(found: Mapping[str, Any], task: Mapping[str, Any]) -> str:
-    score, scale = found["score"], task["scale"]
+    score, scale = found["score"], task["display_scale"]
     ends = " to ".join(figure(score[end], scale) for end in ("low", "high"))
-    return f"{task['primary']} {figure(score['mean'], scale)} (95% interval {ends})"
+    return f"{task['primary_score']} {figure(score['mean'], scale)} (95% interval {ends})"
 
 
 def light(task: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]) -> str:
     """The lightest that is not told from the best one."""
     found = by_name[task["lightest"]]
     if task["lightest"] == task["best"]:
-        tied = any(not pair["told_apart"] for pair in task["pairs"] if pair["first"] == task["best"])
+        tied = any(not pair["significant"] for pair in task["pairs"] if pair["first"] == task["best"])
         return (
             "It is also the lightest of those not told from it."
             if tied
             else "Every other is worse beyond noise."
         )
     pair = next(p for p in task["pairs"] if (p["first"], p["second"]) == (task["best"], task["lightest"]))
-    gain, scale = pair["gain"], task["scale"]
+    gain, scale = pair["gain"], task["display_scale"]
     return (
         f"{task['lightest']} is the lightest that is not told from it: {moves(found)}, and the best is "
         f"{points(gain['mean'], scale)} better ({interval(gain['low'], gain['high'], scale)}; "
-        f"p {p_value(pair['p_holm'])})."
+        f"p {p_value(pair['p_value_holm'])})."
     )
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from tlplug.commands.report.summary import p_value
 from tlplug.reports.formatting import figure, percent_of, signed
 
-WRITTEN = {"gathered.json": "Figures", "report.html": "Report", "report.md": "Markdown"}
+WRITTEN = {"comparison.json": "Figures", "report.html": "Report", "report.md": "Markdown"}
 MARK = "* "
 """Before a cost by which a strategy is Pareto-optimal."""
 
@@ -24,8 +24,8 @@ def show_gathered(console: Console, gathered: Mapping[str, Any]) -> None:
         console.print(table(task))
         for key, values in task["differing_settings"].items():
             console.print(Text(f"{key} is not the same for all: {', '.join(values)}", style="yellow"))
-        console.print(Text(task["sentence"], style="bold"))
-    for each in gathered["left_out"]:
+        console.print(Text(task["summary"], style="bold"))
+    for each in gathered["excluded"]:
         console.print(Text(f"Left out  {each['folder']}: {each['reason']}"), soft_wrap=True)
 
 
@@ -41,7 +41,7 @@ def table(task: Mapping[str, Any]) -> Table:
         pad_edge=False,
     )
     found.add_column("", overflow="fold")
-    for name in ("seeds", task["primary"], "to best", "p", "moves", "seconds"):
+    for name in ("seeds", task["primary_score"], "to best", "p", "moves", "seconds"):
         found.add_column(name, justify="right", no_wrap=True)
     for each in task["strategies"]:
         style = "bold" if each["name"] in (task["best"], task["lightest"]) else ""
@@ -53,7 +53,7 @@ def cells(found: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[str, ...]:
     """Seeds, score, difference to the best, its p-value, and the two costs."""
     return (
         str(len(found["seeds"])),
-        plus_minus(found["score"], task["scale"]),
+        plus_minus(found["score"], task["display_scale"]),
         *below(found, task),
         *costs(found),
     )
@@ -74,8 +74,8 @@ def below(found: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[str, str]:
     )
     if pair is None:
         return "best", ""
-    gain, scale = pair["gain"], task["scale"]
-    return f"{signed(-gain['mean'], scale)} ±{half(gain, scale)}", p_value(pair["p_holm"])
+    gain, scale = pair["gain"], task["display_scale"]
+    return f"{signed(-gain['mean'], scale)} ±{half(gain, scale)}", p_value(pair["p_value_holm"])
 
 
 def costs(found: Mapping[str, Any]) -> tuple[str, str]:

@@ -38,9 +38,9 @@ class SweepJob:
     """What tells it from the others, as typed."""
     folder: Path
     """`<sweep>/<number>`, as the user named it: relative paths are from where the sweep was started."""
-    primary: str = ""
+    primary_score: str = ""
     """The score that it is judged by."""
-    scale: int = 1
+    display_scale: int = 1
     """What that score is multiplied by for a person: 100 for a share."""
     higher_is_better: bool = True
     trusted: bool = False

@@ -27,8 +27,8 @@ class Entry:
     overrides: list[str]
     folder: str
     """Its name in the sweep's folder."""
-    primary: str
-    scale: int
+    primary_score: str
+    display_scale: int
     higher_is_better: bool
     trusted: bool = False
     state: str = WAITING
@@ -44,8 +44,8 @@ class Entry:
     def take_result(self, run: Path) -> None:
         """Score and verdict, from the run's result.json."""
         result: dict[str, Any] = json.loads((run / run_directory.RESULT).read_text(encoding="utf-8"))
-        self.primary, self.scale = result["primary"], result["scale"]
-        self.score = result["scores"][self.primary]
+        self.primary_score, self.display_scale = result["primary_score"], result["display_scale"]
+        self.score = result["scores"][self.primary_score]
         self.verdict = result["verdict"]["label"]
 
 
@@ -62,7 +62,7 @@ class Record:
     def add(self, job: SweepJob) -> Entry:
         """The job's entry, which is made where there is none."""
         if job.number not in self.entries:
-            told = (job.primary, job.scale, job.higher_is_better, job.trusted)
+            told = (job.primary_score, job.display_scale, job.higher_is_better, job.trusted)
             self.entries[job.number] = Entry(job.number, list(job.overrides), job.folder.name, *told)
         return self.entries[job.number]
 
@@ -72,8 +72,8 @@ class Record:
                 number=entry.number,
                 overrides=tuple(entry.overrides),
                 folder=self.folder / entry.folder,
-                primary=entry.primary,
-                scale=entry.scale,
+                primary_score=entry.primary_score,
+                display_scale=entry.display_scale,
                 higher_is_better=entry.higher_is_better,
                 trusted=entry.trusted,
             )
@@ -92,7 +92,7 @@ class Record:
 
 
 def write(folder: Path, words: Sequence[str], entries: Any) -> None:
-    value = {"version": VERSION, "words": list(words), "jobs": [asdict(entry) for entry in entries]}
+    value = {"version": VERSION, "overrides": list(words), "jobs": [asdict(entry) for entry in entries]}
     run_directory.write_json(folder / FILE, value)
 
 
@@ -113,7 +113,7 @@ def read(folder: Path) -> Record:
         entries = [
             Entry(**{key: value for key, value in job.items() if key in known}) for job in found["jobs"]
         ]
-        words = [str(word) for word in found["words"]]
+        words = [str(word) for word in found["overrides"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     for entry in entries:
@@ -154,6 +154,6 @@ def progress_of(run: Path) -> Progress:
 
 
 def what(found: dict[str, Any]) -> str:
-    if str(found["what"]).startswith("baseline"):
-        return str(found["what"])
+    if str(found["stage"]).startswith("baseline"):
+        return str(found["stage"])
     return f"epoch {found['epoch']}/{found['epochs']}"

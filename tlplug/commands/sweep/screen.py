@@ -32,7 +32,11 @@ class Lines(Screen):
 
     def ended(self, entry: Entry) -> None:
         state, _, seconds = cells(entry, None)
-        score = "" if entry.score is None else f", {entry.primary} {figure(entry.score, entry.scale)}"
+        score = (
+            ""
+            if entry.score is None
+            else f", {entry.primary_score} {figure(entry.score, entry.display_scale)}"
+        )
         error = f": {entry.error}" if entry.error else ""
         self.note(f"job {entry.number} {state}{score}, after {seconds or 0} s{error}")
 

@@ -167,13 +167,13 @@ def compare(console: Console, folder: Path) -> None:
     except (UsageError, OSError) as error:
         say(console, f"There is no report of all runs: {error}")
         return
-    show_gathered(console, {**gathered, "left_out": others(gathered)})
+    show_gathered(console, {**gathered, "excluded": others(gathered)})
     show_paths(console, place)
 
 
 def others(gathered: Mapping[str, Any]) -> list[Any]:
     """Runs that are done and cannot be compared; of those that are not, the table of jobs has told."""
-    return [each for each in gathered["left_out"] if (Path(each["folder"]) / run_directory.RESULT).is_file()]
+    return [each for each in gathered["excluded"] if (Path(each["folder"]) / run_directory.RESULT).is_file()]
 
 
 def say(console: Console, words: str) -> None:

@@ -56,7 +56,7 @@ def cells(entry: Entry, live: Live | None) -> tuple[str, str, str]:
         state = f"{FAILED}, exit code {entry.exit_code}"
     if entry.state == KILLED and entry.exit_code is not None:
         state = f"{KILLED}, signal {-entry.exit_code}"
-    shown = "" if score is None else figure(score, entry.scale)
+    shown = "" if score is None else figure(score, entry.display_scale)
     return state, shown, f"{seconds:,.0f}" if seconds else ""
 
 

@@ -41,7 +41,9 @@ def show_best(study: Any, sweep: Path, console: Any) -> None:
         best = study.best_trial
         words, folder = best.user_attrs[WORDS], sweep / best.user_attrs[FOLDER]
         result = json.loads((folder / run_directory.RESULT).read_text(encoding="utf-8"))
-        score = f"{result['primary']} {figure(best.value, result['scale'])} on the validation rows"
+        score = (
+            f"{result['primary_score']} {figure(best.value, result['display_scale'])} on the validation rows"
+        )
         lines += [f"Best      job {best.number}: {score}, {' '.join(words[-len(best.params) :])}"]
         lines += [f"Again     {shlex.join(['python', '-m', 'tlplug', *words])}"]
     lines += [
