@@ -318,7 +318,15 @@ def test_an_adapter_that_names_another_base_model_gets_the_run_s(run, capsys):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"version": 1, "labels": 3, "decoding": {}}', '{"version": 9}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"version": 1, "state": {"labels": 3}}',
+        '{"version": 1, "state": 3}',
+        '{"version": 9}',
+    ],
 )
 def test_a_head_that_cannot_be_read_is_refused(text, run, refused):
     (run / "head.json").write_text(text)

@@ -131,8 +131,8 @@ class Classification(TransformersHead):
     def training_step(self, model: nn.Module, batch: Batch) -> StepOutput:
         logits = model(**self.model_inputs(batch)).logits.float()
         weights = logits.new_tensor(self.state["weights"]) if "weights" in self.state else None
-        loss = self.problem_posed.loss(logits, batch["target"], weights)
-        return StepOutput(loss, num_items=self.problem_posed.weight(batch["target"], weights))
+        loss = self.problem_posed.loss(logits, batch["labels"], weights)
+        return StepOutput(loss, num_items=self.problem_posed.weight(batch["labels"], weights))
 
     def output_of(self, outputs: Any) -> torch.Tensor:
         return self.problem_posed.outputs(outputs.logits.float())

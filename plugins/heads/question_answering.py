@@ -92,8 +92,8 @@ class QuestionAnswering(TransformersHead):
         return f"column 'answers' {fault}" if fault else None
 
     def why_incompatible(self, base: BaseInfo) -> str | None:
-        if reason := super().why_incompatible(base):
-            return reason
+        if super().why_incompatible(base):
+            return f"transformers has no extractive question answering for {base.config.model_type}."
         if not base.tokenizer.is_fast:
             return "its tokenizer is a slow one, which does not tell where in the text a token stands."
         if base.max_length < SHORTEST:

@@ -140,7 +140,7 @@ def records():
         "jobs",
         "curve",
         "labels",
-        "decoding",
+        "state",
     ]
     value = st.recursive(
         leaf,

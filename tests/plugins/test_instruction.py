@@ -493,7 +493,7 @@ def test_a_real_chat_template():
 
     folder = Path(SMOLLM2.origin).parent
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file="SmolLM2-135M-Instruct.Q4_1.gguf")
-    base = dataclasses.replace(tiny_base("llama"), tokenizer=tokenizer)
+    base = dataclasses.replace(tiny_base("llama"), processor=tokenizer)
     head = Instruction()
     assert head.why_incompatible(base) is None
     features = head.encode(CHATS, base, True)

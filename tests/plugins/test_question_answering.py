@@ -455,7 +455,7 @@ def test_windows_hold_every_token_and_share_as_many_as_there_is_room_for(max_len
 def test_a_tokenizer_that_cuts_on_the_left_loses_nothing_either(base_of):
     tokenizer = copy.deepcopy(base_of("bert").tokenizer)
     tokenizer.truncation_side = "left"
-    base = replace(base_of("bert"), tokenizer=tokenizer, max_length=32)
+    base = replace(base_of("bert"), processor=tokenizer, max_length=32)
     rows = [row for row in make_questions(6, words=90) if len(row["context"].split()) > 40]
     features = head_of(stride=8).encode(rows, base, True)
     found = {f["id"] for f in features if f["start_positions"] and f["start_positions"] == f["end_positions"]}
@@ -771,7 +771,7 @@ def test_a_base_that_does_not_fit_is_told(base_of):
     assert head.why_incompatible(base) is None
     gemma = replace(base, config=GemmaConfig())
     assert head.why_incompatible(gemma) == "transformers has no extractive question answering for gemma."
-    slow = replace(base, processor=SimpleNamespace(is_fast=False))
+    slow = replace(base, processor=SimpleNamespace(is_fast=False, convert_ids_to_tokens=None))
     assert "its tokenizer is a slow one" in head.why_incompatible(slow)
     assert "data.max_length=15 leaves no room for a context" in head.why_incompatible(
         replace(base, max_length=15)

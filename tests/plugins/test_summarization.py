@@ -357,7 +357,7 @@ def test_base_models_that_cannot_summarize_are_refused():
         head.why_incompatible(base)
         == "its tokenizer has no end-of-sequence token, so that no text would ever end."
     )
-    slow = type("Slow", (), {"is_fast": False})()
+    slow = type("Slow", (), {"is_fast": False, "convert_ids_to_tokens": None})()
     assert "not a fast one" in head.why_incompatible(dataclasses.replace(tiny_base("llama"), processor=slow))
 
 

@@ -216,7 +216,7 @@ def farthest(held, place):
 def test_each_word_is_in_one_window_the_one_where_it_is_farthest_from_a_cut(max_length, stride, side, minilm):
     tokenizer = copy.deepcopy(minilm.tokenizer)
     tokenizer.truncation_side = side
-    base = replace(minilm, max_length=max_length, tokenizer=tokenizer)
+    base = replace(minilm, max_length=max_length, processor=tokenizer)
     draw = random.Random(max_length)
     words = [draw.choice(["film", "Lindqvist", "Skarnholm", "the", "½", "o'clock"]) for _ in range(60)]
     row = {"id": 3, "tokens": words, "tags": [draw.choice(TAGS) for _ in words]}
@@ -542,7 +542,7 @@ def test_a_base_that_does_not_fit_is_told(base_of):
         head.why_incompatible(replace(base, config=BartConfig()))
         == "transformers has no token classification for bart."
     )
-    slow = replace(base, processor=SimpleNamespace(is_fast=False))
+    slow = replace(base, processor=SimpleNamespace(is_fast=False, convert_ids_to_tokens=None))
     assert "its tokenizer is a slow one" in head.why_incompatible(slow)
     assert head.why_incompatible(replace(base, max_length=2)) == "data.max_length=2 leaves no room for words."
     assert head.why_incompatible(replace(base, max_length=3)) is None

@@ -145,7 +145,7 @@ def tiny_base(name, template=None, max_length=256, attention=None, tokenizer=Non
         revision=None,
         fingerprint=name,
         config=config,
-        tokenizer=tokenizer,
+        processor=tokenizer,
         max_length=max_length,
         attention=attention,
     )

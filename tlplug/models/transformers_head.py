@@ -41,14 +41,14 @@ class TransformersHead(TaskHead):
         return self.labels.index(str(row[self._only_target]))
 
     def loss(self, outputs: Any, batch: Batch) -> torch.Tensor:
-        """Compute the loss, a mean over the rows of the batch; `batch["target"]` stacks the targets.
+        """Compute the loss, a mean over the rows of the batch; `batch["labels"]` stacks the targets.
 
         Args:
             outputs: of the transformers model.
         """
         from torch.nn.functional import cross_entropy
 
-        return cross_entropy(outputs.logits.float(), batch["target"])
+        return cross_entropy(outputs.logits.float(), batch["labels"])
 
     def answer(self, output: Any, row: Row) -> Any:
         """Return the prediction for a row: by default the label of the largest logit.
@@ -126,7 +126,7 @@ class TransformersHead(TaskHead):
         ]
         if training:
             for feature, row in zip(features, rows, strict=True):
-                feature["target"] = self.target(row)
+                feature["labels"] = self.target(row)
         return features
 
     def training_step(self, model: nn.Module, batch: Batch) -> StepOutput:

@@ -11,6 +11,8 @@ def tokenizer_fault(base: BaseInfo, ending: bool = True) -> str | None:
     Args:
         ending: texts that are written have to end.
     """
+    if not base.has_tokenizer:
+        return "it reads no texts."
     if not base.tokenizer.is_fast:
         return "its tokenizer does not tell which characters a token stands for (it is not a fast one)."
     if ending and base.tokenizer.eos_token_id is None:
