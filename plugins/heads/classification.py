@@ -31,7 +31,6 @@ class Classification(TransformersHead):
     optional_columns = {"text_pair": "the second text, where pairs are classified"}
     targets = ("label",)
     auto_class = "AutoModelForSequenceClassification"
-    logits_per_row = True
     head_modules = ("classifier", "score", "classification_head", "pre_classifier", "head")
 
     @dataclass

@@ -54,6 +54,7 @@ class QuestionAnswering(TransformersHead):
     }
     targets = ("answers",)
     auto_class = "AutoModelForQuestionAnswering"
+    logits_per_row = False
     head_modules = ("qa_outputs", "qa_classifier", "splinter_qass", "head", "classifier")
     primary_score = "f1"
 

@@ -51,6 +51,7 @@ class TokenClassification(TransformersHead):
     }
     targets = ("tags",)
     auto_class = "AutoModelForTokenClassification"
+    logits_per_row = False
     head_modules = ("classifier", "score", "head")
     primary_score = "entity_f1"
 

@@ -28,6 +28,7 @@ class TransformersHead(TaskHead):
     auto_class: str
     """Name of the transformers Auto class that puts the head on the base model: `AutoModelForSequenceClassification`."""
     single_forward_pass = True
+    logits_per_row = True
 
     def inputs(self, row: Row) -> Any:
         """Return what the processor is given of a row: a text, a tuple of two texts, an image, a waveform.
