@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tlplug.config.job import Job
 from tlplug.evaluation import evidence
@@ -26,7 +26,9 @@ from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import MARKDOWN, PAGE
 from tlplug.runtime.files import write_whole
 from tlplug.runtime.secrets import redacted, redacted_words
-from tlplug.training.adapt import Prepared
+
+if TYPE_CHECKING:
+    from tlplug.training.adapt import Prepared
 
 VERSION = 1
 RUN = "run"
