@@ -1,5 +1,6 @@
 """Imports go one way, as the table of docs/architecture.md has it."""
 
+import re
 import tomllib
 
 import pytest
@@ -98,6 +99,20 @@ def test_plugins_import_public_names_only(path):
 )
 def test_nothing_heavy_at_module_level(path):
     assert not HEAVY & {imports.split(".")[0] for imports in imported(path, top_level_only=True)}
+
+
+PRIVATE = re.compile(r"(?<!self)(?<!cls)\._(?!_)(?!foreach|exit)[a-z]\w*|\b\w+\._internal\b")
+OWN_PRIVATE = re.compile(r"^ *(?:def|async def) (_\w+)|\b(?:self|cls)\.(_\w+)|^ *(_\w+)[:=]", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", [*files(CORE), *files(PLUGINS)], ids=name)
+def test_private_names_of_libraries_are_in_one_file(path):
+    """A private attribute that the file itself does not define is another's."""
+    if path == CORE / "runtime" / "compat.py":
+        return
+    text = path.read_text(encoding="utf-8")
+    own = {found for names in OWN_PRIVATE.findall(text) for found in names if found}
+    assert not {found for found in PRIVATE.findall(text) if found.lstrip(".") not in own}
 
 
 @pytest.mark.parametrize("kind", ["heads", "metrics", "strategies"])

@@ -30,7 +30,7 @@ from tlplug.config.metric_options import metrics_of
 from tlplug.config.reopen import override
 from tlplug.config.schema import RootConfig
 from tlplug.interfaces.registry import Registry
-from tlplug.runs.measure import NODES
+from tlplug.runs.finished_metrics import NODES
 from tlplug.settings import LAUNCHERS, LOGGERS, MISSING, SWEEPS
 
 PAGES = [
@@ -544,8 +544,8 @@ def test_the_way_of_a_run_is_that_of_the_code():
         for name in (
             "runs/run.py",
             "runs/prepare.py",
-            "training/adapt.py",
-            "runs/trainings.py",
+            "training/fit.py",
+            "runs/train_with_baselines.py",
             "runs/result.py",
         )
     )
@@ -570,7 +570,7 @@ def test_relative_links_lead_somewhere(page):
 
 
 def test_the_compatibility_of_the_strategies_is_that_of_the_code():
-    from tlplug.commands.plugins.compatibility import cells, page
+    from tlplug.commands.plugins.compatibility_table import cells, page
 
     assert page(list(cells(Registry()))) in TEXTS["docs/strategies.md"]
 

@@ -33,7 +33,7 @@ from tlplug.interfaces import (
 from tlplug.settings import OptimizerSettings
 
 if TYPE_CHECKING:
-    from tlplug.evaluation.statistics import (
+    from tlplug.evaluation.confidence_intervals import (
         Comparison,
         Interval,
         compare_paired,
@@ -61,12 +61,12 @@ _LAZY = {
     "has_model": "tlplug.models.loading",
     "load": "tlplug.runs.load",
     "load_pretrained": "tlplug.models.loading",
-    "Comparison": "tlplug.evaluation.statistics",
-    "compare_paired": "tlplug.evaluation.statistics",
-    "Interval": "tlplug.evaluation.statistics",
-    "jackknife_values": "tlplug.evaluation.statistics",
+    "Comparison": "tlplug.evaluation.confidence_intervals",
+    "compare_paired": "tlplug.evaluation.confidence_intervals",
+    "Interval": "tlplug.evaluation.confidence_intervals",
+    "jackknife_values": "tlplug.evaluation.confidence_intervals",
     "TransformersHead": "tlplug.models.transformers_head",
-    "t_interval": "tlplug.evaluation.statistics",
+    "t_interval": "tlplug.evaluation.confidence_intervals",
     "modules_to_save": "tlplug.models.layers",
     "backbone_linear_names": "tlplug.models.layers",
     "is_inside": "tlplug.models.layers",

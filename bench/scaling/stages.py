@@ -25,7 +25,7 @@ from tlplug.data.split import check_rows
 from tlplug.interfaces import Batch
 from tlplug.runs.load import base_of
 from tlplug.runs.prepare import encoded
-from tlplug.training import adapt as training
+from tlplug.training import fit as training
 
 COLLATED = 500
 """Batches, at most, that are put together without a model."""

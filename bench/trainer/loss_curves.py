@@ -26,7 +26,7 @@ from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.models.locate import locate
 from tlplug.settings import ModelSettings, OptimizerSettings, TrainerSettings
-from tlplug.training.adapt import Prepared, adapt
+from tlplug.training.fit import Prepared, adapt
 
 MEASUREMENT = MEASUREMENTS["sst2"]
 """Of which data and base model the curves are."""

@@ -30,7 +30,7 @@ from tlplug.interfaces import Batch
 from tlplug.models.precision import autocast, settled
 from tlplug.models.predict import in_order
 from tlplug.runs.prepare import prepare
-from tlplug.training.adapt import Prepared, load
+from tlplug.training.fit import Prepared, load
 
 CPU = torch.device("cpu")
 Step = Callable[[Batch], torch.Tensor]

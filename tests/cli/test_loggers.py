@@ -208,7 +208,7 @@ def test_a_secret_is_left_out_and_has_to_be_given_again(tmp_path, words, monkeyp
     def interrupt(*given):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tlplug.runs.trainings.Trainings.own", interrupt)
+    monkeypatch.setattr("tlplug.runs.train_with_baselines.Trainings.own", interrupt)
     chosen = ["logger=[csv,wandb,mlflow]", "logger.wandb.offline=true", "transfer.baselines=[]"]
     assert main([*words, *chosen, login, f"run_dir={folder}"]) == 130
     assert [

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.runs import main, result_of, tiny_words
 from tlplug.evaluation import evidence
-from tlplug.runs import measure as room
+from tlplug.runs import finished_metrics as room
 
 STRATEGIES = ("lora", "full", "qlora")
 

@@ -22,14 +22,14 @@ from tlplug.commands.compare.page import page
 from tlplug.commands.compare.plan import CompareSettings
 from tlplug.commands.compare.result import figures, spread
 from tlplug.commands.compare.timing import Timing, timed
-from tlplug.commands.compare.trainings import Shown, Trainings
+from tlplug.commands.compare.train_strategies import Shown, Trainings
 from tlplug.errors import UsageError
-from tlplug.evaluation.statistics import compare_paired, over_seeds
+from tlplug.evaluation.confidence_intervals import compare_paired, over_seeds
 from tlplug.interfaces import Outcome
 from tlplug.reports.formatting import duration
 from tlplug.runtime import cache
 from tlplug.settings import OptimizerSettings
-from tlplug.training.adapt import adapt
+from tlplug.training.fit import adapt
 from tlplug.training.prefix_cache.compute import silent
 
 # Intervals over seeds and examples

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from tests.conftest import make_rows, make_tokenizer
 from tlplug import NotMeasured, TransferMetric
 from tlplug.commands.rank import features as looking
-from tlplug.commands.rank import measure as judging
+from tlplug.commands.rank import model_scores as judging
 from tlplug.commands.rank.candidates import Candidate, Shown, titles
 from tlplug.commands.rank.consensus import agreement, chosen, consensus, ranks
 from tlplug.commands.rank.features import key_for, look
-from tlplug.commands.rank.measure import Judged, judged
+from tlplug.commands.rank.model_scores import Judged, judged
 from tlplug.commands.rank.ranking import Ranking
 from tlplug.commands.rank.summary import sentences
 from tlplug.commands.rank.table import parameters_told, rank_told

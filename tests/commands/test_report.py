@@ -23,6 +23,7 @@ from tlplug.commands.report.report import gather, retell
 from tlplug.commands.report.result import make_gathered
 from tlplug.commands.report.table import show_gathered
 from tlplug.errors import UsageError
+from tlplug.evaluation.confidence_intervals import over_seeds
 from tlplug.evaluation.significance import (
     DRAWS,
     EXACT,
@@ -34,7 +35,6 @@ from tlplug.evaluation.significance import (
     paired_test,
     permutation_p,
 )
-from tlplug.evaluation.statistics import over_seeds
 
 
 def gathered_from(*places):

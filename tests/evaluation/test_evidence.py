@@ -8,7 +8,7 @@ import pytest
 
 from tlplug import NotMeasured, TransferMetric
 from tlplug.evaluation import evidence
-from tlplug.evaluation.measure import measure
+from tlplug.evaluation.compute_metrics import measure
 from tlplug.interfaces import Outcome
 from tlplug.interfaces.registry import Registry
 

@@ -10,15 +10,15 @@ from tests.conftest import make_rows
 from tests.training.sample_tasks import QUICK, prepare, strategy
 from tlplug import NotMeasured, TransferMetric, WeightChange
 from tlplug.data.domain import Domain
+from tlplug.evaluation.compute_metrics import measure
 from tlplug.evaluation.layer_features import layer_features, looking
-from tlplug.evaluation.measure import measure
 from tlplug.evaluation.probes import classes_of, drawn
 from tlplug.evaluation.recorder import Recorder
 from tlplug.interfaces import LoadOptions
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import DataSettings, EvidenceSettings, OptimizerSettings
 from tlplug.testing import tiny_models as tiny
-from tlplug.training.adapt import adapt
+from tlplug.training.fit import adapt
 
 
 class Norms(TransferMetric):

@@ -4,7 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
-from tlplug.evaluation.statistics import Comparison, compare_paired, jackknife_values, resampled_means
+from tlplug.evaluation.confidence_intervals import (
+    Comparison,
+    compare_paired,
+    jackknife_values,
+    resampled_means,
+)
 from tlplug.evaluation.verdict import judge
 
 

@@ -10,7 +10,7 @@ from tests.training.sample_tasks import prepare, strategy
 from tlplug.evaluation.weight_changes import Start, matrices_of
 from tlplug.interfaces import LoadOptions
 from tlplug.settings import OptimizerSettings
-from tlplug.training.adapt import load, module_for
+from tlplug.training.fit import load, module_for
 
 
 def moved(task, name, noise=0.05, **fields):

@@ -11,7 +11,7 @@ from torch import nn
 from tests.training.sample_tasks import prepare, strategy
 from tlplug.models.dropout import STEPS, ByteDropout, kept, with_byte_dropout
 from tlplug.settings import ModelSettings, OptimizerSettings
-from tlplug.training.adapt import load, module_for
+from tlplug.training.fit import load, module_for
 
 CPU = torch.device("cpu")
 MANY = 2_000_000

@@ -14,7 +14,7 @@ from tests.training.sample_tasks import QUICK, prepare
 from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import OptimizerSettings
-from tlplug.training.adapt import adapt
+from tlplug.training.fit import adapt
 from tlplug_plugins.strategies.callbacks.reversal_schedule import Ramp
 from tlplug_plugins.strategies.layers.reversal import DomainClassifier, Reverse, domain_loss, ramp
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tlplug import NotMeasured, WeightChange, compare_paired
-from tlplug.evaluation.measure import measure
+from tlplug.evaluation.compute_metrics import measure
 from tlplug.interfaces.registry import Registry
 from tlplug_plugins.metrics.cka import hsic, linear_cka
 from tlplug_plugins.metrics.retention import backward_transfer, forward_transfer

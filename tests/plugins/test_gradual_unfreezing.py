@@ -16,7 +16,7 @@ from tlplug import OptimizerSettings, UsageError
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.settings import ModelSettings
-from tlplug.training.adapt import adapt, load
+from tlplug.training.fit import adapt, load
 from tlplug.training.module import TransferModule
 
 Gradual = Registry().find("strategy", "gradual_unfreezing").load()

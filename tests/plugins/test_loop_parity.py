@@ -9,7 +9,7 @@ from tests.cli.runs import tiny_words
 from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.runs.prepare import prepare
-from tlplug.training.adapt import adapt
+from tlplug.training.fit import adapt
 
 TOLERANCE = 1e-5
 NO_DROPOUT = {"lora": ["strategy.dropout=0"]}

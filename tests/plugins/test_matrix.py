@@ -214,7 +214,7 @@ def test_what_cannot_work_is_refused_before_the_model_loads(cell, root, monkeypa
 
     from tlplug.runs.run import run
 
-    monkeypatch.setattr("tlplug.training.adapt.load", lambda *given: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("tlplug.training.fit.load", lambda *given: pytest.fail("the model was loaded"))
     with pytest.raises(UsageError) as error:
         run(job_of(cell, root, run_dir=root / "refused" / name(cell)), Console(quiet=True))
     assert refusal(cell.head, cell.strategy, cell.kind) in str(error.value)

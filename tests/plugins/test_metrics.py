@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tlplug.evaluation.measure import measure
+from tlplug.evaluation.compute_metrics import measure
 from tlplug.interfaces.registry import Registry
 
 Cost = Registry().find("metric", "cost").load()

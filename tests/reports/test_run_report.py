@@ -29,7 +29,7 @@ from tests.reports.sample_run_data import (
     perplexity,
     regression,
 )
-from tlplug.evaluation.statistics import compare_paired
+from tlplug.evaluation.confidence_intervals import compare_paired
 from tlplug.evaluation.verdict import judge
 from tlplug.interfaces import Outcome
 from tlplug.reports import predictions as answers

@@ -16,7 +16,7 @@ from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.runtime.distributed import gather, rank
 from tlplug.settings import ModelSettings, OptimizerSettings
-from tlplug.training.adapt import adapt
+from tlplug.training.fit import adapt
 
 BATCH, ROWS = 8, 48
 """Rows of a batch over all processes; rows of an epoch."""

@@ -7,7 +7,7 @@ from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import TrainerSettings
-from tlplug.training.adapt import Prepared
+from tlplug.training.fit import Prepared
 
 QUICK = TrainerSettings(max_epochs=1, accelerator="cpu", devices=1, precision="32-true")
 

@@ -11,8 +11,8 @@ from lightning.pytorch import Callback
 from tests.training.sample_tasks import QUICK, prepare, strategy
 from tlplug.models.precision import best_precision
 from tlplug.settings import OptimizerSettings, TrainerSettings
-from tlplug.training.adapt import adapt
 from tlplug.training.cost import CostMeter, count
+from tlplug.training.fit import adapt
 from tlplug.training.trainer import build_trainer, total_steps
 
 

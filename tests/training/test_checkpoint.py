@@ -14,9 +14,9 @@ from tlplug.errors import UsageError
 from tlplug.runs.prepare import prepare
 from tlplug.runtime.signals import Stop
 from tlplug.settings import CheckpointSettings
-from tlplug.training.adapt import adapt
 from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.checkpoint_files import WholeFiles, newest
+from tlplug.training.fit import adapt
 
 EVERY = CheckpointSettings(every_steps=1, every_minutes=None)
 

@@ -17,7 +17,7 @@ from tests.training.sample_tasks import QUICK, prepare, strategy
 from tlplug.interfaces import LoadOptions, StepOutput
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import OptimizerSettings
-from tlplug.training.adapt import adapt
+from tlplug.training.fit import adapt
 from tlplug.training.module import StepMean, TransferModule
 from tlplug.training.trainer import build_trainer
 

@@ -8,7 +8,7 @@ import pytest
 from tests.training.sample_tasks import QUICK, prepare, strategy
 from tlplug.runtime import cache
 from tlplug.settings import OptimizerSettings
-from tlplug.training.adapt import adapt
+from tlplug.training.fit import adapt
 from tlplug.training.outcome_cache import KIND, Baselines, Outcomes
 
 

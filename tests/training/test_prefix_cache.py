@@ -19,7 +19,7 @@ from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.runtime import cache
 from tlplug.settings import ModelSettings, OptimizerSettings
-from tlplug.training.adapt import adapt
+from tlplug.training.fit import adapt
 from tlplug.training.prefix_cache.compute import KIND
 from tlplug.training.prefix_cache.store import FORM, SPANS, STATES, Kept
 

@@ -58,8 +58,8 @@ def metrics(words: Sequence[str]) -> int:
     from tlplug.config.reopen import reopen
     from tlplug.reports.terminal import show_metrics
     from tlplug.runs import directory as run_directory
-    from tlplug.runs.measure import NODES, previous_overrides
-    from tlplug.runs.measure import measure as compute
+    from tlplug.runs.finished_metrics import NODES, previous_overrides
+    from tlplug.runs.finished_metrics import measure as compute
     from tlplug.runs.result import write_reports
     from tlplug.runtime.console import quiet_libraries
 

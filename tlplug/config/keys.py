@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from tlplug.config.choices import GROUPS
 from tlplug.config.schema import OPEN
 from tlplug.errors import UsageError
+from tlplug.runtime.compat import node_of
 
 NAMES = (".name", ".preset")
 """Keys that a choice sets; they are not typed by themselves."""
@@ -56,8 +57,8 @@ def key_paths(config: DictConfig, prefix: str = "") -> Iterator[str]:
     for key in map(str, config):
         path = f"{prefix}{key}"
         yield path
-        node = config._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+        node = node_of(config, key)
+        if node is not None:
             yield from key_paths(node, f"{path}.")
 
 

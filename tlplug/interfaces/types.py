@@ -66,11 +66,10 @@ class BaseInfo:
         """`encoder`, `decoder` (each token sees those before it) or `encoder-decoder`."""
         if self.config.is_encoder_decoder:
             return "encoder-decoder"
-        from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
+        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
-        causal, masked = (
-            type(self.config) in auto._model_mapping for auto in (AutoModelForCausalLM, AutoModelForMaskedLM)
-        )
+        causal = type(self.config) in MODEL_FOR_CAUSAL_LM_MAPPING
+        masked = type(self.config) in MODEL_FOR_MASKED_LM_MAPPING
         # An architecture of its own, with code that is not transformers', is in no mapping.
         named = any("CausalLM" in name for name in self.config.architectures or ())
         return "decoder" if (causal or named) and not masked else "encoder"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, LoadOptions
+from tlplug.runtime.compat import has_auto_model
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def has_model(auto: Any, base: BaseInfo) -> bool:
     """Whether transformers has a model of this Auto class for the base model's architecture."""
-    return type(base.config) in auto._model_mapping or base.trust_remote_code
+    return has_auto_model(auto, base.config) or base.trust_remote_code
 
 
 def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: Any) -> PreTrainedModel:

@@ -18,7 +18,7 @@ from tlplug.errors import UsageError
 from tlplug.interfaces import REQUIRED, BaseInfo, Strategy, TaskHead
 from tlplug.runs.load import base_of
 from tlplug.runtime import console as screen
-from tlplug.training.adapt import Prepared
+from tlplug.training.fit import Prepared
 
 
 def prepare(job: Job, console: Console) -> Prepared:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from tlplug.config.job import Job
 from tlplug.evaluation import evidence
+from tlplug.evaluation.compute_metrics import measure
+from tlplug.evaluation.confidence_intervals import Comparison, compare_paired
 from tlplug.evaluation.evidence import FOLDER, read
-from tlplug.evaluation.measure import measure
-from tlplug.evaluation.statistics import Comparison, compare_paired
 from tlplug.evaluation.verdict import Verdict, judge
 from tlplug.interfaces import Outcome
 from tlplug.interfaces.registry import told_of
@@ -28,7 +28,7 @@ from tlplug.runtime.files import write_whole
 from tlplug.runtime.secrets import redacted, redacted_words
 
 if TYPE_CHECKING:
-    from tlplug.training.adapt import Prepared
+    from tlplug.training.fit import Prepared
 
 VERSION = 1
 RUN = "run"

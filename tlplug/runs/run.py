@@ -30,13 +30,13 @@ from tlplug.runs.loggers.service import About, Ended
 from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import ProgressFile
 from tlplug.runs.result import judge_run, material, write_reports
-from tlplug.runs.trainings import Trainings
+from tlplug.runs.train_with_baselines import Trainings
 from tlplug.runtime import console as screen
 from tlplug.runtime.secrets import redacted
 from tlplug.runtime.signals import Stop, signals
-from tlplug.training.adapt import Prepared
 from tlplug.training.checkpoint_files import FOLDER as CHECKPOINTS
 from tlplug.training.checkpoint_files import newest
+from tlplug.training.fit import Prepared
 from tlplug.training.plugin_errors import naming_plugins
 
 

@@ -15,7 +15,7 @@ from tlplug.data.datamodule import TransferData
 from tlplug.interfaces import Batch, Strategy, TaskHead
 from tlplug.models.precision import autocast
 from tlplug.testing.tensors import Tensors, seed
-from tlplug.training.adapt import Prepared
+from tlplug.training.fit import Prepared
 from tlplug.training.module import TransferModule
 from tlplug.training.prefix_cache.compute import ComputeOnce
 from tlplug.training.trainer import build_trainer, settings_for

@@ -17,7 +17,7 @@ from tlplug.testing.adapted import BATCH, EPOCHS, Made, Watch
 from tlplug.testing.check import CheckFailure, CheckSkipped
 from tlplug.testing.combinations import Cell, cells, refusal, without
 from tlplug.testing.tensors import seed, shake, still
-from tlplug.training.adapt import Prepared, module_for
+from tlplug.training.fit import Prepared, module_for
 
 
 class StrategyCase:

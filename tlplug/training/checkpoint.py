@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from tlplug.errors import UsageError
+from tlplug.runtime.compat import is_validation_due
 from tlplug.runtime.distributed import from_first, gather
 from tlplug.runtime.signals import Stop, stopped_by
 from tlplug.settings import CheckpointSettings
@@ -151,7 +152,7 @@ class Checkpoints(Checkpoint):
             return  # gradients are being gathered still
         self._step = trainer.global_step
         self._ask(trainer)
-        if not (trainer.is_last_batch or validation_follows(trainer)):
+        if not (trainer.is_last_batch or is_validation_due(trainer)):
             self._keep(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *given: Any, **named: Any) -> None:
@@ -213,12 +214,6 @@ class Checkpoints(Checkpoint):
             path = at(self.folder, BEST, trainer.global_step)
             trainer.save_checkpoint(path, weights_only=True)
             self.best = (trainer.global_step, score) if from_first(path.exists()) else self.best
-
-
-def validation_follows(trainer: Trainer) -> bool:
-    """Whether this batch is one after which the validation split is looked at. Lightning tells nobody."""
-    loop = trainer.fit_loop
-    return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # type: ignore[arg-type]
 
 
 def is_over(trainer: Trainer) -> bool:

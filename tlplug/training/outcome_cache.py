@@ -16,8 +16,8 @@ from tlplug.models.precision import settled
 from tlplug.runtime import cache
 from tlplug.runtime.distributed import from_first, rank
 from tlplug.settings import OptimizerSettings
-from tlplug.training.adapt import Prepared, adapt, outcome
 from tlplug.training.checkpoint import Checkpoints
+from tlplug.training.fit import Prepared, adapt, outcome
 from tlplug.training.prefix_cache.compute import Counting, silent
 from tlplug.training.trainer import build_trainer
 

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import Logger
 
 from tlplug.interfaces import Strategy
 from tlplug.models.precision import settled
+from tlplug.runtime.compat import disable_signal_handlers
 from tlplug.settings import TrainerSettings
 from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.checkpoint_files import WholeFiles
@@ -35,8 +36,7 @@ def build_trainer(
         plugins=[WholeFiles()],
         default_root_dir=Path(loggers[0].save_dir or ".") if loggers else None,
     )
-    # Its handler talks to the other processes from within a signal, in the middle of whatever they say just then.
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    disable_signal_handlers(trainer)
     return trainer
 
 

@@ -123,26 +123,22 @@ def task_type(model: PreTrainedModel) -> str:
     peft knows no masked language models; its class for features treats their logits as it should.
     """
     from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForQuestionAnswering,
-        AutoModelForSeq2SeqLM,
-        AutoModelForSequenceClassification,
-        AutoModelForTokenClassification,
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_QUESTION_ANSWERING_MAPPING,
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+        MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+        MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
     )
 
     known = {
-        "SEQ_CLS": AutoModelForSequenceClassification,
-        "TOKEN_CLS": AutoModelForTokenClassification,
-        "QUESTION_ANS": AutoModelForQuestionAnswering,
-        "SEQ_2_SEQ_LM": AutoModelForSeq2SeqLM,
-        "CAUSAL_LM": AutoModelForCausalLM,
+        "SEQ_CLS": MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+        "TOKEN_CLS": MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+        "QUESTION_ANS": MODEL_FOR_QUESTION_ANSWERING_MAPPING,
+        "SEQ_2_SEQ_LM": MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+        "CAUSAL_LM": MODEL_FOR_CAUSAL_LM_MAPPING,
     }
     kind = type(model.config)
     return next(
-        (
-            name
-            for name, auto in known.items()
-            if kind in auto._model_mapping and isinstance(model, auto._model_mapping[kind])
-        ),
+        (name for name, models in known.items() if kind in models and isinstance(model, models[kind])),
         "FEATURE_EXTRACTION",
     )

@@ -63,9 +63,9 @@ def prefix_shape(config: Any) -> dict[str, int]:
 
 def takes_prefix(base: BaseInfo, head: TaskHead) -> bool:
     """Whether what this head is put on takes keys and values of earlier tokens."""
-    from transformers import AutoModel
+    from transformers import MODEL_MAPPING
 
-    if not reads_cache(AutoModel._model_mapping.get(type(base.config), None)):
+    if not reads_cache(MODEL_MAPPING.get(type(base.config), None)):
         return False
     if base.kind != "encoder-decoder" or not head.head_modules:
         return True

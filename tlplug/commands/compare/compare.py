@@ -18,7 +18,7 @@ from tlplug.commands.compare.page import page
 from tlplug.commands.compare.plan import Plan
 from tlplug.commands.compare.result import make_comparison
 from tlplug.commands.compare.table import show_comparison, show_estimates
-from tlplug.commands.compare.trainings import Shown, Trainings
+from tlplug.commands.compare.train_strategies import Shown, Trainings
 from tlplug.errors import Stopped, UsageError
 from tlplug.interfaces import REQUIRED, BaseInfo, Requirement, Strategy, TaskHead
 from tlplug.reports.formatting import duration, figure

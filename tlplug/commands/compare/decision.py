@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.evaluation.statistics import Interval, over_seeds
+from tlplug.evaluation.confidence_intervals import Interval, over_seeds
 from tlplug.evaluation.verdict import points
 from tlplug.interfaces import Outcome, TaskHead
 from tlplug.reports.formatting import figure, interval, signed

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tlplug.commands.compare.timing import Timing, timed
-from tlplug.commands.compare.trainings import Trainings
+from tlplug.commands.compare.train_strategies import Trainings
 from tlplug.data.batching import share
 from tlplug.data.datamodule import TransferData
 from tlplug.errors import UsageError
 from tlplug.interfaces import Strategy
 from tlplug.runtime.memory import give_back
-from tlplug.training.adapt import Prepared
+from tlplug.training.fit import Prepared
 from tlplug.training.trainer import total_steps
 
 LIGHTNING = 0.002

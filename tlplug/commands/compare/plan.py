@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from tlplug.config.choices import GROUPS
-from tlplug.config.command_settings import typed_settings
+from tlplug.config.command_options import typed_settings
 from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, normalised, parse
 from tlplug.config.job import Job, build, plain, settings
 from tlplug.config.keys import group_of

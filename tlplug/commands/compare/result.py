@@ -10,8 +10,8 @@ from typing import Any
 from tlplug.commands.compare.decision import Judge, Run, Rung, finished
 from tlplug.commands.compare.estimate import Estimate
 from tlplug.commands.compare.plan import Plan
-from tlplug.commands.compare.trainings import Trainings
-from tlplug.evaluation.statistics import Interval
+from tlplug.commands.compare.train_strategies import Trainings
+from tlplug.evaluation.confidence_intervals import Interval
 from tlplug.interfaces.registry import told_of
 from tlplug.runs.result import versions
 

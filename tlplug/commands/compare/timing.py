@@ -20,8 +20,8 @@ from tlplug.data.features import Features
 from tlplug.interfaces import Batch, Strategy
 from tlplug.models.precision import autocast
 from tlplug.settings import OptimizerSettings
-from tlplug.training.adapt import Prepared, module_for
 from tlplug.training.cost import MEBIBYTE, count, peak_memory, reset_peak
+from tlplug.training.fit import Prepared, module_for
 from tlplug.training.module import MAIN, TransferModule
 from tlplug.training.prefix_cache.check import fault, keepable
 from tlplug.training.trainer import build_trainer, settings_for

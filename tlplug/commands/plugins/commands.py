@@ -52,7 +52,7 @@ def compatibility(words: Sequence[str]) -> int:
     parser("compatibility", "Which strategy fits which head on which kind of base model, as Markdown.").parse(
         words
     )
-    from tlplug.commands.plugins.compatibility import cells, page
+    from tlplug.commands.plugins.compatibility_table import cells, page
 
     print(page(list(cells(Registry()))), end="")
     return 0

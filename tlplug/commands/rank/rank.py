@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from tlplug.commands.rank.candidates import Candidate, Shown, candidates, shown
-from tlplug.commands.rank.measure import Judged, judged
+from tlplug.commands.rank.model_scores import Judged, judged
 from tlplug.commands.rank.plan import RankPlan
 from tlplug.commands.rank.ranking import Ranking
 from tlplug.commands.rank.result import make_ranking

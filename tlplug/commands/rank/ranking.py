@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tlplug.commands.rank.consensus import Consensus, chosen, consensus, ranks
-from tlplug.commands.rank.measure import Judged
+from tlplug.commands.rank.model_scores import Judged
 from tlplug.interfaces import TransferMetric
 
 

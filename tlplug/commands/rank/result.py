@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tlplug.commands.rank.candidates import Shown
-from tlplug.commands.rank.measure import Judged
+from tlplug.commands.rank.model_scores import Judged
 from tlplug.commands.rank.plan import RankPlan
 from tlplug.commands.rank.ranking import Ranking
 from tlplug.commands.rank.summary import sentences

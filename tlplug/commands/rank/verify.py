@@ -11,7 +11,7 @@ from lightning.pytorch import Callback
 from rich.console import Console
 
 from tlplug.commands.rank.consensus import agreement
-from tlplug.commands.rank.measure import Judged
+from tlplug.commands.rank.model_scores import Judged
 from tlplug.interfaces import Outcome
 from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import Bar

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tlplug.commands.report.find import ExcludedRun, Run
-from tlplug.evaluation.statistics import Interval, over_seeds
+from tlplug.evaluation.confidence_intervals import Interval, over_seeds
 
 BASE = "base_model"
 

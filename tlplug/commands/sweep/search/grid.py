@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.errors import HydraException
 
 from tlplug.commands.sweep.options import sweep_words
 from tlplug.commands.sweep.protocols import Search, SweepJob
 from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
+from tlplug.runtime.compat import multiply_out
 
 
 class Grid(Search):
@@ -41,10 +41,9 @@ def combinations(composer: Composer, words: Sequence[str]) -> list[list[str]]:
     """
     overrides = composer.check(sweep_words(composer, words).runs)
     try:
-        batches: list[list[list[str]]] = BasicSweeper.split_arguments(overrides, None)
+        return multiply_out(overrides)
     except HydraException as error:
         first = str(error).splitlines()[0]
         raise UsageError(
             f"not every value can be listed: {first}; a search takes ranges: +sweep=optuna"
         ) from error
-    return [list(job) for batch in batches for job in batch]

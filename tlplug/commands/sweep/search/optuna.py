@@ -17,6 +17,7 @@ from tlplug.config.job import build
 from tlplug.errors import UsageError
 from tlplug.reports.formatting import figure
 from tlplug.runs import directory as run_directory
+from tlplug.runtime.compat import trial_id
 from tlplug.settings import OptunaSettings
 
 FOLDER, WORDS, ERROR = "folder", "words", "error"
@@ -144,7 +145,7 @@ class Optuna(Search):
 
     def again(self, number: int) -> Any:
         """A trial that an earlier process began; Optuna makes one of its id alone."""
-        return self.optuna.trial.Trial(self.study, self.found()[number]._trial_id)
+        return self.optuna.trial.Trial(self.study, trial_id(self.found()[number]))
 
     def begun(self, trial: Any) -> SweepJob | None:
         """The trial's job; None where its values make no run, of which the search learns as of a failure.

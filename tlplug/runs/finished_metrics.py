@@ -16,7 +16,7 @@ from tlplug.data.domain import read_domains
 from tlplug.data.read import read_splits
 from tlplug.errors import UsageError
 from tlplug.evaluation import evidence, recorder
-from tlplug.evaluation.measure import measure as measure_evidence
+from tlplug.evaluation.compute_metrics import measure as measure_evidence
 from tlplug.evaluation.recorder import Recorder
 from tlplug.interfaces import TransferMetric
 from tlplug.models.precision import settled

@@ -23,9 +23,9 @@ from tlplug.runs.launch import Told
 from tlplug.runs.progress import Bar, ProgressFile
 from tlplug.runtime import console as screen
 from tlplug.runtime.signals import Stop
-from tlplug.training.adapt import Prepared, adapt
 from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.checkpoint_files import FOLDER
+from tlplug.training.fit import Prepared, adapt
 from tlplug.training.outcome_cache import Baselines
 
 log = logging.getLogger(__name__)

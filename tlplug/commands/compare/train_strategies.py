@@ -16,7 +16,7 @@ from tlplug.interfaces import Outcome, Strategy
 from tlplug.runtime.distributed import world_size
 from tlplug.runtime.memory import give_back
 from tlplug.settings import OptimizerSettings
-from tlplug.training.adapt import Prepared
+from tlplug.training.fit import Prepared
 from tlplug.training.outcome_cache import Outcomes
 from tlplug.training.prefix_cache.compute import Counting
 

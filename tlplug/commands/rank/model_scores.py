@@ -12,7 +12,7 @@ from typing import Any
 from tlplug.commands.rank.candidates import Candidate, Shown
 from tlplug.commands.rank.features import FEATURES, PROBABILITIES, Look, Telling, look
 from tlplug.data.features import identity
-from tlplug.evaluation.measure import measure_one
+from tlplug.evaluation.compute_metrics import measure_one
 from tlplug.interfaces import Evidence, TransferMetric
 from tlplug.runtime import cache
 
