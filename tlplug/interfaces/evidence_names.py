@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tlplug.interfaces.metric import TransferMetric
 
 EVIDENCE_NAMES = (
-    *("primary", "higher_is_better", "scale", "labels", "ids", "targets"),
+    *("primary_score", "higher_is_better", "display_scale", "labels", "ids", "targets"),
     *("example_scores/after", "example_scores/before", "example_scores/baseline/<baseline>"),
     *("predictions/after", "predictions/before", "predictions/baseline/<baseline>"),
     *("curve/after", "curve/baseline/<baseline>"),
@@ -18,7 +18,7 @@ EVIDENCE_NAMES = (
     *("predictions/before/<rows>", "predictions/after/<rows>"),
     *("classes", "classes/source", "classes/target", "source_probabilities"),
     *("nll/before/source", "nll/after/source", "scores/before/source", "scores/after/source"),
-    *("weights/<metric>", "reasons", "recorded_for"),
+    *("weights/<metric>", "reasons", "recording_config"),
 )
 """Every name of evidence. `<baseline>` stands for a baseline's name, `<rows>` for a name that the metric's own `extra_rows`
 gives, `<metric>` for the name of the metric itself, whose `weight_change` is called. docs/metrics.md explains each."""
