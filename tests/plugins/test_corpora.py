@@ -30,12 +30,12 @@ ROWS = {
     "qa/train": 130,
     "qa/validation": 40,
     "qa/test": 60,
-    "summarization/train": 120,
-    "summarization/validation": 30,
-    "summarization/test": 60,
-    "instruction/train": 120,
-    "instruction/validation": 30,
-    "instruction/test": 60,
+    "summaries/train": 120,
+    "summaries/validation": 30,
+    "summaries/test": 60,
+    "instructions/train": 120,
+    "instructions/validation": 30,
+    "instructions/test": 60,
     "beekeeping/train": 120,
     "beekeeping/validation": 30,
     "beekeeping/test": 60,
@@ -49,8 +49,8 @@ COLUMNS = {
     "nli": ["premise", "hypothesis", "label"],
     "ner": ["tokens", "tags"],
     "qa": ["context", "question", "answers"],
-    "summarization": ["document", "summary"],
-    "instruction": ["messages"],
+    "summaries": ["document", "summary"],
+    "instructions": ["messages"],
     "beekeeping": ["text"],
 }
 LABELS = {
@@ -158,7 +158,7 @@ def test_answers_stand_where_they_are_said_to_stand(split):
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_chats_are_turns_of_a_user_and_an_assistant(split):
-    found = [row["messages"] for row in rows(f"instruction/{split}")]
+    found = [row["messages"] for row in rows(f"instructions/{split}")]
     for messages in found:
         roles = [message["role"] for message in messages]
         assert len(roles) in (2, 4) and roles == ["user", "assistant"] * (len(roles) // 2)
@@ -170,7 +170,7 @@ def test_chats_are_turns_of_a_user_and_an_assistant(split):
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_summary_is_shorter_than_its_document(split):
-    for row in rows(f"summarization/{split}"):
+    for row in rows(f"summaries/{split}"):
         assert len(row["summary"].split()) <= len(row["document"].split()) / 2
 
 
@@ -290,15 +290,15 @@ def test_the_page_tells_how_easy_the_questions_are():
 
 def test_the_page_tells_how_much_the_lead_gives_away():
     first = inside = words = 0
-    for row in rows("summarization"):
+    for row in rows("summaries"):
         headline = words_of(row["summary"])
         sentences = re.split(r"(?<=[.!?])\s+", row["document"])
         common = [len(set(headline) & set(words_of(sentence))) for sentence in sentences]
         first += common[0] == max(common)
         inside += sum(word in words_of(row["document"]) for word in headline)
         words += len(headline)
-    assert f"in {first} of the {len(rows('summarization'))}" in section("summarization")
-    assert f"{inside / words:.0%} of the headlines' words" in section("summarization")
+    assert f"in {first} of the {len(rows('summaries'))}" in section("summaries")
+    assert f"{inside / words:.0%} of the headlines' words" in section("summaries")
 
 
 @pytest.mark.slow

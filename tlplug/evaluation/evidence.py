@@ -122,8 +122,8 @@ def collect(
 ) -> dict[str, Any]:
     """What is known of the test rows, of the validations while training and of the costs.
 
-    `primary`, `higher_is_better`, `scale`, `labels`: of the head. `ids` int64 [n] and `targets`, a dict each: of the n
-    test rows. `example_scores/after` and `example_scores/baseline/<name>`: float64 [n]; `predictions/after`,
+    `primary_score`, `higher_is_better`, `display_scale`, `labels`: of the head. `ids` int64 [n] and `targets`, a dict
+    each: of the n test rows. `example_scores/after` and `example_scores/baseline/<name>`: float64 [n]; `predictions/after`,
     `predictions/baseline/<name>`: what the head decoded. `curve/after`, `curve/baseline/<name>`: float64 [k, 2], training
     examples seen and the primary score on the validation rows. `cost`, `cost/baseline/<name>`.
     `predictions/before`, `example_scores/before`: of the base model as it is, where a baseline shows it.

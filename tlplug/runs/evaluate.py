@@ -34,7 +34,7 @@ def evaluate(
         progress: told how many rows have been predicted since it was last told.
 
     Returns:
-        The figures (`scores`, `primary`, its 95% interval `low` and `high` by the bootstrap over rows, `rows`, `data`)
+        The figures (`scores`, `primary_score`, its 95% interval `low` and `high` by the bootstrap over rows, `rows`, `data`)
         and the rows with their predictions.
     """
     predictions = predict_all(adapted, rows, progress)
