@@ -75,7 +75,7 @@ def record(run: Finished, metrics: Mapping[str, TransferMetric]) -> dict[str, An
 def recorder_of(run: Finished, metrics: Mapping[str, TransferMetric], device: str) -> Recorder:
     head, base = bound_head(run), base_of(run.model, run.data.max_length)
     rows = read_splits(run.data, head.columns, head.optional_columns, ("train", "validation"))["validation"]
-    settings = {"target": run.data.target, "source_domain": run.transfer.source}
+    settings = {"target": run.data.target, "source": run.transfer.source}
     domains = read_domains(settings, STREAMS, head, run.data.seed)
     precision = settled(run.trainer.precision, device, base.dtype)
     return Recorder.of(*(head, base, run.strategy, metrics, rows, domains, run.evidence, run.data, precision))

@@ -57,7 +57,7 @@ def make_result(
     """All of one run's figures.
 
     Args:
-        names: `task`, `strategy`, `seed`, `primary_score` and what else identifies the run; they come first.
+        names: `task`, `strategy`, `seed`, `primary` and what else identifies the run; they come first.
         comparisons: the run against each baseline on the primary score.
         plugins: those that were used, with `kind`, `name`, `distribution` and `version`.
     """
