@@ -161,19 +161,24 @@ ADDRESS = "https://example.org/x"
 @pytest.mark.parametrize(
     "words",
     [
-        *([f"{key}={ADDRESS}"] for key in ("model.source", "data.path", "data.target", "transfer.source")),
+        *(
+            [f"{key}={ADDRESS}"]
+            for key in ("model.source", "data.path", "data.target_domain", "transfer.source_domain")
+        ),
         *([f"data.splits.{split}={ADDRESS}.jsonl"] for split in ("train", "validation")),
         ["data.path=http://localhost/a.jsonl"],
         ["data.path=s3://bucket/a.jsonl"],
         ["data.path=file:///etc/passwd"],
         ["data.path=hf://datasets/a/b"],
-        [f"model.adapter={ADDRESS}"],
+        [f"model.from_run={ADDRESS}"],
     ],
     ids=" ".join,
 )
 def test_an_address_is_refused_before_anything_is_fetched(words, train):
-    error = train(*words, *(["strategy=coral"] if "data.target" in words[0] else []))
-    assert "is an address" in error or "data.target" in words[0] or "transfer.source" in words[0], error
+    error = train(*words, *(["strategy=coral"] if "data.target_domain" in words[0] else []))
+    assert (
+        "is an address" in error or "data.target_domain" in words[0] or "transfer.source_domain" in words[0]
+    ), error
 
 
 @pytest.mark.parametrize("command", [["predict", "--text=x"], ["evaluate"], ["export", "out"], ["resume"]])

@@ -23,7 +23,7 @@ class ModelSettings:
     """The command that brings the source, named in the error where it is missing."""
     license: Optional[str] = None
     """Licence of the base model, for the model card of an export."""
-    attention: Optional[str] = "auto"
+    attn_implementation: Optional[str] = "auto"
     """transformers' attention implementation; auto: flash_attention_2 where it is installed and the GPU and the weights
     are fit for it, else as null: transformers' own choice, which is sdpa where the model has it."""
     dtype: str = "auto"
@@ -34,7 +34,7 @@ class ModelSettings:
     """On a processor, dropout whose mask is drawn as bytes: the rate is kept to 1/512."""
     compile: bool = False
     """Compile the model with torch.compile before it is trained."""
-    adapter: Optional[str] = None
+    from_run: Optional[str] = None
     """Run directory whose adaptation is merged into the base model first."""
     trust_remote_code: bool = False
     """Run Python code that comes with the base model."""
@@ -60,7 +60,7 @@ class LimitSettings:
 
 @dataclass
 class DomainLimitSettings:
-    """`data.target.limit.*`, `transfer.source.limit.*`: at most so many rows, drawn by `data.seed`."""
+    """`data.target_domain.limit.*`, `transfer.source_domain.limit.*`: at most so many rows, drawn by `data.seed`."""
 
     train: Optional[int] = None
     test: Optional[int] = None
@@ -68,10 +68,10 @@ class DomainLimitSettings:
 
 @dataclass
 class DomainSettings:
-    """`data.target.*`, `transfer.source.*`: rows of another domain, read as `data.path` is."""
+    """`data.target_domain.*`, `transfer.source_domain.*`: rows of another domain, read as `data.path` is."""
 
     path: Optional[str] = None
-    """`data.target=PATH` is short for `data.target.path=PATH`, and so is `transfer.source=PATH`."""
+    """`data.target_domain=PATH` is short for `data.target_domain.path=PATH`, and so is `transfer.source_domain=PATH`."""
     subset: Optional[str] = None
     """Name of a hub data set's configuration."""
     revision: Optional[str] = None
@@ -82,6 +82,9 @@ class DomainSettings:
     test: Any = "test"
     """The split, file or fraction of `train` that is scored."""
     limit: DomainLimitSettings = field(default_factory=DomainLimitSettings)
+
+
+BATCHING = ("tokens", "rows")
 
 
 @dataclass
@@ -103,23 +106,32 @@ class DataSettings:
     seed: int = 0
     """Draws fractions and limits; not the run's seed, so that seeds are compared on the same rows."""
     batch_size: int = 32
-    """Rows of a training batch in each process, on average where `batch_tokens` is `auto`."""
-    batch_tokens: Any = "auto"
-    """Tokens of a training batch in each process, padding included, whatever their number of rows. `auto`: about what
-    `batch_size` rows have, as many batches as they would be; a number: about so many, in the place of `batch_size`, in
-    evaluation too; null: batches of `batch_size` rows each."""
+    """Rows of a training batch in each process, on average with `batching=tokens`."""
+    batching: str = "tokens"
+    """`tokens`: training batches of about equally many tokens, padding included, whatever their number of rows, and as
+    many batches as there would be of `batch_size` rows; `rows`: batches of `batch_size` rows each."""
+    tokens_per_batch: Optional[int] = None
+    """About so many tokens in a batch of each process, in the place of `batch_size`, in evaluation too; null: as many as
+    `batch_size` rows have."""
     max_length: Optional[int] = None
     """Tokens at which an input is cut; null: what the base model takes."""
-    target: DomainSettings = field(default_factory=DomainSettings)
+    target_domain: DomainSettings = field(default_factory=DomainSettings)
     """Another domain: strategies for it see its training rows unlabelled, and the run is tested on its test rows."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"data.batch_size is {self.batch_size}; it is a number of rows from 1 on")
-        tokens = self.batch_tokens
-        if tokens not in (None, "auto") and (type(tokens) is not int or tokens < 1):
+        if self.batching not in BATCHING:
+            raise ValueError(f"data.batching is {self.batching!r}; it is one of: {', '.join(BATCHING)}")
+        tokens = self.tokens_per_batch
+        if tokens is not None and tokens < 1:
             raise ValueError(
-                f"data.batch_tokens is {tokens}; it is auto, null, or a number of tokens from 1 on"
+                f"data.tokens_per_batch is {tokens}; it is a number of tokens from 1 on, or null"
+            )
+        if tokens is not None and self.batching != "tokens":
+            raise ValueError(
+                f"data.tokens_per_batch={tokens} needs data.batching=tokens, but that is {self.batching}; batches of "
+                "rows have their size from data.batch_size"
             )
 
 
@@ -182,7 +194,7 @@ class TransferSettings:
 
     baselines: list[str] = field(default_factory=lambda: ["trivial", "linear_probe", "scratch"])
     """Strategies by name, trained like the run itself; `trivial` needs no model."""
-    source: DomainSettings = field(default_factory=DomainSettings)
+    source_domain: DomainSettings = field(default_factory=DomainSettings)
     """Unlabelled rows of what the base model came from, or of what else it must not forget."""
 
 
@@ -190,14 +202,14 @@ class TransferSettings:
 class EvidenceSettings:
     """`evidence.*`: what a run records beside its predictions."""
 
-    rows: int = 512
+    max_rows: int = 512
     """Features are recorded of at most so many rows of the validation split, and of each further domain; 0: of none."""
-    weights: bool = True
+    weight_changes: bool = True
     """Record how much each matrix changed; a copy of what moves is kept in a temporary file for it."""
 
     def __post_init__(self) -> None:
-        if self.rows < 0:
-            raise ValueError(f"evidence.rows is {self.rows}; it is a number of rows, or 0 for none")
+        if self.max_rows < 0:
+            raise ValueError(f"evidence.max_rows is {self.max_rows}; it is a number of rows, or 0 for none")
 
 
 @dataclass
@@ -208,9 +220,9 @@ class CheckpointSettings:
     """Optimizer steps between two checkpoints; null: time alone decides."""
     every_minutes: Optional[float] = 10.0
     """Minutes between two checkpoints; null: steps alone decide."""
-    keep: int = 0
+    keep_last: int = 0
     """So many of the last ones stay; 0: one while the run trains, none once it has finished."""
-    best: bool = False
+    use_best: bool = False
     """Also keep what scored best on the validation split, and test and save that rather than what came last."""
 
     def __post_init__(self) -> None:
@@ -222,8 +234,8 @@ class CheckpointSettings:
             raise ValueError(
                 f"checkpoint.every_minutes is {self.every_minutes}; it is a number of minutes, or null"
             )
-        if self.keep < 0:
-            raise ValueError(f"checkpoint.keep is {self.keep}; it is a number of checkpoints, or 0")
+        if self.keep_last < 0:
+            raise ValueError(f"checkpoint.keep_last is {self.keep_last}; it is a number of checkpoints, or 0")
 
     def of_baseline(self) -> CheckpointSettings:
         """A baseline is what it is by its defaults: its last weights are tested, and its checkpoints go with it."""

@@ -149,7 +149,7 @@ def no_room(bench: Bench, folder: Path) -> None:
 
 def damage(bench: Bench, folder: Path) -> None:
     process, step = (
-        bench.start(*bench.words, "checkpoint.keep=2", f"run_dir={folder}"),
+        bench.start(*bench.words, "checkpoint.keep_last=2", f"run_dir={folder}"),
         bench.dice.randint(6, 60),
     )
     forkserver.kill_when(process, lambda: step_of(folder) >= step)

@@ -2,8 +2,8 @@
 
 SST-2 (../shared/data/sst2), 4000 training rows, one epoch of lora, 872 rows of validation and of test, no baselines but the
 trivial one: the whole process with everything that is recorded by default and all default metrics, against the same with
-evidence.rows=0 evidence.weights=false. CPU seconds of the process, each measured twice in turns, the less of both; a fresh
-cache for each, so that nothing is known before. The figures are written to bench/metrics/evidence.md.
+evidence.max_rows=0 evidence.weight_changes=false. CPU seconds of the process, each measured twice in turns, the less of
+both; a fresh cache for each, so that nothing is known before. The figures are written to bench/metrics/evidence.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.settings import ROOT
 
 DATA = "../shared/data/sst2"
-NOTHING = ("evidence.rows=0", "evidence.weights=false")
+NOTHING = ("evidence.max_rows=0", "evidence.weight_changes=false")
 
 
 def words(folder: Path, *more: str) -> list[str]:

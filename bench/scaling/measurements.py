@@ -18,7 +18,12 @@ TOKENS, STEPS = 2048, 12
 """Of a batch where texts grow; steps of a fit where texts or batches grow."""
 ALONE = (
     *("+task=sentiment", "trainer.accelerator=cpu", "transfer.baselines=[]", "logger=[]", "metric=[cost]"),
-    *("evidence.rows=0", "evidence.weights=false", "trainer.limit_val_batches=0", "data.limit.test=8"),
+    *(
+        "evidence.max_rows=0",
+        "evidence.weight_changes=false",
+        "trainer.limit_val_batches=0",
+        "data.limit.test=8",
+    ),
     *(f"model.source={MINILM}", f"trainer.max_steps={STEPS}"),
 )
 """The fit of a run and a short test; nothing is recorded or compared."""
@@ -74,7 +79,7 @@ def length(place: Path) -> Grown:
     found: Figures = {}
     for tokens in LENGTHS:
         data = write_equal_rows(place / str(tokens), TOKENS // tokens * STEPS, tokens)
-        words = [f"data.path={data}", f"data.batch_tokens={TOKENS}"]
+        words = [f"data.path={data}", f"data.tokens_per_batch={TOKENS}"]
         found[str(tokens)] = fitted(place / f"run-{tokens}", ["+strategy=lora", *words])
         yield found
 

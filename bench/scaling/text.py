@@ -24,8 +24,8 @@ WHY = (
 )
 LOADER = "Batches of about 32 rows, read from the cache and put together without a model, after their order has been made."
 LENGTH = (
-    "Batches of 2048 tokens (`data.batch_tokens=2048`), in fewer and longer texts; lora on MiniLM, 12 steps, of which the "
-    "first is the slowest. Padding is not counted as tokens."
+    "Batches of 2048 tokens (`data.tokens_per_batch=2048`), in fewer and longer texts; lora on MiniLM, 12 steps, of which "
+    "the first is the slowest. Padding is not counted as tokens."
 )
 BATCH = "`data.batch_size` on the sentiment task that ships; lora on MiniLM, 12 steps."
 STRATEGIES = (

@@ -31,7 +31,7 @@ SCORES = ("accuracy", "macro_f1")
 TRIVIAL = "trivial"
 WORDS = [
     *("+task=sentiment", f"data.path={DATA}/sst2", "data.limit.train=1000", "data.splits.validation=0.1"),
-    *(f"data.target={DATA}/vader/tweets.jsonl", "data.target.test=0.2", "data.batch_size=16"),
+    *(f"data.target_domain={DATA}/vader/tweets.jsonl", "data.target_domain.test=0.2", "data.batch_size=16"),
     *("data.max_length=128", "trainer.max_epochs=2", "trainer.accelerator=cpu"),
     *("trainer.limit_val_batches=0", f"transfer.baselines=[{TRIVIAL}]", "logger=[]"),
 ]

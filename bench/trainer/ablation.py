@@ -25,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 AS_IT_COMES = "as it comes"
 PIECES = {
     AS_IT_COMES: (),
-    "batches of 32 rows each": ("data.batch_tokens=null",),
+    "batches of 32 rows each": ("data.batching=rows",),
     "float32": ("trainer.precision=32-true",),
     "torch's dropout": ("model.fast_dropout=false",),
 }

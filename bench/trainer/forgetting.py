@@ -28,7 +28,7 @@ def words(name: str, seed: int, folder: Path) -> list[str]:
         *("data.limit.validation=4", "data.limit.test=16", "data.max_length=384", "data.batch_size=4"),
         *(f"model.source={SMOLLM2}", "model.sha256=null", "model.dtype=bfloat16", "head.max_new_tokens=40"),
         *("trainer.max_epochs=1", "trainer.limit_val_batches=0", "transfer.baselines=[]", METRICS),
-        *("transfer.source=beekeeping", f"optimizer.learning_rate={RUNS[name]}"),
+        *("transfer.source_domain=beekeeping", f"optimizer.learning_rate={RUNS[name]}"),
     ]
 
 

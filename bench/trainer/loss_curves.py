@@ -88,7 +88,8 @@ def prepare(base_folder: Path, rows: dict[str, Rows], settings: Settings) -> Pre
     base = find_base(ModelSettings(source=str(base_folder)), settings.max_length)
     features = {name: encode(head, split, base, name == "train") for name, split in rows.items()}
     size = settings.batch_size
-    data = TransferData(**features, head=head, base=base, batch_size=size, batch_tokens=None, seed=SEED)
+    batches = {"batch_size": size, "batching": "rows", "tokens_per_batch": None}
+    data = TransferData(**features, head=head, base=base, **batches, seed=SEED)
     trainer = TrainerSettings(
         accelerator="cpu",
         max_epochs=settings.epochs,

@@ -18,7 +18,7 @@ class Coral(DomainAdaptation):
     """Full fine-tuning that aligns the features' covariances with another domain's.
 
     loss + weight ||C_s - C_t||_F^2 / (4 D^2) with C_s, C_t [D, D] the covariances of the features [B, D] of the task's
-    batch and of an unlabelled one from `data.target` (Sun & Saenko 2016, "Deep CORAL"). Features are what the head is
+    batch and of an unlabelled one from `data.target_domain` (Sun & Saenko 2016, "Deep CORAL"). Features are what the head is
     given to classify a text by: of encoders mostly the pooled first token, of decoders the last real token's state.
     The run is scored on the target's test rows.
 

@@ -24,7 +24,7 @@ class Dann(DomainAdaptation):
     """Full fine-tuning to features that do not tell two domains apart.
 
     loss + weight d, with d the cross entropy of a small classifier that tells the features [B, D] of the task's batch (0)
-    from those of an unlabelled one from `data.target` (1). Its gradient reaches the features times -lambda, lambda
+    from those of an unlabelled one from `data.target_domain` (1). Its gradient reaches the features times -lambda, lambda
     = 2 / (1 + exp(-gamma p)) - 1 with p the share of the steps done: the classifier learns to tell the domains apart,
     the features unlearn it (Ganin et al. 2016, "Domain-adversarial training of neural networks"). Features are what the
     head is given to classify a text by: of encoders mostly the pooled first token, of decoders the last real

@@ -27,14 +27,14 @@ class FeatureDistillation(Full):
 
     loss + weight * d(f, f0) with f [B, D] the means of the trunk's last hidden states over the real tokens of B texts, and
     f0 those of a frozen copy of the base model, in eval mode. d is `squared`, the mean of (f - f0)^2 over B and D, or
-    `cosine`, the mean of 1 - cos(f, f0) over B. The texts are `transfer.source`, unlabelled: such as the base model
+    `cosine`, the mean of 1 - cos(f, f0) over B. The texts are `transfer.source_domain`, unlabelled: such as the base model
     must go on to understand. Without it they are the task's own, the only ones that Li & Hoiem 2018 ("Learning without
     forgetting") have; they hold the outputs, Jung et al. 2016 ("Less-forgetting learning in deep neural networks") the
     features. Of an encoder-decoder the features are the encoder's; the decoder is free.
 
     Take it where the adapted model is still to be good at other texts, and some of these are at hand; full
     fine-tuning's gain mostly stays. Not where only the task counts, or memory is short: the frozen copy takes that of
-    the trunk once more and a forward pass a step, `transfer.source` a whole pass besides.
+    the trunk once more and a forward pass a step, `transfer.source_domain` a whole pass besides.
     """
 
     extra_data: ClassVar = {"source": OPTIONAL}

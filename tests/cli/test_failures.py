@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_on_one_of_two_processes_is_one_message_and_the
 ):
     folder = tmp_path / "run"
     asked = [
-        *("strategy.spoils_from=4", "strategy.rank=1", "checkpoint.every_steps=1", "checkpoint.keep=2"),
+        *("strategy.spoils_from=4", "strategy.rank=1", "checkpoint.every_steps=1", "checkpoint.keep_last=2"),
         *("trainer.strategy=ddp", "trainer.devices=2", "data.batch_size=4"),
     ]
     words = words_of(folder, tiny_folder, rows_folder, f"{__name__}.Tightens", *asked)

@@ -65,9 +65,9 @@ def test_three_lines_of_python(runs):
 def test_a_run_of_before_some_keys_is_opened(runs, tmp_path):
     shutil.copytree(runs / "lora", tmp_path / "old")
     config = OmegaConf.load(tmp_path / "old/config.yaml")
-    for group, key in (("data", "batch_tokens"), ("model", "fast_dropout"), ("model", "compile")):
+    for group, key in (("data", "batching"), ("model", "fast_dropout"), ("model", "compile")):
         del config[group][key]
-    config.model.attention = None
+    config.model.attn_implementation = None
     OmegaConf.save(config, tmp_path / "old/config.yaml")
     text = "warm bright joyful witty"
     assert tlplug.load(tmp_path / "old").predict([text]) == tlplug.load(runs / "lora").predict([text])
@@ -282,10 +282,10 @@ def test_the_model_card_tells_what_was_done(runs, tmp_path):
 
 
 def test_an_adapted_model_is_the_base_of_the_next_run(runs, tmp_path, tiny_folder, rows_folder):
-    """`model.adapter` merges the run's adaptation: its predictions are where the next run starts."""
+    """`model.from_run` merges the run's adaptation: its predictions are where the next run starts."""
     words = [
         *tiny_words(tiny_folder, rows_folder, "linear_probe"),
-        *(f"model.adapter={runs / 'lora'}", "transfer.baselines=[]", f"run_dir={tmp_path / 'next'}"),
+        *(f"model.from_run={runs / 'lora'}", "transfer.baselines=[]", f"run_dir={tmp_path / 'next'}"),
     ]
     assert main(words) == 0
     assert "adapted by" in result_of(tmp_path / "next")["base_model"]

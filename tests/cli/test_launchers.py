@@ -16,7 +16,7 @@ from tlplug.commands.sweep.launchers.worker import LOST, STOPPED
 from tlplug.errors import UsageError
 from tlplug.settings import RaySettings, SlurmSettings
 
-QUICKEST = ["transfer.baselines=[]", "metric=[]", "evidence.rows=0", "evidence.weights=false"]
+QUICKEST = ["transfer.baselines=[]", "metric=[]", "evidence.max_rows=0", "evidence.weight_changes=false"]
 
 
 def job(kind, folder, number=0):

@@ -66,7 +66,7 @@ def test_what_is_recorded_later_is_what_the_run_recorded(runs, tmp_path, strateg
 
 
 def test_other_rows_are_looked_at_with_the_model(run):
-    words = ["metric=[retention,proxy_a_distance]", "transfer.source=topic"]
+    words = ["metric=[retention,proxy_a_distance]", "transfer.source_domain=topic"]
     assert main(["metrics", str(run), *words]) == 0
     metrics = result_of(run)["metrics"]
     assert 0 <= metrics["retention"]["probe/before"] <= 1
@@ -76,11 +76,11 @@ def test_other_rows_are_looked_at_with_the_model(run):
 
 def test_nothing_of_rows_that_were_looked_at_before_stays_beside_others(run, tmp_path):
     words = ["metrics", str(run), "metric=[retention,coral_distance]"]
-    assert main([*words, "transfer.source=topic"]) == 0
+    assert main([*words, "transfer.source_domain=topic"]) == 0
     first = result_of(run)["metrics"]
     texts = tmp_path / "texts.txt"
     texts.write_text("".join(f"A line of number {number}.\n" for number in range(60)))
-    assert main(["metrics", str(run), "metric=[cka]", f"transfer.source={texts}"]) == 0
+    assert main(["metrics", str(run), "metric=[cka]", f"transfer.source_domain={texts}"]) == 0
     metrics = result_of(run)["metrics"]
     assert "no single class" in metrics["retention"]["not_measured"]
     assert metrics["coral_distance"]["source"] != first["coral_distance"]["source"]
@@ -113,7 +113,10 @@ def test_a_metric_with_rows_of_its_own_is_measured_later(run):
         (["metric=[knn]", "metric.knn.k=0"], "k is 0"),
         (["metric=[knn]", "strategy.rank=3"], "only data.*, transfer.*, evidence.* can be changed"),
         (["metric=[knn]", "transfer.sorce=topic"], "transfer.sorce"),
-        (["metric=[knn]", "transfer.source=nothing.jsonl"], "transfer.source.path=nothing.jsonl"),
+        (
+            ["metric=[knn]", "transfer.source_domain=nothing.jsonl"],
+            "transfer.source_domain.path=nothing.jsonl",
+        ),
         (["metric=[knn]", "--tru"], "--trust"),
     ],
 )
@@ -140,7 +143,7 @@ def test_a_run_that_is_not_there_or_did_not_finish_is_said(run, tmp_path, capsys
 def test_what_was_named_before_holds_for_the_next_one(run, tmp_path):
     texts = tmp_path / "texts.txt"
     texts.write_text("".join(f"A line of number {number}.\n" for number in range(60)))
-    assert main(["metrics", str(run), "metric=[coral_distance]", f"transfer.source={texts}"]) == 0
+    assert main(["metrics", str(run), "metric=[coral_distance]", f"transfer.source_domain={texts}"]) == 0
     assert main(["metrics", str(run), "metric=[knn]", "metric.knn.k=3"]) == 0
     first = result_of(run)
     assert first["source_domain"] == str(texts)
@@ -148,7 +151,7 @@ def test_what_was_named_before_holds_for_the_next_one(run, tmp_path):
     assert main(["metrics", str(run), "metric=[counterfactual_gap]", pairs]) == 0
     again = evidence.read(run / "evidence")
     assert again["features/after/source"].shape[1] == 60, "the source is still that of the line before"
-    assert main(["metrics", str(run), "metric=[cka]", "evidence.rows=12"]) == 0
+    assert main(["metrics", str(run), "metric=[cka]", "evidence.max_rows=12"]) == 0
     last = result_of(run)
     assert last["metric_config"]["knn"] == {"k": 3} and last["source_domain"] == str(texts)
     assert evidence.read(run / "evidence")["features/after"].shape[1] == 12
@@ -156,10 +159,10 @@ def test_what_was_named_before_holds_for_the_next_one(run, tmp_path):
 
 
 def test_a_source_of_its_own_leaves_nothing_of_a_preset_s(run, tmp_path):
-    assert main(["metrics", str(run), "metric=[coral_distance]", "transfer.source=product_sentiment"]) == 0
+    assert main(["metrics", str(run), "metric=[coral_distance]", "transfer.source_domain=product_sentiment"]) == 0
     texts = tmp_path / "texts.txt"
     texts.write_text("A line.\nAnother line.\nA third.\n")
-    assert main(["metrics", str(run), "metric=[coral_distance]", f"transfer.source={texts}"]) == 0
+    assert main(["metrics", str(run), "metric=[coral_distance]", f"transfer.source_domain={texts}"]) == 0
     assert evidence.read(run / "evidence")["features/after/source"].shape[1] == 3
 
 

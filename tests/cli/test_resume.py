@@ -92,7 +92,7 @@ def killed(process, folder, unit, moment):
     [
         ("gradual_unfreezing", ["trainer.val_check_interval=0.34"]),
         ("qlora", ["trainer.check_val_every_n_epoch=2"]),
-        ("dann", ["data.target={rows}"]),
+        ("dann", ["data.target_domain={rows}"]),
     ],
 )
 def test_strategies_that_change_on_the_way_go_on_as_they_were(
@@ -182,7 +182,7 @@ def test_a_signal_leaves_a_checkpoint_of_the_last_step_and_says_how_to_go_on(
 
 @pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_written_costs_a_warning(tmp_path, tiny_folder, rows_folder, cache):
-    words = words_of(tiny_folder, rows_folder, *LONG, "checkpoint.keep=2")
+    words = words_of(tiny_folder, rows_folder, *LONG, "checkpoint.keep_last=2")
     output = tmp_path / "output.txt"
     for number, before in enumerate((None, small_files)):
         assert forked.run([*words, f"run_dir={tmp_path / str(number)}"], output, cache, before) == 0, (
@@ -213,7 +213,7 @@ def small_disk(tmp_path):
 def test_on_a_full_disk_the_last_good_checkpoint_stays_and_is_gone_on_from(
     small_disk, tmp_path, tiny_folder, rows_folder, cache
 ):
-    words = words_of(tiny_folder, rows_folder, *LONG, "checkpoint.keep=9")
+    words = words_of(tiny_folder, rows_folder, *LONG, "checkpoint.keep_last=9")
     output, folder = tmp_path / "output.txt", small_disk / "run"
     assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0, output.read_text()
     assert forked.run([*words, f"run_dir={folder}"], output, cache) == 1

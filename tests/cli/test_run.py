@@ -114,7 +114,7 @@ def test_metrics_are_measured_of_the_run_and_of_its_baselines(tiny_run):
     assert 0 < metrics["weight_drift"]["relative_change"] < 0.5
     assert metrics["weight_drift"]["effective_rank"] <= 8, "it is a lora of rank 8"
     assert metrics["calibration"]["error"] == pytest.approx(result["scores"]["calibration_error"], abs=1e-6)
-    assert "transfer.source=" in metrics["source_nll"]["not_measured"]
+    assert "transfer.source_domain=" in metrics["source_nll"]["not_measured"]
 
 
 def test_the_report_tells_what_the_result_does(tiny_run):

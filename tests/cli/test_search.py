@@ -198,7 +198,7 @@ def presets():
 
 @pytest.mark.parametrize("name", presets())
 def test_every_preset_makes_runs(composer, name):
-    streams = ["data.target=tweets.jsonl", "transfer.source=films.jsonl"]
+    streams = ["data.target_domain=tweets.jsonl", "transfer.source_domain=films.jsonl"]
     space = space_of(composer, [f"strategy={name}", "task=sentiment", *streams])
     words = [*space.fixed, *(each.word(highest(each.distribution)) for each in space.dimensions())]
     build(composer.compose(words), words)
@@ -242,7 +242,7 @@ def test_a_search_that_is_of_no_use_is_one_message(words, told, tmp_path, capsys
 @pytest.mark.slow
 def test_a_search_of_real_runs(tiny_folder, rows_folder, tmp_path):
     """Two trials, then a third by the same command: the first two stand."""
-    quick = ["transfer.baselines=[]", "metric=[]", "evidence.rows=0", "evidence.weights=false"]
+    quick = ["transfer.baselines=[]", "metric=[]", "evidence.max_rows=0", "evidence.weight_changes=false"]
     words = [*tiny_words(tiny_folder, rows_folder, "linear_probe"), *quick, "+sweep=optuna", "sweep.jobs=2"]
     words += ["strategy.pooling=mean,cls", f"run_dir={tmp_path / 's'}"]
     done = command_line("-m", *words, "sweep.trials=2")

@@ -28,7 +28,7 @@ def words(tmp_path_factory, tiny_folder, rows_folder):
         word for word in tiny_words(calm, rows_folder) if not word.startswith(("trainer.dev", "data.batch"))
     ]
     # Batches of equal tokens are cut between as many rows as there are processes.
-    rows = ["data.limit.test=7", "data.batch_tokens=null"]
+    rows = ["data.limit.test=7", "data.batching=rows"]
     return [*kept, *rows, "strategy.dropout=0", "transfer.baselines=[trivial,scratch]"]
 
 

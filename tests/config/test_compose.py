@@ -34,7 +34,7 @@ def test_all_signs_mean_the_same(composer, sign):
     assert config.data.columns.text == "review"
 
 
-@pytest.mark.parametrize("key", ["transfer.source", "data.target"])
+@pytest.mark.parametrize("key", ["transfer.source_domain", "data.target_domain"])
 def test_a_domain_may_be_a_data_preset_and_what_is_typed_beside_it_stands(composer, key):
     from omegaconf import OmegaConf
 
@@ -50,9 +50,9 @@ def test_a_domain_may_be_a_data_preset_and_what_is_typed_beside_it_stands(compos
 
 
 def test_a_preset_is_spelt_out_for_a_finished_run(composer):
-    words = composer.spelt_out(["transfer.source=topic", "evidence.rows=8"])
-    assert words[0] == "transfer.source.path=pkg://tlplug_conf/corpora/topic"
-    assert "transfer.source.columns.text=text" in words and words[-1] == "evidence.rows=8"
+    words = composer.spelt_out(["transfer.source_domain=topic", "evidence.max_rows=8"])
+    assert words[0] == "transfer.source_domain.path=pkg://tlplug_conf/corpora/topic"
+    assert "transfer.source_domain.columns.text=text" in words and words[-1] == "evidence.max_rows=8"
 
 
 def test_words_that_are_right_are_composed_once(composer, monkeypatch):
@@ -64,8 +64,8 @@ def test_words_that_are_right_are_composed_once(composer, monkeypatch):
 
 
 def test_a_key_below_a_node_that_is_set_to_null_is_there(composer):
-    words = [*BASIC, "transfer.source.path=x", "transfer.source=null"]
-    assert composer.compose(words).transfer.source.path is None
+    words = [*BASIC, "transfer.source_domain.path=x", "transfer.source_domain=null"]
+    assert composer.compose(words).transfer.source_domain.path is None
 
 
 def test_groups_can_be_exchanged_over_a_preset(composer):
@@ -103,7 +103,11 @@ def test_groups_can_be_exchanged_over_a_preset(composer):
         ([*BASIC, "~strategy=lora"], "'~strategy=lora' takes a choice away; strategy=... makes another"),
         ([*BASIC, "~transfre"], "Did you mean 'transfer'"),
         ([*BASIC, "~logger"], "logger=... makes another"),
-        ([*BASIC, "evidence.rwos=1,2"], "Did you mean 'evidence.rows'"),
+        ([*BASIC, "model.adapter=outputs/run"], "there is no key 'model.adapter'"),
+        ([*BASIC, "data.target=far.jsonl"], "Did you mean 'data.target_domain'"),
+        ([*BASIC, "checkpoint.keep=2"], "Did you mean 'checkpoint.keep_last'"),
+        ([*BASIC, "data.batch_tokens=4096"], "tokens_per_batch"),
+        ([*BASIC, "evidence.rwos=1,2"], "Did you mean 'evidence.max_rows'"),
         ([*BASIC, "data.splits={a: 1}", "data.splits.a=2"], "there is no key 'data.splits.a'"),
         ([*BASIC, "strategy.preset=dora"], "there is no key 'strategy.preset'"),
         ([*BASIC, "logger.csv.folder=x"], "logger.csv.folder"),
@@ -124,6 +128,12 @@ def test_wrong_words_get_one_clear_error(composer, words, says):
         (["strategy.target_modules=5"], "target_modules is 5"),
         (["data=files"], "data.path has no value"),
         (["model=custom"], "model.source has no value"),
+        (["data.batching=token"], "data.batching is 'token'; it is one of: tokens, rows"),
+        (["data.tokens_per_batch=0"], "data.tokens_per_batch is 0; it is a number of tokens from 1 on"),
+        (
+            ["data.batching=rows", "data.tokens_per_batch=64"],
+            "data.tokens_per_batch=64 needs data.batching=tokens, but that is rows",
+        ),
         (["transfer.baselines=[scrtach]"], "Did you mean 'scratch'"),
         (["metric.transfer_gain.resamples=3"], "from 100 to a million"),
     ],

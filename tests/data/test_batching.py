@@ -51,7 +51,8 @@ def features(count: int) -> Features:
 def data(count: int = 10, batch_size: int = 4, seed: int = 0, test: int = 3) -> TransferData:
     return TransferData(
         features(count), features(7), features(test),
-        head=Padding(), base=base_info(), batch_size=batch_size, batch_tokens=None, seed=seed,
+        head=Padding(), base=base_info(), batch_size=batch_size, batching="rows", tokens_per_batch=None,
+        seed=seed,
     )  # fmt: skip
 
 
@@ -258,10 +259,11 @@ def test_even_batches_are_shared_out_evenly(rows: int, world: int) -> None:
 
 
 def test_evaluation_keeps_to_a_number_of_tokens_too() -> None:
-    for tokens, most in ((15, 20), (None, 25)):
+    for batching, tokens, most in (("tokens", 15, 20), ("rows", None, 25)):
         loaded = TransferData(
             features(40), features(7), features(40),
-            head=Padding(), base=base_info(), batch_size=5, batch_tokens=tokens, seed=0,
+            head=Padding(), base=base_info(), batch_size=5, batching=batching,
+            tokens_per_batch=tokens, seed=0,
         )  # fmt: skip
         sizes = [len(batch["id"]) * batch["longest"] for batch in loaded.test_dataloader()]
         assert len(sizes) == 8 and max(sizes) == most
@@ -293,11 +295,12 @@ def smallest_largest(lengths: list[int], count: int) -> int:
 def test_a_number_of_tokens_stands_in_the_place_of_rows() -> None:
     loaded = TransferData(
         features(40), features(7), features(3),
-        head=Padding(), base=base_info(), batch_size=32, batch_tokens=15, seed=0,
+        head=Padding(), base=base_info(), batch_size=32, batching="tokens",
+        tokens_per_batch=15, seed=0,
     )  # fmt: skip
     assert loaded.batch_size == 5 and loaded.steps_per_epoch(1) == 8
     assert sum(len(batch["id"]) for batch in loaded.train_dataloader()) == 40
-    assert loaded.halved() == "data.batch_tokens=7"
+    assert loaded.halved() == "data.tokens_per_batch=7"
     assert data(batch_size=7).halved() == "data.batch_size=3" and data(batch_size=1).halved() is None
     told = loaded.batches_told()
     assert told.startswith("batches of 5 rows on average, ") and told.endswith(" tokens each")

@@ -26,7 +26,7 @@ from tlplug.settings import DataSettings, DomainSettings, LimitSettings, SplitSe
 from tlplug.training.module import by_stream
 
 HEAD = Registry().find("head", "classification").load()()
-KEY = "data.target"
+KEY = "data.target_domain"
 FILM = "pkg://tlplug_conf/corpora/film_sentiment"
 PRODUCTS = "pkg://tlplug_conf/corpora/product_sentiment"
 
@@ -83,8 +83,8 @@ def test_where_there_are_test_rows_alone_their_texts_are_learnt_from_and_it_is_s
     seen, tested = (read(domain(PRODUCTS), HEAD, 0, KEY, like) for read in (unlabelled, labelled))
     assert texts(seen) == texts(tested) and len(seen) == 200
     assert set(seen[0]) == {"text", "id"} and set(tested[0]) == {"text", "id", "label"}
-    assert f"data.target={PRODUCTS} has no training rows" in caplog.text
-    assert "data.target.train names others" in caplog.text
+    assert f"data.target_domain={PRODUCTS} has no training rows" in caplog.text
+    assert "data.target_domain.train names others" in caplog.text
 
 
 def test_named_training_rows_that_are_not_there_are_an_error(tmp_path: Path, like: Split, caplog) -> None:
@@ -106,31 +106,43 @@ def test_pairs_go_with_pairs_and_single_texts_with_single_texts(tmp_path: Path, 
         unlabelled(domain(singles), HEAD, 0, KEY, paired)
     assert set(unlabelled(domain(doubles), HEAD, 0, KEY, paired)[0]) == {"text", "text_pair", "id"}
     assert set(unlabelled(domain(doubles), HEAD, 0, KEY, like)[0]) == {"text", "id"}
-    assert set(unlabelled(domain(singles), HEAD, 0, "transfer.source")[0]) == {"text", "id"}
+    assert set(unlabelled(domain(singles), HEAD, 0, "transfer.source_domain")[0]) == {"text", "id"}
 
 
 @pytest.mark.parametrize(
     ("content", "settings", "told"),
     [
         ("", {"test": "train"}, "the file has no rows"),
-        ('{"review": "good"}\n', {"test": "train"}, 'no column "text".*Set data.target.columns.text=.'),
-        ('{"text": "good"}\n', {"test": "train"}, 'no column "label".*Set data.target.columns.label=.'),
+        (
+            '{"review": "good"}\n',
+            {"test": "train"},
+            'no column "text".*Set data.target_domain.columns.text=.',
+        ),
+        (
+            '{"text": "good"}\n',
+            {"test": "train"},
+            'no column "label".*Set data.target_domain.columns.label=.',
+        ),
         (
             '{"text": "good", "label": "a"}\n',
             {},
-            "data.target.test=test: .* it has train. Set data.target.test=",
+            "data.target_domain.test=test: .* it has train. Set data.target_domain.test=",
         ),
-        ('{"text": "good", "label": "a"}\n', {"test": 0.5}, "data.target.test=0.5 leave no row to train on"),
-        ('{"text": "good", "label": "a"}\n', {"test": 1.5}, "data.target.test=1.5: expected"),
+        (
+            '{"text": "good", "label": "a"}\n',
+            {"test": 0.5},
+            "data.target_domain.test=0.5 leave no row to train on",
+        ),
+        ('{"text": "good", "label": "a"}\n', {"test": 1.5}, "data.target_domain.test=1.5: expected"),
         (
             '{"text": "good", "label": "a"}\n',
             {"test": "train", "columns": {"txt": "text"}},
-            "data.target.columns.txt",
+            "data.target_domain.columns.txt",
         ),
         (
             '{"text": "good", "label": "a"}\n',
             {"test": "train", "limit": LimitSettings(test=0)},
-            "data.target.limit.test=0",
+            "data.target_domain.limit.test=0",
         ),
     ],
 )
@@ -154,9 +166,9 @@ def test_a_file_that_is_not_there_is_told_with_those_near_it(tmp_path: Path, lik
 
 def test_keys_are_renamed_and_file_names_are_not() -> None:
     told = "data.splits.test=x: /a/data.columns.csv and data.jsonl; set data.columns.text, data.limit.train or data.path."
-    assert in_terms_of("transfer.source", told) == (
-        "transfer.source.test=x: /a/data.columns.csv and data.jsonl; set transfer.source.columns.text, "
-        "transfer.source.limit.train or transfer.source.path."
+    assert in_terms_of("transfer.source_domain", told) == (
+        "transfer.source_domain.test=x: /a/data.columns.csv and data.jsonl; set transfer.source_domain.columns.text, "
+        "transfer.source_domain.limit.train or transfer.source_domain.path."
     )
 
 
@@ -167,8 +179,14 @@ def prepared(tmp_path: Path, rows: list[Any], *words: str) -> Any:
     from tlplug.config.job import build
     from tlplug.runs.prepare import prepare
 
-    settings = ["strategy=coral", "task=sentiment", "transfer.baselines=[]", "data.target.test=train", *words]
-    settings += [f"data.target={jsonl(tmp_path / 'far.jsonl', rows)}"] if rows else []
+    settings = [
+        "strategy=coral",
+        "task=sentiment",
+        "transfer.baselines=[]",
+        "data.target_domain.test=train",
+        *words,
+    ]
+    settings += [f"data.target_domain={jsonl(tmp_path / 'far.jsonl', rows)}"] if rows else []
     with Composer() as composer:
         return prepare(build(composer.compose(settings)), Console(quiet=True))
 
@@ -182,7 +200,7 @@ def prepared(tmp_path: Path, rows: list[Any], *words: str) -> Any:
         ),
         ([{"text": "good", "label": None}], "line 1: column 'label' is empty"),
         ([{"text": " ", "label": "positive"}], "line 1: column 'text' is empty"),
-        ([], "strategy 'coral' learns from unlabelled rows of another domain: set data.target="),
+        ([], "strategy 'coral' learns from unlabelled rows of another domain: set data.target_domain="),
     ],
 )
 def test_rows_that_the_head_cannot_use_are_told_before_the_model_loads(tmp_path, rows, told) -> None:
@@ -302,11 +320,11 @@ def test_a_stream_s_batches_are_full_where_a_pass_ends_within_one() -> None:
 
 def test_a_domain_is_read_from_the_corpora_that_ship(like: Split) -> None:
     settings = replace(domain(FILM), limit=LimitSettings(train=5, test=2))
-    assert len(unlabelled(settings, HEAD, 0, "transfer.source")) == 5
+    assert len(unlabelled(settings, HEAD, 0, "transfer.source_domain")) == 5
 
 
 def looked(tmp_path: Path, rows: list[Any], **more: Any) -> Any:
-    return looked_at(domain(jsonl(tmp_path / "far.jsonl", rows), **more), HEAD, 0, "transfer.source")
+    return looked_at(domain(jsonl(tmp_path / "far.jsonl", rows), **more), HEAD, 0, "transfer.source_domain")
 
 
 def test_rows_that_are_looked_at_keep_what_is_to_be_predicted(tmp_path: Path) -> None:
@@ -315,7 +333,7 @@ def test_rows_that_are_looked_at_keep_what_is_to_be_predicted(tmp_path: Path) ->
     assert [row["label"] for row in found.rows] == ["0", "1", "0"]
     jsonl(tmp_path / "parts/train.jsonl", numbered(6, "far"))
     jsonl(tmp_path / "parts/test.jsonl", numbered(2, "tested"))
-    of_folder = looked_at(domain(tmp_path / "parts"), HEAD, 0, "transfer.source")
+    of_folder = looked_at(domain(tmp_path / "parts"), HEAD, 0, "transfer.source_domain")
     assert [row["text"] for row in of_folder.rows] == ["tested0", "tested1"]
 
 
@@ -327,13 +345,13 @@ def test_rows_without_labels_and_columns_of_other_names_are_looked_at(tmp_path: 
 def test_texts_are_looked_at_by_a_head_that_reads_more(tmp_path: Path) -> None:
     answering = Registry().find("head", "question_answering").load()()
     (tmp_path / "book.txt").write_text("One line.\nAnother line.\n")
-    found = looked_at(domain(tmp_path / "book.txt"), answering, 0, "transfer.source")
+    found = looked_at(domain(tmp_path / "book.txt"), answering, 0, "transfer.source_domain")
     assert found.plain and [row[found.text] for row in found.rows] == ["One line.", "Another line."]
     with pytest.raises(UsageError, match=r'no column "text".*transfer\.source\.columns\.text'):
         odd = jsonl(tmp_path / "odd.jsonl", [{"words": "x"}])
-        looked_at(domain(odd), answering, 0, "transfer.source")
+        looked_at(domain(odd), answering, 0, "transfer.source_domain")
 
 
 def test_what_is_not_there_is_an_error_of_its_own_key(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="transfer.source.path"):
-        looked_at(domain(tmp_path / "nothing.jsonl"), HEAD, 0, "transfer.source")
+    with pytest.raises(UsageError, match="transfer.source_domain.path"):
+        looked_at(domain(tmp_path / "nothing.jsonl"), HEAD, 0, "transfer.source_domain")

@@ -89,6 +89,6 @@ def test_single_values_may_not_be_measured():
 
 
 def test_the_reason_for_missing_evidence_is_the_one_that_was_written_down():
-    known = {"reasons": {"features/before": "evidence.rows=0"}}
-    assert measure({"half": Half()}, known) == {"half": {"not_measured": "evidence.rows=0"}}
+    known = {"reasons": {"features/before": "evidence.max_rows=0"}}
+    assert measure({"half": Half()}, known) == {"half": {"not_measured": "evidence.max_rows=0"}}
     assert "features/before" in measure({"half": Half()}, {})["half"]["not_measured"]

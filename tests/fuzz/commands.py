@@ -197,8 +197,8 @@ def lines(folders):
         "data.limit.train=x",
         "data.limit=3",
         "data.columns.text=[a]",
-        "transfer.source=x",
-        "transfer.source=qa",
+        "transfer.source_domain=x",
+        "transfer.source_domain=qa",
         "out",
     ]
     word = st.sampled_from(flags) | fuzz.keyed() | fuzz.values()

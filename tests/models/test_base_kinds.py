@@ -174,7 +174,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(name, tmp_path):
 @pytest.mark.parametrize("attention", ["nonsense", "flash_attention_2"])
 def test_attention_that_cannot_be_used_names_the_key(tiny_base, attention):
     head = Registry().find("head", "classification").load()().with_state({"labels": ["a", "b"]})
-    with pytest.raises(UsageError, match=f"model.attention={attention} cannot be used with .*tiny"):
+    with pytest.raises(UsageError, match=f"model.attn_implementation={attention} cannot be used with .*tiny"):
         head.load_model(replace(tiny_base, attention=attention), LoadOptions())
 
 
@@ -183,7 +183,7 @@ def test_attention_is_what_was_asked_for(tmp_path):
 
     settings = saved("llama", tmp_path)
     for attention in ("eager", "sdpa"):
-        settings.attention = attention
+        settings.attn_implementation = attention
         model = load_pretrained(AutoModel, find_base(settings), LoadOptions())
         assert model.config._attn_implementation == attention
 

@@ -308,7 +308,7 @@ def test_lora_is_well_above_the_words():
     from tests.cli.runs import run_in_process
 
     result = run_in_process(
-        *("strategy=lora", "task=sentiment", "transfer.baselines=[]", "metric=[]", "evidence.rows=0"),
+        *("strategy=lora", "task=sentiment", "transfer.baselines=[]", "metric=[]", "evidence.max_rows=0"),
         "trainer.max_epochs=5",
     )
     assert result["scores"]["accuracy"] >= bag_of_words(CountVectorizer()) + 0.10

@@ -334,9 +334,12 @@ def test_after_only_where_both_are_recorded(name, gone):
 def test_without_other_rows_the_reason_says_what_to_name(name):
     with pytest.raises(NotMeasured) as raised:
         metric(name).measure(recorded())
-    assert "transfer.source=..." in str(raised.value) and "data.target=..." in str(raised.value)
-    reasons = {"features/before/source": "its text has no rows", "features/before/target": "no data.target"}
-    with pytest.raises(NotMeasured, match="its text has no rows; no data.target"):
+    assert "transfer.source_domain=..." in str(raised.value) and "data.target_domain=..." in str(raised.value)
+    reasons = {
+        "features/before/source": "its text has no rows",
+        "features/before/target": "no data.target_domain",
+    }
+    with pytest.raises(NotMeasured, match="its text has no rows; no data.target_domain"):
         metric(name).measure(recorded() | {"reasons": reasons})
 
 

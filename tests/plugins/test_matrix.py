@@ -121,7 +121,7 @@ class Cell:
             # In bfloat16 what random weights say of a row depends on the padding of its batch.
             "trainer.precision=32-true",
             *("transfer.baselines=[]", *objective, *FIELDS.get(self.head, [])),
-            *([f"data.target={root / self.head}"] if self.strategy in TO_A_TARGET else []),
+            *([f"data.target_domain={root / self.head}"] if self.strategy in TO_A_TARGET else []),
         ]
 
 

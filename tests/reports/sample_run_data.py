@@ -173,7 +173,7 @@ METRICS = {
         **{f"before/layer/{k}": 0.6 + 0.05 * k - 0.005 * k**2 for k in LAYERS},
     },
     "leep": {"not_measured": "the base model has no classifier of its own"},
-    "mmd": {"source": 0.0931, "target": {"not_measured": "there are no target rows (data.target)"}},
+    "mmd": {"source": 0.0931, "target": {"not_measured": "there are no target rows (data.target_domain)"}},
     "cost": {"seconds": 13.0},
     "their_metric": {"depth": 3.25, "width": {"not_measured": "there was none"}},
 }

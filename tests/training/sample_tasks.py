@@ -17,10 +17,10 @@ def strategy(name, **fields):
     return cls(cls.Config(**fields))
 
 
-def prepare(base, seed=3, trainer=QUICK, train=24, batch_size=8, batch_tokens=None):
+def prepare(base, seed=3, trainer=QUICK, train=24, batch_size=8, batching="rows"):
     head = Registry().find("head", "classification").load()().with_state({"labels": ["negative", "positive"]})
     rows = {"train": make_rows(train), "validation": make_rows(8, 1), "test": make_rows(11, 2)}
     features = {name: encode(head, split, base, name == "train") for name, split in rows.items()}
-    batching = {"batch_size": batch_size, "batch_tokens": batch_tokens}
-    data = TransferData(**features, head=head, base=base, **batching, seed=seed)
+    sizes = {"batch_size": batch_size, "batching": batching, "tokens_per_batch": None}
+    data = TransferData(**features, head=head, base=base, **sizes, seed=seed)
     return Prepared(head, base, rows, data, trainer, seed)

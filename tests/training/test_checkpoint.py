@@ -97,7 +97,7 @@ def test_a_checkpoint_holds_what_moves_and_plain_types(fit, tmp_path):
 
 @pytest.mark.parametrize(("keep", "left"), [(0, 1), (1, 1), (3, 3)])
 def test_the_last_ones_stay(keep, left, fit, tmp_path):
-    fit(tmp_path, "trainer.max_epochs=1", settings=CheckpointSettings(every_steps=1, keep=keep))
+    fit(tmp_path, "trainer.max_epochs=1", settings=CheckpointSettings(every_steps=1, keep_last=keep))
     assert len(list(tmp_path.glob("step-*.ckpt"))) == left and newest(tmp_path) == 6
 
 
@@ -111,7 +111,9 @@ def test_the_best_validation_is_tested_and_saved_where_it_is_asked_for(fit, tmp_
         "seed=1",
     ]
     last, without = fit(tmp_path / "last", *words, strategy="full")
-    best, outcome = fit(tmp_path / "best", *words, settings=CheckpointSettings(best=True), strategy="full")
+    best, outcome = fit(
+        tmp_path / "best", *words, settings=CheckpointSettings(use_best=True), strategy="full"
+    )
     top = max(score for _, score in outcome.curve)
     first = next(number for number, (_, score) in enumerate(outcome.curve) if score == top)
     (path,) = (tmp_path / "best").glob("best-*.ckpt")
@@ -131,7 +133,7 @@ def test_another_identity_is_refused_by_its_name(fit, tmp_path):
 
 def test_of_checkpoints_that_are_damaged_the_one_before_is_taken(fit, tmp_path, caplog):
     words = ["trainer.max_epochs=1"]
-    whole, _ = fit(tmp_path, *words, settings=CheckpointSettings(every_steps=1, keep=2))
+    whole, _ = fit(tmp_path, *words, settings=CheckpointSettings(every_steps=1, keep_last=2))
     newer = tmp_path / "step-6.ckpt"
     newer.write_bytes(newer.read_bytes()[:2000])
     again, _ = fit(tmp_path, *words)
@@ -144,7 +146,7 @@ def test_a_checkpoint_of_another_strategy_is_refused(fit, tmp_path):
         fit(tmp_path, "trainer.max_epochs=1", strategy="full")
 
 
-@pytest.mark.parametrize("keys", [{"every_steps": 0}, {"every_minutes": -1.0}, {"keep": -1}])
+@pytest.mark.parametrize("keys", [{"every_steps": 0}, {"every_minutes": -1.0}, {"keep_last": -1}])
 def test_settings_of_no_sense_are_refused(keys):
     with pytest.raises(ValueError, match=next(iter(keys))):
         CheckpointSettings(**keys)

@@ -45,10 +45,13 @@ def evaluate(words: Sequence[str]) -> int:
 
 
 def metrics(words: Sequence[str]) -> int:
-    """`metrics RUN metric=[...] [metric.name.field=value ...] [transfer.source=...]`."""
+    """`metrics RUN metric=[...] [metric.name.field=value ...] [transfer.source_domain=...]`."""
     options = parser("metrics", "Metrics of a finished run, from its evidence or from its model.")
     options.add_argument(
-        "keys", metavar="key=value", nargs="*", help="metric=[...], metric.<name>.<field>=, transfer.source="
+        "keys",
+        metavar="key=value",
+        nargs="*",
+        help="metric=[...], metric.<name>.<field>=, transfer.source_domain=",
     )
     given = options.parse(words)
     from rich.console import Console

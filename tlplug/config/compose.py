@@ -31,7 +31,10 @@ from tlplug.settings import DomainSettings
 ROOT = "config"
 ROOT_KEYS = tuple(field.name for field in fields(RootConfig))
 RUN_DIR = "run_dir"
-SHORT = {"data.target": "data.target.path", "transfer.source": "transfer.source.path"}
+SHORT = {
+    "data.target_domain": "data.target_domain.path",
+    "transfer.source_domain": "transfer.source_domain.path",
+}
 """Nodes that can be given by their path alone."""
 
 

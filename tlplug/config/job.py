@@ -26,7 +26,7 @@ from tlplug.settings import (
 
 TRIVIAL = "trivial"
 """The baseline that is no strategy: the head's own guess."""
-STREAMS = {"target": "data.target", "source": "transfer.source"}
+STREAMS = {"target": "data.target_domain", "source": "transfer.source_domain"}
 """What a strategy can have batches of beside the task's -> the key that names the rows."""
 AUTO = "auto"
 """What `resume` can be: go on with the run of this very config where there is one."""
@@ -174,7 +174,7 @@ def check_fit(name: str, strategy: Strategy | None, job: Job) -> None:
 
 def domain_of(stream: str, job: Job) -> DomainSettings:
     """Where the rows of a stream are."""
-    return {"target": job.data.target, "source": job.transfer.source}[stream]
+    return {"target": job.data.target_domain, "source": job.transfer.source_domain}[stream]
 
 
 def settings(node: DictConfig) -> Any:

@@ -39,5 +39,5 @@ class RootConfig:
     """`auto`: go on with the unfinished run of this very config where there is one, else begin anew."""
 
 
-OPEN = ("data.columns.", "data.target.columns.", "transfer.source.columns.")
+OPEN = ("data.columns.", "data.target_domain.columns.", "transfer.source_domain.columns.")
 """Keys that a user may add below: the head checks them, not the schema."""

@@ -66,7 +66,8 @@ class TransferData(LightningDataModule):
 
     Args:
         batch_size: `data.batch_size`.
-        batch_tokens: `data.batch_tokens`.
+        batching: `data.batching`.
+        tokens_per_batch: `data.tokens_per_batch`.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class TransferData(LightningDataModule):
         head: TaskHead,
         base: BaseInfo,
         batch_size: int,
-        batch_tokens: int | str | None,
+        batching: str,
+        tokens_per_batch: int | None,
         seed: int,
         streams: Mapping[str, Features] | None = None,
     ) -> None:
@@ -88,9 +90,10 @@ class TransferData(LightningDataModule):
         """Unlabelled examples of other domains, of which `batch_size` come along with each training batch."""
         self.batch_size = batch_size
         """Rows of an evaluation's batch, and of a training batch on average, in each process."""
-        self.batch_tokens = batch_tokens
-        if isinstance(batch_tokens, int):
-            rows = round(batch_tokens / max(1.0, train.lengths.mean()))
+        self.batching = batching
+        self.tokens_per_batch = tokens_per_batch
+        if tokens_per_batch is not None:
+            rows = round(tokens_per_batch / max(1.0, train.lengths.mean()))
             self.batch_size = min(max(1, rows), max(1, len(train)))
         self._windows: dict[tuple[int, int, bool], int] = {}
         self.seed = seed
@@ -142,7 +145,7 @@ class TransferData(LightningDataModule):
     @property
     def even(self) -> bool:
         """Whether training batches are of about equal tokens; with streams as many examples as of those, or nearly."""
-        return self.batch_tokens is not None and not self.streams
+        return self.batching == "tokens" and not self.streams
 
     def steps_per_epoch(self, world: int) -> int:
         """Training batches that each of `world` processes gets in an epoch."""
@@ -165,8 +168,8 @@ class TransferData(LightningDataModule):
         """What to type for batches of half the size; None where they cannot be smaller."""
         if self.batch_size == 1:
             return None
-        if isinstance(self.batch_tokens, int):
-            return f"data.batch_tokens={self.batch_tokens // 2}"
+        if self.tokens_per_batch is not None:
+            return f"data.tokens_per_batch={self.tokens_per_batch // 2}"
         return f"data.batch_size={self.batch_size // 2}"
 
     def first_epoch(self) -> list[np.ndarray]:
@@ -190,7 +193,7 @@ class TransferData(LightningDataModule):
         return Batches(features, order, self.collate)
 
     def _order(self, features: Features, shuffle: bool, rank: int, world: int) -> EpochBatches:
-        even = self.even if shuffle else isinstance(self.batch_tokens, int)
+        even = self.even if shuffle else self.tokens_per_batch is not None
         batch = self.batch_size * world
         order = EpochBatches(
             features.lengths, self.seed, shuffle=shuffle, batch=batch, even=even, rank=rank, world=world

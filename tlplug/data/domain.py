@@ -1,4 +1,4 @@
-"""Rows of another domain than the task's: what `data.target` and `transfer.source` name."""
+"""Rows of another domain than the task's: what `data.target_domain` and `transfer.source_domain` name."""
 
 from __future__ import annotations
 

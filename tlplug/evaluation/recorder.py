@@ -39,9 +39,7 @@ OF_TEST = (f"predictions/{BEFORE}", f"example_scores/{BEFORE}")
 OF_SOURCE = tuple(
     f"{kind}/{stage}/{SOURCE}" for kind in ("features", "nll", "scores") for stage in (BEFORE, AFTER)
 )
-UNNAMED = (
-    "nothing says what the base model knew: transfer.source=... names a preset, a data set or a file of it"
-)
+UNNAMED = "nothing says what the base model knew: transfer.source_domain=... names a preset, a data set or a file of it"
 UNTRAINED = "the base model does not answer by itself: the head adds weights that have to be trained first"
 UNASKED = "the base model's own answers are not known: no baseline that trains nothing was run"
 UNSCORED = "the source rows have no targets that this head can score: their labels are others, or none"
@@ -69,7 +67,7 @@ class Recorder:
 
     def __post_init__(self) -> None:
         asking = {name: m for name, m in self.metrics.items() if asks_of_weights(m)}
-        self._moved = Moved(self.strategy, asking if self.settings.weights else {}, self.kept)
+        self._moved = Moved(self.strategy, asking if self.settings.weight_changes else {}, self.kept)
 
     @classmethod
     def of(
@@ -85,7 +83,7 @@ class Recorder:
         precision: str,
     ) -> Recorder:
         """With the rows that the model is shown: of the validation split, of other domains, and the metrics' own."""
-        probes, reasons = probes_of(head, base, validation, domains, metrics, settings.rows, data.seed)
+        probes, reasons = probes_of(head, base, validation, domains, metrics, settings.max_rows, data.seed)
         return cls(head, base, strategy, metrics, probes, settings, precision, data.batch_size, Kept(reasons))
 
     def before(self, model: nn.Module, device: torch.device) -> None:

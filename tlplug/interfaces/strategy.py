@@ -98,8 +98,8 @@ class Strategy:
     """Every field set: the rate and schedule that suit the method."""
     capabilities: ClassVar[Capabilities] = Capabilities()
     extra_data: ClassVar[Mapping[str, Requirement]] = {}
-    """Further batches, without targets, in every step -> whether it needs them: `target` are rows of data.target,
-    `source` of transfer.source. Such as {"target": REQUIRED, "source": OPTIONAL}."""
+    """Further batches, without targets, in every step -> whether it needs them: `target` are rows of data.target_domain,
+    `source` of transfer.source_domain. Such as {"target": REQUIRED, "source": OPTIONAL}."""
     saved_folder: ClassVar[str] = "adapter"
     """Name of the folder that `save` writes: `adapter` (goes over the base model) or `model` (stands alone)."""
 

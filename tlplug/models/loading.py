@@ -76,7 +76,7 @@ def attending(base: BaseInfo) -> Iterator[None]:
         if base.attention is None or not ("attention" in told or "attn" in told):
             raise
         raise UsageError(
-            f"model.attention={base.attention} cannot be used with {base.source}: {error}"
+            f"model.attn_implementation={base.attention} cannot be used with {base.source}: {error}"
         ) from error
 
 

@@ -24,8 +24,8 @@ def forgotten(run: Material) -> Section:
 
 def _forgotten(run: Material) -> Iterator[Block]:
     yield Text(
-        "Source data are of the kind that the base model knew before (`transfer.source`). What it does on them before and "
-        "after the run tells what the run overwrote."
+        "Source data are of the kind that the base model knew before (`transfer.source_domain`). What it does on them "
+        "before and after the run tells what the run overwrote."
     )
     yield from known(run, "retention", retention(run))
     yield from known(run, "source_nll", SOURCE_NLL)

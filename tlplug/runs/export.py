@@ -105,7 +105,7 @@ def how_to_load(adapted: Adapted, out: Path) -> str:
 def on_hub(adapted: Adapted) -> bool:
     """Whether the base model's name is one that the hub knows: no folder, file, package or merged run."""
     settings = adapted.run.model
-    return settings.adapter is None and not Path(adapted.base.path).exists()
+    return settings.from_run is None and not Path(adapted.base.path).exists()
 
 
 def transformers_class(model: nn.Module) -> str:

@@ -75,7 +75,7 @@ def record(run: Finished, metrics: Mapping[str, TransferMetric]) -> dict[str, An
 def recorder_of(run: Finished, metrics: Mapping[str, TransferMetric], device: str) -> Recorder:
     head, base = bound_head(run), base_of(run.model, run.data.max_length)
     rows = read_splits(run.data, head.columns, head.optional_columns, ("train", "validation"))["validation"]
-    settings = {"target": run.data.target, "source": run.transfer.source}
+    settings = {"target": run.data.target_domain, "source": run.transfer.source_domain}
     domains = read_domains(settings, STREAMS, head, run.data.seed)
     precision = settled(run.trainer.precision, device, base.dtype)
     return Recorder.of(*(head, base, run.strategy, metrics, rows, domains, run.evidence, run.data, precision))
@@ -109,7 +109,7 @@ def measure(
         put_in_place(found, run.folder / evidence.FOLDER)
     result["metrics"] |= measure_evidence(metrics, found)
     result[METRIC_CONFIG] = {**fields, **{name: asdict(metric.config) for name, metric in metrics.items()}}
-    result |= {METRICS_OVERRIDES: list(words), "source_domain": run.transfer.source.path}
+    result |= {METRICS_OVERRIDES: list(words), "source_domain": run.transfer.source_domain.path}
     run_directory.write_json(path, result)
     return result
 

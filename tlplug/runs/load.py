@@ -78,21 +78,21 @@ def load(run: str | Path, overrides: Sequence[str] = (), trust: bool = False) ->
 
 
 def base_of(settings: ModelSettings, max_length: int | None = None) -> BaseInfo:
-    """The base model, with the adaptation of the run `model.adapter` merged into it where one is named.
+    """The base model, with the adaptation of the run `model.from_run` merged into it where one is named.
 
     Raises:
         UsageError: it is not there, or that run adapted another base model.
     """
-    if settings.adapter is None:
+    if settings.from_run is None:
         return find_base(settings, max_length)
-    run = reopen(Path(settings.adapter).expanduser())
+    run = reopen(Path(settings.from_run).expanduser())
     if run.model.source != settings.source:
         raise UsageError(
-            f"model.adapter={settings.adapter} adapted {run.model.source}, but model.source is {settings.source}"
+            f"model.from_run={settings.from_run} adapted {run.model.source}, but model.source is {settings.source}"
         )
     folder = merged_folder(run)
-    found = find_base(replace(settings, source=str(folder), sha256=None, adapter=None), max_length)
-    return replace(found, source=f"{settings.source} adapted by {settings.adapter}")
+    found = find_base(replace(settings, source=str(folder), sha256=None, from_run=None), max_length)
+    return replace(found, source=f"{settings.source} adapted by {settings.from_run}")
 
 
 def merged_folder(run: Finished) -> Path:

@@ -23,11 +23,11 @@ from tlplug.training.fit import Prepared
 
 def prepare(job: Job, console: Console) -> Prepared:
     """Rows, validated; labels; the base model found; everything encoded."""
-    target = job.data.target.path is not None
+    target = job.data.target_domain.path is not None
     splits = read_splits(job.data, job.head.columns, job.head.optional_columns, SPLITS[: 2 if target else 3])
     if target:
         splits["test"] = labelled(
-            job.data.target, job.head, job.data.seed, STREAMS["target"], splits["train"]
+            job.data.target_domain, job.head, job.data.seed, STREAMS["target"], splits["train"]
         )
     head = job.head.with_state(job.head.fit(splits["train"]))
     streams = read_streams(job, head, splits["train"])
@@ -66,11 +66,11 @@ def check_base(job: Job, head: TaskHead, base: BaseInfo) -> None:
         if (
             strategy is not None
             and (streams := streams_of(strategy, job))
-            and type(job.data.batch_tokens) is int
+            and job.data.tokens_per_batch is not None
         ):
             raise UsageError(
                 f"strategy {name!r} sees rows of {' and '.join(streams)} beside the task's, as many of each: "
-                "give it data.batch_size, not data.batch_tokens"
+                "give it data.batch_size, not data.tokens_per_batch"
             )
     expect_compiler(base)
 
@@ -114,7 +114,8 @@ def encoded(
         head=head,
         base=base,
         batch_size=job.data.batch_size,
-        batch_tokens=job.data.batch_tokens,
+        batching=job.data.batching,
+        tokens_per_batch=job.data.tokens_per_batch,
         seed=job.seed,
         streams=others,
     )

@@ -137,8 +137,8 @@ def names_of(job: Job, task: Prepared, outcome: Outcome) -> dict[str, Any]:
         "higher_is_better": task.head.higher_is_better,
         "display_scale": task.head.display_scale,
         "test_rows": len(outcome.predictions),
-        "data": job.data.path if job.data.target.path is None else job.data.target.path,
-        "source_domain": job.transfer.source.path,
+        "data": job.data.path if job.data.target_domain.path is None else job.data.target_domain.path,
+        "source_domain": job.transfer.source_domain.path,
         "data_hashes": {name: features.key for name, features in task.data.features.items()},
         "command": command_of(job),
     }

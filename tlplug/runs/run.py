@@ -168,7 +168,7 @@ def preflight(job: Job, task: Prepared, console: Console) -> None:
 
 
 def tested_on(job: Job) -> str:
-    return "" if job.data.target.path is None else f", tested on {job.data.target.path}"
+    return "" if job.data.target_domain.path is None else f", tested on {job.data.target_domain.path}"
 
 
 def save(job: Job, task: Prepared, model: nn.Module, folder: Path) -> None:

@@ -102,7 +102,7 @@ class Trainings:
         """The run has its result: what it would have been gone on with from is not needed any more."""
         if self.progress is not None:
             self.progress.end()
-        if self.folder is not None and not self.job.checkpoint.keep:
+        if self.folder is not None and not self.job.checkpoint.keep_last:
             shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
 
 

@@ -78,7 +78,8 @@ class StrategyCase:
             head=head,
             base=base,
             batch_size=batch_size,
-            batch_tokens=None,
+            batching="rows",
+            tokens_per_batch=None,
             seed=0,
             streams=dict.fromkeys(required, unlabelled),
         )

@@ -108,7 +108,7 @@ class Checkpoints(Checkpoint):
 
     def chosen(self) -> Path | None:
         """The best validation's weights, where they are asked for and there was a validation."""
-        return at(self.folder, BEST, self.best[0]) if self.settings.best and self.best else None
+        return at(self.folder, BEST, self.best[0]) if self.settings.use_best and self.best else None
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -199,7 +199,7 @@ class Checkpoints(Checkpoint):
 
     def _prune(self) -> None:
         """The last ones stay, and the best that the last one speaks of."""
-        for path in [*numbered(self.folder, LAST).values()][max(1, self.settings.keep) :]:
+        for path in [*numbered(self.folder, LAST).values()][max(1, self.settings.keep_last) :]:
             path.unlink()
         for step, path in numbered(self.folder, BEST).items():
             if self.best is None or step != self.best[0]:
@@ -207,7 +207,7 @@ class Checkpoints(Checkpoint):
 
     def _weigh(self, trainer: Trainer, pl_module: LightningModule) -> None:
         scores: Mapping[str, Mapping[str, float]] = pl_module.scores  # type: ignore[assignment]
-        if not self.settings.best or "validation" not in scores:
+        if not self.settings.use_best or "validation" not in scores:
             return
         score = scores["validation"][self.primary]
         if self.best is None or self.sign * score > self.sign * self.best[1]:

@@ -37,9 +37,9 @@ class LabelledFeatures(TransferMetric):
 class DomainDistance(TransferMetric):
     """How far the features of other rows are from those of the task's rows.
 
-    `source`: rows of transfer.source, last layer of the base model; `source/layer/<k>`: each layer, 0 for what goes into
-    the first block; `source/after`: last layer after the adaptation, where that is recorded. `target` and so on: the
-    same for the rows of data.target. What was not recorded is left out.
+    `source`: rows of transfer.source_domain, last layer of the base model; `source/layer/<k>`: each layer, 0 for what goes
+    into the first block; `source/after`: last layer after the adaptation, where that is recorded. `target` and so on: the
+    same for the rows of data.target_domain. What was not recorded is left out.
     """
 
     requires = frozenset({"features/before"})
@@ -99,5 +99,5 @@ def nothing_to_compare(reasons: dict[str, str]) -> str:
     known = [
         reasons[name] for name in ("features/before/source", "features/before/target") if name in reasons
     ]
-    ask = "the task's rows have nothing to be compared with: name transfer.source=... or data.target=..."
+    ask = "the task's rows have nothing to be compared with: name transfer.source_domain=... or data.target_domain=..."
     return "; ".join(dict.fromkeys(known)) or ask

@@ -49,7 +49,7 @@ def shown(plan: RankPlan) -> Shown:
         UsageError: the data is not usable, or its rows have no single class each.
     """
     job = plan.first
-    asked = SPLITS if plan.settings.verify and job.data.target.path is None else SPLITS[:1]
+    asked = SPLITS if plan.settings.verify and job.data.target_domain.path is None else SPLITS[:1]
     splits = read_splits(job.data, job.head.columns, job.head.optional_columns, asked)
     head = job.head.with_state(job.head.fit(splits["train"]))
     check_rows(splits, head)

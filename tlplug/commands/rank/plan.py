@@ -68,7 +68,7 @@ MODELS = (
 METRICS = "rank has metrics of its own: metrics=[logme,h_score]; metric.knn.k=3 sets a field of one"
 ELSEWISE = {
     "model": MODELS,
-    **{f"model.{key}": MODELS for key in ("source", "revision", "sha256", "install", "license", "adapter")},
+    **{f"model.{key}": MODELS for key in ("source", "revision", "sha256", "install", "license", "from_run")},
     "metric": METRICS,
     "transfer.baselines": "rank compares base models; a run of the one you take has baselines",
     "logger": "rank keeps its figures in rank.json; loggers are for a run",
