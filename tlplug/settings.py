@@ -318,7 +318,7 @@ CLUSTERS = ("slurm", "local")
 
 @dataclass
 class LocalSettings:
-    """This machine, `sweep.jobs` processes at once."""
+    """This machine, `sweep.max_parallel` processes at once."""
 
 
 @dataclass
@@ -340,16 +340,16 @@ class SlurmSettings:
     """Memory of one job on a node."""
     timeout_min: int = 1440
     """Minutes after which Slurm ends a job; it leaves a checkpoint, and is queued again."""
-    timeouts: int = 3
+    max_num_timeout: int = 3
     """How often a job that reached its time is queued again."""
-    warn_s: int = 120
+    signal_delay_s: int = 120
     """Seconds before its end in which a job is told of it, and leaves a checkpoint."""
     array_parallelism: int = 256
     """Jobs of one array that run at once."""
     setup: list[str] = field(default_factory=list)
     """Lines of shell before a job, such as `module load cuda`."""
-    additional: dict[str, Any] = field(default_factory=dict)
-    """Further parameters of sbatch by their long names: `launcher.additional={constraint:a100}`."""
+    additional_parameters: dict[str, Any] = field(default_factory=dict)
+    """Further parameters of sbatch by their long names: `launcher.additional_parameters={constraint:a100}`."""
 
     def __post_init__(self) -> None:
         if self.cluster not in CLUSTERS:
@@ -358,7 +358,7 @@ class SlurmSettings:
             raise ValueError(
                 "launcher.cluster=local has one node and one task, for there is no srun to tell them apart"
             )
-        least = {"nodes": 1, "tasks_per_node": 1, "timeout_min": 1, "timeouts": 0, "warn_s": 1}
+        least = {"nodes": 1, "tasks_per_node": 1, "timeout_min": 1, "max_num_timeout": 0, "signal_delay_s": 1}
         for name, bound in {**least, "array_parallelism": 1}.items():
             if getattr(self, name) < bound:
                 raise ValueError(f"launcher.{name} is {getattr(self, name)}; it is a number from {bound} on")
@@ -391,27 +391,27 @@ PRUNERS = ("median", "none")
 class SweepSettings:
     """Every combination of the values given."""
 
-    jobs: int = 1
+    max_parallel: int = 1
     """How many run at once, or wait in a cluster's queue."""
     resume: bool = False
     """Go on with the sweep of this very command: run what is missing."""
 
     def __post_init__(self) -> None:
-        if self.jobs < 1:
-            raise ValueError(f"sweep.jobs is {self.jobs}; it is a number from 1 on")
+        if self.max_parallel < 1:
+            raise ValueError(f"sweep.max_parallel is {self.max_parallel}; it is a number from 1 on")
 
 
 @dataclass
 class OptunaSettings(SweepSettings):
     """Values that Optuna proposes, each from the validation scores of those before."""
 
-    trials: int = 20
+    n_trials: int = 20
     """How many jobs there are, pruned and failed ones among them."""
     seed: int = 0
     """Of what is proposed; not the run's seed."""
     sampler: str = "tpe"
     """`tpe`: near what scored well; `random`: anywhere."""
-    startup: int = 10
+    n_startup_trials: int = 10
     """Trials at random before `tpe` begins to learn from them, and before the pruner compares."""
     pruner: str = "median"
     """`median`: stop a trial that is below the median of the earlier ones at the same step; `none`."""
@@ -425,7 +425,7 @@ class OptunaSettings(SweepSettings):
                 raise ValueError(
                     f"sweep.{name} is {getattr(self, name)!r}; it is one of: {', '.join(options)}"
                 )
-        for name in ("trials", "startup"):
+        for name in ("n_trials", "n_startup_trials"):
             if getattr(self, name) < 1:
                 raise ValueError(f"sweep.{name} is {getattr(self, name)}; it is a number from 1 on")
 

@@ -111,7 +111,7 @@ def main() -> int:
         f"strategy={','.join(STRATEGIES)}",
         *make_task(folder),
         f"seed={seeds}",
-        f"sweep.jobs={given.at_once}",
+        f"sweep.max_parallel={given.at_once}",
     ]
     calm, disturbed = folder / "calm", folder / "disturbed"
     jobs = given.jobs // len(STRATEGIES) * len(STRATEGIES)

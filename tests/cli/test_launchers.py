@@ -43,7 +43,7 @@ def begun(of, seconds=120):
 
 @pytest.fixture
 def slurm(tmp_path):
-    launcher = Slurm(SlurmSettings(cluster="local", warn_s=5), tmp_path / "sweep")
+    launcher = Slurm(SlurmSettings(cluster="local", signal_delay_s=5), tmp_path / "sweep")
     yield launcher
     launcher.close()
 
@@ -131,7 +131,7 @@ def fake_slurm(tmp_path, monkeypatch):
 
 def test_slurm_is_asked_for_one_array(fake_slurm):
     settings = SlurmSettings(partition="gpu", gpus_per_node=2, tasks_per_node=2, cpus_per_task=4, mem_gb=8)
-    settings.additional = {"constraint": "a100"}
+    settings.additional_parameters = {"constraint": "a100"}
     launcher = Slurm(settings, fake_slurm / "sweep")
     with launcher.together():
         running = [launcher.start(job(Sleeper, fake_slurm / "sweep", number)) for number in range(2)]
@@ -178,7 +178,7 @@ def test_settings_of_slurm_that_are_of_no_use(settings, told):
 @pytest.mark.slow
 def test_a_sweep_by_submitit(tiny_folder, rows_folder, tmp_path):
     words = [*tiny_words(tiny_folder, rows_folder, "linear_probe"), *QUICKEST, "seed=1,2"]
-    beyond = ["launcher=slurm", "launcher.cluster=local", "sweep.jobs=2"]
+    beyond = ["launcher=slurm", "launcher.cluster=local", "sweep.max_parallel=2"]
     done = command_line("-m", *words, *beyond, f"run_dir={tmp_path / 'sweep'}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [result_of(tmp_path / "sweep" / str(number))["seed"] for number in range(2)] == [1, 2]
@@ -219,7 +219,7 @@ def test_jobs_on_a_cluster_of_ray(cluster, tmp_path, monkeypatch):
 def test_a_sweep_by_ray(tiny_folder, rows_folder, tmp_path, cluster):
     """Of a process that is not the cluster's own, on the cluster that is there."""
     words = [*tiny_words(tiny_folder, rows_folder, "linear_probe"), *QUICKEST, "seed=1,2"]
-    beyond = ["launcher=ray", f"launcher.address={cluster}", "sweep.jobs=2"]
+    beyond = ["launcher=ray", f"launcher.address={cluster}", "sweep.max_parallel=2"]
     done = command_line("-m", *words, *beyond, f"run_dir={tmp_path / 'sweep'}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [result_of(tmp_path / "sweep" / str(number))["seed"] for number in range(2)] == [1, 2]

@@ -74,7 +74,7 @@ def words_of(search, jobs):
 
 
 def test_the_same_seed_proposes_the_same_also_across_a_kill(composer, tmp_path):
-    words, settings = [LOG_RATE, RANK, DROPOUT], OptunaSettings(trials=9, startup=3)
+    words, settings = [LOG_RATE, RANK, DROPOUT], OptunaSettings(n_trials=9, n_startup_trials=3)
     whole = words_of(Optuna(Folder(tmp_path / "whole" / "s", composer, *words), settings), 9)
 
     folder = Folder(tmp_path / "cut" / "s", composer, *words)
@@ -82,7 +82,7 @@ def test_the_same_seed_proposes_the_same_also_across_a_kill(composer, tmp_path):
     before = words_of(first, 5)
     cut_off = first.next()
     del first  # killed while its sixth trial runs
-    second = Optuna(folder, OptunaSettings(trials=9, startup=3, resume=True))
+    second = Optuna(folder, OptunaSettings(n_trials=9, n_startup_trials=3, resume=True))
     again = second.next()
     assert (again.number, again.overrides) == (cut_off.number, cut_off.overrides) == (5, whole[5])
     finish(second, again)
@@ -96,7 +96,7 @@ def test_the_same_seed_proposes_the_same_also_across_a_kill(composer, tmp_path):
 
 
 def test_a_trial_killed_while_it_is_proposed_gets_the_same_values(composer, tmp_path):
-    words, settings = [LOG_RATE, RANK, DROPOUT], OptunaSettings(trials=9, startup=2)
+    words, settings = [LOG_RATE, RANK, DROPOUT], OptunaSettings(n_trials=9, n_startup_trials=2)
     whole = words_of(Optuna(Folder(tmp_path / "whole" / "s", composer, *words), settings), 5)
     folder = Folder(tmp_path / "cut" / "s", composer, *words)
     first = Optuna(folder, settings)
@@ -104,12 +104,12 @@ def test_a_trial_killed_while_it_is_proposed_gets_the_same_values(composer, tmp_
     trial = first.study.ask()
     first.dimensions = first.dimensions[:1]
     first.proposed(trial)
-    again = Optuna(folder, OptunaSettings(trials=9, startup=2, resume=True)).next()
+    again = Optuna(folder, OptunaSettings(n_trials=9, n_startup_trials=2, resume=True)).next()
     assert again.overrides == whole[4]
 
 
 def test_what_scored_well_is_searched(composer, tmp_path):
-    search = Optuna(Folder(tmp_path / "s", composer, LOG_RATE, RANK), OptunaSettings(trials=40))
+    search = Optuna(Folder(tmp_path / "s", composer, LOG_RATE, RANK), OptunaSettings(n_trials=40))
     words_of(search, 40)
     scores = [trial.value for trial in search.found()]
     assert sum(scores[-15:]) / 15 > sum(scores[:10]) / 10
@@ -118,21 +118,23 @@ def test_what_scored_well_is_searched(composer, tmp_path):
 
 def test_a_bad_trial_is_pruned_and_a_job_that_goes_on_tells_nothing_twice(composer, tmp_path):
     folder = Folder(tmp_path / "s", composer, LOG_RATE, RANK)
-    search = Optuna(folder, OptunaSettings(trials=9, startup=2))
+    search = Optuna(folder, OptunaSettings(n_trials=9, n_startup_trials=2))
     for _ in range(2):
         job = search.next()
         assert search.seen(job, 6, 0.8) and search.seen(job, 12, 0.9)
         finish(search, job, 0.9)
     job = search.next()
     assert search.seen(job, 6, 0.85)
-    resumed = Optuna(folder, OptunaSettings(trials=9, startup=2, resume=True))
+    resumed = Optuna(folder, OptunaSettings(n_trials=9, n_startup_trials=2, resume=True))
     same = resumed.next()
     assert same.number == job.number
     assert resumed.seen(same, 6, 0.85) and not resumed.seen(same, 12, 0.2)
     resumed.ended(same, 143)
     assert resumed.found()[2].state.name == "PRUNED"
     assert resumed.found()[2].intermediate_values == {6: 0.85, 12: 0.2}
-    never = Optuna(Folder(tmp_path / "n", composer, LOG_RATE), OptunaSettings(startup=1, pruner="none"))
+    never = Optuna(
+        Folder(tmp_path / "n", composer, LOG_RATE), OptunaSettings(n_startup_trials=1, pruner="none")
+    )
     finish(never, never.next(), 0.9)
     assert never.seen(never.next(), 6, 0.0)
 
@@ -140,7 +142,7 @@ def test_a_bad_trial_is_pruned_and_a_job_that_goes_on_tells_nothing_twice(compos
 def test_what_becomes_of_a_trial(composer, tmp_path):
     folder = Folder(tmp_path / "s", composer, LOG_RATE, RANK)
     folder.refused = (4,)
-    search = Optuna(folder, OptunaSettings(trials=6))
+    search = Optuna(folder, OptunaSettings(n_trials=6))
     for code in (143, -9, 1):
         search.ended(search.next(), code)
     finish(search, search.next(), math.nan)
@@ -153,12 +155,12 @@ def test_what_becomes_of_a_trial(composer, tmp_path):
         "FAIL",
         "RUNNING",
     ]
-    again = Optuna(folder, OptunaSettings(trials=6, resume=True))
+    again = Optuna(folder, OptunaSettings(n_trials=6, resume=True))
     assert [again.next().number for _ in range(3)] == [0, 1, 5] and again.next() is None
 
 
 def test_what_was_found_is_told_with_its_command(composer, tmp_path):
-    search = Optuna(Folder(tmp_path / "s", composer, LOG_RATE, RANK), OptunaSettings(trials=3))
+    search = Optuna(Folder(tmp_path / "s", composer, LOG_RATE, RANK), OptunaSettings(n_trials=3))
     jobs = [search.next() for _ in range(3)]
     for job, score in zip(jobs, (0.2, 0.8, 0.5), strict=True):
         finish(search, job, score)
@@ -243,13 +245,18 @@ def test_a_search_that_is_of_no_use_is_one_message(words, told, tmp_path, capsys
 def test_a_search_of_real_runs(tiny_folder, rows_folder, tmp_path):
     """Two trials, then a third by the same command: the first two stand."""
     quick = ["transfer.baselines=[]", "metric=[]", "evidence.max_rows=0", "evidence.weight_changes=false"]
-    words = [*tiny_words(tiny_folder, rows_folder, "linear_probe"), *quick, "+sweep=optuna", "sweep.jobs=2"]
+    words = [
+        *tiny_words(tiny_folder, rows_folder, "linear_probe"),
+        *quick,
+        "+sweep=optuna",
+        "sweep.max_parallel=2",
+    ]
     words += ["strategy.pooling=mean,cls", f"run_dir={tmp_path / 's'}"]
-    done = command_line("-m", *words, "sweep.trials=2")
+    done = command_line("-m", *words, "sweep.n_trials=2")
     assert done.returncode == 0, done.stdout + done.stderr
     results = [result_of(tmp_path / "s" / str(number)) for number in range(2)]
     best = max(results, key=lambda result: result["curve"]["run"][-1][1])
     assert f"strategy.pooling={best['strategy_config']['pooling']}" in done.stdout.split("Again")[1]
-    done = command_line("-m", *words, "sweep.trials=3", "sweep.resume=true")
+    done = command_line("-m", *words, "sweep.n_trials=3", "sweep.resume=true")
     assert done.returncode == 0 and "3 trials: 3 done" in done.stdout, done.stdout + done.stderr
     assert results == [result_of(tmp_path / "s" / str(number)) for number in range(2)]

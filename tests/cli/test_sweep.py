@@ -114,29 +114,29 @@ def test_a_sweep_s_own_words_are_typed_and_no_run_s(composer):
         [
             *BASIC,
             "+sweep=optuna",
-            "sweep.trials=3",
+            "sweep.n_trials=3",
             "launcher=slurm",
             "++launcher.partition=gpu",
             "run_dir=x",
             "seed=1,2",
         ],
     )
-    assert (asked.sweep.trials, asked.launcher.partition, asked.run_dir) == (3, "gpu", "x")
+    assert (asked.sweep.n_trials, asked.launcher.partition, asked.run_dir) == (3, "gpu", "x")
     assert asked.runs == (*BASIC, "seed=1,2")
-    assert len(combinations(composer, [*BASIC, "seed=1,2", "sweep.jobs=2"])) == 2
+    assert len(combinations(composer, [*BASIC, "seed=1,2", "sweep.max_parallel=2"])) == 2
     assert not {"sweep", "launcher"} & set(composer.compose(BASIC))
 
 
 @pytest.mark.parametrize(
     ("word", "told"),
     [
-        ("sweep.jbos=2", "Did you mean 'sweep.jobs'?"),
+        ("sweep.max_paralel=2", "Did you mean 'sweep.max_parallel'?"),
         ("sweep=gird", "Did you mean 'grid'?"),
         ("launcher=local,slurm", "has several values; it takes one"),
-        ("sweep.jobs=many", "could not be converted to Integer"),
-        ("sweep.jobs=0", "sweep.jobs is 0"),
+        ("sweep.max_parallel=many", "could not be converted to Integer"),
+        ("sweep.max_parallel=0", "sweep.max_parallel is 0"),
         ("launcher.partition=gpu", "launcher has: no keys"),
-        ("sweep.trials=3", "there is no key 'sweep.trials'"),
+        ("sweep.n_trials=3", "there is no key 'sweep.n_trials'"),
         ("resume=auto", "sweep.resume=true"),
         ("seed=interval(1,2)", "+sweep=optuna"),
         ("sed=1,2", "Did you mean 'seed'?"),
@@ -149,7 +149,9 @@ def test_a_wrong_word_of_a_sweep_is_told_and_nothing_is_begun(word, told, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("word", ["sweep.jobs=2", "+sweep=optuna", "launcher=slurm", "sweep.resume=true"])
+@pytest.mark.parametrize(
+    "word", ["sweep.max_parallel=2", "+sweep=optuna", "launcher=slurm", "sweep.resume=true"]
+)
 def test_without_m_such_a_word_says_to_add_it(word, capsys):
     assert main([*BASIC, word]) == 2
     assert "add -m" in capsys.readouterr().err
@@ -221,11 +223,11 @@ def test_a_folder_that_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
 
 def test_a_sweep_is_found_again_by_its_words_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, more in (("a", ()), ("b", ("sweep.jobs=4",)), ("c", ("data.limit.train=5",))):
+    for name, more in (("a", ()), ("b", ("sweep.max_parallel=4",)), ("c", ("data.limit.train=5",))):
         recorded(folder.run_directory.OUTPUTS / "sweeps" / name, *more)
     with Composer() as composer:
         same = sweep_words(
-            composer, ["seed=1,2", *BASIC, "sweep.resume=true", "sweep.jobs=2", "launcher=ray"]
+            composer, ["seed=1,2", *BASIC, "sweep.resume=true", "sweep.max_parallel=2", "launcher=ray"]
         )
         other = sweep_words(composer, [*BASIC, "seed=1,2,3", "sweep.resume=true"])
         assert folder.earlier(same) == Path("outputs/sweeps/b") and folder.earlier(other) is None
@@ -548,7 +550,7 @@ def test_a_sweep_whose_job_and_then_itself_is_killed_is_gone_on_with(tmp_path, t
     words = [*tiny_words(tiny_folder, rows_folder, "linear_probe"), "transfer.baselines=[]", "metric=[]"]
     words = ["-m", *words, "seed=1,2,3", "trainer.profiler=null,no_such", f"run_dir={place}"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tlplug", *words, "sweep.jobs=2"], stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "tlplug", *words, "sweep.max_parallel=2"], stdout=subprocess.DEVNULL
     )
     wait_for(lambda: finished(place / "0"))
     wait_for(lambda: "running" in states_of(place) and processes_of(place))
@@ -563,7 +565,7 @@ def test_a_sweep_whose_job_and_then_itself_is_killed_is_gone_on_with(tmp_path, t
 
     other = command_line(*words, "data.limit.train=8", "sweep.resume=true")
     assert other.returncode == 2 and "only in this one: data.limit.train=8" in other.stderr
-    done = command_line(*words, "sweep.jobs=2", "sweep.resume=true")
+    done = command_line(*words, "sweep.max_parallel=2", "sweep.resume=true")
     assert done.returncode == 1, done.stderr[-2000:]
     assert states_of(place) == ["done", "failed"] * 3
     assert (place / "0/result.json").stat().st_mtime_ns == written and "job 0 started" not in done.stdout

@@ -207,9 +207,9 @@ KEYS += [
 MULTIRUN = [
     "sweep",
     "launcher",
-    "sweep.jobs",
+    "sweep.max_parallel",
     "sweep.resume",
-    "sweep.trials",
+    "sweep.n_trials",
     "sweep.x",
     "sweep.name",
     "sweep.retries",

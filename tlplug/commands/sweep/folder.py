@@ -25,7 +25,7 @@ from tlplug.runtime.files import new_folder
 from tlplug.runtime.secrets import hidden_keys, redacted, redacted_words
 
 SWEEPS = "sweeps"
-FREE = ("sweep.jobs", "sweep.resume", "sweep.trials", "launcher")
+FREE = ("sweep.max_parallel", "sweep.resume", "sweep.n_trials", "launcher")
 """Keys that say how much is done at once, how long and where: they may be others when a sweep is gone on with."""
 
 

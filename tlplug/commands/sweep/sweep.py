@@ -74,11 +74,11 @@ def sweep(composer: Composer, words: Sequence[str], console: Console) -> int:
         record.words = folders.words_of(asked)
         with undone(folder if found is None else None):
             search = search_of(SweepFolder(folder, asked.runs, composer), asked.sweep, record)
-            launcher = launcher_of(asked.launcher, folder, asked.sweep.jobs)
+            launcher = launcher_of(asked.launcher, folder, asked.sweep.max_parallel)
         tell_begun(console, asked, folder, record, found is not None)
         if isinstance(launcher, Local):
             wait_for_ends([job.folder for job in record.jobs()], lambda told: say(console, told))
-        heard = drive(search, launcher, record, asked.sweep.jobs, console)
+        heard = drive(search, launcher, record, asked.sweep.max_parallel, console)
         report(console, record, search)
         search.close(console)
     if heard.number:
@@ -119,7 +119,7 @@ def tell_begun(console: Console, asked: SweepWords, folder: Path, record: Record
         say(console, f"There is no earlier sweep of this command: it begins now, in {folder}")
     else:
         jobs = f"{len(record.entries)} jobs" if record.entries else "A search"
-        say(console, f"{jobs}, {asked.sweep.jobs} at once (sweep.jobs), in {folder}")
+        say(console, f"{jobs}, {asked.sweep.max_parallel} at once (sweep.max_parallel), in {folder}")
 
 
 def choose(asked: SweepWords) -> Path:

@@ -81,7 +81,7 @@ class Slurm(Launcher):
         """
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-        tasks = [Task(submitted.job, self.settings.warn_s) for submitted in jobs]
+        tasks = [Task(submitted.job, self.settings.signal_delay_s) for submitted in jobs]
         try:
             found = self.executor.submit_array(tasks) if tasks else []
         except (FailedJobError, FailedSubmissionError, OSError) as error:
@@ -119,8 +119,8 @@ def executor_of(settings: SlurmSettings, folder: Path) -> Any:
         executor = AutoExecutor(
             folder,
             cluster=settings.cluster,
-            slurm_max_num_timeout=settings.timeouts,
-            local_max_num_timeout=settings.timeouts,
+            slurm_max_num_timeout=settings.max_num_timeout,
+            local_max_num_timeout=settings.max_num_timeout,
         )
     except RuntimeError as error:
         raise UsageError(f"launcher=slurm: there is no Slurm on this machine ({error})") from error
@@ -138,8 +138,8 @@ def parameters(settings: SlurmSettings) -> dict[str, Any]:
         **{name: getattr(settings, name) for name in ("cpus_per_task", "mem_gb", "timeout_min")},
         **{f"slurm_{name}": getattr(settings, name) for name in ("partition", "account", "qos")},
         **{f"{cluster}_setup": list(settings.setup) or None for cluster in ("slurm", "local")},
-        "slurm_signal_delay_s": settings.warn_s,
+        "slurm_signal_delay_s": settings.signal_delay_s,
         "slurm_array_parallelism": settings.array_parallelism,
         "slurm_srun_args": [*cpus, "--kill-on-bad-exit=1"],
-        "slurm_additional_parameters": {"requeue": True, **settings.additional},
+        "slurm_additional_parameters": {"requeue": True, **settings.additional_parameters},
     }

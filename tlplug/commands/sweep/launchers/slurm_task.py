@@ -22,9 +22,9 @@ ENDED = "ended.json"
 class Task(Work):
     """One task of a job: what submitit runs on a node, and asks for what is left to do when the node is taken away."""
 
-    def __init__(self, job: SweepJob, warn_s: int) -> None:
+    def __init__(self, job: SweepJob, signal_delay_s: int) -> None:
         super().__init__(job, {})
-        self.warn_s = warn_s
+        self.signal_delay_s = signal_delay_s
         self.process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> int:
@@ -34,7 +34,7 @@ class Task(Work):
             # Slurm told the run itself that its node is taken away. submitit queues the job again at a signal of its
             # own, in the first task, from which this does not return; the others end with it.
             signal.raise_signal(signal.SIGUSR2)
-            time.sleep(self.warn_s)
+            time.sleep(self.signal_delay_s)
         if self.rank == 0 or code:
             write_whole(self.job.folder / ENDED, json.dumps({"code": code}) + "\n")
         if code:
@@ -65,7 +65,7 @@ class Task(Work):
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait()
-        return DelayedSubmission(Task(self.job, self.warn_s))
+        return DelayedSubmission(Task(self.job, self.signal_delay_s))
 
 
 def runs_on() -> bool:

@@ -84,7 +84,7 @@ class Optuna(Search):
         """Of the jobs that this process has begun, by number."""
         self.pruned: set[int] = set()
         self.cut_off = [found.number for found in self.found() if not found.state.is_finished()]
-        self.total = max(settings.trials, len(self.found()))
+        self.total = max(settings.n_trials, len(self.found()))
 
     def found(self) -> list[Any]:
         """All trials of the study, as the database has them."""
@@ -119,7 +119,7 @@ class Optuna(Search):
     def pruner(self) -> Any:
         if self.settings.pruner == "none":
             return self.optuna.pruners.NopPruner()
-        return self.optuna.pruners.MedianPruner(n_startup_trials=self.settings.startup)
+        return self.optuna.pruners.MedianPruner(n_startup_trials=self.settings.n_startup_trials)
 
     def sampler(self, number: int, place: int) -> Any:
         """One for each value, seeded by what it is for: where the search was cut off makes no difference to it."""
@@ -132,12 +132,15 @@ class Optuna(Search):
             # Optuna 4 calls experimental what is the default of Optuna 5.
             warnings.simplefilter("ignore", self.optuna.exceptions.ExperimentalWarning)
             return self.optuna.samplers.TPESampler(
-                seed=seed, n_startup_trials=self.settings.startup, multivariate=True, constant_liar=True
+                seed=seed,
+                n_startup_trials=self.settings.n_startup_trials,
+                multivariate=True,
+                constant_liar=True,
             )
 
     def next(self) -> SweepJob | None:
         """One that was cut off, else one of new values."""
-        while self.cut_off or len(self.found()) < self.settings.trials:
+        while self.cut_off or len(self.found()) < self.settings.n_trials:
             trial = self.again(self.cut_off.pop(0)) if self.cut_off else self.study.ask()
             if (job := self.begun(trial)) is not None:
                 return job
