@@ -42,8 +42,9 @@ Adapt a pretrained model to your data, and know what you got.
 
 Often set: seed= run_dir= model.source= data.path= data.columns.text= data.limit.train= trainer.max_epochs=
 optimizer.learning_rate= trainer.devices= transfer.baselines=[...] and strategy.<field>. All: --cfg job.
-Of compare: strategies=[...] seeds= tune= factors=[...] until= stop= and fields.<strategy>.<field>.
-Of rank: models=[...] examples= metrics=[...] verify= strategy="""
+Of compare: strategies=[...] seeds= target_score= stop_early= tune_learning_rate= learning_rate_factors=[...]
+and strategy.<strategy>.<field>.
+Of rank: models=[...] max_rows= metrics=[...] fine_tune_top= strategy="""
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -127,7 +127,7 @@ def matrices(model: PreTrainedModel) -> list[Any]:
 def ranked(models: Sequence[Path], place: Path, rows: int) -> Results:
     """rank.json, with the seconds of the process."""
     words = [
-        *("tlplug", "rank", "+task=sentiment", f"models=[{','.join(map(str, models))}]", "verify=all"),
+        *("tlplug", "rank", "+task=sentiment", f"models=[{','.join(map(str, models))}]", "fine_tune_top=all"),
         *(f"data.path={DATA}/sst2", "data.splits.validation=0.05", "data.splits.test=validation"),
         *(f"data.limit.train={rows}", f"data.limit.test={TEST_ROWS}", "data.limit.validation=20"),
         *(

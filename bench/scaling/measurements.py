@@ -32,7 +32,7 @@ TWENTY_STEPS = (
     "trainer.limit_val_batches=0",
 )
 COMPARED = (
-    *("+task=sentiment", "seeds=1", "stop=false", "trainer.max_epochs=1", "trainer.accelerator=cpu"),
+    *("+task=sentiment", "seeds=1", "stop_early=false", "trainer.max_epochs=1", "trainer.accelerator=cpu"),
     *("data.limit.train=96", "data.limit.validation=32", "data.limit.test=64"),
 )
 Grown = Iterator[Figures]

@@ -29,9 +29,9 @@ LENGTH = (
 )
 BATCH = "`data.batch_size` on the sentiment task that ships; lora on MiniLM, 12 steps."
 STRATEGIES = (
-    "One seed, 96 training rows of the sentiment task, MiniLM, one epoch, stop=false; an empty cache each time. The start, "
-    "reading, encoding and the trivial baseline are there once. A further strategy adds a trial step, its training, its "
-    "test and the libraries that only it needs."
+    "One seed, 96 training rows of the sentiment task, MiniLM, one epoch, stop_early=false; an empty cache each time. The "
+    "start, reading, encoding and the trivial baseline are there once. A further strategy adds a trial step, its training, "
+    "its test and the libraries that only it needs."
 )
 PROCESSES = (
     "The same 12 steps of 16 rows in one process, and in two with 8 rows each (gloo, `trainer.devices=2 "

@@ -21,9 +21,9 @@ BOTH = "strategies=[linear_probe,lora]"
 def words(tiny_folder, rows_folder, *more):
     """A comparison of two strategies over two seeds; what `more` says comes last."""
     own = tiny_words(tiny_folder, rows_folder)[1:]
-    given = [BOTH, "seeds=2", "stop=false", *more]
+    given = [BOTH, "seeds=2", "stop_early=false", *more]
     named = {word.partition("=")[0]: word for word in given}
-    return ["compare", *own, *(word for word in named.values() if word != "stop=")]
+    return ["compare", *own, *(word for word in named.values() if word != "stop_early=")]
 
 
 def result_of(folder):
@@ -42,16 +42,20 @@ def composer():
 @pytest.mark.parametrize("sign", ["", "+", "++"])
 @pytest.mark.parametrize("prefix", ["", "compare."])
 def test_the_names_alone_are_short_for_the_keys(composer, sign, prefix):
-    typed = [f"{sign}{prefix}{word}" for word in ("strategies=[full,lora]", "seeds=[4,1]", "until=0.8")]
+    typed = [
+        f"{sign}{prefix}{word}" for word in ("strategies=[full,lora]", "seeds=[4,1]", "target_score=0.8")
+    ]
     found = plan(composer, [*typed, "+task=sentiment"])
-    assert found.settings == CompareSettings(strategies=["full", "lora"], seeds=[4, 1], until=0.8)
+    assert found.settings == CompareSettings(strategies=["full", "lora"], seeds=[4, 1], target_score=0.8)
     assert list(found.jobs) == ["full", "lora"], "the order is the user's"
 
 
 def test_lists_need_no_brackets(composer):
-    found = plan(composer, ["task=sentiment", "strategies=full,lora", "seeds=1,2", "factors=0.5,2"])
+    found = plan(
+        composer, ["task=sentiment", "strategies=full,lora", "seeds=1,2", "learning_rate_factors=0.5,2"]
+    )
     assert found.settings.strategies == ["full", "lora"] and found.settings.seed_list() == [1, 2]
-    assert found.settings.factors == [0.5, 2.0]
+    assert found.settings.learning_rate_factors == [0.5, 2.0]
     assert plan(composer, ["task=sentiment", "strategies=lora"]).settings.strategies == ["lora"]
 
 
@@ -63,15 +67,15 @@ def test_a_count_of_seeds_is_those_from_0():
     ("typed", "says"),
     [
         (["strategy=lora"], "strategies=[linear_probe,lora]"),
-        (["strategy.rank=4"], "fields.lora.rank=16"),
+        (["strategy.rank=4"], "strategy.lora.rank=16"),
         (["+seed=3"], "seeds=[3,4,5]"),
-        (["optimizer.learning_rate=1e-3"], "tune=true"),
+        (["optimizer.learning_rate=1e-3"], "tune_learning_rate=true"),
         (["transfer.baselines=[scratch]"], "strategies=[scratch,lora]"),
         (["logger=[wandb]"], "compare.json"),
         (["metric.transfer_gain.seed=3"], "primary score"),
         (["stratgies=[lora]"], "Did you mean 'strategies'"),
         (["compare.sedes=2"], "Did you mean 'seeds'"),
-        (["until.x=2"], "there is no key"),
+        (["target_score.x=2"], "there is no key"),
         (["trainer.max_epoch=2"], "Did you mean 'trainer.max_epochs'"),
         (["strategies=[lroa,full]"], "Did you mean 'lora'"),
         (["strategies=[lora,lora]"], "none twice"),
@@ -80,16 +84,16 @@ def test_a_count_of_seeds_is_those_from_0():
         (["seeds=[1,1]"], "different numbers"),
         (["seeds=many"], "seeds is many"),
         (["seeds=true"], "seeds is True"),
-        (["until=high"], "until=high"),
-        (["until=85"], "until=0.85"),
-        (["until=0.8", "stop=false"], "leave one out"),
-        (["tune=perhaps"], "tune=perhaps"),
-        (["tune=true,false"], "has several values"),
-        (["tune=true", "factors=[0]"], "above 0"),
-        (["tune=true", "trainer.limit_val_batches=0"], "leaves none"),
-        (["fields.lroa.rank=4"], "Did you mean 'lora'"),
-        (["fields.lora.rnak=4"], "Did you mean 'strategy.rank'"),
-        (["fields.lora.rank=0"], "rank is 0"),
+        (["target_score=high"], "target_score=high"),
+        (["target_score=85"], "target_score=0.85"),
+        (["target_score=0.8", "stop_early=false"], "leave one out"),
+        (["tune_learning_rate=perhaps"], "tune_learning_rate=perhaps"),
+        (["tune_learning_rate=true,false"], "has several values"),
+        (["tune_learning_rate=true", "learning_rate_factors=[0]"], "above 0"),
+        (["tune_learning_rate=true", "trainer.limit_val_batches=0"], "leaves none"),
+        (["strategy.lroa.rank=4"], "Did you mean 'lora'"),
+        (["strategy.lora.rnak=4"], "Did you mean 'strategy.rank'"),
+        (["strategy.lora.rank=0"], "rank is 0"),
         (["trainer.max_epochs=1,2"], "has several values"),
     ],
 )
@@ -117,13 +121,13 @@ def test_what_is_wrong_with_all_of_them_is_told_once(composer):
 
 
 def test_fields_are_of_one_strategy_and_presets_can_be_compared(composer):
-    found = plan(composer, ["task=sentiment", "strategies=[dora,lora]", "fields.lora.rank=3"])
+    found = plan(composer, ["task=sentiment", "strategies=[dora,lora]", "strategy.lora.rank=3"])
     assert found.strategies["lora"].config.rank == 3 and found.strategies["dora"].config.rank == 8
     assert found.strategies["dora"].config.dora and not found.strategies["lora"].config.dora
 
 
 def test_the_command_that_it_names_is_that_training(composer):
-    typed = ["+task=sentiment", "strategies=[full,lora]", "seeds=[7,8]", "fields.lora.rank=3", "run_dir=x"]
+    typed = ["+task=sentiment", "strategies=[full,lora]", "seeds=[7,8]", "strategy.lora.rank=3", "run_dir=x"]
     found = plan(composer, [*typed, "data.columns.text=my text"])
     command = shlex.split(found.command("lora", 1e-3))
     assert command[:3] == ["python", "-m", "tlplug"]
@@ -319,15 +323,20 @@ def test_strategies_that_do_not_fit_the_model_are_refused_together_before_traini
 
 
 def test_until_stops_at_the_first_that_reaches_it(tmp_path, tiny_folder, rows_folder):
-    given = words(tiny_folder, rows_folder, "until=0.1", "stop=", f"run_dir={tmp_path / 'run'}")
-    assert main([word for word in given if word != "stop="]) == 0
+    given = words(tiny_folder, rows_folder, "target_score=0.1", "stop_early=", f"run_dir={tmp_path / 'run'}")
+    assert main([word for word in given if word != "stop_early="]) == 0
     found = result_of(tmp_path / "run")
     assert [each["name"] for each in found["strategies"]] == ["linear_probe"] and found["skipped"] == ["lora"]
     assert found["stop_reason"] == "linear_probe reaches 10.0" and found["lightest"] == "linear_probe"
 
 
 def test_tuning_shows_the_rates_and_names_the_one_it_took(tmp_path, tiny_folder, rows_folder):
-    tuned = ["tune=true", "factors=[0.5,2]", "strategies=[linear_probe]", "seeds=[1]"]
+    tuned = [
+        "tune_learning_rate=true",
+        "learning_rate_factors=[0.5,2]",
+        "strategies=[linear_probe]",
+        "seeds=[1]",
+    ]
     assert main(words(tiny_folder, rows_folder, *tuned, f"run_dir={tmp_path / 'run'}")) == 0
     (found,) = result_of(tmp_path / "run")["strategies"]
     tried = {each["learning_rate"]: each["validation"] for each in found["learning_rates"]}

@@ -66,9 +66,9 @@ def models(tmp_path_factory, tiny_folder):
 @pytest.mark.parametrize("sign", ["", "+", "++"])
 @pytest.mark.parametrize("prefix", ["", "rank."])
 def test_the_names_alone_are_short_for_the_keys(composer, sign, prefix):
-    typed = [f"{sign}{prefix}{word}" for word in (BOTH, "examples=50", "verify=all", "strategy=full")]
+    typed = [f"{sign}{prefix}{word}" for word in (BOTH, "max_rows=50", "fine_tune_top=all", "strategy=full")]
     found = plan(composer, ["+task=sentiment", *typed])
-    expected = RankSettings(["minilm", "smollm2"], examples=50, verify="all", strategy="full")
+    expected = RankSettings(["minilm", "smollm2"], max_rows=50, fine_tune_top="all", strategy="full")
     assert found.settings == expected and list(found.jobs) == ["minilm", "smollm2"]
     assert {job.strategy_name for job in found.jobs.values()} == {"full"}
 
@@ -102,13 +102,13 @@ def test_fields_of_the_strategy_of_metrics_and_of_all_models_hold(composer):
         (["models=[minilm]"], "models is [minilm]"),
         (["models=[minilm,minilm]"], "none twice"),
         (["modles=[a,b]"], "Did you mean 'models'"),
-        ([BOTH, "rank.exmples=5"], "Did you mean 'examples'"),
-        ([BOTH, "examples=1"], "2 at least"),
-        ([BOTH, "examples=few"], "examples=few"),
-        ([BOTH, "examples=5,6"], "has several values"),
-        ([BOTH, "verify=-1"], "verify is -1"),
-        ([BOTH, "verify=some"], "verify is some"),
-        ([BOTH, "verify=true"], "verify is True"),
+        ([BOTH, "rank.max_row=5"], "Did you mean 'max_rows'"),
+        ([BOTH, "max_rows=1"], "2 at least"),
+        ([BOTH, "max_rows=few"], "max_rows=few"),
+        ([BOTH, "max_rows=5,6"], "has several values"),
+        ([BOTH, "fine_tune_top=-1"], "fine_tune_top is -1"),
+        ([BOTH, "fine_tune_top=some"], "fine_tune_top is some"),
+        ([BOTH, "fine_tune_top=true"], "fine_tune_top is True"),
         ([BOTH, "metrics=[]"], "names at least one"),
         ([BOTH, "metrics=[logm]"], "Did you mean 'logme'"),
         ([BOTH, "metrics=[cka]"], "needs features/after"),
@@ -189,7 +189,7 @@ def test_where_models_are_to_be_trained_a_missing_test_split_is_told_at_once(
     untouched, models, rows_folder, tmp_path, capsys
 ):
     missing = "data.splits.test=nosuch.jsonl"
-    assert main(words(models, rows_folder, missing, "verify=2", f"run_dir={tmp_path / 'run'}")) == 2
+    assert main(words(models, rows_folder, missing, "fine_tune_top=2", f"run_dir={tmp_path / 'run'}")) == 2
     assert "nosuch.jsonl" in capsys.readouterr().err
 
 
@@ -207,7 +207,7 @@ def test_heads_without_classes_are_refused_with_those_that_have(untouched, task,
 
 
 def test_a_strategy_that_does_not_fit_is_refused_where_it_would_train(untouched, models, rows_folder, capsys):
-    given = words(models[:2], rows_folder, "strategy=zero_shot", "verify=1")
+    given = words(models[:2], rows_folder, "strategy=zero_shot", "fine_tune_top=1")
     assert main(given) == 2
     assert "zero_shot" in capsys.readouterr().err
 
@@ -226,7 +226,7 @@ def test_a_folder_in_use_is_not_written_over(untouched, models, rows_folder, tmp
 def ranked(tmp_path_factory, models, rows_folder):
     """One whole ranking through the command line's own door: its folder, its words, what was printed."""
     folder, printed = tmp_path_factory.mktemp("ranked"), io.StringIO()
-    given = words(models, rows_folder, "examples=40", f"run_dir={folder / 'one'}")
+    given = words(models, rows_folder, "max_rows=40", f"run_dir={folder / 'one'}")
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setenv("TLPLUG_CACHE", str(folder / "cache"))
         patch.setenv("COLUMNS", "80")
@@ -295,7 +295,7 @@ def test_a_second_ranking_loads_nothing_and_an_added_model_costs_only_itself(
     other = models[0].parent / "another"
     shutil.copytree(models[2], other)
     (other / "model.safetensors").touch()  # a base model is known by its files' sizes and times
-    again = words([*models, other], rows_folder, "examples=40", f"run_dir={folder / 'two'}")
+    again = words([*models, other], rows_folder, "max_rows=40", f"run_dir={folder / 'two'}")
     assert main(again) == 0 and loaded == [str(other)]
     assert capsys.readouterr().out.count("from the cache") == 4
     first, second = (
@@ -314,7 +314,7 @@ def test_only_training_rows_are_shown(models, rows_folder, tmp_path, monkeypatch
         return original(candidate, shown, *rest)
 
     monkeypatch.setattr(looking, "computed", remember)
-    assert main(words(models[:2], rows_folder, "examples=10", f"run_dir={tmp_path / 'run'}")) == 0
+    assert main(words(models[:2], rows_folder, "max_rows=10", f"run_dir={tmp_path / 'run'}")) == 0
     train = [json.loads(line)["text"] for line in (rows_folder / "train.jsonl").read_text().splitlines()]
     assert seen[0] == seen[1] and len(seen[0]) == 10
     assert all(text in train for text in seen[0]) and seen[0] != train[:10]
@@ -325,7 +325,7 @@ def test_a_model_that_fails_is_a_row_with_its_error(models, rows_folder, tmp_pat
     shutil.copytree(models[0], broken)
     config = json.loads((broken / "config.json").read_text())
     (broken / "config.json").write_text(json.dumps({**config, "intermediate_size": 8}))
-    given = words([broken, *models[1:3]], rows_folder, "verify=all", f"run_dir={tmp_path / 'run'}")
+    given = words([broken, *models[1:3]], rows_folder, "fine_tune_top=all", f"run_dir={tmp_path / 'run'}")
     assert main(given) == 1
     found = result_of(tmp_path / "run")
     failed = found["models"][-1]
@@ -341,7 +341,7 @@ def test_a_model_that_fails_is_a_row_with_its_error(models, rows_folder, tmp_pat
 def test_verifying_trains_the_first_and_the_smallest_and_keeps_it(
     models, rows_folder, tmp_path, monkeypatch, capsys
 ):
-    given = words(models[:3], rows_folder, "verify=1", "strategy=linear_probe")
+    given = words(models[:3], rows_folder, "fine_tune_top=1", "strategy=linear_probe")
     assert main([*given, f"run_dir={tmp_path / 'one'}"]) == 0
     found = result_of(tmp_path / "one")
     smallest = min(found["models"], key=lambda model: model["parameters"])["name"]
@@ -362,7 +362,7 @@ def test_a_verified_score_is_that_of_the_run_that_it_names(models, rows_folder, 
     """And tau and regret are those of the scores."""
     from scipy.stats import kendalltau
 
-    given = words(models[:3], rows_folder, "verify=all", "strategy=full", "trainer.max_epochs=2")
+    given = words(models[:3], rows_folder, "fine_tune_top=all", "strategy=full", "trainer.max_epochs=2")
     assert main([*given, f"run_dir={tmp_path / 'rank'}"]) == 0
     found = result_of(tmp_path / "rank")
     scores = {each["name"]: each["score"] for each in found["verification"]["models"]}

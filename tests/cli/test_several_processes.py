@@ -128,7 +128,7 @@ def test_a_second_command_in_the_same_program_has_the_processes_of_the_first(tmp
     run = [*words[:-1], "transfer.baselines=[]", "data.batch_size=4", *TWO, f"run_dir={tmp_path / 'run'}"]
     compared = [word for word in words[1:-1] if not word.startswith("strategy.")]
     compare = ["compare", *compared, "data.batch_size=4", *TWO, f"run_dir={tmp_path / 'compare'}"]
-    given = [*run, "--", *compare, "strategies=[bitfit,lora]", "seeds=1", "stop=false"]
+    given = [*run, "--", *compare, "strategies=[bitfit,lora]", "seeds=1", "stop_early=false"]
     done = subprocess.run(
         [sys.executable, "-m", "tests.cli.two_runs", *given],
         cwd=ROOT,

@@ -136,11 +136,11 @@ def test_it_goes_on_while_the_next_one_gains_and_stops_where_it_does_not():
 
 
 def test_all_are_run_where_it_is_not_to_stop():
-    assert len(climbed(ladder(0.5, 0.4, 0.3, 0.95), Judge(ACCURACY, stop=False))) == 4
+    assert len(climbed(ladder(0.5, 0.4, 0.3, 0.95), Judge(ACCURACY, stop_early=False))) == 4
 
 
 def test_a_target_that_is_met_stops_it_and_noise_does_not():
-    judge = Judge(ACCURACY, until=0.85)
+    judge = Judge(ACCURACY, target_score=0.85)
     found = climbed(ladder(0.5, 0.5, 0.86, 0.95), judge)
     assert [each.name for each in found] == ["s0", "s1", "s2"] and "reaches 85.0" in judge.enough(found)
     assert judge.lightest(found).name == "s2"
@@ -149,13 +149,13 @@ def test_a_target_that_is_met_stops_it_and_noise_does_not():
 
 
 def test_a_target_that_none_meets_is_said():
-    judge = Judge(ACCURACY, until=0.99)
+    judge = Judge(ACCURACY, target_score=0.99)
     found = climbed(ladder(0.5, 0.8), judge)
     assert len(found) == 2 and "None reaches 99.0." in judge.sentence(found, rung("trivial", right(0.4)))
 
 
 def test_where_lower_is_better_a_target_is_met_from_above():
-    judge = Judge(PERPLEXITY, until=9.0)
+    judge = Judge(PERPLEXITY, target_score=9.0)
     rungs = [rung("s0", np.full((2, 5), 12.0), PERPLEXITY), rung("s1", np.full((2, 5), 8.0), PERPLEXITY)]
     assert not judge.enough(rungs[:1]) and judge.enough(rungs) == "s1 reaches 9.0"
 
@@ -207,18 +207,18 @@ def test_the_named_one_is_not_worse_than_the_best_beyond_noise_and_all_lighter_o
 
 @given(scores, st.one_of(st.none(), st.floats(0, 1)))
 @settings(max_examples=150)
-def test_nothing_is_run_after_a_stop_and_the_order_is_kept(drawn, until):
-    judge = Judge(ACCURACY, until)
+def test_nothing_is_run_after_a_stop_and_the_order_is_kept(drawn, target_score):
+    judge = Judge(ACCURACY, target_score)
     rungs = [rung(f"s{number}", np.array(values) / 4) for number, values in enumerate(drawn)]
     found = climbed(rungs, judge)
     assert found == rungs[: len(found)]
     assert all(judge.enough(found[:count]) is None for count in range(1, len(found)))
     if len(found) < len(rungs):
         last, before = found[-1], found[-2] if len(found) > 1 else None
-        if until is None:
+        if target_score is None:
             assert over_seeds(last.values - before.values).low <= 0
         else:
-            assert last.values.mean() >= until
+            assert last.values.mean() >= target_score
 
 
 def test_a_share_s_interval_ends_at_all_of_it():
@@ -259,7 +259,9 @@ def test_tuning_goes_by_validation_and_never_by_test(tiny_base, monkeypatch):
         return None, Outcome([], {"accuracy": test[0]}, test, validation={"accuracy": rate})
 
     monkeypatch.setattr("tlplug.training.outcome_cache.adapt", pretend)
-    found = trainings(tiny_base, tune=True, factors=[0.5, 1.0, 4.0]).run("lora", strategy("lora"), UNSEEN)
+    found = trainings(tiny_base, tune_learning_rate=True, learning_rate_factors=[0.5, 1.0, 4.0]).run(
+        "lora", strategy("lora"), UNSEEN
+    )
     assert found.rate == pytest.approx(2e-3) and list(found.tried) == pytest.approx([2.5e-4, 5e-4, 2e-3])
     assert [run.outcome.scores["accuracy"] for run in found.runs] == [0.0, 0.0]
 
@@ -267,7 +269,7 @@ def test_tuning_goes_by_validation_and_never_by_test(tiny_base, monkeypatch):
 def test_tuning_without_a_validation_score_is_an_error_of_that_strategy(tiny_base, monkeypatch):
     outcome = Outcome([], {"accuracy": 1.0}, [1.0, 1.0])
     monkeypatch.setattr("tlplug.training.outcome_cache.adapt", lambda *args, **shown: (None, outcome))
-    found = trainings(tiny_base, tune=True).run("lora", strategy("lora"), UNSEEN)
+    found = trainings(tiny_base, tune_learning_rate=True).run("lora", strategy("lora"), UNSEEN)
     assert "last validation, and there was none" in found.error
 
 

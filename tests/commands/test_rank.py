@@ -485,7 +485,7 @@ def test_verifying_is_said_with_its_figures_and_the_size_ranking_s():
     assert "4 were fine-tuned by lora, with seed 3." in text
     assert "Kendall's tau with accuracy: 0.67, by size none." in text
     assert "Regret at 1: 1.5 points of accuracy, by size 4.0." in text
-    assert "No tau of the ranking by size: all have the same rank." in text and "verify=3" not in text
+    assert "No tau of the ranking by size: all have the same rank." in text and "fine_tune_top=3" not in text
 
 
 def test_titles_are_short_and_of_one_model_each():

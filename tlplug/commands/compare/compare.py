@@ -121,10 +121,10 @@ def preflight(plan: Plan, trainings: Trainings, console: Console) -> None:
     job, task, chosen = plan.first, trainings.task, plan.settings
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in task.rows.items())
     ends = (
-        f"until {task.head.primary_score} {chosen.until:g}"
-        if chosen.until is not None
+        f"until {task.head.primary_score} {chosen.target_score:g}"
+        if chosen.target_score is not None
         else "until one gains nothing beyond noise"
-        if chosen.stop
+        if chosen.stop_early
         else "all of them"
     )
     screen.facts(
@@ -137,7 +137,9 @@ def preflight(plan: Plan, trainings: Trainings, console: Console) -> None:
             "Trainings": f"{job.trainer.max_epochs} epochs, {task.data.batches_told()}, "
             f"seeds {', '.join(map(str, chosen.seed_list()))}"
             + (
-                f", learning rates times {', '.join(f'{f:g}' for f in chosen.factors)}" if chosen.tune else ""
+                f", learning rates times {', '.join(f'{f:g}' for f in chosen.learning_rate_factors)}"
+                if chosen.tune_learning_rate
+                else ""
             ),
         },
     )
@@ -145,7 +147,7 @@ def preflight(plan: Plan, trainings: Trainings, console: Console) -> None:
 
 def climb(plan: Plan, trainings: Trainings, console: Console) -> list[Rung]:
     """One strategy after another, for as long as it pays."""
-    judge = Judge(trainings.task.head, plan.settings.until, plan.settings.stop)
+    judge = Judge(trainings.task.head, plan.settings.target_score, plan.settings.stop_early)
     shown = Shown(partial(progress, trainings, console), partial(trained, trainings, console))
     rungs: list[Rung] = []
     try:

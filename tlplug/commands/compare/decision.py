@@ -33,9 +33,9 @@ class Rung:
     name: str
     runs: Sequence[Run] = ()
     rate: float | None = None
-    """The learning rate that `tune` chose; None: the strategy's own."""
+    """The learning rate that `tune_learning_rate` chose; None: the strategy's own."""
     tried: dict[float, float] = field(default_factory=dict)
-    """With `tune`: learning rate -> mean validation score."""
+    """With `tune_learning_rate`: learning rate -> mean validation score."""
     error: str | None = None
 
     @property
@@ -49,8 +49,8 @@ class Judge:
     """How scores are told apart, and when enough has been run."""
 
     head: TaskHead
-    until: float | None = None
-    stop: bool = True
+    target_score: float | None = None
+    stop_early: bool = True
 
     def score(self, rung: Rung) -> Interval:
         """The primary score over seeds; of a share, no more than all."""
@@ -85,16 +85,16 @@ class Judge:
         if not done or rungs[-1] is not done[-1]:
             return None
         last = done[-1]
-        if self.until is not None:
-            return f"{last.name} reaches {self._figure(self.until)}" if self.reached(last) else None
-        if self.stop and len(done) > 1 and self.gain(last, done[-2]).low <= 0:
+        if self.target_score is not None:
+            return f"{last.name} reaches {self._figure(self.target_score)}" if self.reached(last) else None
+        if self.stop_early and len(done) > 1 and self.gain(last, done[-2]).low <= 0:
             return f"{last.name} gains nothing over {done[-2].name} beyond noise"
         return None
 
     def reached(self, rung: Rung) -> bool:
         mean = over_seeds(rung.values).mean
-        return self.until is not None and (
-            mean >= self.until if self.head.higher_is_better else mean <= self.until
+        return self.target_score is not None and (
+            mean >= self.target_score if self.head.higher_is_better else mean <= self.target_score
         )
 
     def best(self, rungs: Sequence[Rung]) -> Rung:
@@ -115,8 +115,8 @@ class Judge:
             return "No strategy could be trained."
         lightest, best = self.lightest(rungs), self.best(rungs)
         parts = [self._named(lightest, best)]
-        if self.until is not None and not self.reached(lightest):
-            parts.append(f"None reaches {self._figure(self.until)}.")
+        if self.target_score is not None and not self.reached(lightest):
+            parts.append(f"None reaches {self._figure(self.target_score)}.")
         if self.gain(lightest, trivial).low <= 0:
             parts.append("It cannot be told from the trivial baseline either.")
         if len(lightest.runs) == 1:
@@ -127,7 +127,7 @@ class Judge:
         score = f"{self.head.primary_score} {self._figure(over_seeds(lightest.values).mean)}"
         light = f"{lightest.name} is the lightest strategy that is not worse than the best"
         if self.reached(lightest):
-            return f"{lightest.name} is the lightest that reaches {self._figure(self.until or 0.0)}, with {score}."
+            return f"{lightest.name} is the lightest that reaches {self._figure(self.target_score or 0.0)}, with {score}."
         if lightest is best:
             return f"{light}: it is itself the best, with {score}."
         gap = self.gain(best, lightest)

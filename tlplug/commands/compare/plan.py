@@ -28,13 +28,13 @@ class CompareSettings:
     """Strategies and presets, from the least invasive to the most: the order in which they are run."""
     seeds: Any = 3
     """How many, from 0, or which: [3,4,5]. Every strategy is trained with each."""
-    tune: bool = False
+    tune_learning_rate: bool = False
     """Train with several learning rates, and take the one with the best validation score."""
-    factors: list[float] = field(default_factory=lambda: [0.3, 1.0, 3.0])
-    """What `tune` multiplies the strategy's own learning rate with."""
-    until: float | None = None
+    learning_rate_factors: list[float] = field(default_factory=lambda: [0.3, 1.0, 3.0])
+    """What `tune_learning_rate` multiplies the strategy's own learning rate with."""
+    target_score: float | None = None
     """Stop at the first strategy whose score reaches this, in the score's own unit (0.85, not 85)."""
-    stop: bool = True
+    stop_early: bool = True
     """Stop where a strategy gains nothing over the one before, beyond noise; false: run all."""
 
     def __post_init__(self) -> None:
@@ -43,8 +43,10 @@ class CompareSettings:
         for problem in (self._seeds_problem(), self._factors_problem()):
             if problem:
                 raise ValueError(problem)
-        if self.until is not None and not self.stop:
-            raise ValueError("until=... says where to stop, and stop=false not to stop: leave one out")
+        if self.target_score is not None and not self.stop_early:
+            raise ValueError(
+                "target_score=... says where to stop, and stop_early=false not to stop: leave one out"
+            )
 
     def _seeds_problem(self) -> str | None:
         seeds = self.seed_list()
@@ -54,10 +56,10 @@ class CompareSettings:
         return f"seeds is {self.seeds}; it is how many (3), or different numbers from 0 on ([0,1,2])"
 
     def _factors_problem(self) -> str | None:
-        factors = self.factors
+        factors = self.learning_rate_factors
         if factors and min(factors) > 0 and len(set(factors)) == len(factors):
             return None
-        return f"factors is {factors}; it is at least one number above 0, and none twice"
+        return f"learning_rate_factors is {factors}; it is at least one number above 0, and none twice"
 
     def seed_list(self) -> list[int]:
         """The seeds by their numbers."""
@@ -66,13 +68,13 @@ class CompareSettings:
         return list(self.seeds) if isinstance(self.seeds, list) else [self.seeds]
 
 
-NODE, FIELDS = "compare", "fields"
+NODE, STRATEGY = "compare", "strategy"
 OWN = [field.name for field in fields(CompareSettings)]
-LISTS = ("strategies", "seeds", "factors")
+LISTS = ("strategies", "seeds", "learning_rate_factors")
 ELSEWISE = {
-    "strategy": "compare runs several strategies: strategies=[linear_probe,lora], and fields.lora.rank=16 for a field",
+    STRATEGY: "compare runs several strategies: strategies=[linear_probe,lora], and strategy.lora.rank=16 for a field",
     "seed": "compare trains with several seeds: seeds=[3,4,5], or how many: seeds=3",
-    "optimizer.learning_rate": "every strategy is trained with a rate that suits it; tune=true tries others around it",
+    "optimizer.learning_rate": "every strategy has a rate that suits it; tune_learning_rate=true tries others around it",
     "transfer.baselines": "compare shows the trivial baseline; others are strategies like any: strategies=[scratch,lora]",
     "metric": "compare goes by the head's primary score; metrics are computed in a run of one strategy",
     "logger": "compare keeps its figures in compare.json and report.html; loggers are for a run of one strategy",
@@ -156,25 +158,27 @@ def sorted_out(words: Sequence[str]) -> tuple[list[Override], list[str], list[st
     for word in words:
         found = parse([normalised(word)])[0]
         key = group_of(found)
-        first, _, rest = key.removeprefix(f"{NODE}.").partition(".")
+        short = key.removeprefix(f"{NODE}.")
+        first, _, rest = short.partition(".")
+        if first == STRATEGY and "." in rest:
+            single.append(normalised(word).removeprefix(f"{NODE}.").removeprefix(f"{STRATEGY}."))
+            continue
         for other, told in ELSEWISE.items():
-            if key == other or key.startswith(f"{other}."):
+            if short == other or short.startswith(f"{other}."):
                 raise UsageError(f"'{word}': {told}")
-        if first == FIELDS:
-            single.append(normalised(word).removeprefix(f"{NODE}.").removeprefix(f"{FIELDS}."))
-        elif first in OWN and not rest:
+        if first in OWN and not rest:
             own.append(found)
         elif key.partition(".")[0] in (*GROUPS, *ROOT_KEYS):
             shared.append(word)
         else:
-            known = {*OWN, FIELDS, *GROUPS, *ROOT_KEYS}
+            known = {*OWN, *GROUPS, *ROOT_KEYS}
             raise UsageError(f"'{word}': {unknown('key or group', first, known)}")
     return own, single, shared
 
 
 def compare_settings(overrides: Sequence[Override]) -> CompareSettings:
     """The settings, typed and checked."""
-    config = typed_settings(CompareSettings, NODE, overrides, LISTS, ("strategies", "factors"))
+    config = typed_settings(CompareSettings, NODE, overrides, LISTS, ("strategies", "learning_rate_factors"))
     return settings(config)  # type: ignore[no-any-return]
 
 
@@ -187,19 +191,20 @@ def by_strategy(single: Sequence[str], strategies: Sequence[str]) -> dict[str, l
             told = unknown(
                 "strategy in this comparison", word.partition("=")[0].partition(".")[0], strategies
             )
-            raise UsageError(f"'{FIELDS}.{word}': {told}")
+            raise UsageError(f"'{STRATEGY}.{word}': {told}")
         found.setdefault(name, []).append("strategy" + word.removeprefix(name))
     return found
 
 
 def check_target(chosen: CompareSettings, job: Job) -> None:
-    if chosen.until is not None and job.head.display_scale == 100 and chosen.until > 1:
+    if chosen.target_score is not None and job.head.display_scale == 100 and chosen.target_score > 1:
         raise UsageError(
-            f"until={chosen.until:g}: {job.head.primary_score} is a share, at most 1; say until={chosen.until / 100:g}"
+            f"target_score={chosen.target_score:g}: {job.head.primary_score} is a share, at most 1; "
+            f"say target_score={chosen.target_score / 100:g}"
         )
-    if chosen.tune and job.trainer.limit_val_batches == 0:
+    if chosen.tune_learning_rate and job.trainer.limit_val_batches == 0:
         raise UsageError(
-            "tune=true goes by the validation score, and trainer.limit_val_batches=0 leaves none"
+            "tune_learning_rate=true goes by the validation score, and trainer.limit_val_batches=0 leaves none"
         )
 
 

@@ -23,7 +23,7 @@ def make_comparison(
 ) -> dict[str, Any]:
     """All figures of one comparison, those of each seed among them."""
     task, head = trainings.task, trainings.task.head
-    judge, trivial = Judge(head, plan.settings.until, plan.settings.stop), trainings.trivial()
+    judge, trivial = Judge(head, plan.settings.target_score, plan.settings.stop_early), trainings.trivial()
     done = finished(rungs)
     lightest = judge.lightest(rungs) if done else None
     return {
@@ -36,7 +36,7 @@ def make_comparison(
         "display_scale": head.display_scale,
         "test_rows": len(task.rows["test"]),
         "seeds": list(trainings.seeds),
-        "target_score": plan.settings.until,
+        "target_score": plan.settings.target_score,
         "trivial": figures(trivial, judge),
         "strategies": [rung_figures(number, rungs, judge, trivial, plan) for number in range(len(rungs))],
         "skipped": [name for name in plan.jobs if name not in {rung.name for rung in rungs}],

@@ -101,5 +101,5 @@ def row(found: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[str, ...]:
 def skipped_note(result: Mapping[str, Any]) -> str:
     names = " and ".join(filter(None, [", ".join(result["skipped"][:-1]), result["skipped"][-1]]))
     was = "was" if len(result["skipped"]) == 1 else "were"
-    more = " stop=false runs all." if result["target_score"] is None else ""
+    more = " stop_early=false runs all." if result["target_score"] is None else ""
     return f"{names} {was} not run: {result['stop_reason']}.{more}"

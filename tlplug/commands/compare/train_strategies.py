@@ -77,9 +77,9 @@ class Trainings:
     def rates(self, strategy: Strategy) -> dict[float, OptimizerSettings]:
         """The learning rates to be tried; the strategy's own alone where it is not tuned, or where nothing moves."""
         own = strategy.optimizer_defaults.learning_rate or 0.0
-        if not self.settings.tune or not own:
+        if not self.settings.tune_learning_rate or not own:
             return {own: self.optimizer}
-        tried = [float(f"{own * factor:.3g}") for factor in self.settings.factors]
+        tried = [float(f"{own * factor:.3g}") for factor in self.settings.learning_rate_factors]
         return {rate: replace(self.optimizer, learning_rate=rate) for rate in tried}
 
     def run(self, name: str, strategy: Strategy, shown: Shown) -> Rung:
@@ -98,7 +98,7 @@ class Trainings:
 
     def _runs(self, name: str, strategy: Strategy, rate: float, shown: Shown) -> Iterator[Run]:
         optimizer = self.rates(strategy)[rate]
-        title = f"{name}, rate {rate:g}" if self.settings.tune else name
+        title = f"{name}, rate {rate:g}" if self.settings.tune_learning_rate else name
         for seed, outcomes in self.seeds.items():
             stored = outcomes.stored(strategy, optimizer)
             found = stored or outcomes.train(strategy, optimizer, shown.begins(title, seed))
@@ -131,7 +131,7 @@ def with_seed(task: Prepared, seed: int) -> Prepared:
 def validated(outcome: Outcome, primary: str) -> float:
     if primary not in outcome.validation:
         raise ValueError(
-            f"tune=true goes by {primary} of the last validation, and there was none: trainer.limit_val_batches and "
-            "trainer.check_val_every_n_epoch have to leave one"
+            f"tune_learning_rate=true goes by {primary} of the last validation, and there was none: "
+            "trainer.limit_val_batches and trainer.check_val_every_n_epoch have to leave one"
         )
     return outcome.validation[primary]

@@ -49,11 +49,11 @@ def shown(plan: RankPlan) -> Shown:
         UsageError: the data is not usable, or its rows have no single class each.
     """
     job = plan.first
-    asked = SPLITS if plan.settings.verify and job.data.target_domain.path is None else SPLITS[:1]
+    asked = SPLITS if plan.settings.fine_tune_top and job.data.target_domain.path is None else SPLITS[:1]
     splits = read_splits(job.data, job.head.columns, job.head.optional_columns, asked)
     head = job.head.with_state(job.head.fit(splits["train"]))
     check_rows(splits, head)
-    rows = drawn(splits["train"], plan.settings.examples, job.data.seed)
+    rows = drawn(splits["train"], plan.settings.max_rows, job.data.seed)
     classes = classes_of(rows, head)
     if classes is None:
         able = ", ".join(rankable())
@@ -87,7 +87,7 @@ def candidates(plan: RankPlan, head: TaskHead) -> list[Candidate]:
     for name, job in plan.jobs.items():
         try:
             found[name] = base_of(job.model, job.data.max_length)
-            fit(job, head, found[name], bool(plan.settings.verify))
+            fit(job, head, found[name], bool(plan.settings.fine_tune_top))
         except UsageError as error:
             hint = f" And {unknown('preset', name, plan.presets)}" if "/" not in name else ""
             wrong[name] = f"{error}{hint if name not in plan.presets and name not in found else ''}"

@@ -87,7 +87,7 @@ def agreement(
 
 def no_tau(ranked: Sequence[float], scores: Sequence[float]) -> str | None:
     if len(scores) < ENOUGH:
-        return f"{len(scores)} models are too few for a correlation of ranks: verify {ENOUGH} at least"
+        return f"{len(scores)} models are too few for a correlation of ranks: fine-tune {ENOUGH} at least"
     if len(set(ranked)) == 1:
         return "all have the same rank"
     if len(set(scores)) == 1:

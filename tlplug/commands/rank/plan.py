@@ -26,23 +26,23 @@ class RankSettings:
 
     models: list[str] = MISSING
     """Base models, two at least: presets by name, hub ids, folders, GGUF files, `pkg://package/folder`."""
-    examples: int = 1000
+    max_rows: int = 1000
     """At most so many training rows, drawn by `data.seed`, the same for all models."""
     metrics: list[str] = field(
         default_factory=lambda: ["logme", "h_score", "knn", "transrate", "leep", "nce"]
     )
     """What they are ranked by."""
-    verify: Any = 0
+    fine_tune_top: Any = 0
     """Fine-tune so many of the first, and the smallest, to tell how good the ranking was; or `all`."""
     strategy: str = "lora"
-    """What `verify` trains with, and what the command that is named at the end does."""
+    """What `fine_tune_top` trains with, and what the command that is named at the end does."""
 
     def __post_init__(self) -> None:
         for problem in (self._models_problem(), self._verify_problem()):
             if problem:
                 raise ValueError(problem)
-        if self.examples < 2:
-            raise ValueError(f"examples is {self.examples}; it is a number of rows, 2 at least")
+        if self.max_rows < 2:
+            raise ValueError(f"max_rows is {self.max_rows}; it is a number of rows, 2 at least")
         if not self.metrics or len(set(self.metrics)) < len(self.metrics):
             raise ValueError(f"metrics is {self.metrics}; it names at least one, and none twice")
 
@@ -52,9 +52,9 @@ class RankSettings:
         return f"models is [{', '.join(self.models)}]; it names two base models at least, and none twice"
 
     def _verify_problem(self) -> str | None:
-        if self.verify == "all" or (type(self.verify) is int and self.verify >= 0):
+        if self.fine_tune_top == "all" or (type(self.fine_tune_top) is int and self.fine_tune_top >= 0):
             return None
-        return f"verify is {self.verify}; it is how many of the first models are fine-tuned, or all"
+        return f"fine_tune_top is {self.fine_tune_top}; it is how many of the first models are fine-tuned, or all"
 
 
 NODE = "rank"

@@ -83,8 +83,8 @@ def preflight(plan: RankPlan, rows: Shown, found: Sequence[Candidate], console: 
             "Data": f"{job.data.path}: {len(rows.rows):,} training rows are shown to each model",
             "Base models": ", ".join(candidate.title for candidate in found),
             "Metrics": ", ".join(chosen.metrics),
-            "Verify": f"{chosen.verify} by {chosen.strategy}, {job.trainer.max_epochs} epochs, seed {job.seed}"
-            if chosen.verify
+            "Fine-tune": f"{chosen.fine_tune_top} by {chosen.strategy}, {job.trainer.max_epochs} epochs, seed {job.seed}"
+            if chosen.fine_tune_top
             else "none is fine-tuned",
         },
     )
@@ -99,7 +99,7 @@ def ranked(
             for number, candidate in enumerate(found, 1)
         ]
         ranking = Ranking(models, plan.first.metrics)
-        chosen = ranking.to_verify(plan.settings.verify)
+        chosen = ranking.to_verify(plan.settings.fine_tune_top)
         tried = [train(number, model, len(chosen), plan, console) for number, model in enumerate(chosen, 1)]
     except Stopped as stopped:
         raise Stopped(

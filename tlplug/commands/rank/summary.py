@@ -27,7 +27,8 @@ def sentences(ranking: Ranking, verified: Mapping[str, Any] | None, scale: int) 
         yield f"{listed(names)} {'is' if len(names) == 1 else 'are'} not counted: {why}."
     if verified is None:
         yield (
-            f"How good this ranking is was not tried: verify=3 fine-tunes the first three and the smallest. {HARD_TO_BEAT}."
+            "How good this ranking is was not tried: fine_tune_top=3 fine-tunes the first three and the smallest. "
+            f"{HARD_TO_BEAT}."
         )
     else:
         yield from how_good(verified, scale)
