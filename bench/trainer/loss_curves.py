@@ -34,7 +34,7 @@ LABELS = ("negative", "positive")
 STEPS, SEED = 40, 0
 TOLERANCE = 1e-4
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-FIELDS: dict[str, dict[str, Any]] = {"full": {}, "lora": {"rank": 8, "alpha": 16.0, "dropout": 0.0}}
+FIELDS: dict[str, dict[str, Any]] = {"full": {}, "lora": {"r": 8, "lora_alpha": 16.0, "lora_dropout": 0.0}}
 """The strategies whose curves are compared -> the fields of each."""
 
 

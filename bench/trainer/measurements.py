@@ -77,7 +77,11 @@ def data_words(data: DataSettings) -> dict[str, Any]:
 
 
 def training_words(strategy: str, settings: Settings) -> dict[str, Any]:
-    lora = {f"strategy.{name}": getattr(settings, name) for name in ("rank", "alpha", "dropout")}
+    lora = {
+        "strategy.r": settings.rank,
+        "strategy.lora_alpha": settings.alpha,
+        "strategy.lora_dropout": settings.dropout,
+    }
     return {
         "optimizer.learning_rate": settings.learning_rate,
         "optimizer.schedule": "linear",

@@ -95,13 +95,13 @@ def in_four_bits(task: Task, folder: str, tuned: bool) -> Any:
     return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
 
 
-def with_lora(model: nn.Module, kind: TaskType, rank: int, alpha: float, dropout: float) -> nn.Module:
+def with_lora(model: nn.Module, kind: TaskType, r: int, lora_alpha: float, lora_dropout: float) -> nn.Module:
     """Every linear layer of the trunk; peft itself trains the head of the kind of task."""
     config = LoraConfig(
         task_type=kind,
-        r=rank,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
+        r=r,
+        lora_alpha=lora_alpha,
+        lora_dropout=lora_dropout,
         target_modules="all-linear",
         exclude_modules=[QA_HEAD] if kind == TaskType.QUESTION_ANS else None,
     )

@@ -28,15 +28,15 @@ RESIDUAL = ("pissa", "olora")
 class Lora(PeftMethod):
     """LoRA: small low-rank updates beside frozen weights.
 
-    W + s B A with W [out, in] frozen, A [rank, in] random, B [out, rank] zero and s = alpha / rank (Hu et al. 2022).
+    W + s B A with W [out, in] frozen, A [r, in] random, B [out, r] zero and s = lora_alpha / r (Hu et al. 2022).
     Take it first: it moves a few percent of the weights, keeps the base model as it was, and comes close to
     full fine-tuning on most tasks. Not where there is so much new to learn that a low rank cannot hold it (another
     language, millions of rows). The head is trained whole. B is zero, so A has no gradient at the first step.
 
-    `rank_stabilized`: s = alpha / sqrt(rank), so that the updates do not shrink with the rank (Kalajdzievski 2023); from
-    a rank of 32 on. `dora`: m (W + s B A) / |W + s B A|, each output's norm m [out] trained apart (Liu et al. 2024);
-    a little better at low ranks, and slower. `rate_ratio`: B learns so many times as fast as A (LoRA+, Hayou et al.
-    2024). `initialization`: `pissa` trains W's own first singular vectors (Meng et al. 2024), `olora` the first columns
+    `use_rslora`: s = lora_alpha / sqrt(r), so that the updates do not shrink with the rank (Kalajdzievski 2023); from
+    a rank of 32 on. `use_dora`: m (W + s B A) / |W + s B A|, each output's norm m [out] trained apart (Liu et al. 2024);
+    a little better at low ranks, and slower. `loraplus_lr_ratio`: B learns so many times as fast as A (LoRA+, Hayou et al.
+    2024). `init_lora_weights`: `pissa` trains W's own first singular vectors (Meng et al. 2024), `olora` the first columns
     of its QR decomposition (Büyükakyüz 2024), `eva` starts A from the first singular vectors of each layer's inputs and
     gives a layer the more rank the more of them it needs (Paischer et al. 2024), `gaussian` draws A from a normal
     distribution.
@@ -50,33 +50,37 @@ class Lora(PeftMethod):
 
     @dataclass
     class Config:
-        rank: int = 8
-        alpha: float = 16.0
-        dropout: float = 0.05
+        r: int = 8
+        """Rank of the update."""
+        lora_alpha: float = 16.0
+        """The update is scaled by lora_alpha / r."""
+        lora_dropout: float = 0.05
         """Share of a layer's inputs that the update does not see in a training step."""
         target_modules: Any = AUTO
         """`auto`: every linear layer of the trunk; else names of layers, as peft takes them."""
-        rank_stabilized: bool = False
-        """Scale by alpha / sqrt(rank)."""
-        dora: bool = False
+        use_rslora: bool = False
+        """Scale by lora_alpha / sqrt(r)."""
+        use_dora: bool = False
         """Train the norms of the weights' rows apart from their directions."""
-        rate_ratio: float = 1.0
+        loraplus_lr_ratio: float = 1.0
         """How many times as fast as A B learns; LoRA+ takes about 16."""
-        initialization: str = "default"
+        init_lora_weights: str = "default"
         """`default`, `gaussian`, `pissa`, `olora` or `eva`."""
 
         def __post_init__(self) -> None:
-            if self.rank < 1:
-                raise ValueError(f"rank is {self.rank}; it has to be at least 1")
-            if self.alpha <= 0:
-                raise ValueError(f"alpha is {self.alpha}; it has to be above 0")
-            if not 0.0 <= self.dropout < 1.0:
-                raise ValueError(f"dropout is {self.dropout}; it has to be in [0, 1)")
-            if self.rate_ratio <= 0:
-                raise ValueError(f"rate_ratio is {self.rate_ratio}; it has to be above 0 (1: no difference)")
-            if self.initialization not in INITIALIZATIONS:
+            if self.r < 1:
+                raise ValueError(f"r is {self.r}; it has to be at least 1")
+            if self.lora_alpha <= 0:
+                raise ValueError(f"lora_alpha is {self.lora_alpha}; it has to be above 0")
+            if not 0.0 <= self.lora_dropout < 1.0:
+                raise ValueError(f"lora_dropout is {self.lora_dropout}; it has to be in [0, 1)")
+            if self.loraplus_lr_ratio <= 0:
                 raise ValueError(
-                    f"initialization is {self.initialization!r}; it is one of {', '.join(INITIALIZATIONS)}"
+                    f"loraplus_lr_ratio is {self.loraplus_lr_ratio}; it has to be above 0 (1: no difference)"
+                )
+            if self.init_lora_weights not in INITIALIZATIONS:
+                raise ValueError(
+                    f"init_lora_weights is {self.init_lora_weights!r}; it is one of {', '.join(INITIALIZATIONS)}"
                 )
             check_names("target_modules", self.target_modules)
 
@@ -85,23 +89,23 @@ class Lora(PeftMethod):
 
         targets = self.config.target_modules
         return LoraConfig(
-            r=self.config.rank,
-            lora_alpha=self.config.alpha,
-            lora_dropout=self.config.dropout,
+            r=self.config.r,
+            lora_alpha=self.config.lora_alpha,
+            lora_dropout=self.config.lora_dropout,
             target_modules=backbone_linear_names(model, head) if targets == AUTO else list(targets),
             modules_to_save=head or None,
-            use_rslora=self.config.rank_stabilized,
-            use_dora=self.config.dora,
-            init_lora_weights=INITIALIZATIONS[self.config.initialization],
+            use_rslora=self.config.use_rslora,
+            use_dora=self.config.use_dora,
+            init_lora_weights=INITIALIZATIONS[self.config.init_lora_weights],
         )
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         from tlplug_plugins.strategies.layers import low_rank
 
         adapted = super().adapt(model, context)
-        if self.config.initialization == "eva":
+        if self.config.init_lora_weights == "eva":
             low_rank.start_from_inputs(adapted, context)
-        if self.config.initialization in RESIDUAL:
+        if self.config.init_lora_weights in RESIDUAL:
             low_rank.remember_start(adapted)
         if context.precision.endswith("-mixed"):
             low_rank.leave_casting_to_autocast(adapted)
@@ -109,9 +113,9 @@ class Lora(PeftMethod):
 
     def parameter_groups(self, model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
         groups = super().parameter_groups(model, settings)
-        if self.config.rate_ratio == 1.0:
+        if self.config.loraplus_lr_ratio == 1.0:
             return groups
-        rate = self.config.rate_ratio * (settings.learning_rate or 0.0)
+        rate = self.config.loraplus_lr_ratio * (settings.learning_rate or 0.0)
         fast = {id(value) for name, value in model.named_parameters() if ".lora_B." in name}
         parted = [
             {**group, **more, "params": [p for p in group["params"] if (id(p) in fast) == bool(more)]}
@@ -128,7 +132,7 @@ class Lora(PeftMethod):
     def save(self, model: nn.Module, folder: Path) -> None:
         """As every method of peft's; an adapter that began as a part of the weights is written as one over all of W."""
         super().save(model, folder)
-        if self.config.initialization in RESIDUAL:
+        if self.config.init_lora_weights in RESIDUAL:
             from tlplug_plugins.strategies.layers import low_rank
 
             low_rank.write_over_whole_weights(model, folder)

@@ -31,7 +31,7 @@ class PrefixTuning(VirtualTokenMethod):
 
     @dataclass
     class Config(VirtualTokenMethod.Config):
-        projection: bool = False
+        prefix_projection: bool = False
         """Learn smaller embeddings and two layers that make keys and values of them; only the product is saved."""
 
     def model_class(self) -> type[VirtualTokens]:
@@ -61,7 +61,7 @@ class PrefixTuning(VirtualTokenMethod):
         return PrefixTuningConfig(
             task_type=task_type(model),
             num_virtual_tokens=self.config.num_virtual_tokens,
-            prefix_projection=self.config.projection,
+            prefix_projection=self.config.prefix_projection,
             modules_to_save=head or None,
             **prefix_shape(model.config),
         )

@@ -32,13 +32,13 @@ class PromptTuning(VirtualTokenMethod):
 
     @dataclass
     class Config(VirtualTokenMethod.Config):
-        init_text: Optional[str] = None  # noqa: UP045
+        prompt_tuning_init_text: Optional[str] = None  # noqa: UP045
         """Virtual tokens begin as this text's, again and again or cut; without it as tokens drawn at random."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            if self.init_text is not None and not self.init_text.strip():
-                raise ValueError("init_text is blank; leave it out or write a text")
+            if self.prompt_tuning_init_text is not None and not self.prompt_tuning_init_text.strip():
+                raise ValueError("prompt_tuning_init_text is blank; leave it out or write a text")
 
     def model_class(self) -> type[VirtualTokens]:
         from tlplug_plugins.strategies.layers.virtual_tokens import PromptTuned
@@ -59,6 +59,8 @@ class PromptTuning(VirtualTokenMethod):
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         adapted = cast("PromptTuned", super().adapt(model, context))
-        ids = context.base.tokenizer(self.config.init_text or "", add_special_tokens=False)["input_ids"]
+        ids = context.base.tokenizer(self.config.prompt_tuning_init_text or "", add_special_tokens=False)[
+            "input_ids"
+        ]
         adapted.begin_as(ids)
         return adapted

@@ -31,11 +31,11 @@ class QLora(Lora):
 
     @dataclass
     class Config(Lora.Config):
-        quant_type: str = "nf4"
+        bnb_4bit_quant_type: str = "nf4"
         """`nf4`: levels at the quantiles of a normal distribution, as weights mostly are; `fp4`: a 4-bit float."""
-        double_quantization: bool = True
+        bnb_4bit_use_double_quant: bool = True
         """Quantize the blocks' scales too: 0.4 bits less a weight."""
-        compute_dtype: str = "auto"
+        bnb_4bit_compute_dtype: str = "auto"
         """What 4-bit weights are multiplied in: `float32`, `bfloat16` or `float16`; `auto`: bfloat16 on a GPU and on a
         processor that computes in it, else float32."""
         paged_optimizer: bool = True
@@ -43,15 +43,17 @@ class QLora(Lora):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            if self.quant_type not in QUANT_TYPES:
-                raise ValueError(f"quant_type is {self.quant_type!r}; it is one of {', '.join(QUANT_TYPES)}")
-            if self.compute_dtype not in COMPUTE_DTYPES:
+            if self.bnb_4bit_quant_type not in QUANT_TYPES:
                 raise ValueError(
-                    f"compute_dtype is {self.compute_dtype!r}; it is one of {', '.join(COMPUTE_DTYPES)}"
+                    f"bnb_4bit_quant_type is {self.bnb_4bit_quant_type!r}; it is one of {', '.join(QUANT_TYPES)}"
                 )
-            if self.initialization in RESIDUAL:
+            if self.bnb_4bit_compute_dtype not in COMPUTE_DTYPES:
                 raise ValueError(
-                    f"initialization is {self.initialization!r}, which takes a part out of the weights; what is left "
+                    f"bnb_4bit_compute_dtype is {self.bnb_4bit_compute_dtype!r}; it is one of {', '.join(COMPUTE_DTYPES)}"
+                )
+            if self.init_lora_weights in RESIDUAL:
+                raise ValueError(
+                    f"init_lora_weights is {self.init_lora_weights!r}, which takes a part out of the weights; what is left "
                     "would be rounded to 4 bits anew, and the adapter would not fit the base model any more"
                 )
 
@@ -60,11 +62,13 @@ class QLora(Lora):
         from transformers import BitsAndBytesConfig
 
         usual = "bfloat16" if torch.cuda.is_available() or cpu_bfloat16_instructions() else "float32"
-        compute = usual if self.config.compute_dtype == "auto" else self.config.compute_dtype
+        compute = (
+            usual if self.config.bnb_4bit_compute_dtype == "auto" else self.config.bnb_4bit_compute_dtype
+        )
         quantization = BitsAndBytesConfig(
             load_in_4bit=True,
-            bnb_4bit_quant_type=self.config.quant_type,
-            bnb_4bit_use_double_quant=self.config.double_quantization,
+            bnb_4bit_quant_type=self.config.bnb_4bit_quant_type,
+            bnb_4bit_use_double_quant=self.config.bnb_4bit_use_double_quant,
             bnb_4bit_compute_dtype=getattr(torch, compute),
             # bitsandbytes cannot train a quantized head.
             llm_int8_skip_modules=list(head.head_modules),

@@ -29,8 +29,8 @@ def test_the_version_is_shown(capsys):
 
 def test_the_composed_config_is_shown_and_nothing_is_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["strategy=lora", "task=sentiment", "strategy.rank=3", "--cfg", "job"]) == 0
-    assert "rank: 3" in capsys.readouterr().out
+    assert main(["strategy=lora", "task=sentiment", "strategy.r=3", "--cfg", "job"]) == 0
+    assert "r: 3" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 

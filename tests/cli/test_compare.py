@@ -67,7 +67,7 @@ def test_a_count_of_seeds_is_those_from_0():
     ("typed", "says"),
     [
         (["strategy=lora"], "strategies=[linear_probe,lora]"),
-        (["strategy.rank=4"], "strategy.lora.rank=16"),
+        (["strategy.r=4"], "strategy.lora.r=16"),
         (["+seed=3"], "seeds=[3,4,5]"),
         (["optimizer.learning_rate=1e-3"], "tune_learning_rate=true"),
         (["transfer.baselines=[scratch]"], "strategies=[scratch,lora]"),
@@ -91,9 +91,9 @@ def test_a_count_of_seeds_is_those_from_0():
         (["tune_learning_rate=true,false"], "has several values"),
         (["tune_learning_rate=true", "learning_rate_factors=[0]"], "above 0"),
         (["tune_learning_rate=true", "trainer.limit_val_batches=0"], "leaves none"),
-        (["strategy.lroa.rank=4"], "Did you mean 'lora'"),
-        (["strategy.lora.rnak=4"], "Did you mean 'strategy.rank'"),
-        (["strategy.lora.rank=0"], "rank is 0"),
+        (["strategy.lroa.r=4"], "Did you mean 'lora'"),
+        (["strategy.lora.lora_alhpa=4"], "Did you mean 'strategy.lora_alpha'"),
+        (["strategy.lora.r=0"], "r is 0"),
         (["trainer.max_epochs=1,2"], "has several values"),
     ],
 )
@@ -121,13 +121,13 @@ def test_what_is_wrong_with_all_of_them_is_told_once(composer):
 
 
 def test_fields_are_of_one_strategy_and_presets_can_be_compared(composer):
-    found = plan(composer, ["task=sentiment", "strategies=[dora,lora]", "strategy.lora.rank=3"])
-    assert found.strategies["lora"].config.rank == 3 and found.strategies["dora"].config.rank == 8
-    assert found.strategies["dora"].config.dora and not found.strategies["lora"].config.dora
+    found = plan(composer, ["task=sentiment", "strategies=[dora,lora]", "strategy.lora.r=3"])
+    assert found.strategies["lora"].config.r == 3 and found.strategies["dora"].config.r == 8
+    assert found.strategies["dora"].config.use_dora and not found.strategies["lora"].config.use_dora
 
 
 def test_the_command_that_it_names_is_that_training(composer):
-    typed = ["+task=sentiment", "strategies=[full,lora]", "seeds=[7,8]", "strategy.lora.rank=3", "run_dir=x"]
+    typed = ["+task=sentiment", "strategies=[full,lora]", "seeds=[7,8]", "strategy.lora.r=3", "run_dir=x"]
     found = plan(composer, [*typed, "data.columns.text=my text"])
     command = shlex.split(found.command("lora", 1e-3))
     assert command[:3] == ["python", "-m", "tlplug"]

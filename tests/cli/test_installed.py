@@ -93,11 +93,11 @@ def test_a_wheel_holds_everything_and_composes_in_a_clean_folder(tmp_path):
         "from tlplug.config.compose import Composer\n"
         "from tlplug.config.job import build\n"
         "with Composer() as composer:\n"
-        "    job = build(composer.compose(['strategy=qlora', 'task=sentiment', 'strategy.rank=2']))\n"
+        "    job = build(composer.compose(['strategy=qlora', 'task=sentiment', 'strategy.r=2']))\n"
         "from tlplug.data.read import read_splits\n"
         "splits = read_splits(job.data, job.head.columns)\n"
         "print(tlplug.__file__, tlplug_conf.__file__, tlplug_plugins.__file__, sep='\\n')\n"
-        "print({name: len(split) for name, split in splits.items()}, job.strategy.config.rank)\n"
+        "print({name: len(split) for name, split in splits.items()}, job.strategy.config.r)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

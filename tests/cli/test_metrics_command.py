@@ -111,7 +111,7 @@ def test_a_metric_with_rows_of_its_own_is_measured_later(run):
         (["metric=[knn]", "metric.knn.k=many"], "'metric.knn.k=many'"),
         (["metric=[knn]", "metric.cka.k=3"], "'metric.cka.k=3'"),
         (["metric=[knn]", "metric.knn.k=0"], "k is 0"),
-        (["metric=[knn]", "strategy.rank=3"], "only data.*, transfer.*, evidence.* can be changed"),
+        (["metric=[knn]", "strategy.r=3"], "only data.*, transfer.*, evidence.* can be changed"),
         (["metric=[knn]", "transfer.sorce=topic"], "transfer.sorce"),
         (
             ["metric=[knn]", "transfer.source_domain=nothing.jsonl"],

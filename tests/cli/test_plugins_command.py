@@ -39,7 +39,7 @@ def elsewhere(tmp_path, monkeypatch):
         (["check", "lora", "--knid", "head"], "Did you mean --kind"),
         (["check", "lora", "rnk=4"], "rnk=4"),
         (["check", "lora", "rank=many"], "rank=many"),
-        (["check", "lora", "rank=0"], "rank is 0"),
+        (["check", "lora", "r=0"], "r is 0"),
         (["check", "lora", "--rows", "rows.jsonl"], "--rows are for a head"),
         (["check", "classification", "--rows", "rows.jsonl"], "rows.jsonl cannot be read"),
         (["check", "no.such.Thing"], "No module named 'no'"),

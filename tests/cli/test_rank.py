@@ -87,10 +87,10 @@ def test_a_preset_goes_by_its_name_and_a_folder_by_its_path(composer):
 
 
 def test_fields_of_the_strategy_of_metrics_and_of_all_models_hold(composer):
-    typed = ["strategy.rank=3", "metric.knn.k=4", "model.dtype=bfloat16", "optimizer.learning_rate=1e-3"]
+    typed = ["strategy.r=3", "metric.knn.k=4", "model.dtype=bfloat16", "optimizer.learning_rate=1e-3"]
     found = plan(composer, ["task=sentiment", BOTH, *typed])
     for job in found.jobs.values():
-        assert (job.strategy.config.rank, job.metrics["knn"].config.k) == (3, 4)
+        assert (job.strategy.config.r, job.metrics["knn"].config.k) == (3, 4)
         assert (job.model.dtype, job.optimizer.learning_rate) == ("bfloat16", 1e-3)
 
 
@@ -120,7 +120,7 @@ def test_fields_of_the_strategy_of_metrics_and_of_all_models_hold(composer):
         ([BOTH, "model.source=x"], "models=[minilm,./my-model]"),
         ([BOTH, "model.dtyp=bfloat16"], "Did you mean 'model.dtype'"),
         ([BOTH, "strategy=lroa"], "Did you mean 'lora'"),
-        ([BOTH, "strategy.rnak=3"], "Did you mean 'strategy.rank'"),
+        ([BOTH, "strategy.lora_alhpa=3"], "Did you mean 'strategy.lora_alpha'"),
         ([BOTH, "trainer.max_epoch=2"], "Did you mean 'trainer.max_epochs'"),
         ([BOTH, "transfer.baselines=[scratch]"], "has baselines"),
         ([BOTH, "logger=[wandb]"], "rank.json"),

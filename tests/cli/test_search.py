@@ -20,7 +20,7 @@ from tlplug.interfaces.registry import Registry
 from tlplug.settings import OptunaSettings
 
 LOG_RATE = "optimizer.learning_rate=tag(log,interval(1e-5,1e-2))"
-RANK, DROPOUT = "strategy.rank=choice(4,8,16)", "strategy.dropout=interval(0,0.5)"
+RANK, DROPOUT = "strategy.r=choice(4,8,16)", "strategy.lora_dropout=interval(0,0.5)"
 BASIC = ["strategy=lora", "task=sentiment"]
 UNTUNED = {"zero_shot"}
 """Strategies with nothing to tune."""
@@ -46,7 +46,7 @@ def score_of(job):
     values = dict(word.split("=") for word in job.overrides)
     return (
         -abs(math.log10(float(values["optimizer.learning_rate"])) + 3)
-        - abs(int(values["strategy.rank"]) - 8) / 8
+        - abs(int(values["strategy.r"]) - 8) / 8
     )
 
 
@@ -175,9 +175,13 @@ def test_what_was_found_is_told_with_its_command(composer, tmp_path):
     ("word", "first", "last"),
     [
         (LOG_RATE, "optimizer.learning_rate=1e-05", "optimizer.learning_rate=0.01"),
-        ("strategy.rank=int(interval(1,64))", "strategy.rank=1", "strategy.rank=64"),
-        ("strategy.rank=range(4,17,4)", "strategy.rank=4", "strategy.rank=16"),
-        ("strategy.dropout=range(0.1,0.45,0.1)", "strategy.dropout=0.1", "strategy.dropout=0.4"),
+        ("strategy.r=int(interval(1,64))", "strategy.r=1", "strategy.r=64"),
+        ("strategy.r=range(4,17,4)", "strategy.r=4", "strategy.r=16"),
+        (
+            "strategy.lora_dropout=range(0.1,0.45,0.1)",
+            "strategy.lora_dropout=0.1",
+            "strategy.lora_dropout=0.4",
+        ),
         ("seed=3,1,2", "seed=3", "seed=2"),
         ("model.source=choice('a b',c)", "model.source=a\\ b", "model.source=c"),
     ],
@@ -231,7 +235,7 @@ def test_what_is_typed_stands(composer):
         (["strategy=zero_shot"], "there is no space of strategy 'zero_shot'"),
         (["strategy=lora", "strategy.rang=choice(1,2)"], "there is no key 'strategy.rang'"),
         (["strategy=lora", "seed=tag(log,interval(0,1))"], "cannot be searched"),
-        (["strategy=lora", "strategy.initialization=nonsense", RANK], "nonsense"),
+        (["strategy=lora", "strategy.init_lora_weights=nonsense", RANK], "nonsense"),
         (["strategy=lora", "sweep.sampler=grid", RANK], "sweep.sampler is 'grid'; it is one of: tpe, random"),
         (["strategy=lora", "sweep.storage=nonsense", RANK], "sweep.storage: nonsense cannot be opened"),
     ],

@@ -29,7 +29,7 @@ def words(tmp_path_factory, tiny_folder, rows_folder):
     ]
     # Batches of equal tokens are cut between as many rows as there are processes.
     rows = ["data.limit.test=7", "data.batching=rows"]
-    return [*kept, *rows, "strategy.dropout=0", "transfer.baselines=[trivial,scratch]"]
+    return [*kept, *rows, "strategy.lora_dropout=0", "transfer.baselines=[trivial,scratch]"]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ def make_run(
     """A finished run whose examples have these scores; `others` replace keys of its result.json."""
     values = np.asarray(scores, np.float64)
     ids = np.arange(len(values)) if ids is None else np.asarray(ids)
-    fields = {"rank": 8} if strategy == "lora" else {}
+    fields = {"r": 8} if strategy == "lora" else {}
     result = {
         "version": 1,
         "task": task,

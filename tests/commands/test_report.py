@@ -332,18 +332,18 @@ def test_rows_are_paired_by_their_ids_whatever_their_order(tmp_path):
 
 def test_settings_that_differ_within_a_strategy_are_in_its_name(tmp_path):
     for number, rank in enumerate((8, 16)):
-        make_run(tmp_path / str(number), right(0.8, seed=number), strategy_config={"rank": rank})
+        make_run(tmp_path / str(number), right(0.8, seed=number), strategy_config={"r": rank})
     make_run(tmp_path / "2", right(0.9), "full", config={"data": {"batch_size": 32}})
     found = task_of(tmp_path)
-    assert set(named(found)) == {"lora rank=8", "lora rank=16", "full"}
+    assert set(named(found)) == {"lora r=8", "lora r=16", "full"}
     assert "full: 32" in found["differing_settings"]["data.batch_size"]
 
 
 def test_a_name_is_the_same_in_each_task(tmp_path):
     for number, rank in enumerate((8, 16)):
-        make_run(tmp_path / str(number), right(0.8), strategy_config={"rank": rank}, task="first")
-    make_run(tmp_path / "2", right(0.8), strategy_config={"rank": 8}, task="second")
-    assert set(named(gathered_from(tmp_path)["tasks"][1])) == {"lora rank=8"}
+        make_run(tmp_path / str(number), right(0.8), strategy_config={"r": rank}, task="first")
+    make_run(tmp_path / "2", right(0.8), strategy_config={"r": 8}, task="second")
+    assert set(named(gathered_from(tmp_path)["tasks"][1])) == {"lora r=8"}
 
 
 def test_what_a_run_records_is_no_setting(tmp_path):

@@ -59,7 +59,7 @@ def test_words_that_are_right_are_composed_once(composer, monkeypatch):
     composed = []
     whole = composer._compose
     monkeypatch.setattr(composer, "_compose", lambda lines: composed.append(lines) or whole(lines))
-    assert composer.compose([*BASIC, "strategy.rank=4", "data.columns.text=review"]).strategy.rank == 4
+    assert composer.compose([*BASIC, "strategy.r=4", "data.columns.text=review"]).strategy.r == 4
     assert len(composed) == 1
 
 
@@ -84,10 +84,10 @@ def test_groups_can_be_exchanged_over_a_preset(composer):
         (["+stratgey=qlora", "task=sentiment"], "Did you mean 'strategy'"),
         (["strategy=qlroa", "task=sentiment"], "Did you mean 'qlora'"),
         (["strategy=lora", "task=sentimet"], "Did you mean 'sentiment'"),
-        ([*BASIC, "strategy.rnak=4"], "Did you mean 'strategy.rank'"),
-        ([*BASIC, "+strategy.rnak=4"], "Did you mean 'strategy.rank'"),
+        ([*BASIC, "strategy.lora_alhpa=4"], "Did you mean 'strategy.lora_alpha'"),
+        ([*BASIC, "+strategy.lora_alhpa=4"], "Did you mean 'strategy.lora_alpha'"),
         ([*BASIC, "++trainer.max_epoch=4"], "Did you mean 'trainer.max_epochs'"),
-        ([*BASIC, "strategy.rank=many"], "strategy.rank=many"),
+        ([*BASIC, "strategy.r=many"], "strategy.r=many"),
         ([*BASIC, "trainer.max_epochs=1.5"], "trainer.max_epochs"),
         ([*BASIC, "strategy.name=full"], "no key 'strategy.name'"),
         ([*BASIC, "seed=1,2"], "add -m"),
@@ -96,8 +96,8 @@ def test_groups_can_be_exchanged_over_a_preset(composer):
         ([*BASIC, "metric=[cots]"], "Did you mean 'cost'"),
         ([*BASIC, "~seed"], "'~seed' takes a key away; seed=... gives it another value"),
         (
-            [*BASIC, "~strategy.rank"],
-            "'~strategy.rank' takes a key away; strategy.rank=... gives it another value",
+            [*BASIC, "~strategy.r"],
+            "'~strategy.r' takes a key away; strategy.r=... gives it another value",
         ),
         ([*BASIC, "~transfer"], "'~transfer' takes a key away"),
         ([*BASIC, "~strategy=lora"], "'~strategy=lora' takes a choice away; strategy=... makes another"),
@@ -107,6 +107,8 @@ def test_groups_can_be_exchanged_over_a_preset(composer):
         ([*BASIC, "data.target=far.jsonl"], "Did you mean 'data.target_domain'"),
         ([*BASIC, "checkpoint.keep=2"], "Did you mean 'checkpoint.keep_last'"),
         ([*BASIC, "data.batch_tokens=4096"], "tokens_per_batch"),
+        ([*BASIC, "strategy.rank=16"], "Did you mean 'strategy.r'"),
+        ([*BASIC, "strategy.dropout=0"], "Did you mean 'strategy.lora_dropout'"),
         ([*BASIC, "evidence.rwos=1,2"], "Did you mean 'evidence.max_rows'"),
         ([*BASIC, "data.splits={a: 1}", "data.splits.a=2"], "there is no key 'data.splits.a'"),
         ([*BASIC, "strategy.preset=dora"], "there is no key 'strategy.preset'"),
@@ -123,8 +125,8 @@ def test_wrong_words_get_one_clear_error(composer, words, says):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["strategy.rank=0"], "rank is 0"),
-        (["strategy.dropout=1.0"], "dropout is 1.0"),
+        (["strategy.r=0"], "r is 0"),
+        (["strategy.lora_dropout=1.0"], "lora_dropout is 1.0"),
         (["strategy.target_modules=5"], "target_modules is 5"),
         (["data=files"], "data.path has no value"),
         (["model=custom"], "model.source has no value"),
@@ -145,8 +147,8 @@ def test_values_of_no_use_are_found_before_anything_loads(composer, words, says)
 
 
 def test_a_job_has_the_plugins_objects_and_typed_settings(composer):
-    job = build(composer.compose([*BASIC, "strategy.rank=3", "transfer.baselines=[trivial,scratch]"]))
-    assert job.strategy.config.rank == 3 and job.strategy.config.alpha == 16.0
+    job = build(composer.compose([*BASIC, "strategy.r=3", "transfer.baselines=[trivial,scratch]"]))
+    assert job.strategy.config.r == 3 and job.strategy.config.lora_alpha == 16.0
     assert job.baselines["trivial"] is None and type(job.baselines["scratch"]).__name__ == "Scratch"
     assert isinstance(job.trainer, TrainerSettings) and job.trainer.max_epochs > 0
     assert [plugin.name for plugin in job.plugins][:2] == ["lora", "classification"]

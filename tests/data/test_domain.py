@@ -89,7 +89,7 @@ def test_where_there_are_test_rows_alone_their_texts_are_learnt_from_and_it_is_s
 
 def test_named_training_rows_that_are_not_there_are_an_error(tmp_path: Path, like: Split, caplog) -> None:
     jsonl(tmp_path / "far/test.jsonl", numbered(3))
-    with pytest.raises(UsageError, match=r"^data\.target\.train=unlabeled: .* it has test\."):
+    with pytest.raises(UsageError, match=r"^data\.target_domain\.train=unlabeled: .* it has test\."):
         unlabelled(domain(tmp_path / "far", train="unlabeled"), HEAD, 0, KEY, like)
     assert caplog.text == ""
 
@@ -101,7 +101,7 @@ def test_pairs_go_with_pairs_and_single_texts_with_single_texts(tmp_path: Path, 
         jsonl(tmp_path / f"{n}.jsonl", rows) for n, rows in (("s", numbered(3)), ("d", pairs))
     )
     with pytest.raises(
-        UsageError, match=r'no column "text_pair"[\s\S]*Set data\.target\.columns\.text_pair='
+        UsageError, match=r'no column "text_pair"[\s\S]*Set data\.target_domain\.columns\.text_pair='
     ):
         unlabelled(domain(singles), HEAD, 0, KEY, paired)
     assert set(unlabelled(domain(doubles), HEAD, 0, KEY, paired)[0]) == {"text", "text_pair", "id"}
@@ -160,7 +160,9 @@ def test_what_cannot_be_read_is_told_in_the_domain_s_own_keys(
 
 def test_a_file_that_is_not_there_is_told_with_those_near_it(tmp_path: Path, like: Split) -> None:
     jsonl(tmp_path / "tweets.jsonl", numbered(2))
-    with pytest.raises(UsageError, match=r"^data\.target\.path=.*tweet\.jsonl: there is no .*tweets\.jsonl"):
+    with pytest.raises(
+        UsageError, match=r"^data\.target_domain\.path=.*tweet\.jsonl: there is no .*tweets\.jsonl"
+    ):
         unlabelled(domain(tmp_path / "tweet.jsonl"), HEAD, 0, KEY, like)
 
 
@@ -347,7 +349,7 @@ def test_texts_are_looked_at_by_a_head_that_reads_more(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text("One line.\nAnother line.\n")
     found = looked_at(domain(tmp_path / "book.txt"), answering, 0, "transfer.source_domain")
     assert found.plain and [row[found.text] for row in found.rows] == ["One line.", "Another line."]
-    with pytest.raises(UsageError, match=r'no column "text".*transfer\.source\.columns\.text'):
+    with pytest.raises(UsageError, match=r'no column "text".*transfer\.source_domain\.columns\.text'):
         odd = jsonl(tmp_path / "odd.jsonl", [{"words": "x"}])
         looked_at(domain(odd), answering, 0, "transfer.source_domain")
 

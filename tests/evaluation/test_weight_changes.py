@@ -30,9 +30,9 @@ def moved(task, name, noise=0.05, **fields):
 
 LORA = [
     {},
-    {"rank_stabilized": True, "rank": 4},
-    {"initialization": "pissa"},
-    {"initialization": "olora"},
+    {"use_rslora": True, "r": 4},
+    {"init_lora_weights": "pissa"},
+    {"init_lora_weights": "olora"},
 ]
 
 
@@ -46,7 +46,7 @@ def test_factors_are_the_change_that_merging_makes(tiny_base, fields):
         np.testing.assert_allclose(change.after, merged[name], atol=2e-6)
         left, right = change.factors
         np.testing.assert_allclose(left @ right, change.after - change.before, atol=2e-6)
-        assert left.shape[1] <= 2 * method.config.rank
+        assert left.shape[1] <= 2 * method.config.r
 
 
 def test_4_bit_weights_are_unpacked_one_at_a_time(tiny_base):
@@ -88,7 +88,7 @@ def test_where_no_matrix_of_the_base_model_moves_there_is_none(tiny_base, name):
 
 
 def test_dora_is_no_product_of_small_matrices(tiny_base):
-    assert moved(prepare(tiny_base), "lora", dora=True)[3] == {}
+    assert moved(prepare(tiny_base), "lora", use_dora=True)[3] == {}
 
 
 @pytest.mark.parametrize("name", ["lora", "full"])

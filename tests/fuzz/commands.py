@@ -273,7 +273,7 @@ def several_lines():
         "strategy",
     ]
     own += [
-        "strategy.lora.rank",
+        "strategy.lora.r",
         "strategy.x.y",
         "compare.strategy",
         "compare.target_score",

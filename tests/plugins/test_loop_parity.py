@@ -12,7 +12,7 @@ from tlplug.runs.prepare import prepare
 from tlplug.training.fit import adapt
 
 TOLERANCE = 1e-5
-NO_DROPOUT = {"lora": ["strategy.dropout=0"]}
+NO_DROPOUT = {"lora": ["strategy.lora_dropout=0"]}
 
 
 def job_of(*words):

@@ -16,16 +16,16 @@ from tlplug.interfaces.registry import Registry
 Lora = Registry().find("strategy", "lora").load()
 VARIANTS = {
     "lora": {},
-    "rslora": {"rank_stabilized": True},
-    "dora": {"dora": True},
-    "lora_plus": {"rate_ratio": 16.0},
-    "gaussian": {"initialization": "gaussian"},
-    "pissa": {"initialization": "pissa"},
-    "olora": {"initialization": "olora"},
-    "eva": {"initialization": "eva", "rank": 3},
-    "pissa_rslora": {"initialization": "pissa", "rank_stabilized": True},
-    "pissa_dora": {"initialization": "pissa", "dora": True},
-    "eva_dora": {"initialization": "eva", "rank": 3, "dora": True},
+    "rslora": {"use_rslora": True},
+    "dora": {"use_dora": True},
+    "lora_plus": {"loraplus_lr_ratio": 16.0},
+    "gaussian": {"init_lora_weights": "gaussian"},
+    "pissa": {"init_lora_weights": "pissa"},
+    "olora": {"init_lora_weights": "olora"},
+    "eva": {"init_lora_weights": "eva", "r": 3},
+    "pissa_rslora": {"init_lora_weights": "pissa", "use_rslora": True},
+    "pissa_dora": {"init_lora_weights": "pissa", "use_dora": True},
+    "eva_dora": {"init_lora_weights": "eva", "r": 3, "use_dora": True},
 }
 EVERY = pytest.mark.parametrize("fields", VARIANTS.values(), ids=VARIANTS)
 
@@ -85,7 +85,7 @@ def test_training_begins_at_the_base_model(adapted, head, tiny_base, batch, fiel
 
 @pytest.mark.parametrize(("stabilized", "scale"), [(False, 16 / 4), (True, 16 / 4**0.5)])
 def test_the_update_is_scaled_by_alpha_over_the_rank_or_its_root(adapted, two_steps, stabilized, scale):
-    _, model, module = adapted("lora", rank=4, alpha=16.0, rank_stabilized=stabilized)
+    _, model, module = adapted("lora", r=4, lora_alpha=16.0, use_rslora=stabilized)
     two_steps(module)
     layer, given = layer_of(model.eval()), torch.randn(5, 64)
     expected = layer.base_layer(given) + scale * given @ low_rank(layer).T
@@ -93,7 +93,7 @@ def test_the_update_is_scaled_by_alpha_over_the_rank_or_its_root(adapted, two_st
 
 
 def test_dora_trains_norms_apart_from_directions(adapted, two_steps):
-    _, model, module = adapted("lora", rank=4, alpha=16.0, dora=True)
+    _, model, module = adapted("lora", r=4, lora_alpha=16.0, use_dora=True)
     two_steps(module)
     layer, given = layer_of(model.eval()), torch.randn(5, 64)
     norms = layer.lora_magnitude_vector["default"]
@@ -106,7 +106,7 @@ def test_dora_trains_norms_apart_from_directions(adapted, two_steps):
 
 
 def test_b_learns_faster_than_a_by_the_ratio(adapted):
-    strategy, model, module = adapted("lora", rate_ratio=16.0)
+    strategy, model, module = adapted("lora", loraplus_lr_ratio=16.0)
     names = {id(value): name for name, value in model.named_parameters()}
     groups = strategy.parameter_groups(model, module.settings)
     rates = {names[id(p)]: group.get("lr", 5e-4) for group in groups for p in group["params"]}
@@ -124,7 +124,7 @@ def test_without_a_ratio_there_are_no_more_groups(adapted):
 
 
 def test_pissa_begins_with_the_first_singular_vectors(adapted, head, tiny_base):
-    _, model, _ = adapted("lora", rank=4, alpha=8.0, initialization="pissa")
+    _, model, _ = adapted("lora", r=4, lora_alpha=8.0, init_lora_weights="pissa")
     weight = plain(head, tiny_base).bert.encoder.layer[1].attention.self.query.weight
     left, values, right = torch.linalg.svd(weight)
     layer = layer_of(model)
@@ -134,14 +134,14 @@ def test_pissa_begins_with_the_first_singular_vectors(adapted, head, tiny_base):
 
 
 def test_olora_begins_with_orthonormal_columns(adapted):
-    _, model, _ = adapted("lora", rank=4, initialization="olora")
+    _, model, _ = adapted("lora", r=4, init_lora_weights="olora")
     b = layer_of(model).lora_B["default"].weight
     torch.testing.assert_close(b.T @ b, torch.eye(4), atol=1e-5, rtol=0)
 
 
 def test_eva_begins_with_the_directions_of_the_inputs(adapted, head, tiny_base, batch):
     """Against the principal components of all real tokens that come into the layer."""
-    _, model, _ = adapted("lora", initialization="eva", rank=3)
+    _, model, _ = adapted("lora", init_lora_weights="eva", r=3)
     a, seen = layer_of(model).lora_A["default"].weight, []
     bare = plain(head, tiny_base)
     layer = bare.bert.encoder.layer[1].attention.self.query
@@ -157,7 +157,7 @@ def test_eva_begins_with_the_directions_of_the_inputs(adapted, head, tiny_base, 
 def test_eva_on_batches_that_are_too_small_ends_with_a_word_of_why(head, tiny_base, batch):
     """The pooler sees one vector a row: eight rows do not give sixteen directions."""
     torch.manual_seed(0)
-    strategy = Lora(Lora.Config(initialization="eva", rank=8))
+    strategy = Lora(Lora.Config(init_lora_weights="eva", r=8))
     context = AdaptContext(head, tiny_base, 0, lambda: itertools.repeat(batch), torch.device("cpu"))
     with pytest.raises(UsageError, match=r"pooler.dense sees 8 vectors in a batch, too few to find 16"):
         strategy.adapt(head.load_model(tiny_base, strategy.load_options(head)), context)
@@ -166,11 +166,11 @@ def test_eva_on_batches_that_are_too_small_ends_with_a_word_of_why(head, tiny_ba
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"rank": 0}, "rank is 0"),
-        ({"alpha": 0.0}, "alpha is 0.0"),
-        ({"dropout": 1.0}, "dropout is 1.0"),
-        ({"rate_ratio": 0.0}, "rate_ratio is 0.0"),
-        ({"initialization": "lucky"}, "initialization is 'lucky'; it is one of default, gaussian"),
+        ({"r": 0}, "r is 0"),
+        ({"lora_alpha": 0.0}, "lora_alpha is 0.0"),
+        ({"lora_dropout": 1.0}, "lora_dropout is 1.0"),
+        ({"loraplus_lr_ratio": 0.0}, "loraplus_lr_ratio is 0.0"),
+        ({"init_lora_weights": "lucky"}, "init_lora_weights is 'lucky'; it is one of default, gaussian"),
         ({"target_modules": "query"}, "target_modules is 'query'"),
         ({"target_modules": []}, "target_modules is"),
     ],
@@ -183,10 +183,10 @@ def test_nonsense_is_an_error(fields, words):
 @pytest.mark.parametrize(
     ("preset", "fields"),
     [
-        ("dora", {"dora": True}),
-        ("rslora", {"rank_stabilized": True}),
-        ("lora_plus", {"rate_ratio": 16.0}),
-        ("pissa", {"initialization": "pissa", "dropout": 0.0}),
+        ("dora", {"use_dora": True}),
+        ("rslora", {"use_rslora": True}),
+        ("lora_plus", {"loraplus_lr_ratio": 16.0}),
+        ("pissa", {"init_lora_weights": "pissa", "lora_dropout": 0.0}),
     ],
 )
 def test_a_preset_sets_its_fields_and_nothing_else(preset, fields):

@@ -20,16 +20,16 @@ BY_HAND = {
     ),
 }
 OURS = {
-    "lora": ("lora", {"rank": 4, "alpha": 8.0, "dropout": 0.0}),
-    "dora": ("lora", {"rank": 4, "alpha": 8.0, "dropout": 0.0, "dora": True}),
+    "lora": ("lora", {"r": 4, "lora_alpha": 8.0, "lora_dropout": 0.0}),
+    "dora": ("lora", {"r": 4, "lora_alpha": 8.0, "lora_dropout": 0.0, "use_dora": True}),
     "ia3": ("ia3", {}),
     "prefix_tuning": ("prefix_tuning", {"num_virtual_tokens": 7}),
     "prompt_tuning": ("prompt_tuning", {"num_virtual_tokens": 7}),
 }
 # The size of each method made another.
 TWINS = {
-    "lora": {"rank": 3},
-    "dora": {"rank": 3},
+    "lora": {"r": 3},
+    "dora": {"r": 3},
     "ia3": {"target_modules": ["key", "dense"], "feedforward_modules": ["dense"]},
     "prefix_tuning": {"num_virtual_tokens": 6},
     "prompt_tuning": {"num_virtual_tokens": 6},

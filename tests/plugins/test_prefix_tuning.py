@@ -44,7 +44,7 @@ def test_padding_on_the_left_changes_nothing_either():
 @pytest.mark.parametrize("projection", [False, True])
 @pytest.mark.parametrize(("architecture", "task"), WORKS)
 def test_what_is_saved_comes_back(architecture, task, projection, tmp_path):
-    check_loaded("prefix_tuning", architecture, task, tmp_path, projection=projection)
+    check_loaded("prefix_tuning", architecture, task, tmp_path, prefix_projection=projection)
 
 
 @pytest.mark.parametrize(("architecture", "task"), [("llama", "causal"), ("t5", "seq2seq")])

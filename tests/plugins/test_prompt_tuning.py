@@ -219,7 +219,10 @@ def test_hidden_states_are_those_of_the_text():
 def test_a_text_to_begin_with():
     tokenizer = make_tokenizer()
     cls = Registry().find("strategy", "prompt_tuning").load()
-    method, model = cls(cls.Config(num_virtual_tokens=5, init_text="the film was")), fresh("bert", "masked")
+    method, model = (
+        cls(cls.Config(num_virtual_tokens=5, prompt_tuning_init_text="the film was")),
+        fresh("bert", "masked"),
+    )
     adapted = method.adapt(model, context_of(model))
     ids = tokenizer.convert_tokens_to_ids(["the", "film", "was", "the", "film"])
     begun = adapted.prompt_encoder["default"].embedding.weight
@@ -288,5 +291,5 @@ def test_nonsense_is_an_error(strategy):
 
 
 def test_a_blank_text_is_an_error():
-    with pytest.raises(ValueError, match="init_text is blank"):
-        Registry().find("strategy", "prompt_tuning").load().Config(init_text="  ")
+    with pytest.raises(ValueError, match="prompt_tuning_init_text is blank"):
+        Registry().find("strategy", "prompt_tuning").load().Config(prompt_tuning_init_text="  ")

@@ -19,7 +19,7 @@ def quantization(head, **fields):
 def test_the_weights_are_of_the_kind_that_was_asked_for(adapted, two_steps, kind, double):
     import bitsandbytes
 
-    _, model, module = adapted("qlora", quant_type=kind, double_quantization=double)
+    _, model, module = adapted("qlora", bnb_4bit_quant_type=kind, bnb_4bit_use_double_quant=double)
     weights = [m.weight for m in model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]
     assert len(weights) == 2 * 6 + 1
     assert {weight.quant_state.quant_type for weight in weights} == {kind}
@@ -29,7 +29,7 @@ def test_the_weights_are_of_the_kind_that_was_asked_for(adapted, two_steps, kind
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
 def test_the_compute_type_is_the_one_that_was_asked_for(head, name):
-    assert quantization(head, compute_dtype=name).bnb_4bit_compute_dtype == getattr(torch, name)
+    assert quantization(head, bnb_4bit_compute_dtype=name).bnb_4bit_compute_dtype == getattr(torch, name)
 
 
 @pytest.mark.parametrize(
@@ -43,18 +43,18 @@ def test_the_compute_type_follows_the_device_where_none_is_asked_for(head, monke
 
 
 def test_it_has_all_fields_of_lora():
-    own = {"quant_type", "double_quantization", "compute_dtype", "paged_optimizer"}
+    own = {"bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_compute_dtype", "paged_optimizer"}
     assert set(vars(QLora.Config())) == set(vars(Lora.Config())) | own
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        {"dora": True},
-        {"rank_stabilized": True},
-        {"rate_ratio": 4.0},
-        {"initialization": "gaussian"},
-        {"initialization": "eva", "rank": 3},
+        {"use_dora": True},
+        {"use_rslora": True},
+        {"loraplus_lr_ratio": 4.0},
+        {"init_lora_weights": "gaussian"},
+        {"init_lora_weights": "eva", "r": 3},
     ],
 )
 def test_variants_of_lora_train_and_come_back(adapted, two_steps, head, tiny_base, batch, tmp_path, fields):
@@ -68,11 +68,14 @@ def test_variants_of_lora_train_and_come_back(adapted, two_steps, head, tiny_bas
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"quant_type": "int4"}, "quant_type is 'int4'; it is one of nf4, fp4"),
-        ({"compute_dtype": "float8"}, "compute_dtype is 'float8'; it is one of auto, float32"),
-        ({"initialization": "pissa"}, "would be rounded to 4 bits anew"),
-        ({"initialization": "olora"}, "would be rounded to 4 bits anew"),
-        ({"rank": 0}, "rank is 0"),
+        ({"bnb_4bit_quant_type": "int4"}, "bnb_4bit_quant_type is 'int4'; it is one of nf4, fp4"),
+        (
+            {"bnb_4bit_compute_dtype": "float8"},
+            "bnb_4bit_compute_dtype is 'float8'; it is one of auto, float32",
+        ),
+        ({"init_lora_weights": "pissa"}, "would be rounded to 4 bits anew"),
+        ({"init_lora_weights": "olora"}, "would be rounded to 4 bits anew"),
+        ({"r": 0}, "r is 0"),
     ],
 )
 def test_nonsense_is_an_error(fields, words):

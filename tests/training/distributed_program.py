@@ -20,7 +20,7 @@ from tlplug.training.fit import adapt
 
 BATCH, ROWS = 8, 48
 """Rows of a batch over all processes; rows of an epoch."""
-FIELDS = {"full": {}, "lora": {"dropout": 0.0}, "qlora": {"dropout": 0.0}}
+FIELDS = {"full": {}, "lora": {"lora_dropout": 0.0}, "qlora": {"lora_dropout": 0.0}}
 SETTINGS = OptimizerSettings(learning_rate=0.1, schedule="constant", warmup=0.0, weight_decay=0.0)
 
 

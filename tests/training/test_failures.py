@@ -220,7 +220,7 @@ def test_an_exception_of_others_and_a_usage_error_get_no_line():
 def test_a_built_in_plugin_is_named_with_its_distribution_and_version(tiny_base):
     from tlplug import __version__
 
-    lora = strategy("lora", rank=2)
+    lora = strategy("lora", r=2)
     with pytest.raises(AttributeError) as caught, naming_plugins([Registry().find("strategy", "lora")]):
         lora.adapt(None, None)
     assert f"from tlplug {__version__}" in caught.value.__notes__[0]

@@ -45,7 +45,7 @@ def test_the_key_changes_with_each_thing_that_determines_the_result(tiny_base):
         "architecture": key(replace(prepare(tiny_base), base=replace(tiny_base, config=deeper))),
         "strategy": key(prepare(tiny_base), "linear_probe"),
         "field": key(prepare(tiny_base), "lora"),
-        "other field": key(prepare(tiny_base), "lora", rank=2),
+        "other field": key(prepare(tiny_base), "lora", r=2),
         "learning rate": key(prepare(tiny_base), optimizer=OptimizerSettings(learning_rate=1e-4)),
         "processes": key(prepare(tiny_base, trainer=replace(QUICK, devices=2))),
     }

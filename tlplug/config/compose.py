@@ -210,7 +210,7 @@ def chosen(overrides: Sequence[Override]) -> list[Override]:
 
 
 def typed(overrides: Sequence[Override]) -> list[Override]:
-    """Those that set a key: `strategy.rank=4`."""
+    """Those that set a key: `strategy.r=4`."""
     return [o for o in overrides if group_of(o) not in GROUPS and not o.is_hydra_override()]
 
 

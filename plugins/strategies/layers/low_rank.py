@@ -85,8 +85,8 @@ class Seen:
         self.passes += 1
         if self.passes > PASSES:
             raise UsageError(
-                f"strategy.initialization=eva: the inputs' directions do not settle within {PASSES} passes over "
-                f"{len(self)} batches; take a lower strategy.rank"
+                f"strategy.init_lora_weights=eva: the inputs' directions do not settle within {PASSES} passes over "
+                f"{len(self)} batches; take a lower strategy.r"
             )
         return iter(self.batches)
 
@@ -113,8 +113,8 @@ def real_tokens(wanted: int, given: Any, mask: torch.Tensor, name: str) -> torch
     real = states[mask.to(states.device)] if states.shape[:2] == mask.shape else states.flatten(0, -2)
     if len(real) < wanted:
         raise UsageError(
-            f"strategy.initialization=eva: {name.removeprefix(PEFT)} sees {len(real)} vectors in a "
-            f"batch, too few to find {wanted} directions: take a larger data.batch_size or a lower strategy.rank"
+            f"strategy.init_lora_weights=eva: {name.removeprefix(PEFT)} sees {len(real)} vectors in a "
+            f"batch, too few to find {wanted} directions: take a larger data.batch_size or a lower strategy.r"
         )
     return real.contiguous()
 

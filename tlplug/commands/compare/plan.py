@@ -72,7 +72,7 @@ NODE, STRATEGY = "compare", "strategy"
 OWN = [field.name for field in fields(CompareSettings)]
 LISTS = ("strategies", "seeds", "learning_rate_factors")
 ELSEWISE = {
-    STRATEGY: "compare runs several strategies: strategies=[linear_probe,lora], and strategy.lora.rank=16 for a field",
+    STRATEGY: "compare runs several strategies: strategies=[linear_probe,lora], and strategy.lora.r=16 for a field",
     "seed": "compare trains with several seeds: seeds=[3,4,5], or how many: seeds=3",
     "optimizer.learning_rate": "every strategy has a rate that suits it; tune_learning_rate=true tries others around it",
     "transfer.baselines": "compare shows the trivial baseline; others are strategies like any: strategies=[scratch,lora]",
@@ -92,7 +92,7 @@ class Plan:
     shared: Sequence[str]
     """What all trainings have in common, as it was typed."""
     fields: Mapping[str, Sequence[str]]
-    """What was set of single strategies: `strategy.rank=16`."""
+    """What was set of single strategies: `strategy.r=16`."""
 
     @property
     def first(self) -> Job:
@@ -183,7 +183,7 @@ def compare_settings(overrides: Sequence[Override]) -> CompareSettings:
 
 
 def by_strategy(single: Sequence[str], strategies: Sequence[str]) -> dict[str, list[str]]:
-    """`lora.rank=16` -> `strategy.rank=16` under `lora`."""
+    """`lora.r=16` -> `strategy.r=16` under `lora`."""
     found: dict[str, list[str]] = {}
     for word in single:
         name = next((name for name in strategies if word.startswith(f"{name}.")), None)

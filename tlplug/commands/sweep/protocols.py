@@ -126,7 +126,7 @@ class Sweep(Protocol):
     """It is there, and this process has locked it."""
     words: Sequence[str]
     """Of the runs, as typed: neither `sweep.*`, `launcher.*` nor `run_dir` is among them. Those with several values
-    (`seed=1,2`, `strategy.rank=choice(4,8)`, `optimizer.learning_rate=tag(log,interval(1e-5,1e-2))`) span the space."""
+    (`seed=1,2`, `strategy.r=choice(4,8)`, `optimizer.learning_rate=tag(log,interval(1e-5,1e-2))`) span the space."""
     composer: Composer
 
     def begin(self, number: int, overrides: Sequence[str]) -> SweepJob:
