@@ -122,7 +122,7 @@ MEASUREMENTS = {
             "full": {"learning_rate": 2e-4, "weight_decay": 0.01},
         },
         settings=Settings(rows=None, max_length=256, batch_size=8, epochs=2),
-        head={"stride": 64},
+        head={"doc_stride": 64},
     ),
     "scitldr": Measurement(
         title="SmolLM2-135M on SciTLDR: an abstract in one sentence",

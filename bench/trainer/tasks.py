@@ -142,7 +142,7 @@ class QuestionAnswering(Task):
             [row["context"] for row in rows],
             truncation="only_second",
             max_length=self.settings.max_length,
-            stride=self.head["stride"],
+            stride=self.head["doc_stride"],
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
         )

@@ -60,17 +60,17 @@ class QuestionAnswering(TransformersHead):
 
     @dataclass
     class Config:
-        stride: int = 128
+        doc_stride: int = 128
         """Tokens of the context that two neighbouring windows share; at most half of what a window has room for."""
         max_answer_tokens: int = 30
         """The longest answer."""
-        best: int = 20
+        n_best: int = 20
         """Candidates kept of each window."""
         unanswerable: bool = False
         """Whether there are questions without an answer (SQuAD 2.0); the threshold is found on the validation rows."""
 
         def __post_init__(self) -> None:
-            for name, least in (("stride", 0), ("max_answer_tokens", 1), ("best", 1)):
+            for name, least in (("doc_stride", 0), ("max_answer_tokens", 1), ("n_best", 1)):
                 if getattr(self, name) < least:
                     raise ValueError(f"{name} is {getattr(self, name)}; it has to be at least {least}")
 
@@ -113,7 +113,7 @@ class QuestionAnswering(TransformersHead):
         return model
 
     def encode(self, rows: Rows, base: BaseInfo, training: bool) -> list[dict[str, Any]]:
-        return windows_of(rows, base, self.config.stride, training)
+        return windows_of(rows, base, self.config.doc_stride, training)
 
     def collate(self, features: Sequence[Mapping[str, Any]], base: BaseInfo) -> Batch:
         return pad_batch(features, base, {"offsets": OUTSIDE})
@@ -137,7 +137,7 @@ class QuestionAnswering(TransformersHead):
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         start, end = self._logits(model, batch)
-        spans = candidates(start, end, batch["offsets"], self.config.max_answer_tokens, self.config.best)
+        spans = candidates(start, end, batch["offsets"], self.config.max_answer_tokens, self.config.n_best)
         null = (start[:, 0] + end[:, 0]).tolist()
         return [
             {"id": identity, "part": part, "null": none, "candidates": found}

@@ -53,11 +53,11 @@ class Summarization(TaskHead):
         """What the model is given, with {document} where it stands; the default is what T5 was trained with."""
         max_new_tokens: int = 64
         """A summary that is written is at most so long."""
-        beams: int = 1
+        num_beams: int = 1
         """Beams of the search; 1: greedy."""
         length_penalty: float = 1.0
         """Beams are compared by log likelihood / length ** this: above 0, more favours longer ones."""
-        no_repeat_ngram: int = 0
+        no_repeat_ngram_size: int = 0
         """No run of so many tokens is written twice; 0: no such rule."""
         max_summary_tokens: int = 128
         """Training summaries are cut after so many tokens, the one for the end among them."""
@@ -67,9 +67,11 @@ class Summarization(TaskHead):
         def __post_init__(self) -> None:
             if self.prompt.count(DOCUMENT) != 1:
                 raise ValueError(f"prompt is {self.prompt!r}; it has to hold {DOCUMENT} once")
-            if self.no_repeat_ngram < 0:
-                raise ValueError(f"no_repeat_ngram is {self.no_repeat_ngram}; it has to be at least 0")
-            least = {"max_new_tokens": 1, "beams": 1, "max_summary_tokens": 2, "max_validation_rows": 1}
+            if self.no_repeat_ngram_size < 0:
+                raise ValueError(
+                    f"no_repeat_ngram_size is {self.no_repeat_ngram_size}; it has to be at least 0"
+                )
+            least = {"max_new_tokens": 1, "num_beams": 1, "max_summary_tokens": 2, "max_validation_rows": 1}
             for name, value in least.items():
                 if getattr(self, name) < value:
                     raise ValueError(f"{name} is {getattr(self, name)}; it has to be at least {value}")
@@ -101,13 +103,13 @@ class Summarization(TaskHead):
         from tlplug_plugins.heads.generation.generate import set_generation
 
         model = load_pretrained(self._auto(base), base, options)
-        beams = {"length_penalty": self.config.length_penalty} if self.config.beams > 1 else {}
+        beams = {"length_penalty": self.config.length_penalty} if self.config.num_beams > 1 else {}
         set_generation(
             model,
             self._summaries(base).stops,
             max_new_tokens=self.config.max_new_tokens,
-            num_beams=self.config.beams,
-            no_repeat_ngram_size=self.config.no_repeat_ngram,
+            num_beams=self.config.num_beams,
+            no_repeat_ngram_size=self.config.no_repeat_ngram_size,
             **beams,
         )
         return model

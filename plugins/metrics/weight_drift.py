@@ -22,7 +22,7 @@ from tlplug_plugins.metrics.statistics.singular_values import (
 Values = dict[str, float | NotMeasured]
 MEANS = ("effective_rank", "stable_rank", "intruder_dimensions")
 """The values that are means over matrices."""
-NONE = "these matrices are embeddings, or too large for it (metric.weight_drift.largest), or did not change"
+NONE = "these matrices are embeddings, or too large for it (metric.weight_drift.max_matrix_size), or did not change"
 
 
 class WeightDrift(TransferMetric):
@@ -31,8 +31,8 @@ class WeightDrift(TransferMetric):
     Of the base model's matrices that moved: `relative_change` = sqrt(sum |change|_F^2 / sum |before|_F^2), 0 or above;
     `effective_rank` and `stable_rank` of the change and `intruder_dimensions` as `weight_drift` defines them, means over
     matrices; each also by layer, `layer/<k>/relative_change` and so on. Heads and adapters that the base model does not
-    have are no part of it. Embeddings (layer 0) and matrices with a side above 4 x largest have the relative change
-    alone, and matrices whose smaller side is above `largest` no intruder dimensions.
+    have are no part of it. Embeddings (layer 0) and matrices with a side above 4 x max_matrix_size have the relative change
+    alone, and matrices whose smaller side is above `max_matrix_size` no intruder dimensions.
     """
 
     contract = 1
@@ -45,7 +45,7 @@ class WeightDrift(TransferMetric):
         """So many of the leading singular vectors are looked at for intruders."""
         epsilon: float = EPSILON
         """A vector is an intruder where no vector of before has an absolute cosine with it of at least this."""
-        largest: int = 1024
+        max_matrix_size: int = 1024
         """Intruders are counted, and ranks of a change that is no product of factors told, in matrices whose smaller side is
         at most this."""
 
@@ -56,12 +56,14 @@ class WeightDrift(TransferMetric):
                 raise ValueError(
                     f"epsilon is {self.epsilon}; a cosine's limit has to be above 0 and at most 1"
                 )
-            if self.largest < 1:
-                raise ValueError(f"largest is {self.largest}; a matrix has a side of at least 1")
+            if self.max_matrix_size < 1:
+                raise ValueError(
+                    f"max_matrix_size is {self.max_matrix_size}; a matrix has a side of at least 1"
+                )
 
     def weight_change(self, change: WeightChange) -> dict[str, float]:
         """Sums of squares, and the ranks and intruders where they are to be had."""
-        before, after, largest = change.before, change.after, self.config.largest
+        before, after, largest = change.before, change.after, self.config.max_matrix_size
         moved, norm = squared_sums(before, after)
         whole = change.layer != 0 and max(before.shape) <= 4 * largest
         if change.factors is None and not (whole and min(before.shape) <= largest):

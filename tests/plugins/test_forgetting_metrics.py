@@ -419,7 +419,7 @@ def test_matrices_together_are_shares_of_sums_and_means_of_ranks():
 
 
 def test_embeddings_and_large_matrices_have_the_change_alone():
-    metric = WeightDrift(WeightDrift.Config(largest=4))
+    metric = WeightDrift(WeightDrift.Config(max_matrix_size=4))
     changes = [
         matrix("embeddings", 0, (6, 3)),
         matrix("long", 1, (17, 3), state=3),

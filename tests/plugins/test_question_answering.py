@@ -411,7 +411,7 @@ class Rigged(torch.nn.Module):
 
 @pytest.mark.parametrize("kind", ["bert", "gpt2"])
 def test_a_long_context_gives_one_answer_and_it_is_found_in_the_last_window(kind, base_of):
-    base, head, draw = base_of(kind), head_of(stride=8), random.Random(1)
+    base, head, draw = base_of(kind), head_of(doc_stride=8), random.Random(1)
     contexts = [" ".join(draw.choices(PLAIN, k=count)) + " radiant" for count in (5, 200, 120)]
     rows = [
         make_row(identity, context, "what felt warm ?", "radiant")
@@ -437,7 +437,7 @@ def test_a_long_context_gives_one_answer_and_it_is_found_in_the_last_window(kind
 def test_windows_hold_every_token_and_share_as_many_as_there_is_room_for(max_length, stride, asked, base_of):
     base = replace(base_of("bert"), max_length=max_length)
     row = make_row(0, " ".join(random.Random(0).choices(PLAIN, k=150)), " ".join(PLAIN[:1] * asked))
-    features = head_of(stride=stride, unanswerable=True).encode([row], base, False)
+    features = head_of(doc_stride=stride, unanswerable=True).encode([row], base, False)
     held = [[tuple(o) for o in feature["offsets"] if o[0] >= 0] for feature in features]
     questions = {feature["offsets"].index(list(held[part][0])) - 2 for part, feature in enumerate(features)}
     assert questions == {min(asked, max_length // 2)}
@@ -457,7 +457,7 @@ def test_a_tokenizer_that_cuts_on_the_left_loses_nothing_either(base_of):
     tokenizer.truncation_side = "left"
     base = replace(base_of("bert"), processor=tokenizer, max_length=32)
     rows = [row for row in make_questions(6, words=90) if len(row["context"].split()) > 40]
-    features = head_of(stride=8).encode(rows, base, True)
+    features = head_of(doc_stride=8).encode(rows, base, True)
     found = {f["id"] for f in features if f["start_positions"] and f["start_positions"] == f["end_positions"]}
     assert len(features) > 2 * len(rows) and found == {row["id"] for row in rows}
 
@@ -493,7 +493,7 @@ def test_the_answer_of_a_window_that_cuts_it_is_token_0(base_of):
     base = replace(base_of("bert"), max_length=16)
     row = make_row(0, "the film was warm and tender to me with a plot", "was warm ?", "warm and tender")
     targets = [
-        (f["start_positions"], f["end_positions"]) for f in head_of(stride=5).encode([row], base, True)
+        (f["start_positions"], f["end_positions"]) for f in head_of(doc_stride=5).encode([row], base, True)
     ]
     # 10 of 11 words fit the first window; the second shares 5 with it.
     assert targets == [(8, 10), (0, 0)]
@@ -533,7 +533,7 @@ def test_candidates_are_the_best_spans_of_the_context(longest, best):
 
 
 @pytest.mark.parametrize(
-    ("fields", "longest", "count"), [({}, 30, 20), ({"max_answer_tokens": 2, "best": 7}, 2, 7)]
+    ("fields", "longest", "count"), [({}, 30, 20), ({"max_answer_tokens": 2, "n_best": 7}, 2, 7)]
 )
 def test_predictions_keep_to_the_config(fields, longest, count, base_of):
     base, head = base_of("bert"), head_of(**fields)
@@ -551,7 +551,7 @@ KINDS = ["bert", "gpt2", "llama", "t5", "bart"]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_alone_and_in_a_padded_batch_are_answered_alike(kind, base_of):
-    base, head = base_of(kind), head_of(stride=8)
+    base, head = base_of(kind), head_of(doc_stride=8)
     assert head.why_incompatible(base) is None
     rows = make_questions(4, words=90)
     features = head.encode(rows, base, False)
@@ -758,7 +758,7 @@ def test_predicting_needs_no_answers(base_of):
     assert head.preview_prediction(prediction | {"prediction": ""}, rows[0]) == "what ? -> (no answer)"
 
 
-@pytest.mark.parametrize("field", ["stride", "max_answer_tokens", "best"])
+@pytest.mark.parametrize("field", ["doc_stride", "max_answer_tokens", "n_best"])
 def test_a_number_that_cannot_be_is_refused_in_plain_words(field):
     with pytest.raises(ValueError, match=f"{field} is -1; it has to be at least"):
         head_of(**{field: -1})

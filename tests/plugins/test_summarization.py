@@ -192,7 +192,7 @@ def test_no_room_for_the_document_is_said(name):
 @pytest.mark.parametrize("beams", [1, 3])
 @pytest.mark.parametrize(("name", "template"), KINDS)
 def test_a_batch_is_written_as_its_rows_one_by_one(name, template, beams):
-    head, base, model = build(name, template, beams=beams, max_new_tokens=12)
+    head, base, model = build(name, template, num_beams=beams, max_new_tokens=12)
     together = head.predict(model, batch_of(head, base, training=False))
     alone = [head.predict(model, batch_of(head, base, [row], training=False))[0] for row in ROWS]
     assert together == alone
@@ -219,7 +219,7 @@ def test_greedy_writing_takes_the_likeliest_token_until_the_end(name, template):
 
 
 def test_what_a_pretrained_model_says_of_generation_does_not_count():
-    _, base, model = build("llama", TEMPLATE, beams=2, length_penalty=0.5, no_repeat_ngram=3)
+    _, base, model = build("llama", TEMPLATE, num_beams=2, length_penalty=0.5, no_repeat_ngram_size=3)
     settings = model.generation_config
     assert (settings.do_sample, settings.num_beams, settings.max_new_tokens) == (False, 2, 8)
     assert (settings.length_penalty, settings.no_repeat_ngram_size) == (0.5, 3)
@@ -230,7 +230,7 @@ def test_what_a_pretrained_model_says_of_generation_does_not_count():
 def test_no_run_of_tokens_is_written_twice_where_that_is_asked():
     runs = {}
     for size in (0, 2):
-        head, base, model = build("gpt2", max_new_tokens=40, no_repeat_ngram=size)
+        head, base, model = build("gpt2", max_new_tokens=40, no_repeat_ngram_size=size)
         (output,) = head.predict(model, batch_of(head, base, ROWS[:1], training=False))
         pairs = list(zip(output["tokens"], output["tokens"][1:], strict=False))
         runs[size] = len(pairs) - len(set(pairs))
@@ -334,8 +334,8 @@ def test_a_row_to_be_summarized_needs_no_summary():
         ({"prompt": "Summarize this"}, r"prompt is 'Summarize this'; it has to hold {document} once"),
         ({"prompt": "{document}{document}"}, "it has to hold {document} once"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0; it has to be at least 1"),
-        ({"beams": 0}, "beams is 0; it has to be at least 1"),
-        ({"no_repeat_ngram": -1}, "no_repeat_ngram is -1; it has to be at least 0"),
+        ({"num_beams": 0}, "num_beams is 0; it has to be at least 1"),
+        ({"no_repeat_ngram_size": -1}, "no_repeat_ngram_size is -1; it has to be at least 0"),
         ({"max_summary_tokens": 1}, "max_summary_tokens is 1; it has to be at least 2"),
         ({"max_validation_rows": 0}, "max_validation_rows is 0; it has to be at least 1"),
     ],
