@@ -324,7 +324,11 @@ def test_every_key_that_is_mentioned_is_there(composer):
     basic = ["strategy=lora", "task=sentiment", "logger=[csv,wandb,mlflow,tensorboard]", every]
     for kind in ("strategy", "head"):
         for name in Registry().names(kind):
-            known |= set(key_paths(composer.compose([*basic, f"{kind}={name}"])))
+            config = composer.compose([*basic, f"{kind}={name}"])
+            known |= set(key_paths(config))
+            known |= {
+                f"strategy.{name}.{field}" for field in config.strategy if kind == "strategy"
+            }  # compare
     for page, text in TEXTS.items():
         for line in code(text):
             for word in line.split():
