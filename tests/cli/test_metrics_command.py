@@ -159,7 +159,10 @@ def test_what_was_named_before_holds_for_the_next_one(run, tmp_path):
 
 
 def test_a_source_of_its_own_leaves_nothing_of_a_preset_s(run, tmp_path):
-    assert main(["metrics", str(run), "metric=[coral_distance]", "transfer.source_domain=product_sentiment"]) == 0
+    assert (
+        main(["metrics", str(run), "metric=[coral_distance]", "transfer.source_domain=product_sentiment"])
+        == 0
+    )
     texts = tmp_path / "texts.txt"
     texts.write_text("A line.\nAnother line.\nA third.\n")
     assert main(["metrics", str(run), "metric=[coral_distance]", f"transfer.source_domain={texts}"]) == 0
