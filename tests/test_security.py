@@ -13,9 +13,10 @@ from tlplug.models.base_model import find_base
 from tlplug.settings import ModelSettings
 
 LISTS = ROOT / "tests" / "security"
+
 OWN_PICKLES = {
-    # What a process sends to one that it has started itself, in a folder that nobody else can write to.
-    "tlplug/testing/subprocesses.py": ["pickle.loads", "pickle.loads"],
+    # What a process answers to the one that has started it, through a pipe that nobody else has.
+    "tlplug/testing/subprocesses.py": ["pickle.loads"],
 }
 
 

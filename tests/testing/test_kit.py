@@ -15,7 +15,7 @@ from tlplug.testing import CheckFailure, head_checks, metric_checks, strategy_ch
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.isolation import quiet_and_alone
 from tlplug.testing.sample_rows import MAKERS, rows_for
-from tlplug.testing.subprocesses import elsewhere
+from tlplug.testing.subprocesses import run_in_subprocesses
 from tlplug.testing.tensors import apart, difference
 
 
@@ -108,10 +108,10 @@ def fails():
 @pytest.mark.slow
 def test_a_new_process_knows_nothing_of_this_one():
     tiny.base("encoder")
-    (first, kept), (second, _) = elsewhere([(remembered, ()), (remembered, ())])
+    (first, kept), (second, _) = run_in_subprocesses([(remembered, ()), (remembered, ())])
     assert len({first, second, os.getpid()}) == 3 and kept == 0
     with pytest.raises(CheckFailure, match="ValueError is raised: not today"):
-        elsewhere([(fails, ())])
+        run_in_subprocesses([(fails, ())])
 
 
 def loaded_by(code):

@@ -18,7 +18,7 @@ from tlplug.testing.check import CheckFailure, CheckSkipped, named
 from tlplug.testing.checks.plugin import importable
 from tlplug.testing.checks.saving import recipe
 from tlplug.testing.strategy_case import StrategyCase
-from tlplug.testing.subprocesses import elsewhere
+from tlplug.testing.subprocesses import run_in_subprocesses
 from tlplug.testing.tensors import Tensors, difference, moving
 from tlplug.training.trainer import settings_for
 
@@ -98,7 +98,7 @@ def ddp_matches_single_process(case: StrategyCase) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    first, second = elsewhere([(weights_of_two, (recipe(case), rank, port)) for rank in range(2)])
+    first, second = run_in_subprocesses([(weights_of_two, (recipe(case), rank, port)) for rank in range(2)])
     name, far = difference(first, second)
     if far > 0.0:
         raise CheckFailure(

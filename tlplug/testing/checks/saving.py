@@ -20,7 +20,7 @@ from tlplug.testing.adapted import Made, Watch
 from tlplug.testing.check import CheckFailure, named
 from tlplug.testing.checks.plugin import importable
 from tlplug.testing.strategy_case import StrategyCase
-from tlplug.testing.subprocesses import elsewhere
+from tlplug.testing.subprocesses import run_in_subprocesses
 from tlplug.testing.tensors import apart, difference, moving, seed
 from tlplug.training.module import TransferModule
 
@@ -61,7 +61,7 @@ def loads_in_new_process(case: StrategyCase) -> None:
     made = case.shaken
     with scratch() as folder:
         made.strategy.save(made.model, folder / "saved")
-        (found,) = elsewhere([(answers_of_saved, (recipe(case), folder / "saved"))])
+        (found,) = run_in_subprocesses([(answers_of_saved, (recipe(case), folder / "saved"))])
     far = apart(found, made.answers())
     if far > case.tolerance:
         raise CheckFailure(
