@@ -28,10 +28,9 @@ from tlplug.config.job import build
 from tlplug.config.keys import key_paths
 from tlplug.config.metric_options import metrics_of
 from tlplug.config.reopen import override
-from tlplug.config.schema import RootConfig
 from tlplug.interfaces.registry import Registry
 from tlplug.runs.finished_metrics import NODES
-from tlplug.settings import LAUNCHERS, LOGGERS, MISSING, SWEEPS
+from tlplug.settings import LAUNCHERS, LOGGERS, MISSING, SWEEPS, RootConfig
 
 PAGES = [
     ROOT / "README.md",

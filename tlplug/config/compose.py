@@ -23,10 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 from tlplug.config.choices import CHOSEN, GROUPS, SWEEP_GROUPS, Choices
 from tlplug.config.hydra_source import PluginSearchPath, PluginSource
 from tlplug.config.keys import absent, check_keys, group_of
-from tlplug.config.schema import OPEN, RootConfig
 from tlplug.errors import UsageError
 from tlplug.interfaces.registry import KINDS, unknown
-from tlplug.settings import DomainSettings
+from tlplug.settings import OPEN, DomainSettings, RootConfig
 
 ROOT = "config"
 ROOT_KEYS = tuple(field.name for field in fields(RootConfig))

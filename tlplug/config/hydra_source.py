@@ -15,8 +15,8 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf, open_dict
 
 from tlplug.config.choices import SETTINGS
-from tlplug.config.schema import RootConfig
 from tlplug.interfaces.registry import KINDS, Registry
+from tlplug.settings import RootConfig
 
 SCHEMA = "schema"
 GROUPS = (*KINDS, *SETTINGS)

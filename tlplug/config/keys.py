@@ -9,9 +9,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from tlplug.config.choices import GROUPS
-from tlplug.config.schema import OPEN
 from tlplug.errors import UsageError
 from tlplug.runtime.compat import node_of
+from tlplug.settings import OPEN
 
 NAMES = (".name", ".preset")
 """Keys that a choice sets; they are not typed by themselves."""

@@ -15,17 +15,18 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from tlplug.config.compose import SHORT, normalised, parse
 from tlplug.config.job import Job, build, instance, plain, settings
 from tlplug.config.keys import key_paths
-from tlplug.config.schema import OPEN, RootConfig
 from tlplug.errors import UsageError
 from tlplug.interfaces import Strategy, TaskHead
 from tlplug.interfaces.registry import Plugin, Registry, unknown
 from tlplug.runtime.files import refuse_address
 from tlplug.runtime.secrets import hidden_keys
 from tlplug.settings import (
+    OPEN,
     DataSettings,
     DomainSettings,
     EvidenceSettings,
     ModelSettings,
+    RootConfig,
     TrainerSettings,
     TransferSettings,
 )
