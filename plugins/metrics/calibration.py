@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tlplug import Evidence, NotMeasured, TransferMetric
+from tlplug import Evidence, Fact, NotMeasured, TransferMetric
 
 BINS = 15
 PREFIX = "predictions/baseline/"
@@ -30,6 +30,7 @@ class Calibration(TransferMetric):
     contract = 1
     requires = frozenset({"predictions/after", "targets", "labels"})
     higher_is_better = False
+    section = "inherited"
 
     @dataclass
     class Config:
@@ -59,6 +60,18 @@ class Calibration(TransferMetric):
             if name.startswith(PREFIX) and all("probabilities" in one for one in evidence[name]):
                 values[f"change/{name.removeprefix(PREFIX)}"] = own - error(name)
         return values
+
+    def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
+        said = "by how much the model's sureness misses how often it is right; 0% is honest"
+        told = [
+            ("error", "Calibration error", said, "percent"),
+            ("change", "Change to the base model", "below zero: more honest than before", "points"),
+        ]
+        for key in values:
+            if key.startswith("change/"):
+                name = f"Calibration error, change to {key.removeprefix('change/')}"
+                told.append((key, name, "below zero: the run is more honest", "points"))
+        return [Fact.of(values, *each) for each in told if each[0] in values]
 
 
 def classes_of(targets: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from tlplug import Evidence, NotMeasured, TransferMetric
+from tlplug import Evidence, Fact, NotMeasured, TransferMetric
+from tlplug_plugins.metrics.statistics.report_layers import by_layer, three
 
 LEAST_ROWS = 4
 
@@ -23,6 +25,7 @@ class CKA(TransferMetric):
     contract = 1
     requires = frozenset({"features/before", "features/after"})
     higher_is_better = None
+    section = "layers"
 
     def measure(self, evidence: Evidence) -> dict[str, float | NotMeasured]:
         before, after = (np.asarray(evidence[name]) for name in ("features/before", "features/after"))
@@ -35,6 +38,26 @@ class CKA(TransferMetric):
         if not measured:
             raise NotMeasured(str(next(iter(layers.values()), "the features have no layers")))
         return {"mean": float(np.mean(measured)), **layers}
+
+    def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
+        mean = Fact.of(
+            values, "mean", "CKA, mean over layers", "1: nothing that matters to it has changed", "decimal"
+        )
+        facts = [replace(mean, headline="likeness to the base model")]
+        if layers := by_layer(values, "layer/{}"):
+            least = min(layers, key=lambda layer: layers[layer])
+            layered = Fact(
+                "CKA",
+                meaning="CKA says how alike a layer's picture of the same texts is before and after: 1 is the same, 0 "
+                "unrelated.",
+                form="decimal",
+                layers=layers,
+                # An unbiased estimate may lie a little outside of 0 to 1.
+                shades={layer: min(max(1 - value, 0.0), 1.0) for layer, value in layers.items()},
+                finding=f"CKA before to after is lowest, {three(layers[least])}, in layer {least}",
+            )
+            facts.append(layered)
+        return facts
 
 
 def of_layer(before: np.ndarray, after: np.ndarray) -> float | NotMeasured:

@@ -21,6 +21,8 @@ class CoralDistance(DomainDistance):
     """
 
     contract = 1
+    title = "coral_distance"
+    meaning = "how differently their features vary together: 0 is the same"
 
     def of_layer(self, task: np.ndarray, other: np.ndarray) -> float:
         return coral_distance(other, task)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tlplug import Evidence, TransferMetric
+from collections.abc import Mapping
+
+from tlplug import Evidence, Fact, NotMeasured, TransferMetric
 
 
 class Cost(TransferMetric):
@@ -17,8 +19,13 @@ class Cost(TransferMetric):
     contract = 1
     requires = frozenset({"cost"})
     higher_is_better = False
+    section = "cost"
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
         cost = dict(evidence["cost"])
         cost["trainable_share"] = 100.0 * cost["trainable_parameters"] / cost["total_parameters"]
         return cost
+
+    def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
+        """Return nothing: the report's table of costs has all of it, beside those of the baselines."""
+        return []

@@ -8,12 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from tlplug import Evidence, NotMeasured, Row, Rows, RowsContext, TransferMetric
+from tlplug import Evidence, Fact, NotMeasured, Row, Rows, RowsContext, TransferMetric
 from tlplug_plugins.metrics.calibration import distributions
 from tlplug_plugins.metrics.counterfactuals.counterfactual_pairs import Swapper, read_pairs
 
 ORIGINAL, SWAPPED = "counterfactual_gap/original", "counterfactual_gap/swapped"
 Values = dict[str, float | NotMeasured]
+FACTS = (
+    ("flip_rate", "Answers that flip", "when words such as he and she are swapped in a text", "percent"),
+    ("flip_rate/before", "Answers that flip, before", "the same of the base model", "percent"),
+    ("gap", "Shift of probabilities", "by such a swap: 0 none, 1 all of it", "decimal"),
+    ("gap/before", "Shift of probabilities, before", "the same of the base model", "decimal"),
+    (
+        "feature_gap/before",
+        "Shift of features, before",
+        "1 - cosine of what the last layer makes of both texts",
+        "decimal",
+    ),
+    ("feature_gap/after", "Shift of features, after", "the same of the adapted model", "decimal"),
+    ("pairs", "Texts", "that had a word to swap. No flip in them is no proof that there is no bias"),
+)
+"""Key, name, meaning and form of what the report says."""
 
 
 class CounterfactualGap(TransferMetric):
@@ -34,6 +49,7 @@ class CounterfactualGap(TransferMetric):
     contract = 1
     requires = frozenset({f"predictions/after/{ORIGINAL}", f"predictions/after/{SWAPPED}"})
     higher_is_better = False
+    section = "inherited"
 
     @dataclass
     class Config:
@@ -70,6 +86,9 @@ class CounterfactualGap(TransferMetric):
         for when in ("before", "after"):
             values[f"feature_gap/{when}"] = attempt(feature_gap_of, evidence, f"features/{when}")
         return values
+
+    def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
+        return [Fact.of(values, *told) for told in FACTS if told[0] in values]
 
 
 def without(row: Row, columns: Sequence[str]) -> dict[str, Any]:

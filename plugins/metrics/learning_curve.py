@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tlplug import Evidence, NotMeasured, TransferMetric
+from tlplug import Evidence, Fact, NotMeasured, TransferMetric
 
 SCRATCH = "curve/baseline/scratch"
 Values = dict[str, float | NotMeasured]
+FACTS = (
+    ("jumpstart", "Jumpstart", "gain over scratch at the first validation", "gain"),
+    ("asymptotic_gain", "Gain at the end", "gain over scratch at the last validation", "gain"),
+    ("transfer_ratio", "Transfer ratio", "area between the two curves, relative to the one under scratch"),
+    (
+        "area",
+        "Area between the curves",
+        "how far the run is ahead of scratch on the whole way, in score times examples",
+    ),
+    (
+        "examples_to_threshold",
+        "Examples to reach the threshold",
+        "the threshold is what scratch reached in the end, unless set otherwise",
+    ),
+    ("scratch_examples_to_threshold", "The same for scratch", "how many examples scratch needed"),
+)
+"""Key, name, meaning and form of what the report says."""
 
 
 class LearningCurve(TransferMetric):
@@ -24,6 +41,7 @@ class LearningCurve(TransferMetric):
     contract = 1
     requires = frozenset({"curve/after"})
     higher_is_better = True
+    section = "curve"
 
     @dataclass
     class Config:
@@ -50,6 +68,9 @@ class LearningCurve(TransferMetric):
             float(scratch[-1, 1]) if asked is None else asked,
             bool(evidence.get("higher_is_better", True)),
         )
+
+    def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
+        return [Fact.of(values, *told) for told in FACTS if told[0] in values]
 
 
 def learning_curve(

@@ -26,6 +26,8 @@ class MMD(DomainDistance):
     """
 
     contract = 1
+    title = "mmd"
+    meaning = "distance of their distributions: near 0, which may be a little below it, is alike"
 
     def of_layer(self, task: np.ndarray, other: np.ndarray) -> float:
         return mmd(other, task)

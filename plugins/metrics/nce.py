@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tlplug import Evidence, TransferMetric
+from tlplug import Evidence, Fact, NotMeasured, TransferMetric
 from tlplug_plugins.metrics.statistics.array_checks import classes_of, numbered
 
 
@@ -23,9 +24,13 @@ class NCE(TransferMetric):
     contract = 1
     requires = frozenset({"source_probabilities", "classes"})
     higher_is_better = True
+    section = "ranking"
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
         return {"before": nce(np.argmax(evidence["source_probabilities"], axis=1), evidence["classes"])}
+
+    def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
+        return [Fact.of(values, "before", "by the base model's own classifier", form="decimal")]
 
 
 def nce(source_labels: Any, labels: Any) -> float:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tlplug import Evidence, NotMeasured, TransferMetric, compare_paired, t_interval
+from tlplug import Evidence, Fact, NotMeasured, TransferMetric, compare_paired, t_interval
 from tlplug_plugins.metrics.statistics.bootstrap_config import Resampling
 
 SCRATCH = "example_scores/baseline/scratch"
 OVER_EXAMPLES = "paired bootstrap over examples"
 OVER_SEEDS = "paired t over seeds"
+NAME = "Negative transfer"
 
 
 class NegativeTransfer(TransferMetric):
@@ -28,6 +29,7 @@ class NegativeTransfer(TransferMetric):
     contract = 1
     requires = frozenset({"example_scores/after"})
     higher_is_better = False
+    section = "scores"
 
     @dataclass
     class Config(Resampling):
@@ -49,6 +51,19 @@ class NegativeTransfer(TransferMetric):
             "high": found.high,
             "seeds": float(found.seeds),
         }
+
+    def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
+        fact = Fact.of(values, "error_difference", NAME, form="gain")
+        low, high, seeds = (values.get(key) for key in ("low", "high", "seeds"))
+        if not isinstance(low, int | float) or not isinstance(high, int | float):
+            return [fact]
+        over = f"over {seeds:.0f} seeds" if isinstance(seeds, int | float) and seeds > 1 else "over test rows"
+        said = "harm was done" if low > 0 else "no harm is shown" if high >= 0 else "no harm, but help"
+        meaning = (
+            "the run's error minus that of training from scratch; above zero is negative transfer. With its 95% "
+            f"interval {over}: {said}"
+        )
+        return [replace(fact, interval=(low, high), meaning=meaning)]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ class ProxyADistance(DomainDistance):
     """
 
     contract = 1
+    title = "proxy_a_distance"
+    meaning = "how well a classifier tells the two apart: 0 not at all, 2 always"
 
     @dataclass
     class Config:

@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tlplug import Evidence, NotMeasured, TransferMetric
+from tlplug import Evidence, Fact, NotMeasured, TransferMetric
 from tlplug_plugins.metrics.statistics.linear_probe import probe_accuracy
 
 Values = dict[str, float | NotMeasured]
 SCORES = ("scores/before/source", "scores/after/source")
 PROBE = ("features/before/source", "features/after/source", "classes/source")
+
+
+FACTS = (
+    (
+        "source_score/before",
+        "Source score, before",
+        "the primary score on labelled source rows, base model",
+        "score",
+    ),
+    ("source_score/after", "Source score, after", "of the adapted model on the same rows", "score"),
+    (
+        "source_score/change",
+        "Change of the source score",
+        "backward transfer: a worse score than before is forgetting",
+        "gain",
+    ),
+    (
+        "probe/before",
+        "Source classes readable, before",
+        "accuracy of a simple classifier on what the last layer makes of source rows",
+        "percent",
+    ),
+    ("probe/after", "Source classes readable, after", "the same of the adapted model", "percent"),
+    (
+        "probe/change",
+        "Change of that",
+        "below zero: the last layer tells less of the source than it did",
+        "points",
+    ),
+)
+"""Key, name, meaning and form of what the report says."""
 
 
 class Retention(TransferMetric):
@@ -30,6 +61,7 @@ class Retention(TransferMetric):
     contract = 1
     requires: frozenset[str] = frozenset()
     higher_is_better = None  # the source score has a direction of its own
+    section = "forgotten"
 
     @dataclass
     class Config:
@@ -51,6 +83,9 @@ class Retention(TransferMetric):
         if all(isinstance(value, NotMeasured) for value in values.values()):
             raise NotMeasured("; ".join(sorted(reasons)))
         return values
+
+    def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
+        return [Fact.of(values, *told) for told in FACTS if told[0] in values]
 
     def _scores(self, evidence: Evidence) -> list[float]:
         before, after = recorded(evidence, SCORES)

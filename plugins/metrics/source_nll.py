@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tlplug import Evidence, TransferMetric
+from tlplug import Evidence, Fact, NotMeasured, TransferMetric
 from tlplug_plugins.metrics.statistics.bootstrap_config import Resampling
+
+FACTS = (
+    (
+        "before",
+        "Surprise at source text, before",
+        "mean of -log p(token) in nats: lower is better",
+        "decimal",
+    ),
+    ("after", "Surprise at source text, after", "the same of the adapted model", "decimal"),
+    (
+        "change",
+        "Change of surprise",
+        "above zero is forgetting; with its 95% interval over texts",
+        "signed",
+    ),
+    ("perplexity_ratio", "Perplexity, after to before", "1 is unchanged, above 1 is forgetting"),
+)
+"""Key, name, meaning and form of what the report says."""
 
 
 class SourceNLL(TransferMetric):
@@ -22,6 +40,7 @@ class SourceNLL(TransferMetric):
     contract = 1
     requires = frozenset({"nll/before/source", "nll/after/source"})
     higher_is_better = False
+    section = "forgotten"
 
     @dataclass
     class Config(Resampling):
@@ -30,6 +49,9 @@ class SourceNLL(TransferMetric):
     def measure(self, evidence: Evidence) -> dict[str, float]:
         before, after = (evidence[f"nll/{stage}/source"] for stage in ("before", "after"))
         return source_nll(before, after, self.config.resamples, self.config.seed)
+
+    def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
+        return [Fact.of(values, *told) for told in FACTS if told[0] in values]
 
 
 def source_nll(

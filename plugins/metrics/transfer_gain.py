@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tlplug import Evidence, NotMeasured, TransferMetric, compare_paired
+from tlplug import Evidence, Fact, NotMeasured, TransferMetric, compare_paired
 from tlplug_plugins.metrics.statistics.bootstrap_config import Resampling
 
 PREFIX = "example_scores/baseline/"
@@ -23,6 +24,7 @@ class TransferGain(TransferMetric):
     contract = 1
     requires = frozenset({"example_scores/after"})
     higher_is_better = True
+    section = "scores"
 
     @dataclass
     class Config(Resampling):
@@ -37,6 +39,10 @@ class TransferGain(TransferMetric):
         for name in baselines:
             values |= self._against(name, evidence["example_scores/after"], evidence[PREFIX + name], higher)
         return values
+
+    def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
+        """Return nothing: the report draws the gain over each baseline, with its interval."""
+        return []
 
     def _against(self, name, run, baseline, higher) -> dict[str, float]:  # type: ignore[no-untyped-def]
         first, second = (run, baseline) if higher else (baseline, run)

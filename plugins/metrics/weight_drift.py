@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tlplug import Evidence, NotMeasured, TransferMetric, WeightChange
+from tlplug import Evidence, Fact, NotMeasured, TransferMetric, WeightChange
+from tlplug_plugins.metrics.statistics.report_layers import by_layer, percent
 from tlplug_plugins.metrics.statistics.singular_values import (
     EPSILON,
     K,
@@ -23,6 +24,26 @@ Values = dict[str, float | NotMeasured]
 MEANS = ("effective_rank", "stable_rank", "intruder_dimensions")
 """The values that are means over matrices."""
 NONE = "these matrices are embeddings, or too large for it (metric.weight_drift.max_matrix_size), or did not change"
+FACTS = (
+    (
+        "relative_change",
+        "Weights moved",
+        "size of the change relative to the weights, all matrices together",
+        "percent",
+    ),
+    ("effective_rank", "Effective rank of the change", "how many directions it uses, by entropy"),
+    (
+        "stable_rank",
+        "Stable rank of the change",
+        "the same, by energy: few directions is a narrow change",
+    ),
+    (
+        "intruder_dimensions",
+        "Intruder dimensions",
+        "strong new directions that the base model did not have, mean over matrices; many go with forgetting",
+    ),
+)
+"""Key, name, meaning and form of the values that are shown of the whole model."""
 
 
 class WeightDrift(TransferMetric):
@@ -38,6 +59,7 @@ class WeightDrift(TransferMetric):
     contract = 1
     requires = frozenset({"weights/weight_drift"})
     higher_is_better = None
+    section = "layers"
 
     @dataclass
     class Config:
@@ -87,6 +109,26 @@ class WeightDrift(TransferMetric):
             own = over([matrix for matrix in matrices if matrix["layer"] == layer])
             values |= {f"layer/{layer}/{name}": value for name, value in own.items()}
         return values
+
+    def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
+        facts = [Fact.of(values, *told) for told in FACTS if told[0] in values]
+        if moved := by_layer(values, "layer/{}/relative_change"):
+            facts.append(moved_by_layer(moved))
+        layers = {name: by_layer(values, f"layer/{{}}/{name}") for name in MEANS}
+        return [*facts, *(Fact(name.replace("_", " "), layers=each) for name, each in layers.items() if each)]
+
+
+def moved_by_layer(moved: dict[int, float]) -> Fact:
+    """Return the relative change of each layer, shaded by its share of the largest."""
+    most = max(moved, key=lambda layer: moved[layer])
+    return Fact(
+        "weights moved",
+        meaning="Weights moved is the size of the change relative to the weights.",
+        form="percent",
+        layers=moved,
+        shades={layer: value / (moved[most] or 1.0) for layer, value in moved.items()},
+        finding=f"weights moved most, {percent(moved[most])}, in layer {most}",
+    )
 
 
 def squared_sums(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:

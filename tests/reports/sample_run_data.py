@@ -9,7 +9,9 @@ import numpy as np
 
 from tlplug.evaluation.confidence_intervals import compare_paired
 from tlplug.evaluation.verdict import Verdict, judge
-from tlplug.runs.result import versions
+from tlplug.interfaces import TransferMetric
+from tlplug.interfaces.registry import Registry
+from tlplug.runs.result import report_facts, versions
 
 LIBRARIES = ("python", "tlplug", "torch")
 TEXTS = [
@@ -123,6 +125,7 @@ def made(head, scores, costs, metrics):
         "baselines": {name: {head.primary_score: float(other.mean())} for name, other in others.items()},
         "comparisons": {name: vars(found) for name, found in compared.items()},
         "metrics": deepcopy(metrics),
+        "metric_facts": described(metrics),
         "verdict": judge(compared, head).as_dict(),
         "cost": spend(13.0, 338_690, 305.5),
         "baseline_cost": costs,
@@ -132,6 +135,20 @@ def made(head, scores, costs, metrics):
             for kind, name in (("strategy", "lora"), ("head", "classification"), ("metric", "cka"))
         ],
     }
+
+
+def described(metrics):
+    """What the report says of them; the metric of another package has what every metric has by default."""
+    loaded = {name: TransferMetric() for name in metrics}
+    for plugin in Registry().plugins:
+        if plugin.kind == "metric" and plugin.name in metrics:
+            loaded[plugin.name] = plugin.load()()
+    return report_facts(loaded, metrics)
+
+
+def told(result):
+    """The result with the facts of what stands in its metrics now."""
+    return {**result, "metric_facts": described(result["metrics"])}
 
 
 LAYERS = range(7)
@@ -218,6 +235,7 @@ def alone():
     evidence = {name: value for name, value in evidence.items() if "baseline" not in name}
     verdict = Verdict("none", "No verdict: the run was compared with nothing (transfer.baselines is empty).")
     result |= {"baselines": {}, "comparisons": {}, "baseline_cost": {}, "metrics": {}}
+    result = told(result)
     del result["curve"]
     return result | {"verdict": verdict.as_dict()}, evidence, rows
 
@@ -227,6 +245,7 @@ def nothing_measured():
     result, _, rows = classification()
     result["metrics"] = {name: {"not_measured": f"no evidence for {name}"} for name in METRICS}
     del result["curve"]
+    result = told(result)
     return result, {"reasons": {"curve/after": "the run had no validation rows"}}, rows
 
 

@@ -23,21 +23,23 @@ from tests.reports.sample_run_data import (
     RUNS,
     alone,
     classification,
+    described,
     hostile,
     many_labels,
     nothing_measured,
     perplexity,
     regression,
+    told,
 )
 from tlplug.evaluation.confidence_intervals import compare_paired
 from tlplug.evaluation.verdict import judge
 from tlplug.interfaces import Outcome
+from tlplug.reports import html
+from tlplug.reports import markdown as plain
 from tlplug.reports import predictions as answers
 from tlplug.reports import run_report as story
 from tlplug.reports.blocks import Chart, Examples, Facts, Table, Text
 from tlplug.reports.charts import curves, gains, heat
-from tlplug.reports.html import page
-from tlplug.reports.markdown import markdown
 from tlplug.reports.run_data import Material, number
 from tlplug.runs.result import make_result
 
@@ -70,8 +72,17 @@ class Parsed(HTMLParser):
         self.text += data if "style" not in self.open else ""
 
 
+def page(result, evidence, rows):
+    return html.page(told(result), evidence, rows)
+
+
+def markdown(result, evidence, rows):
+    return plain.markdown(told(result), evidence, rows)
+
+
 def sections(run):
-    return {section.name: list(section.blocks) for section in story.sections(Material(*run))}
+    result, *others = run
+    return {section.name: list(section.blocks) for section in story.sections(Material(told(result), *others))}
 
 
 def of(blocks, kind):
@@ -464,6 +475,28 @@ def test_whatever_is_missing_the_rest_is_told(data):
     assert all(title in text for title in ("Did it transfer?", "What was forgotten?", "What did it cost?"))
 
 
+def test_a_metric_of_another_package_says_itself_what_the_report_shows():
+    result, *others = classification()
+    fact = {"name": "Depth", "value": 0.25, "form": "percent", "meaning": "how deep", "interval": [0.2, 0.3]}
+    layers = {"name": "width", "layers": {"0": 1.0, "1": 2.0}, "headline": "no"}
+    for section, name in (("others", "others"), ("forgotten", "forgotten"), ("inherited", "inherited")):
+        result["metric_facts"]["their_metric"] = {"section": section, "facts": [fact, layers]}
+        found = {s.name: list(s.blocks) for s in story.sections(Material(result, *others))}
+        before = "their_metric, " if section == "others" else ""
+        shown = facts(found[name])[f"{before}Depth"]
+        assert (shown.value, shown.meaning) == ("25.0% (20.0% to 30.0%)", "how deep")
+    result["metric_facts"]["their_metric"] = {"section": "layers", "facts": [layers | {"shades": {"1": 0.5}}]}
+    [chart] = of({s.name: s.blocks for s in story.sections(Material(result, *others))}["layers"], Chart)
+    assert chart.data.heads[-1] == "width" and chart.data.rows[-2][-1] == "2"
+
+
+def test_a_result_without_facts_still_has_the_numbers():
+    result, *others = classification()
+    del result["metric_facts"]
+    found = {s.name: list(s.blocks) for s in story.sections(Material(result, *others))}
+    assert facts(found["others"])["cka, mean"].value == "0.931"
+
+
 # Texts that are not harmless
 
 
@@ -566,7 +599,9 @@ def test_what_a_run_makes_is_valid():
     compared = {"scratch": compare_paired(run.example_scores, other.example_scores)}
     names = {key: classification()[0][key] for key in SCHEMA["required"][1:11]}
     plugin = SimpleNamespace(kind="head", name="classification", distribution="tlplug", version="0.1.0")
-    found = make_result(names, run, {"scratch": other}, compared, METRICS, judge(compared, head), [plugin])
+    found = make_result(
+        names, run, {"scratch": other}, compared, METRICS, judge(compared, head), [plugin], described(METRICS)
+    )
     VALID.validate(json.loads(json.dumps(found)))
 
 

@@ -54,6 +54,13 @@ class NotANumber(SoundMetric):
         return {"mean": float("nan")}
 
 
+class Babbles(SoundMetric):
+    """Says a sentence where facts are asked for."""
+
+    def describe(self, values):
+        return ["the mean is fine"]
+
+
 class ReadsMore(SoundMetric):
     """Reads what it does not need."""
 
@@ -93,6 +100,7 @@ TWINS = [
     ("implements_contract", Misspelt, "Did you mean 'example_scores/after'"),
     ("requires_known_evidence", OneName, "it is a set of names"),
     ("returns_numbers_by_name", NotANumber, "nan"),
+    ("describes_its_values", Babbles, "a list of tlplug.Fact"),
     ("requires_is_complete", ReadsMore, "raises KeyError"),
     ("does_not_modify_evidence", Sorts, "changes 'example_scores/after'"),
     ("measure_is_deterministic", Draws, "other values the second time"),

@@ -6,7 +6,16 @@ Nothing heavy is imported here, so that a plugin file can be read without torch 
 from tlplug.interfaces.collate import pad_batch
 from tlplug.interfaces.evidence_names import EVIDENCE_NAMES
 from tlplug.interfaces.head import Prediction, TaskHead
-from tlplug.interfaces.metric import Evidence, NotMeasured, RowsContext, TransferMetric, WeightChange
+from tlplug.interfaces.metric import (
+    FORMS,
+    SECTIONS,
+    Evidence,
+    Fact,
+    NotMeasured,
+    RowsContext,
+    TransferMetric,
+    WeightChange,
+)
 from tlplug.interfaces.strategy import (
     OPTIONAL,
     REQUIRED,
@@ -25,13 +34,16 @@ CONTRACT = 1
 __all__ = [
     "CONTRACT",
     "EVIDENCE_NAMES",
+    "FORMS",
     "OPTIONAL",
     "REQUIRED",
+    "SECTIONS",
     "AdaptContext",
     "BaseInfo",
     "Batch",
     "Capabilities",
     "Evidence",
+    "Fact",
     "FrozenPrefix",
     "LoadOptions",
     "LowRankUpdate",

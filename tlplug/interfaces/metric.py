@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tlplug.interfaces.types import Rows
@@ -52,6 +52,58 @@ class WeightChange:
     """Where the change is a product of small factors: [m, r] and [r, n], with after = before + left @ right."""
 
 
+SECTIONS = (
+    *("scores", "curve", "forgotten", "layers", "inherited"),
+    *("ranking", "distances", "others", "cost"),
+)
+"""The parts of a run's report in which a metric can stand."""
+FORMS = ("number", "decimal", "signed", "percent", "points", "score", "gain")
+"""How a value is written: with three digits that matter; with three decimals, plain or with a sign; a share in percent, a
+difference of shares in points; a value of the primary score, or a difference of two, in the score's own unit."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One value of a metric as the report shows it."""
+
+    name: str
+    """What it is called, in a few words."""
+    value: float | None = None
+    meaning: str = ""
+    """What it says, in a short sentence."""
+    form: str = "number"
+    """How it is written: one of `FORMS`."""
+    interval: tuple[float, float] | None = None
+    not_measured: str | None = None
+    """Why there is no value."""
+    layers: Mapping[int, float] = field(default_factory=dict)
+    """In place of `value`: one value for each layer, 0 for what goes into the first block. They are shown as a table."""
+    shades: Mapping[int, float] = field(default_factory=dict)
+    """How dark each layer is in the picture of the section `layers`, from 0 to 1; none: the fact is not in the picture."""
+    finding: str = ""
+    """What the picture shows, in words."""
+    headline: str = ""
+    """Its name among the few figures at the top of the report; none: it is not one of them."""
+
+    @classmethod
+    def of(
+        cls,
+        values: Mapping[str, float | NotMeasured],
+        key: str,
+        name: str,
+        meaning: str = "",
+        form: str = "number",
+    ) -> Fact:
+        """Return the fact of one of a metric's values: with its interval where `<key>/low` and `<key>/high` are measured,
+        with the reason where it is not."""
+        value = values.get(key, NotMeasured("the metric gave no such value"))
+        if isinstance(value, NotMeasured):
+            return cls(name, meaning=meaning, form=form, not_measured=str(value))
+        low, high = values.get(f"{key}/low"), values.get(f"{key}/high")
+        ends = (low, high) if isinstance(low, int | float) and isinstance(high, int | float) else None
+        return cls(name, value, meaning, form, ends)
+
+
 class TransferMetric:
     """Judges the transfer from recorded evidence. Entry-point group `tlplug.metrics`."""
 
@@ -60,6 +112,8 @@ class TransferMetric:
     """Names of the evidence it reads. Where one is missing the core reports "not measured"."""
     higher_is_better: ClassVar[bool | None] = None
     """None where neither direction is better."""
+    section: ClassVar[str] = "others"
+    """The part of the report in which it stands: one of `SECTIONS`."""
 
     @dataclass
     class Config:
@@ -90,3 +144,10 @@ class TransferMetric:
     def measure(self, evidence: Evidence) -> dict[str, float | NotMeasured]:
         """The metric's values by name, computed in float64."""
         raise NotImplementedError
+
+    def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
+        """Return what the report says of the values that `measure` gave, in its order. The default: each name and number.
+
+        It is kept in result.json, so that the report can be written again where the metric is not installed.
+        """
+        return [Fact.of(values, key, key) for key in values]

@@ -14,7 +14,7 @@ from tlplug.errors import PluginError, UsageError
 from tlplug.interfaces import CONTRACT
 from tlplug.interfaces.evidence_names import requires_errors
 from tlplug.interfaces.head import TaskHead
-from tlplug.interfaces.metric import TransferMetric
+from tlplug.interfaces.metric import SECTIONS, TransferMetric
 from tlplug.interfaces.strategy import Strategy
 
 KINDS: dict[str, type] = {"strategy": Strategy, "head": TaskHead, "metric": TransferMetric}
@@ -103,6 +103,8 @@ def contract_problems(found: object, kind: str, plugin_name: str | None = None) 
         yield "its `Config` is a frozen dataclass, which takes no overrides from the command line"
     if issubclass(found, TransferMetric):
         yield from requires_errors(found, plugin_name)
+        if found.section not in SECTIONS:
+            yield f"its `section` is {found.section!r}; it is one of {', '.join(SECTIONS)}"
 
 
 class Registry:

@@ -5,150 +5,72 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tlplug.reports.blocks import Block, Cell, Code, Fact, Facts, Section, Table, Text
-from tlplug.reports.forgetting import named
+from tlplug.reports.blocks import Block, Cell, Code, Section, Table, Text
 from tlplug.reports.formatting import percent_of
-from tlplug.reports.run_data import Material, known, lack, number, percent, points_of, three
-
-RANKING = ("h_score", "logme", "leep", "nce", "knn", "transrate")
-DISTANCES = {
-    "proxy_a_distance": "how well a classifier tells the two apart: 0 not at all, 2 always",
-    "mmd": "distance of their distributions: near 0, which may be a little below it, is alike",
-    "coral_distance": "how differently their features vary together: 0 is the same",
-}
-TOLD = {
-    *(
-        "transfer_gain",
-        "learning_curve",
-        "negative_transfer",
-        "retention",
-        "source_nll",
-        "cka",
-        "weight_drift",
-    ),
-    *("calibration", "counterfactual_gap", "cost", *RANKING, *DISTANCES),
-}
-"""Metrics that have their place; others are shown as they are."""
+from tlplug.reports.metric_facts import Described, blocks, facts_of, layers_of, metrics_in, named, written
+from tlplug.reports.run_data import Material, lack
 
 
 def inherited(run: Material) -> Section:
-    blocks = [*known(run, "calibration", calibration(run)), *known(run, "counterfactual_gap", COUNTERFACTUAL)]
-    return Section("inherited", "What else was inherited?", blocks)
-
-
-def calibration(run: Material) -> list[tuple[str, str, Any, str]]:
-    against = [
-        (
-            f"change/{name}",
-            f"Calibration error, change to {name}",
-            points_of,
-            "below zero: the run is more honest",
-        )
-        for name in run.result["baselines"]
-    ]
-    said = "by how much the model's sureness misses how often it is right; 0% is honest"
-    return [
-        ("error", "Calibration error", percent, said),
-        ("change", "Change to the base model", points_of, "below zero: more honest than before"),
-        *against,
-    ]
-
-
-COUNTERFACTUAL = [
-    ("flip_rate", "Answers that flip", percent, "when words such as he and she are swapped in a text"),
-    ("flip_rate/before", "Answers that flip, before", percent, "the same of the base model"),
-    ("gap", "Shift of probabilities", three, "by such a swap: 0 none, 1 all of it"),
-    ("gap/before", "Shift of probabilities, before", three, "the same of the base model"),
-    (
-        "feature_gap/before",
-        "Shift of features, before",
-        three,
-        "1 - cosine of what the last layer makes of both texts",
-    ),
-    ("feature_gap/after", "Shift of features, after", three, "the same of the adapted model"),
-    ("pairs", "Texts", number, "that had a word to swap. No flip in them is no proof that there is no bias"),
-]
+    return Section("inherited", "What else was inherited?", list(blocks(run, "inherited", ask=True)))
 
 
 def base(run: Material) -> Section | None:
     """Ranking metrics and distances; None where none was asked for."""
-    asked = [name for name in (*RANKING, *DISTANCES) if name in run.result["metrics"]]
-    if not asked:
-        return None
-    return Section("base", "Does the base model suit the task?", list(_base(run, asked)))
+    found = [*_ranking(run), *_distances(run)]
+    return Section("base", "Does the base model suit the task?", found) if found else None
 
 
-def _base(run: Material, asked: list[str]) -> Iterator[Block]:
-    ranking = [name for name in asked if name in RANKING]
-    measured = [name for name in ranking if run.values(name)]
+def _ranking(run: Material) -> Iterator[Block]:
+    asked = [name for name in metrics_in(run, "ranking") if name in run.result["metrics"]]
+    measured = {name: facts for name in asked if any(map(is_shown, facts := facts_of(run, name)))}
     if measured:
         yield Text(
             "These scores guess, without training, how useful a layer's features are for the task: higher is better. "
             "Compare them down a column, or with the same score of another base model; not across columns."
         )
-        yield by_layer(run, measured)
-    yield from (lack(run, name, name) for name in ranking if name not in measured)
-    distances = [name for name in asked if name in DISTANCES]
-    if any(run.values(name) for name in distances):
-        yield Text(
-            "How far the task's texts are from source texts, and from the target's, to the eye of the last layer."
-        )
-    for name in distances:
-        if run.values(name):
-            yield Facts(list(distance(run, name)))
-        else:
-            yield lack(run, name, name)
+        yield ranking_table(run, measured)
+    yield from (lack(run, name, name) for name in asked if name not in measured)
 
 
-def by_layer(run: Material, measured: list[str]) -> Table:
-    """The mean and each layer, before the run; the best layer of each column is marked."""
-    by = {name: run.layers(name, "before/layer/{}") for name in measured}
+def is_shown(fact: Described) -> bool:
+    return "value" in fact or bool(fact.get("layers"))
+
+
+def ranking_table(run: Material, measured: Mapping[str, list[Described]]) -> Table:
+    """Return a column for each metric: its single values by their names, then each layer, the best one marked."""
     rows: list[list[str | Cell]] = []
-    last = [] if any(by.values()) else [("before", "last layer")]
-    for key, told in ("before/mean", "mean over layers"), *last, ("after", "last layer, after the run"):
-        found = {name: run.values(name).get(key) for name in measured}
-        if any(value is not None for value in found.values()):
-            rows.append([told, *("—" if value is None else three(value) for value in found.values())])
-    for layer in sorted({layer for values in by.values() for layer in values}, reverse=True):
-        rows.append([named(layer), *(marked(values, layer) for values in by.values())])
+    for name in dict.fromkeys(f["name"] for facts in measured.values() for f in facts if "value" in f):
+        known = ({fact["name"]: fact for fact in facts if "value" in fact} for facts in measured.values())
+        own = [each.get(name) for each in known]
+        rows.append([name, *("—" if fact is None else written(run, fact, fact["value"]) for fact in own)])
+    layered = [next((f for f in facts if f.get("layers")), {}) for facts in measured.values()]
+    numbers = {layer for fact in layered for layer in layers_of(fact)}
+    for layer in sorted(numbers, reverse=True):
+        rows.append([named(layer), *(marked(run, fact, layer) for fact in layered)])
     return Table("Ranking metrics", ["", *measured], rows)
 
 
-def marked(values: Mapping[int, float], layer: int) -> str | Cell:
-    if layer not in values:
+def marked(run: Material, fact: Described, layer: int) -> str | Cell:
+    found = layers_of(fact)
+    if layer not in found:
         return "—"
-    best = values[layer] == max(values.values())
-    return Cell(f"{three(values[layer])} best" if best else three(values[layer]), 0.6 if best else 0.0)
+    best, words = found[layer] == max(found.values()), written(run, fact, found[layer])
+    return Cell(f"{words} best" if best else words, 0.6 if best else 0.0)
 
 
-def distance(run: Material, name: str) -> Iterator[Fact]:
-    found = run.result["metrics"][name]
-    for key in ("source", "source/after", "target", "target/after"):
-        if key not in found:
-            continue
-        title = f"{name}, {key.replace('/', ', ')}"
-        if key in run.values(name):
-            yield Fact(title, three(run.values(name)[key]), DISTANCES[name])
-        else:
-            yield Fact(title, "not measured", run.why_not(name, key), lack=True)
+def _distances(run: Material) -> Iterator[Block]:
+    if any(run.is_measured(name) for name in metrics_in(run, "distances")):
+        yield Text(
+            "How far the task's texts are from source texts, and from the target's, to the eye of the last layer."
+        )
+    yield from blocks(run, "distances")
 
 
 def others(run: Material) -> Section | None:
-    """What metrics of other plugins say, by their own names."""
-    blocks: list[Block] = []
-    for metric in run.result["metrics"]:
-        if metric in TOLD:
-            continue
-        found = {
-            k: v
-            for k, v in run.result["metrics"][metric].items()
-            if k != "not_measured" or isinstance(v, float)
-        }
-        if found:
-            blocks += known(run, metric, [(key, f"{metric}, {key}", number, "") for key in found])
-        else:
-            blocks.append(lack(run, metric, metric))
-    return Section("others", "Further metrics", blocks) if blocks else None
+    """What metrics say that answer none of the questions of the report."""
+    found = list(blocks(run, "others"))
+    return Section("others", "Further metrics", found) if found else None
 
 
 def cost(run: Material) -> Section:
@@ -156,7 +78,7 @@ def cost(run: Material) -> Section:
     energy = any((record or {}).get("energy_joules") is not None for record in records.values())
     heads = ["", "weights trained", "share", "seconds", "MB", "tokens/s", *(["energy, J"] if energy else [])]
     rows = [[name, *spent(record, energy)] for name, record in records.items()]
-    blocks: list[Block] = [
+    found: list[Block] = [
         Table("Cost", heads, rows, marked=len(rows) - 1),
         Text(
             "Seconds are those of training alone. MB is the most memory at any time while training. A training that was "
@@ -164,9 +86,10 @@ def cost(run: Material) -> Section:
             "note",
         ),
     ]
+    found += blocks(run, "cost")
     if not energy:
-        blocks.append(Text("Energy: not measured, no meter of this machine could be read.", "lack"))
-    return Section("cost", "What did it cost?", blocks)
+        found.append(Text("Energy: not measured, no meter of this machine could be read.", "lack"))
+    return Section("cost", "What did it cost?", found)
 
 
 def spent(record: Mapping[str, float] | None, energy: bool) -> list[str]:
@@ -187,14 +110,14 @@ def again(run: Material) -> Section:
     """The command line, and what has to be the same."""
     result = run.result
     command = result.get("command")
-    blocks: list[Block] = [
+    found: list[Block] = [
         Code(
             command
             or f"python -m tlplug +strategy={run.strategy} +task={result['task']} seed={result['seed']}"
         )
     ]
     if not command:
-        blocks.append(Text("What else was set is in config.yaml in the run's folder.", "note"))
+        found.append(Text("What else was set is in config.yaml in the run's folder.", "note"))
     plugins = ", ".join(
         f"{p['kind']} {p['name']} ({p['distribution']} {p['version']})" for p in result["plugins"]
     )
@@ -208,7 +131,7 @@ def again(run: Material) -> Section:
         ["plugins", plugins],
     ]
     return Section(
-        "again", "How to do it again", [*blocks, Table("What it was done with", ["what", "value"], rows)]
+        "again", "How to do it again", [*found, Table("What it was done with", ["what", "value"], rows)]
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from tlplug.reports.blocks import Fact, Facts, Text
+from tlplug.reports.blocks import Text
 from tlplug.reports.formatting import figure, signed
 
 RUN = "run"
@@ -47,31 +47,21 @@ class Material:
     def strategy(self) -> str:
         return str(self.result["strategy"])
 
-    def values(self, metric: str) -> dict[str, float]:
-        """All that a metric measured, by key; what was not measured is left out."""
-        found = self.result["metrics"].get(metric) or {}
-        return {key: value for key, value in found.items() if isinstance(value, int | float)}
+    @property
+    def described(self) -> Mapping[str, Any]:
+        """What metrics say of themselves, by name: the `section` of the report and the `facts`."""
+        found: Mapping[str, Any] = self.result.get("metric_facts") or {}
+        return found
 
-    def why_not(self, metric: str, key: str | None = None) -> str:
-        """Why a metric, or one value of it, was not measured."""
+    def is_measured(self, metric: str) -> bool:
+        """Whether there are values of the metric, or reasons in the place of single ones."""
         found = self.result["metrics"].get(metric)
-        if found is None:
-            return f"{metric} was not asked for"
-        if isinstance(found.get("not_measured"), str):
-            return str(found["not_measured"])
-        value = found.get(key) if key is not None else None
-        return str(value["not_measured"]) if isinstance(value, Mapping) else f"{metric} gave no such value"
+        return bool(found) and not isinstance(found.get("not_measured"), str)
 
-    def layers(self, metric: str, pattern: str = "layer/{}") -> dict[int, float]:
-        """Values by layer, whose keys are `pattern` with the layer's number in it."""
-        before, after = pattern.split("{}")
-        return {
-            int(number): value
-            for key, value in sorted(self.values(metric).items())
-            if key.startswith(before)
-            and key.endswith(after)
-            and (number := key[len(before) : len(key) - len(after)]).isdigit()
-        }
+    def why_not(self, metric: str) -> str:
+        """Return why a metric was not measured."""
+        reason = self.result["metrics"][metric].get("not_measured")
+        return reason if isinstance(reason, str) else f"{metric} gave no value"
 
     def array(self, name: str) -> np.ndarray | None:
         """Evidence of one number a test row; None where it is missing or of other rows than these."""
@@ -132,29 +122,3 @@ def percent(value: float) -> str:
 def points_of(value: float) -> str:
     """A difference of shares."""
     return f"{100 * value:+.1f} points"
-
-
-def known(
-    material: Material, metric: str, entries: Sequence[tuple[str, str, Any, str]]
-) -> Iterator[Facts | Text]:
-    """A metric's values, or why there are none.
-
-    Args:
-        entries: key, name, how the value is written, and what it means. Where `<key>/low` and `<key>/high` or `low`
-            and `high` after a `/` are measured too, they follow the value.
-    """
-    values = material.values(metric)
-    there = [entry for entry in entries if entry[0] in (material.result["metrics"].get(metric) or {})]
-    if not there:
-        yield lack(material, metric, metric)
-        return
-    facts, reasons = [], dict[str, list[str]]()
-    for key, name, write, meaning in there:
-        if key not in values:
-            reasons.setdefault(material.why_not(metric, key), []).append(name)
-            continue
-        ends = [values.get(f"{key}/{end}") for end in ("low", "high")]
-        between = "" if None in ends else f" ({write(ends[0])} to {write(ends[1])})"
-        facts.append(Fact(name, write(values[key]) + between, meaning))
-    lacking = (Fact("; ".join(names), "not measured", why, lack=True) for why, names in reasons.items())
-    yield Facts([*facts, *lacking])

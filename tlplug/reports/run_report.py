@@ -9,7 +9,8 @@ from tlplug.reports import scores as gained
 from tlplug.reports.blocks import Chart, Fact, Section
 from tlplug.reports.charts import PNG
 from tlplug.reports.formatting import figure, interval, percent_of, signed
-from tlplug.reports.run_data import Material, three
+from tlplug.reports.metric_facts import headlines
+from tlplug.reports.run_data import Material
 
 
 def title(run: Material) -> str:
@@ -45,11 +46,7 @@ def glance(run: Material) -> list[Fact]:
     if cost["total_parameters"]:
         share = percent_of(cost["trainable_parameters"], cost["total_parameters"])
         facts.append(Fact("weights trained", share, f"in {cost['seconds']:,.0f} seconds"))
-    if "mean" in run.values("cka"):
-        facts.append(
-            Fact("likeness to the base model", three(run.values("cka")["mean"]), "CKA; 1 is the same")
-        )
-    return facts
+    return [*facts, *headlines(run)]
 
 
 def sections(run: Material) -> list[Section]:

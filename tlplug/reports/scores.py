@@ -9,7 +9,8 @@ from typing import Any
 from tlplug.reports.blocks import Block, Chart, Section, Table, Text
 from tlplug.reports.charts import curves, gains
 from tlplug.reports.formatting import figure, interval, signed
-from tlplug.reports.run_data import RUN, Material, known, number
+from tlplug.reports.metric_facts import blocks
+from tlplug.reports.run_data import RUN, Material
 
 MEANS = {
     "scratch": "the same model, but starting from random weights: what the task's own data teach it",
@@ -47,7 +48,7 @@ def _scores(run: Material) -> Iterator[Block]:
         "in about 95 of 100 draws; an interval that holds zero (a hollow dot) means that no difference could be shown.",
         "note",
     )
-    yield from negative(run)
+    yield from blocks(run, "scores")
 
 
 def gain(run: Material, found: Mapping[str, float]) -> tuple[float, float, float]:
@@ -87,28 +88,6 @@ def meanings(run: Material) -> Iterator[Text]:
     told = [f"`{name}` is {MEANS[name]}" for name in run.result["baselines"] if name in MEANS]
     if told:
         yield Text(f"{'; '.join(told)}.")
-
-
-def negative(run: Material) -> Iterator[Block]:
-    """What negative_transfer says, where it was asked for."""
-    if "negative_transfer" not in run.result["metrics"]:
-        return
-    values = run.values("negative_transfer")
-    if not {"error_difference", "low", "high"} <= set(values):
-        yield Text(
-            f"Negative transfer: not measured, {run.why_not('negative_transfer', 'error_difference')}.",
-            "lack",
-        )
-        return
-    ends = [values[key] for key in ("error_difference", "low", "high")]
-    difference, low, high = (signed(value, run.scale) for value in ends)
-    seeds = int(values.get("seeds", 1))
-    over = "over test rows" if seeds == 1 else f"over {seeds} seeds"
-    said = "harm was done" if ends[1] > 0 else "no harm is shown" if ends[2] >= 0 else "no harm, but help"
-    yield Text(
-        "Negative transfer is more error than training from scratch makes. The run's error minus scratch's is "
-        f"{difference} (95% interval {low} to {high}, {over}): {said}."
-    )
 
 
 def curve(run: Material) -> Section:
@@ -151,7 +130,7 @@ def _curve(run: Material) -> Iterator[Block]:
         else:
             yield Text("There was one validation only, so there is no line to draw.", "note")
             yield data
-    yield from known(run, "learning_curve", entries(run))
+    yield from blocks(run, "curve", ask=True)
 
 
 def told(run: Material, found: Mapping[str, Sequence[Sequence[float]]]) -> str:
@@ -170,27 +149,3 @@ def curve_table(run: Material, found: Mapping[str, Sequence[Sequence[float]]]) -
         for seen in counts
     ]
     return Table("Learning curve", ["examples seen", *at], rows)
-
-
-def entries(run: Material) -> list[tuple[str, str, Any, str]]:
-    return [
-        ("jumpstart", "Jumpstart", run.points, "gain over scratch at the first validation"),
-        ("asymptotic_gain", "Gain at the end", run.points, "gain over scratch at the last validation"),
-        (
-            "transfer_ratio",
-            "Transfer ratio",
-            number,
-            "area between the two curves, relative to the one under scratch",
-        ),
-        (
-            "area",
-            "Area between the curves",
-            number,
-            "how far the run is ahead of scratch on the whole way, in score times examples",
-        ),
-        (
-            *("examples_to_threshold", "Examples to reach the threshold", number),
-            "the threshold is what scratch reached in the end, unless set otherwise",
-        ),
-        ("scratch_examples_to_threshold", "The same for scratch", number, "how many examples scratch needed"),
-    ]

@@ -16,12 +16,14 @@ from tlplug.data.domain import read_domains
 from tlplug.data.read import read_splits
 from tlplug.errors import UsageError
 from tlplug.evaluation import evidence, recorder
+from tlplug.evaluation.compute_metrics import describe
 from tlplug.evaluation.compute_metrics import measure as measure_evidence
 from tlplug.evaluation.recorder import Recorder
 from tlplug.interfaces import TransferMetric
 from tlplug.models.precision import settled
 from tlplug.runs import directory as run_directory
 from tlplug.runs.load import adapted_model, bare_model, base_of, bound_head
+from tlplug.runs.result import report_facts
 
 METRIC_CONFIG, METRICS_OVERRIDES = "metric_config", "metrics_overrides"
 """Of result.json, where `metrics` was used: the fields of the metrics that it measured, and the words that name rows."""
@@ -107,7 +109,12 @@ def measure(
         told(f"looking at the model for {', '.join(needing)}")
         found = renewed(found, record(run, needing), anew)
         put_in_place(found, run.folder / evidence.FOLDER)
-    result["metrics"] |= measure_evidence(metrics, found)
+    measured = measure_evidence(metrics, found)
+    result["metrics"] |= measured
+    facts = {
+        name: each for name, each in (result.get("metric_facts") or {}).items() if name in result["metrics"]
+    }
+    result["metric_facts"] = report_facts({}, {}) | facts | describe(metrics, measured)
     result[METRIC_CONFIG] = {**fields, **{name: asdict(metric.config) for name, metric in metrics.items()}}
     result |= {METRICS_OVERRIDES: list(words), "source_domain": run.transfer.source_domain.path}
     run_directory.write_json(path, result)

@@ -6,19 +6,21 @@ import json
 import platform
 import shlex
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlplug.config.job import Job
+from tlplug.errors import PluginError
 from tlplug.evaluation import evidence
-from tlplug.evaluation.compute_metrics import measure
+from tlplug.evaluation.compute_metrics import describe, measure
 from tlplug.evaluation.confidence_intervals import Comparison, compare_paired
 from tlplug.evaluation.evidence import FOLDER, read
 from tlplug.evaluation.verdict import Verdict, judge
-from tlplug.interfaces import Outcome
-from tlplug.interfaces.registry import told_of
+from tlplug.interfaces import Outcome, TransferMetric
+from tlplug.interfaces.registry import Registry, told_of
 from tlplug.reports.html import page
 from tlplug.reports.markdown import markdown
 from tlplug.reports.run_data import Material
@@ -53,6 +55,7 @@ def make_result(
     metrics: Mapping[str, Any],
     verdict: Verdict,
     plugins: Iterable[Any],
+    facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """All of one run's figures.
 
@@ -60,6 +63,7 @@ def make_result(
         names: `task`, `strategy`, `seed`, `primary` and what else identifies the run; they come first.
         comparisons: the run against each baseline on the primary score.
         plugins: those that were used, with `kind`, `name`, `distribution` and `version`.
+        facts: what the report says of each metric.
     """
     return {
         "version": VERSION,
@@ -68,6 +72,7 @@ def make_result(
         "baselines": {name: outcome.scores for name, outcome in baselines.items()},
         "comparisons": {name: vars(comparison) for name, comparison in comparisons.items()},
         "metrics": metrics,
+        "metric_facts": facts,
         "verdict": verdict.as_dict(),
         "cost": run.cost,
         "curve": {RUN: run.curve, **{name: found.curve for name, found in baselines.items() if found.curve}},
@@ -97,17 +102,33 @@ def judge_run(
         name: compare_paired(outcome.example_scores, other.example_scores)
         for name, other in baselines.items()
     }
+    measured = measure(job.metrics, collected)
     result = make_result(
         names_of(job, task, outcome),
         outcome,
         baselines,
         comparisons,
-        measure(job.metrics, collected),
+        measured,
         judge(comparisons, task.head),
         job.plugins,
+        report_facts(job.metrics, measured),
     )
     leave(task, outcome, result, folder)
     return result
+
+
+def report_facts(
+    metrics: Mapping[str, TransferMetric], measured: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return what the report says of each metric, and which part of it each other metric that is installed belongs to."""
+    installed: dict[str, dict[str, Any]] = {}
+    for plugin in Registry().plugins:
+        if plugin.kind == "metric":
+            # One that cannot be loaded is an error only for the one who selects it.
+            with suppress(PluginError):
+                cls: Any = plugin.load()
+                installed[plugin.name] = {"section": cls.section, "facts": []}
+    return installed | describe(metrics, measured)
 
 
 def all_evidence(

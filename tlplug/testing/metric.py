@@ -10,6 +10,7 @@ from tlplug.testing.check import Check, require_all, table
 from tlplug.testing.checks import plugin as declared
 from tlplug.testing.checks.metric_values import (
     accepts_saved_evidence,
+    describes_its_values,
     does_not_modify_evidence,
     measure_is_deterministic,
     requires_is_complete,
@@ -26,6 +27,7 @@ FINDS: dict[Callable[[Any], None], str] = {
     declared.config_errors_are_readable: "odd values that end in a traceback",
     requires_known_evidence: "needs that are no names, or that there is no evidence of",
     returns_numbers_by_name: "values that are no finite numbers",
+    describes_its_values: "facts without a name, of an unknown form, or no list of facts at all",
     requires_is_complete: "evidence that is read without being in `requires`",
     does_not_modify_evidence: "evidence that is changed",
     measure_is_deterministic: "values that are drawn",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar
 
 import numpy as np
 
-from tlplug import Evidence, NotMeasured, TransferMetric
+from tlplug import Evidence, Fact, NotMeasured, TransferMetric
+from tlplug_plugins.metrics.statistics.report_layers import by_layer
 
 Value = float | NotMeasured
 
@@ -20,6 +22,7 @@ class LabelledFeatures(TransferMetric):
 
     requires = frozenset({"features/before", "classes"})
     higher_is_better = True
+    section = "ranking"
 
     def of_layer(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Of features [p, D] and labels [p]."""
@@ -33,6 +36,14 @@ class LabelledFeatures(TransferMetric):
                 values |= {when: found[-1], f"{when}/mean": mean(found), **layer_keys(when, found)}
         return raised_if_none(values)
 
+    def describe(self, values: Mapping[str, Value]) -> list[Fact]:
+        layers = by_layer(values, "before/layer/{}")
+        told = [("before/mean", "mean over layers"), ("after", "last layer, after the run")]
+        if not layers:
+            told.insert(1, ("before", "last layer"))
+        facts = [Fact.of(values, key, name, form="decimal") for key, name in told if key in values]
+        return [*facts, Fact("by layer", form="decimal", layers=layers)] if layers else facts
+
 
 class DomainDistance(TransferMetric):
     """How far the features of other rows are from those of the task's rows.
@@ -43,6 +54,11 @@ class DomainDistance(TransferMetric):
     """
 
     requires = frozenset({"features/before"})
+    section = "distances"
+    title: ClassVar[str]
+    """The distance's name in the report."""
+    meaning: ClassVar[str]
+    """What the report says of its size."""
 
     def of_layer(self, task: np.ndarray, other: np.ndarray) -> float:
         """Of features [p, D] and [q, D]."""
@@ -61,6 +77,13 @@ class DomainDistance(TransferMetric):
         if not values:
             raise NotMeasured(nothing_to_compare(evidence.get("reasons") or {}))
         return raised_if_none(values)
+
+    def describe(self, values: Mapping[str, Value]) -> list[Fact]:
+        keys = [key for key in ("source", "source/after", "target", "target/after") if key in values]
+        return [
+            Fact.of(values, key, f"{self.title}, {key.replace('/', ', ')}", self.meaning, "decimal")
+            for key in keys
+        ]
 
 
 def each(value: Callable[..., float], layers: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[Value]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tlplug.evaluation import evidence
-from tlplug.interfaces import NotMeasured
+from tlplug.interfaces import FORMS, Fact, NotMeasured
 from tlplug.testing.check import CheckFailure, named
 from tlplug.testing.metric_case import MetricCase
 
@@ -34,6 +34,20 @@ def returns_numbers_by_name(case: MetricCase) -> None:
         number = isinstance(value, int | float) and math.isfinite(value)
         if not isinstance(name, str) or not (number or isinstance(value, NotMeasured)):
             raise CheckFailure(f"measure gives {name!r}: {value!r}; NotMeasured says why there is no value")
+
+
+def describes_its_values(case: MetricCase) -> None:
+    """`describe` gives facts, of all values and of those that could not be measured."""
+    for given in (case.values, dict.fromkeys(case.values, NotMeasured("it was not recorded"))):
+        found = case.metric().describe(dict(given))
+        if not isinstance(found, list) or not all(isinstance(fact, Fact) for fact in found):
+            raise CheckFailure(f"describe gives {found!r}; it is a list of tlplug.Fact")
+        for fact in found:
+            numbers = [fact.value, *(fact.interval or ()), *fact.layers.values(), *fact.shades.values()]
+            if not fact.name or fact.form not in FORMS:
+                raise CheckFailure(f"{fact} has no name, or its form is none of {named(FORMS)}")
+            if not all(number is None or math.isfinite(number) for number in numbers):
+                raise CheckFailure(f"{fact} has a value that is no finite number; say not_measured")
 
 
 def requires_is_complete(case: MetricCase) -> None:
