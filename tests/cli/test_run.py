@@ -32,7 +32,7 @@ RESULT = {
         "baselines",
         "comparisons",
     ),
-    *("metrics", "verdict", "cost", "curve", "baseline_cost", "versions", "plugins"),
+    *("metrics", "metric_facts", "verdict", "cost", "curve", "baseline_cost", "versions", "plugins"),
 }
 DEFAULT_METRICS = {
     *(

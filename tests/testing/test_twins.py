@@ -88,13 +88,13 @@ def test_all_faults_are_told_at_once_with_their_checks():
     with pytest.raises(AssertionError) as error:
         check_metric(Bad)
     text = str(error.value)
-    assert text.startswith("Bad fails 2 of 11 checks:")
+    assert text.startswith("Bad fails 2 of 12 checks:")
     assert "has_docstring: the class has no docstring" in text
     assert "does_not_modify_evidence: measure changes 'example_scores/after'" in text
 
 
 def test_nothing_goes_on_after_a_check_that_the_others_need():
-    with pytest.raises(AssertionError, match="The other 10 checks need this one first"):
+    with pytest.raises(AssertionError, match="The other 11 checks need this one first"):
         check_metric(metric_twins.OtherContract)
 
 
