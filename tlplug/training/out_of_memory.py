@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from tlplug.errors import TrainingFailed
 from tlplug.interfaces import BaseInfo, Strategy, TaskHead
+from tlplug.interfaces.registry import Registry
 from tlplug.models.precision import HALF
 from tlplug.training.module import MAIN, by_stream
 
@@ -118,7 +119,20 @@ def remedies(
     if base.dtype not in HALF:
         found.append("model.dtype=bfloat16")
     if strategy.load_options(head).quantization is None:
-        found.append("strategy=qlora")
+        found += quantized(head)
     if seen.tokens > SHORT:
         found.append(f"data.max_length={seen.tokens // 2} (longer texts are cut)")
     return found
+
+
+def quantized(head: TaskHead) -> list[str]:
+    """Return how to choose an installed strategy that loads the base model quantized for this head; empty: there is none."""
+    for plugin in Registry().plugins:
+        # Advice on an error must not end in another one, such as that of a plugin that cannot be imported.
+        with suppress(Exception):
+            if plugin.kind == "strategy":
+                strategy: Strategy = plugin.load()()
+                packed = strategy.load_options(head).quantization is not None
+                if packed and not strategy.why_incompatible(head):
+                    return [f"strategy={plugin.name}"]
+    return []
