@@ -13,10 +13,10 @@ import pytest
 from tests.conftest import ROOT
 from tlplug.testing import CheckFailure, head_checks, metric_checks, strategy_checks
 from tlplug.testing import tiny_models as tiny
-from tlplug.testing.isolation import quiet_and_alone
+from tlplug.testing.isolation import isolated
 from tlplug.testing.sample_rows import MAKERS, rows_for
 from tlplug.testing.subprocesses import run_in_subprocesses
-from tlplug.testing.tensors import apart, difference
+from tlplug.testing.tensors import difference, max_difference
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
@@ -69,9 +69,9 @@ def test_there_are_rows_for_every_built_in_head():
 
 
 def test_outputs_are_compared_by_form_and_number():
-    assert apart({"a": [1.0, 2.0]}, {"a": [1.0, 2.5]}) == 0.5
-    assert apart({"a": 1.0}, {"b": 1.0}) == float("inf") == apart([1.0], [1.0, 2.0])
-    assert apart("x", "x") == 0.0 and apart("x", "y") == float("inf")
+    assert max_difference({"a": [1.0, 2.0]}, {"a": [1.0, 2.5]}) == 0.5
+    assert max_difference({"a": 1.0}, {"b": 1.0}) == float("inf") == max_difference([1.0], [1.0, 2.0])
+    assert max_difference("x", "x") == 0.0 and max_difference("x", "y") == float("inf")
 
 
 def test_tensors_are_compared_by_their_size():
@@ -92,7 +92,7 @@ def test_what_is_cached_while_checking_is_not_the_user_s(monkeypatch, tmp_path):
     from tlplug.runtime.cache import cache_folder
 
     monkeypatch.setenv("TLPLUG_CACHE", str(tmp_path))
-    with quiet_and_alone():
+    with isolated():
         assert cache_folder().is_relative_to(tiny.home())
     assert cache_folder() == tmp_path
 

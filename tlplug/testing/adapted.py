@@ -21,7 +21,7 @@ from tlplug.training.prefix_cache.compute import ComputeOnce
 from tlplug.training.trainer import build_trainer, settings_for
 
 
-class Watch(Callback):
+class TrainingLog(Callback):
     """What moves and which modules are in eval mode at each step; makes what is drawn depend on the step alone."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ BATCH, EPOCHS = 8, 3
 
 
 @dataclass(frozen=True)
-class Made:
+class AdaptedModel:
     """A strategy's model, in the module that trains it."""
 
     module: TransferModule
@@ -118,7 +118,7 @@ class Made:
         self.module.train()
         return [*said, loss]
 
-    def fit(self, *callbacks: Callback, keep: bool = True, epochs: int = EPOCHS) -> Watch:
+    def fit(self, *callbacks: Callback, keep: bool = True, epochs: int = EPOCHS) -> TrainingLog:
         """A short training with a validation in each epoch.
 
         Args:
@@ -129,7 +129,7 @@ class Made:
         trainer = build_trainer(
             settings_for(self.strategy, settings),
             [],
-            [watch := Watch(), *once, *callbacks, *self.strategy.callbacks()],
+            [watch := TrainingLog(), *once, *callbacks, *self.strategy.callbacks()],
             self.task.base.dtype,
         )
         trainer.fit(self.module, datamodule=self.data)

@@ -15,10 +15,10 @@ Case = TypeVar("Case")
 
 def once(make: Callable[..., Case]) -> Callable[..., Case]:
     """`make(plugin, **given)`, which is called again where plugin or fields are others than the last time."""
-    return Last(make)
+    return CachedCase(make)
 
 
-class Last:
+class CachedCase:
     def __init__(self, make: Callable[..., Any]) -> None:
         self.make = make
         self.asked: tuple[Any, ...] | None = None
@@ -152,7 +152,7 @@ def require_all(checks: Sequence[Check], plugin: type, **given: Any) -> None:
     raise AssertionError("\n".join(lines))
 
 
-def named(names: Iterable[str], most: int = 3) -> str:
+def join_names(names: Iterable[str], most: int = 3) -> str:
     """Names for a sentence: the first few, and how many more."""
     names = sorted(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""

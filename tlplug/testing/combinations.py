@@ -19,7 +19,7 @@ QUICK = {"max_new_tokens": 4}
 
 
 @dataclass(frozen=True)
-class Cell:
+class HeadAndKind:
     """A head, by its name and bound to rows, and the kind of base model that it is on."""
 
     name: str
@@ -37,7 +37,7 @@ class Cell:
 
 
 @cache
-def cells() -> tuple[Cell, ...]:
+def cells() -> tuple[HeadAndKind, ...]:
     """Every built-in head on every kind of base model that it works on, in the order of the kit's rows."""
     heads = [plugin for plugin in Registry().plugins if plugin.kind == "head"]
     found = [
@@ -51,7 +51,7 @@ def cells() -> tuple[Cell, ...]:
 
 def cells_of(
     name: str, head: type[Any], given: Mapping[str, Any] | None = None, rows: Mapping[str, Rows] | None = None
-) -> Iterator[Cell]:
+) -> Iterator[HeadAndKind]:
     quick = {field.name: QUICK[field.name] for field in fields(head.Config) if field.name in QUICK}
     made: TaskHead = head(head.Config(**{**quick, **(given or {})}))
     rows = rows or kit_rows(made)
@@ -60,7 +60,7 @@ def cells_of(
     bound = made.with_state(made.fit(rows["train"]))
     for kind in tiny.KINDS:
         if bound.why_incompatible(tiny.base(kind)) is None:
-            yield Cell(name, bound, kind, rows)
+            yield HeadAndKind(name, bound, kind, rows)
 
 
 def kit_rows(head: TaskHead) -> dict[str, Rows] | None:
@@ -68,7 +68,7 @@ def kit_rows(head: TaskHead) -> dict[str, Rows] | None:
     return {split: rows for split, rows in found.items() if rows} or None
 
 
-def without(rows: Rows, columns: Sequence[str]) -> list[dict[str, Any]]:
+def drop_columns(rows: Rows, columns: Sequence[str]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in columns} for row in rows]
 
 

@@ -11,7 +11,7 @@ from tlplug.testing.checks import head_data as reading
 from tlplug.testing.checks import head_outputs as answering
 from tlplug.testing.checks import plugin as declared
 from tlplug.testing.head_case import HeadCase
-from tlplug.testing.isolation import quiet_and_alone
+from tlplug.testing.isolation import isolated
 
 FINDS: dict[Callable[[Any], None], str] = {
     declared.implements_contract: "breaks of the contract: no version, a method that is missing, a frozen Config",
@@ -45,7 +45,7 @@ CHECKS = table(
     FINDS,
     HeadCase,
     stops={declared.implements_contract, reading.columns_are_consistent, reading.works_on_some_base_model},
-    around=quiet_and_alone,
+    around=isolated,
 )
 
 

@@ -13,16 +13,16 @@ from torch import nn
 from tlplug.interfaces import BaseInfo, Batch, LoadOptions, Rows, TaskHead
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.check import CheckFailure, CheckSkipped
-from tlplug.testing.combinations import QUICK, kit_rows, without
+from tlplug.testing.combinations import QUICK, drop_columns, kit_rows
 from tlplug.testing.sample_rows import numbered
-from tlplug.testing.tensors import seed, still
+from tlplug.testing.tensors import disable_dropout, seed
 
 SOME = 8
 GivenRows = Sequence[dict[str, Any]] | Callable[[], Sequence[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
-class On:
+class HeadOnBase:
     """A head on one kind of base model."""
 
     head: TaskHead
@@ -33,13 +33,13 @@ class On:
     @property
     def unanswered(self) -> list[dict[str, Any]]:
         """The same without what is to be predicted."""
-        return without(self.rows, self.head.targets)
+        return drop_columns(self.rows, self.head.targets)
 
     def model(self) -> nn.Module:
         """Freshly loaded, without dropout; new modules are the same each time."""
         seed(0)
         model: nn.Module = self.head.load_model(self.base, LoadOptions())
-        still(model)
+        disable_dropout(model)
         return model
 
     def batch(self, training: bool, *places: int) -> Batch:
@@ -96,17 +96,17 @@ class HeadCase:
         return head.with_state(head.fit(self.rows))
 
     @cached_property
-    def where(self) -> dict[str, On]:
+    def where(self) -> dict[str, HeadOnBase]:
         """Each kind of base model that the head does not call why_incompatible."""
         bases = {kind: tiny.base(kind) for kind in tiny.KINDS}
         return {
-            kind: On(self.bound, base, self.rows)
+            kind: HeadOnBase(self.bound, base, self.rows)
             for kind, base in bases.items()
             if self.bound.why_incompatible(base) is None
         }
 
 
-def on_each(check: Callable[[On], None]) -> Callable[[HeadCase], None]:
+def for_each_kind(check: Callable[[HeadOnBase], None]) -> Callable[[HeadCase], None]:
     """A check of a head on one kind of base model -> the same on each in turn; a fault says on which it was found."""
 
     @wraps(check)

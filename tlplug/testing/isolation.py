@@ -13,7 +13,7 @@ CACHE = "TLPLUG_CACHE"
 
 
 @contextmanager
-def quiet_and_alone() -> Iterator[None]:
+def isolated() -> Iterator[None]:
     """Nothing of the libraries on the screen, nothing among the user's cached results, and one thread.
 
     Threads of tiny models wait for each other longer than they compute.

@@ -39,7 +39,7 @@ class Labelled(TaskHead):
     primary_score = "accuracy"
 
 
-def made_up() -> dict[str, Any]:
+def synthetic_evidence() -> dict[str, Any]:
     """Evidence of a run that is right in 0.8 of 24 rows, and of its baselines."""
     truth = ["positive" if row % 2 else "negative" for row in range(ROWS)]
     others = {name: outcome(truth, accuracy, seed) for seed, (name, accuracy) in enumerate(BASELINES.items())}
@@ -121,7 +121,7 @@ class MetricCase:
 
     @cached_property
     def evidence(self) -> dict[str, Any]:
-        return {**made_up(), **self.of_weights(), **of_probes(self.metric()), **self.given}
+        return {**synthetic_evidence(), **self.of_weights(), **of_probes(self.metric()), **self.given}
 
     def of_weights(self) -> dict[str, Any]:
         """What it has to know of a matrix, under the names that it needs."""

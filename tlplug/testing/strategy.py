@@ -13,7 +13,7 @@ from tlplug.testing.checks import gradients
 from tlplug.testing.checks import plugin as declared
 from tlplug.testing.checks import saving as lasting
 from tlplug.testing.checks import weights as moves
-from tlplug.testing.isolation import quiet_and_alone
+from tlplug.testing.isolation import isolated
 from tlplug.testing.strategy_case import StrategyCase
 
 FINDS: dict[Callable[[Any], None], str] = {
@@ -53,7 +53,7 @@ CHECKS = table(
     StrategyCase,
     stops={declared.implements_contract, moves.adapts_and_predicts},
     slow={lasting.loads_in_new_process, gradients.ddp_matches_single_process},
-    around=quiet_and_alone,
+    around=isolated,
 )
 
 

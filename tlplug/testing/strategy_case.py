@@ -13,10 +13,10 @@ from tlplug.interfaces import REQUIRED, BaseInfo, Strategy
 from tlplug.models.precision import HALF
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.testing import tiny_models as tiny
-from tlplug.testing.adapted import BATCH, EPOCHS, Made, Watch
+from tlplug.testing.adapted import BATCH, EPOCHS, AdaptedModel, TrainingLog
 from tlplug.testing.check import CheckFailure, CheckSkipped
-from tlplug.testing.combinations import Cell, cells, refusal, without
-from tlplug.testing.tensors import seed, shake, still
+from tlplug.testing.combinations import HeadAndKind, cells, drop_columns, refusal
+from tlplug.testing.tensors import add_noise, disable_dropout, seed
 from tlplug.training.fit import Prepared, module_for
 
 
@@ -42,7 +42,7 @@ class StrategyCase:
         return self.plugin(self.plugin.Config(**self.fields))
 
     @cached_property
-    def cell(self) -> Cell:
+    def cell(self) -> HeadAndKind:
         """The head and kind of base model."""
         told = {}
         for cell in cells():
@@ -57,7 +57,7 @@ class StrategyCase:
         if not self.plugin.capabilities.trains:
             raise CheckSkipped("capabilities.trains is False: nothing moves")
 
-    def fits(self, **changes: Any) -> None:
+    def require_compatible(self, **changes: Any) -> None:
         """Ask `why_incompatible` of the base model with other fields, as the core does before it loads one.
 
         Raises:
@@ -67,11 +67,11 @@ class StrategyCase:
         if reason := self.strategy().why_incompatible(self.cell.head, base):
             raise CheckSkipped(f"why_incompatible: {reason}")
 
-    def task(self, base: BaseInfo, cell: Cell, batch_size: int = BATCH) -> Prepared:
+    def task(self, base: BaseInfo, cell: HeadAndKind, batch_size: int = BATCH) -> Prepared:
         """The rows, encoded; extra data are the same rows without what is to be predicted."""
         head = cell.head
         features = {split: encode(head, rows, base, split == "train") for split, rows in cell.rows.items()}
-        unlabelled = encode(head, without(cell.rows["test"], head.targets), base, False)
+        unlabelled = encode(head, drop_columns(cell.rows["test"], head.targets), base, False)
         required = [name for name, need in self.plugin.extra_data.items() if need is REQUIRED]
         data = TransferData(
             **features,
@@ -89,13 +89,13 @@ class StrategyCase:
 
     def made(
         self,
-        cell: Cell | None = None,
+        cell: HeadAndKind | None = None,
         dropout: bool = True,
         batch_size: int = BATCH,
         epochs: int = EPOCHS,
         settings: OptimizerSettings | None = None,
         **changes: Any,
-    ) -> Made:
+    ) -> AdaptedModel:
         """Freshly loaded and adapted, in training mode; the same each time.
 
         Args:
@@ -109,24 +109,24 @@ class StrategyCase:
         seed(task.seed)
         module = module_for(task, strategy, settings or OptimizerSettings(), torch.device("cpu"), steps)
         if not dropout:
-            still(module.model)
-        return Made(module, task)
+            disable_dropout(module.model)
+        return AdaptedModel(module, task)
 
     @cached_property
-    def fitted(self) -> tuple[Made, Watch]:
+    def fitted(self) -> tuple[AdaptedModel, TrainingLog]:
         """After a short training."""
         self.require_training()
         made = self.made()
         return made, made.fit()
 
     @cached_property
-    def shaken(self) -> Made:
+    def shaken(self) -> AdaptedModel:
         """After a short training, with noise on all that moves then: whatever is lost of it shows."""
         if not self.plugin.capabilities.trains:
             return self.made()
         made = self.made()
         made.fit(keep=False)
-        shake(made.model)
+        add_noise(made.model)
         return made
 
     @property

@@ -21,14 +21,14 @@ def seed(number: int) -> None:
     torch.manual_seed(number)
 
 
-def still(model: nn.Module) -> None:
+def disable_dropout(model: nn.Module) -> None:
     """No dropout, whoever put it there."""
     for module in model.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0
 
 
-def shake(model: nn.Module, size: float = 0.05) -> None:
+def add_noise(model: nn.Module, size: float = 0.05) -> None:
     """Noise on all that moves."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
@@ -38,7 +38,7 @@ def shake(model: nn.Module, size: float = 0.05) -> None:
                 parameter.add_(size * noise.to(parameter.dtype))
 
 
-def moving(model: nn.Module) -> Tensors:
+def trainable(model: nn.Module) -> Tensors:
     """All that has `requires_grad`, as it is now."""
     return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
 
@@ -71,12 +71,12 @@ def difference(
     return max(found.items(), key=lambda item: item[1], default=("", 0.0))
 
 
-def apart(one: Any, other: Any) -> float:
+def max_difference(one: Any, other: Any) -> float:
     """The largest difference of two outputs; infinite where they are not of one form."""
     if isinstance(one, float) and isinstance(other, float):
         return abs(one - other)
     if isinstance(one, dict) and isinstance(other, dict) and set(one) == set(other):
-        return max((apart(one[key], other[key]) for key in one), default=0.0)
+        return max((max_difference(one[key], other[key]) for key in one), default=0.0)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        return max((apart(*pair) for pair in zip(one, other, strict=True)), default=0.0)
+        return max((max_difference(*pair) for pair in zip(one, other, strict=True)), default=0.0)
     return 0.0 if one == other else float("inf")

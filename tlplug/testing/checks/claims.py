@@ -10,10 +10,10 @@ from torch import nn
 from tlplug.interfaces import Capabilities, Requirement
 from tlplug.interfaces.registry import unknown
 from tlplug.settings import OptimizerSettings
-from tlplug.testing.check import CheckFailure, named
-from tlplug.testing.combinations import Cell, cells, refusal
+from tlplug.testing.check import CheckFailure, join_names
+from tlplug.testing.combinations import HeadAndKind, cells, refusal
 from tlplug.testing.strategy_case import StrategyCase
-from tlplug.testing.tensors import moving, shake
+from tlplug.testing.tensors import add_noise, trainable
 
 
 def optimizer_defaults_are_complete(case: StrategyCase) -> None:
@@ -23,7 +23,7 @@ def optimizer_defaults_are_complete(case: StrategyCase) -> None:
     if not isinstance(defaults, OptimizerSettings):
         raise CheckFailure(f"optimizer_defaults is {defaults!r}; it is an OptimizerSettings")
     if empty := [name for name, value in vars(defaults).items() if value is None]:
-        raise CheckFailure(f"optimizer_defaults leaves out {named(empty)}; set all four")
+        raise CheckFailure(f"optimizer_defaults leaves out {join_names(empty)}; set all four")
     rate, warmup = defaults.learning_rate or 0.0, defaults.warmup or 0.0
     if not (math.isfinite(rate) and rate >= 0.0) or not 0.0 <= warmup <= 1.0:
         raise CheckFailure(
@@ -74,13 +74,13 @@ def works_unless_refused(case: StrategyCase) -> None:
         )
 
 
-def problem_on(case: StrategyCase, cell: Cell) -> str | None:
+def problem_on(case: StrategyCase, cell: HeadAndKind) -> str | None:
     reason = refusal(case.strategy(), cell.head, cell.base)
     if reason is not None:
         return None if len(reason.split()) > 2 else f"is refused with {reason!r}, which says too little"
     made = case.made(cell)
-    if moving(made.model):
+    if trainable(made.model):
         made.step()
-        shake(made.model, 0.01)
+        add_noise(made.model, 0.01)
     made.answers()
     return None

@@ -9,10 +9,10 @@ from torch import nn
 
 from tlplug.evaluation.layer_features import layer_features, stay
 from tlplug.testing import tiny_models as tiny
-from tlplug.testing.adapted import Made
-from tlplug.testing.check import CheckFailure, CheckSkipped, named
+from tlplug.testing.adapted import AdaptedModel
+from tlplug.testing.check import CheckFailure, CheckSkipped, join_names
 from tlplug.testing.strategy_case import StrategyCase
-from tlplug.testing.tensors import changed, difference, moving, seed, shake, state
+from tlplug.testing.tensors import add_noise, changed, difference, seed, state, trainable
 from tlplug.training.prefix_cache.check import fault
 
 
@@ -21,10 +21,10 @@ def is_reproducible(case: StrategyCase) -> None:
     one, other = case.made(), case.made()
     if differing := changed(state(one.model), state(other.model)):
         raise CheckFailure(
-            f"{named(differing)} is another one each time, with the same seed; draw from torch's generator, or one "
+            f"{join_names(differing)} is another one each time, with the same seed; draw from torch's generator, or one "
             "seeded by context.seed"
         )
-    if moving(one.model):
+    if trainable(one.model):
         name, apart = difference(one.gradients()[0], other.gradients()[0])
         if apart > 1e-6:
             raise CheckFailure(f"a step with the same seed gives {name} another gradient each time")
@@ -36,7 +36,7 @@ def does_not_modify_inputs(case: StrategyCase) -> None:
     config = tiny.base(case.cell.kind).config.to_dict()
     if made.task.base.config.to_dict() != config:
         raise CheckFailure("context.base.config was changed; make a copy, or change the model's own config")
-    if not moving(made.model):
+    if not trainable(made.model):
         return
     batches = made.batches()
     before = {
@@ -48,7 +48,7 @@ def does_not_modify_inputs(case: StrategyCase) -> None:
     made.step(batches)
     after = {f"{stream}/{name}": value for stream, batch in batches.items() for name, value in batch.items()}
     if touched := set(before) ^ set(after) or changed(before, after):
-        raise CheckFailure(f"training_step changed {named(touched)} of the batch; make a copy")
+        raise CheckFailure(f"training_step changed {join_names(touched)} of the batch; make a copy")
 
 
 def inference_is_deterministic(case: StrategyCase) -> None:
@@ -61,7 +61,7 @@ def inference_is_deterministic(case: StrategyCase) -> None:
             "the model in eval mode answers otherwise the second time; draw only where self.training"
         )
     if differing := changed(before, state(made.model)):
-        raise CheckFailure(f"{named(differing)} changes when the model is asked in eval mode")
+        raise CheckFailure(f"{join_names(differing)} changes when the model is asked in eval mode")
 
 
 def frozen_prefix_is_frozen(case: StrategyCase) -> None:
@@ -73,22 +73,22 @@ def frozen_prefix_is_frozen(case: StrategyCase) -> None:
         raise CheckSkipped("frozen_prefix gives None")
     inside = {id(p) for module in prefix.modules for p in module.parameters()}
     if moves := [n for n, p in made.model.named_parameters() if p.requires_grad and id(p) in inside]:
-        raise CheckFailure(f"{named(moves)} has requires_grad and lies in frozen_prefix")
+        raise CheckFailure(f"{join_names(moves)} has requires_grad and lies in frozen_prefix")
     if outside := [
         m
         for m in prefix.cacheable
         if not any(m is inner for part in prefix.modules for inner in part.modules())
     ]:
         raise CheckFailure(f"{type(outside[0]).__name__} is in the prefix's chain and not in its modules")
-    before = heard(made, prefix.modules)
-    shake(made.model)
-    if heard(made, prefix.modules) != before:
+    before = record_outputs(made, prefix.modules)
+    add_noise(made.model)
+    if record_outputs(made, prefix.modules) != before:
         raise CheckFailure(
             "the output of frozen_prefix depends on what moves: something that moves runs before it, or in it"
         )
 
 
-def heard(made: Made, modules: Sequence[nn.Module]) -> list[list[float]]:
+def record_outputs(made: AdaptedModel, modules: Sequence[nn.Module]) -> list[list[float]]:
     """What these modules give while a batch goes through the model, in the order of the calls."""
     found: list[list[float]] = []
 
@@ -139,7 +139,7 @@ def cached_prefix_matches_uncached(case: StrategyCase) -> None:
     kept, computed = case.made(), case.made()
     kept.fit(keep=True)
     computed.fit(keep=False)
-    name, apart = difference(moving(kept.model), moving(computed.model))
+    name, apart = difference(trainable(kept.model), trainable(computed.model))
     if apart > 1e-5:
         raise CheckFailure(
             f"{name} is another one (by {apart:.2g}) when the frozen prefix runs once: each module of its chain has "

@@ -13,13 +13,13 @@ from lightning.pytorch import Trainer
 from tlplug.errors import UsageError
 from tlplug.interfaces import REQUIRED
 from tlplug.settings import OptimizerSettings, TrainerSettings
-from tlplug.testing.adapted import BATCH, Made, Watch
-from tlplug.testing.check import CheckFailure, CheckSkipped, named
+from tlplug.testing.adapted import BATCH, AdaptedModel, TrainingLog
+from tlplug.testing.check import CheckFailure, CheckSkipped, join_names
 from tlplug.testing.checks.plugin import importable
-from tlplug.testing.checks.saving import recipe
+from tlplug.testing.checks.saving import picklable
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.subprocesses import run_in_subprocesses
-from tlplug.testing.tensors import Tensors, difference, moving
+from tlplug.testing.tensors import Tensors, difference, trainable
 from tlplug.training.trainer import settings_for
 
 SMALL = 1e-3
@@ -53,7 +53,7 @@ def supports_gradient_accumulation(case: StrategyCase) -> None:
 def supports_gradient_checkpointing(case: StrategyCase) -> None:
     """model.gradient_checkpointing gives the same gradients."""
     case.require_training()
-    case.fits(gradient_checkpointing=True)
+    case.require_compatible(gradient_checkpointing=True)
     plain, _ = case.made(dropout=False).gradients()
     try:
         again, _ = case.made(dropout=False, gradient_checkpointing=True).gradients()
@@ -75,11 +75,11 @@ def trains_in_float32(case: StrategyCase) -> None:
     """Over frozen weights in float32 and in bfloat16."""
     case.require_training()
     for dtype in ("float32", "bfloat16"):
-        case.fits(dtype=dtype)
+        case.require_compatible(dtype=dtype)
         made = case.made(dtype=dtype)
-        if other := [name for name, p in moving(made.model).items() if p.dtype != torch.float32]:
+        if other := [name for name, p in trainable(made.model).items() if p.dtype != torch.float32]:
             raise CheckFailure(
-                f"with model.dtype={dtype} {named(other)} moves in another format than float32"
+                f"with model.dtype={dtype} {join_names(other)} moves in another format than float32"
             )
         optimizer = made.optimizer()
         for number in range(2):
@@ -98,7 +98,9 @@ def ddp_matches_single_process(case: StrategyCase) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    first, second = run_in_subprocesses([(weights_of_two, (recipe(case), rank, port)) for rank in range(2)])
+    first, second = run_in_subprocesses(
+        [(weights_of_two, (picklable(case), rank, port)) for rank in range(2)]
+    )
     name, far = difference(first, second)
     if far > 0.0:
         raise CheckFailure(
@@ -117,7 +119,7 @@ def ddp_matches_single_process(case: StrategyCase) -> None:
 def weights_of_one(case: StrategyCase) -> Tensors:
     made = plain_made(case, BATCH)
     fit(made, "auto", 1)
-    return moving(made.model)
+    return trainable(made.model)
 
 
 def weights_of_two(case: StrategyCase, rank: int, port: int) -> Tensors:
@@ -131,10 +133,10 @@ def weights_of_two(case: StrategyCase, rank: int, port: int) -> Tensors:
     )
     made = plain_made(case, BATCH // 2)
     fit(made, settings_for(made.strategy, TrainerSettings(strategy="ddp")).strategy, 2)
-    return moving(made.model)
+    return trainable(made.model)
 
 
-def plain_made(case: StrategyCase, batch_size: int) -> Made:
+def plain_made(case: StrategyCase, batch_size: int) -> AdaptedModel:
     """Without dropout and with plain gradient descent, whose steps are the gradients."""
     made = case.made(dropout=False, batch_size=batch_size, settings=PLAIN)
 
@@ -145,14 +147,14 @@ def plain_made(case: StrategyCase, batch_size: int) -> Made:
     return made
 
 
-def fit(made: Made, strategy: str, devices: int) -> None:
+def fit(made: AdaptedModel, strategy: str, devices: int) -> None:
     trainer = Trainer(
         accelerator="cpu",
         devices=devices,
         strategy=strategy,
         max_epochs=3,
         logger=False,
-        callbacks=[Watch(), *made.strategy.callbacks()],
+        callbacks=[TrainingLog(), *made.strategy.callbacks()],
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         enable_progress_bar=False,

@@ -11,8 +11,8 @@ import torch
 
 from tlplug.errors import UsageError
 from tlplug.testing import tiny_models as tiny
-from tlplug.testing.check import CheckFailure, CheckSkipped, named
-from tlplug.testing.head_case import HeadCase, On, on_each
+from tlplug.testing.check import CheckFailure, CheckSkipped, join_names
+from tlplug.testing.head_case import HeadCase, HeadOnBase, for_each_kind
 
 SHORT = 40
 """Tokens that a base model takes, for the test that nothing is longer."""
@@ -23,14 +23,14 @@ def columns_are_consistent(case: HeadCase) -> None:
     if not head.columns or not all(isinstance(told, str) and told for told in head.columns.values()):
         raise CheckFailure("columns is {name: what it means}, with a meaning for each")
     if both := set(head.columns) & set(head.optional_columns):
-        raise CheckFailure(f"{named(both)} is both in columns and in optional_columns")
+        raise CheckFailure(f"{join_names(both)} is both in columns and in optional_columns")
     if strange := set(head.targets) - set(head.columns) - set(head.optional_columns):
-        raise CheckFailure(f"targets names {named(strange)}, which is none of its columns")
+        raise CheckFailure(f"targets names {join_names(strange)}, which is none of its columns")
     if "id" in {*head.columns, *head.optional_columns}:
         raise CheckFailure("a column is named id, which every row has already: its position")
     for row in case.rows:
         if missing := set(head.columns) - set(row):
-            raise CheckFailure(f"the rows that were given have no column {named(missing)}")
+            raise CheckFailure(f"the rows that were given have no column {join_names(missing)}")
         if told := head.row_error(row, with_targets=True):
             raise CheckFailure(f"it has something against a row that was given: {told}")
 
@@ -46,7 +46,7 @@ def rejects_invalid_rows(case: HeadCase) -> None:
             raise CheckFailure(
                 f"what is told of a wrong {column!r} does not name the column in quotes: {told!r}"
             )
-    (unanswered,) = On(head, tiny.base("encoder"), [good]).unanswered
+    (unanswered,) = HeadOnBase(head, tiny.base("encoder"), [good]).unanswered
     if head.targets and (told := head.row_error(unanswered, with_targets=False)):
         raise CheckFailure(f"row_error refuses a row without targets, which can be predicted: {told}")
 
@@ -71,7 +71,7 @@ def binding_makes_a_copy(case: HeadCase) -> None:
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise CheckFailure(f"fit gives the labels {labels!r}; it is a list of str")
     if len(set(labels)) < len(labels):
-        raise CheckFailure(f"fit gives a label twice: {named(labels)}")
+        raise CheckFailure(f"fit gives a label twice: {join_names(labels)}")
     if head.state:
         raise CheckFailure("fit changes the head itself; it has to return what it learns")
     if head.fit(case.rows) != state:
@@ -96,8 +96,8 @@ def works_on_some_base_model(case: HeadCase) -> None:
         raise CheckFailure("why_incompatible refuses every kind of base model")
 
 
-@on_each
-def features_are_serializable(on: On) -> None:
+@for_each_kind
+def features_are_serializable(on: HeadOnBase) -> None:
     """JSON types, the same keys, ids in the order of the rows, the same each time."""
     for training, rows in ((True, on.rows), (False, on.unanswered)):
         features = on.head.encode(rows, on.base, training)
@@ -113,7 +113,7 @@ def features_are_serializable(on: On) -> None:
         if len({frozenset(feature) for feature in features}) > 1:
             raise CheckFailure(f"{told} gives features of different keys")
         if lacking := {"id", "input_ids"} - set(features[0]):
-            raise CheckFailure(f"{told} gives features without {named(lacking)}")
+            raise CheckFailure(f"{told} gives features without {join_names(lacking)}")
         wanted = [row["id"] for row in rows]
         seen = list(dict.fromkeys(feature["id"] for feature in features))
         if seen != wanted and (not training or not set(seen) <= set(wanted)):
@@ -135,8 +135,8 @@ def parts_are_counted(features: list[dict[str, Any]], told: str) -> None:
             )
 
 
-@on_each
-def encoding_is_independent_of_other_rows(on: On) -> None:
+@for_each_kind
+def encoding_is_independent_of_other_rows(on: HeadOnBase) -> None:
     """Rows are encoded in portions, and one alone for a prediction."""
     together = on.head.encode(on.unanswered, on.base, False)
     alone = [f for row in on.unanswered for f in on.head.encode([row], on.base, False)]
@@ -144,8 +144,8 @@ def encoding_is_independent_of_other_rows(on: On) -> None:
         raise CheckFailure("a row is encoded otherwise when it is alone; pad in collate, not in encode")
 
 
-@on_each
-def inputs_respect_max_length(on: On) -> None:
+@for_each_kind
+def inputs_respect_max_length(on: HeadOnBase) -> None:
     base = replace(on.base, max_length=SHORT)
     if on.head.why_incompatible(base) is not None:
         raise CheckSkipped(f"why_incompatible refuses base models that take {SHORT} tokens")
@@ -160,14 +160,14 @@ def inputs_respect_max_length(on: On) -> None:
             )
 
 
-@on_each
-def batches_are_padded(on: On) -> None:
+@for_each_kind
+def batches_are_padded(on: HeadOnBase) -> None:
     """`id` [B], `input_ids` and `attention_mask` [B, T], a 1 for each real token."""
     for training, rows in ((True, on.rows), (False, on.unanswered)):
         features = on.head.encode(rows, on.base, training)
         batch = on.head.collate(features, on.base)
         if lacking := {"id", "input_ids", "attention_mask"} - set(batch):
-            raise CheckFailure(f"collate gives a batch without {named(lacking)}")
+            raise CheckFailure(f"collate gives a batch without {join_names(lacking)}")
         ids, mask = batch["input_ids"], batch["attention_mask"]
         if ids.ndim != 2 or ids.shape != mask.shape:
             raise CheckFailure(
@@ -182,8 +182,8 @@ def batches_are_padded(on: On) -> None:
             raise CheckFailure(f"attention_mask has {int(mask.sum())} ones for {real} tokens")
 
 
-@on_each
-def does_not_modify_rows(on: On) -> None:
+@for_each_kind
+def does_not_modify_rows(on: HeadOnBase) -> None:
     """Neither rows nor features."""
     rows, features = copy.deepcopy(on.rows), on.head.encode(on.rows, on.base, True)
     if rows != on.rows:
@@ -194,7 +194,7 @@ def does_not_modify_rows(on: On) -> None:
         raise CheckFailure("collate changes the features, which are used in every epoch; make a copy")
 
 
-def draws(on: On) -> bool:
+def draws(on: HeadOnBase) -> bool:
     """Whether training batches of the same rows differ."""
     one, other = on.batch(True), on.batch(True)
     return any(

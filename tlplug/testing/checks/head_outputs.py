@@ -11,10 +11,10 @@ import torch
 
 from tlplug.interfaces import StepOutput
 from tlplug.models.layers import is_inside, newly_initialized
-from tlplug.testing.check import CheckFailure, CheckSkipped, named
+from tlplug.testing.check import CheckFailure, CheckSkipped, join_names
 from tlplug.testing.checks.head_data import draws
-from tlplug.testing.head_case import HeadCase, On, on_each
-from tlplug.testing.tensors import apart, seed
+from tlplug.testing.head_case import HeadCase, HeadOnBase, for_each_kind
+from tlplug.testing.tensors import max_difference, seed
 
 STEPS = 20
 
@@ -28,14 +28,16 @@ def new_modules_are_in_head_modules(case: HeadCase) -> None:
         seen |= {name for name, _ in model.named_modules() if name in names}
         if strays := [name for name in newly_initialized(model) if not is_inside(name, names)]:
             raise CheckFailure(
-                f"on the kind {kind} {named(strays)} is random, and lies in none of head_modules"
+                f"on the kind {kind} {join_names(strays)} is random, and lies in none of head_modules"
             )
     if names and not seen:
-        raise CheckFailure(f"head_modules is {named(names)}, but the models have no module of these names")
+        raise CheckFailure(
+            f"head_modules is {join_names(names)}, but the models have no module of these names"
+        )
 
 
-@on_each
-def loss_is_mean(on: On) -> None:
+@for_each_kind
+def loss_is_mean(on: HeadOnBase) -> None:
     """Over `num_items` examples or tokens: two parts of a batch, weighted, give the whole."""
     model = on.model().eval()
     seed(0)
@@ -62,8 +64,8 @@ def loss_is_mean(on: On) -> None:
         )
 
 
-@on_each
-def loss_decreases(on: On) -> None:
+@for_each_kind
+def loss_decreases(on: HeadOnBase) -> None:
     model, losses = on.model().train(), []
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
     for number in range(STEPS):
@@ -79,8 +81,8 @@ def loss_decreases(on: On) -> None:
         )
 
 
-@on_each
-def predicts_each_row(on: On) -> None:
+@for_each_kind
+def predicts_each_row(on: HeadOnBase) -> None:
     """One prediction a row, in order, in JSON types, of rows without targets."""
     model = on.model().eval()
     batch = on.batch(False)
@@ -92,7 +94,7 @@ def predicts_each_row(on: On) -> None:
     predictions_fit(on.predictions(model), on, "decode")
 
 
-def predictions_fit(predictions: Any, on: On, told: str) -> None:
+def predictions_fit(predictions: Any, on: HeadOnBase, told: str) -> None:
     wanted, found = [row["id"] for row in on.rows], [p.get("id") for p in predictions]
     if found != wanted:
         raise CheckFailure(f"{told} gives predictions with the ids {found}; the rows have {wanted}")
@@ -110,20 +112,20 @@ def plain(value: Any, told: str) -> None:
         raise CheckFailure(f"what {told} gives is changed by JSON, such as tuples or keys that are no str")
 
 
-@on_each
-def primary_score_is_mean_of_example_scores(on: On) -> None:
+@for_each_kind
+def primary_score_is_mean_of_example_scores(on: HeadOnBase) -> None:
     """The primary score is among them and is the mean of example_scores."""
     scores_fit(on, on.predictions(on.model()), "")
 
 
-def scores_fit(on: On, predictions: list[dict[str, Any]], whose: str) -> None:
+def scores_fit(on: HeadOnBase, predictions: list[dict[str, Any]], whose: str) -> None:
     scores, each = on.head.scores(predictions, on.rows), on.head.example_scores(predictions, on.rows)
     if on.head.primary_score not in scores:
         raise CheckFailure(
-            f"scores{whose} has {named(scores)} and not the primary score {on.head.primary_score!r}"
+            f"scores{whose} has {join_names(scores)} and not the primary score {on.head.primary_score!r}"
         )
     if strange := [name for name, value in scores.items() if not isinstance(value, int | float)]:
-        raise CheckFailure(f"scores{whose} gives {named(strange)} as something else than a number")
+        raise CheckFailure(f"scores{whose} gives {join_names(strange)} as something else than a number")
     if len(each) != len(on.rows):
         raise CheckFailure(f"example_scores{whose} gives {len(each)} numbers for {len(on.rows)} rows")
     primary = scores[on.head.primary_score]
@@ -134,8 +136,8 @@ def scores_fit(on: On, predictions: list[dict[str, Any]], whose: str) -> None:
         )
 
 
-@on_each
-def trivial_predictions_need_no_model(on: On) -> None:
+@for_each_kind
+def trivial_predictions_need_no_model(on: HeadOnBase) -> None:
     found = on.head.trivial_predictions(on.rows, on.rows, on.base)
     if found is None:
         raise CheckSkipped("the head has no trivial predictions")
@@ -143,8 +145,8 @@ def trivial_predictions_need_no_model(on: On) -> None:
     scores_fit(on, found, " of trivial's predictions")
 
 
-@on_each
-def predictions_are_independent_of_padding(on: On) -> None:
+@for_each_kind
+def predictions_are_independent_of_padding(on: HeadOnBase) -> None:
     """A row is predicted the same alone and among longer ones."""
     model = on.model().eval()
     with torch.inference_mode():
@@ -154,7 +156,7 @@ def predictions_are_independent_of_padding(on: On) -> None:
             for place in range(len(on.rows))
             for output in on.head.predict(model, on.batch(False, place))
         ]
-    far = apart(together, alone)
+    far = max_difference(together, alone)
     if far > 1e-3:
         raise CheckFailure(
             f"a row is predicted otherwise (by {far:.2g}) alone than beside longer ones: mask what is padded, "
@@ -162,8 +164,8 @@ def predictions_are_independent_of_padding(on: On) -> None:
         )
 
 
-@on_each
-def single_forward_pass(on: On) -> None:
+@for_each_kind
+def single_forward_pass(on: HeadOnBase) -> None:
     """Where it is said, step and predict call the model once, with what is the same each time."""
     if not on.head.single_forward_pass:
         raise CheckSkipped("single_forward_pass is False")
@@ -182,8 +184,8 @@ def single_forward_pass(on: On) -> None:
         )
 
 
-@on_each
-def does_not_modify_batch(on: On) -> None:
+@for_each_kind
+def does_not_modify_batch(on: HeadOnBase) -> None:
     model = on.model()
     for training, ask in ((True, on.head.training_step), (False, on.head.predict)):
         batch = on.batch(training)
@@ -191,15 +193,15 @@ def does_not_modify_batch(on: On) -> None:
         ask(model, batch)
         touched = set(before) ^ set(batch) or {n for n in before if not alike(before[n], batch[n])}
         if touched:
-            raise CheckFailure(f"{ask.__name__} changes {named(touched)} of the batch; make a copy")
+            raise CheckFailure(f"{ask.__name__} changes {join_names(touched)} of the batch; make a copy")
 
 
 def alike(one: Any, other: Any) -> bool:
     return torch.equal(one, other) if isinstance(one, torch.Tensor) else bool(one == other)
 
 
-@on_each
-def tune_returns_numbers(on: On) -> None:
+@for_each_kind
+def tune_returns_numbers(on: HeadOnBase) -> None:
     """What `tune` finds is plain JSON by name, which a copy of the head decodes with."""
     if not on.head.tunes:
         raise CheckSkipped("tunes is False")

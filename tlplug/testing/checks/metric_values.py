@@ -13,7 +13,7 @@ import numpy as np
 
 from tlplug.evaluation import evidence
 from tlplug.interfaces import FORMS, Fact, NotMeasured
-from tlplug.testing.check import CheckFailure, named
+from tlplug.testing.check import CheckFailure, join_names
 from tlplug.testing.metric_case import MetricCase
 
 
@@ -24,7 +24,7 @@ def requires_known_evidence(case: MetricCase) -> None:
     if better not in (True, False, None):
         raise CheckFailure(f"higher_is_better is {better!r}; it is True, False or None")
     if lacking := set(needs) - set(case.evidence):
-        raise CheckFailure(f"the kit has no evidence of {named(lacking)}; give evidence={{...}}")
+        raise CheckFailure(f"the kit has no evidence of {join_names(lacking)}; give evidence={{...}}")
 
 
 def returns_numbers_by_name(case: MetricCase) -> None:
@@ -45,7 +45,7 @@ def describes_its_values(case: MetricCase) -> None:
         for fact in found:
             numbers = [fact.value, *(fact.interval or ()), *fact.layers.values(), *fact.shades.values()]
             if not fact.name or fact.form not in FORMS:
-                raise CheckFailure(f"{fact} has no name, or its form is none of {named(FORMS)}")
+                raise CheckFailure(f"{fact} has no name, or its form is none of {join_names(FORMS)}")
             if not all(number is None or math.isfinite(number) for number in numbers):
                 raise CheckFailure(f"{fact} has a value that is no finite number; say not_measured")
 
@@ -60,7 +60,7 @@ def requires_is_complete(case: MetricCase) -> None:
             raise CheckFailure(f"NotMeasured says {str(reason)!r}, which is too little") from reason
     except Exception as error:
         raise CheckFailure(
-            f"with nothing but {named(given) or 'no evidence'} it raises {type(error).__name__}: {error}; name in "
+            f"with nothing but {join_names(given) or 'no evidence'} it raises {type(error).__name__}: {error}; name in "
             "`requires` what it cannot do without, and use evidence.get or NotMeasured for the rest"
         ) from error
 
@@ -70,7 +70,7 @@ def does_not_modify_evidence(case: MetricCase) -> None:
     case.metric().measure(given)
     if set(given) != set(case.evidence):
         raise CheckFailure(
-            f"measure adds or removes {named(set(given) ^ set(case.evidence))}; other metrics read it too"
+            f"measure adds or removes {join_names(set(given) ^ set(case.evidence))}; other metrics read it too"
         )
     for name, value in given.items():
         if not np.array_equal(np.asarray(value), np.asarray(case.evidence[name])):

@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 from tlplug.interfaces.registry import contract_problems
-from tlplug.testing.check import CheckFailure, CheckSkipped, named
+from tlplug.testing.check import CheckFailure, CheckSkipped, join_names
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -59,7 +59,7 @@ def imports_nothing_heavy(case: Case) -> None:
         raise CheckFailure(f"{module} cannot be imported by itself: {done.stderr.strip().splitlines()[-1]}")
     if loaded := done.stdout.split():
         raise CheckFailure(
-            f"importing {module} imports {named(loaded)}, and so do `--help` and `plugins list`; "
+            f"importing {module} imports {join_names(loaded)}, and so do `--help` and `plugins list`; "
             "import that inside the methods that use it, or under TYPE_CHECKING"
         )
 
@@ -81,7 +81,7 @@ def config_is_typed(case: Case) -> None:
     config = case.plugin.Config
     if bare := [f.name for f in fields(config) if f.default is MISSING and f.default_factory is MISSING]:
         raise CheckFailure(
-            f"Config has no default for {named(bare)}; a user has to name nothing but the plugin"
+            f"Config has no default for {join_names(bare)}; a user has to name nothing but the plugin"
         )
     try:
         schema = OmegaConf.structured(config)

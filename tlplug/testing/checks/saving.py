@@ -16,19 +16,19 @@ from torch import nn
 
 from tlplug.interfaces import LoadOptions
 from tlplug.models.precision import hold_moving_in_float32
-from tlplug.testing.adapted import Made, Watch
-from tlplug.testing.check import CheckFailure, named
+from tlplug.testing.adapted import AdaptedModel, TrainingLog
+from tlplug.testing.check import CheckFailure, join_names
 from tlplug.testing.checks.plugin import importable
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.subprocesses import run_in_subprocesses
-from tlplug.testing.tensors import apart, difference, moving, seed
+from tlplug.testing.tensors import difference, max_difference, seed, trainable
 from tlplug.training.module import TransferModule
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".npy")
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
+def temporary_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="tlplug-testing-"))
     try:
         yield folder
@@ -40,15 +40,15 @@ def save_load_round_trip(case: StrategyCase) -> None:
     """Over a freshly loaded base model, whose new modules are random and others."""
     made = case.shaken
     before = made.answers()
-    with scratch() as folder:
+    with temporary_folder() as folder:
         made.strategy.save(made.model, folder / "saved")
         if pickles := [file.name for file in folder.rglob("*") if file.suffix in PICKLES]:
             raise CheckFailure(
-                f"save wrote {named(pickles)}, which can run code when it is read; write safetensors and JSON"
+                f"save wrote {join_names(pickles)}, which can run code when it is read; write safetensors and JSON"
             )
-        if apart(made.answers(), before) > case.tolerance:
+        if max_difference(made.answers(), before) > case.tolerance:
             raise CheckFailure("save changed the model: it answers otherwise afterwards")
-        far = apart(answers_of_saved(case, folder / "saved"), before)
+        far = max_difference(answers_of_saved(case, folder / "saved"), before)
     if far > case.tolerance:
         raise CheckFailure(
             f"what load gives answers otherwise than what was saved (by {far:.2g}): save has to write all that moved, "
@@ -59,10 +59,10 @@ def save_load_round_trip(case: StrategyCase) -> None:
 def loads_in_new_process(case: StrategyCase) -> None:
     importable(case.plugin)
     made = case.shaken
-    with scratch() as folder:
+    with temporary_folder() as folder:
         made.strategy.save(made.model, folder / "saved")
-        (found,) = run_in_subprocesses([(answers_of_saved, (recipe(case), folder / "saved"))])
-    far = apart(found, made.answers())
+        (found,) = run_in_subprocesses([(answers_of_saved, (picklable(case), folder / "saved"))])
+    far = max_difference(found, made.answers())
     if far > case.tolerance:
         raise CheckFailure(
             f"in a new process the saved model answers otherwise (by {far:.2g}): something that load needs is "
@@ -70,7 +70,7 @@ def loads_in_new_process(case: StrategyCase) -> None:
         )
 
 
-def recipe(case: StrategyCase) -> StrategyCase:
+def picklable(case: StrategyCase) -> StrategyCase:
     """The same case without what it has made, for another process."""
     return StrategyCase(case.plugin, case.cell.name, case.cell.kind, **case.fields)
 
@@ -81,7 +81,7 @@ def answers_of_saved(case: StrategyCase, folder: Path) -> list[Any]:
     return made.answers(loaded(case, made, folder))
 
 
-def loaded(case: StrategyCase, made: Made, folder: Path, quantized: bool = True) -> nn.Module:
+def loaded(case: StrategyCase, made: AdaptedModel, folder: Path, quantized: bool = True) -> nn.Module:
     """By a strategy of its own, as a finished run is reopened."""
     strategy = case.strategy()
     options = strategy.load_options(made.head) if quantized else LoadOptions()
@@ -96,7 +96,7 @@ def merge_matches_capability(case: StrategyCase) -> None:
     """`merge` gives a transformers model that answers the same and stands alone, if and only if capabilities.mergeable."""
     says = case.plugin.capabilities.mergeable
     made = case.shaken
-    with scratch() as folder:
+    with temporary_folder() as folder:
         made.strategy.save(made.model, folder / "saved")
         try:
             problem = merging_problem(case, made, folder)
@@ -114,7 +114,7 @@ def merge_matches_capability(case: StrategyCase) -> None:
         )
 
 
-def merging_problem(case: StrategyCase, made: Made, folder: Path) -> str | None:
+def merging_problem(case: StrategyCase, made: AdaptedModel, folder: Path) -> str | None:
     from transformers import PreTrainedModel
 
     adapted = loaded(case, made, folder / "saved", quantized=False)
@@ -122,28 +122,28 @@ def merging_problem(case: StrategyCase, made: Made, folder: Path) -> str | None:
     merged = case.strategy().merge(adapted)
     if not isinstance(merged, PreTrainedModel):
         return f"merge gives a {type(merged).__name__}, which is no transformers model"
-    if apart(made.answers(merged), before) > 1e-3:
+    if max_difference(made.answers(merged), before) > 1e-3:
         return "the merged model answers otherwise"
     merged.save_pretrained(folder / "merged")
     again, told = type(merged).from_pretrained(folder / "merged", output_loading_info=True)
-    if apart(made.answers(again), before) > 1e-3:
+    if max_difference(made.answers(again), before) > 1e-3:
         return f"the merged model, saved and loaded, answers otherwise{lacking(told)}"
     return None
 
 
 def lacking(told: dict[str, Any]) -> str:
     strange = [*told["missing_keys"], *told["unexpected_keys"]]
-    return f": transformers has no place for {named(strange)}" if strange else ""
+    return f": transformers has no place for {join_names(strange)}" if strange else ""
 
 
 def resumes_from_checkpoint(case: StrategyCase) -> None:
     """Cut off after the second of four epochs and gone on with, it ends at the same weights."""
     case.require_training()
-    with scratch() as folder:
+    with temporary_folder() as folder:
         whole, again = resumable(case), resumable(case)
         trained(whole, folder, None)
         trained(again, None, folder / "epoch=1.ckpt")
-    name, far = difference(moving(whole.model), moving(again.model))
+    name, far = difference(trainable(whole.model), trainable(again.model))
     if far > 1e-5:
         raise CheckFailure(
             f"{name} is another one (by {far:.2g}) where a training is cut off and resumed: what the strategy keeps "
@@ -152,17 +152,17 @@ def resumes_from_checkpoint(case: StrategyCase) -> None:
         )
 
 
-def resumable(case: StrategyCase) -> Made:
+def resumable(case: StrategyCase) -> AdaptedModel:
     """Eight steps in all, for the schedule."""
     made = case.made(dropout=False)
     module = made.module
     again = TransferModule(
         module.model, module.strategy, module.head, module.settings, 8, module.rows, module.base
     )
-    return Made(again.train(), made.task)
+    return AdaptedModel(again.train(), made.task)
 
 
-def trained(made: Made, folder: Path | None, checkpoint: Path | None) -> None:
+def trained(made: AdaptedModel, folder: Path | None, checkpoint: Path | None) -> None:
     """Four epochs, with a checkpoint in `folder` after each, or from a checkpoint on."""
     keeps = [] if folder is None else [ModelCheckpoint(folder, "{epoch}", save_top_k=-1)]
     trainer = Trainer(
@@ -171,7 +171,7 @@ def trained(made: Made, folder: Path | None, checkpoint: Path | None) -> None:
         max_epochs=4,
         precision="32-true",
         logger=False,
-        callbacks=[Watch(), *made.strategy.callbacks(), *keeps],
+        callbacks=[TrainingLog(), *made.strategy.callbacks(), *keeps],
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         enable_progress_bar=False,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from tlplug.models.layers import modules_to_save
-from tlplug.testing.adapted import Made
-from tlplug.testing.check import CheckFailure, named
+from tlplug.testing.adapted import AdaptedModel
+from tlplug.testing.check import CheckFailure, join_names
 from tlplug.testing.strategy_case import StrategyCase
-from tlplug.testing.tensors import changed, moving, state
+from tlplug.testing.tensors import changed, state, trainable
 
 STAGED = 8
 """Epochs that a strategy in stages gets, of two steps each."""
@@ -18,7 +18,7 @@ def adapts_and_predicts(case: StrategyCase) -> None:
     """Adapts the model, gives a loss that can be learnt from, and answers."""
     made = case.made()
     made.answers()
-    moves = bool(moving(made.model))
+    moves = bool(trainable(made.model))
     if moves != case.plugin.capabilities.trains:
         told = "nothing has requires_grad" if not moves else "something has requires_grad"
         raise CheckFailure(f"capabilities.trains is {not moves}, but {told} after adapt")
@@ -32,11 +32,11 @@ def trains_only_trainable_weights(case: StrategyCase) -> None:
     """Two steps of the strategy's own optimizer change what has requires_grad and nothing else."""
     case.require_training()
     made = case.made()
-    before, allowed = state(made.model), set(moving(made.model))
+    before, allowed = state(made.model), set(trainable(made.model))
     two_steps(made)
     if strays := changed(before, state(made.model)) - allowed:
         raise CheckFailure(
-            f"{named(strays)} changed in training without requires_grad after adapt; it is in no checkpoint and is "
+            f"{join_names(strays)} changed in training without requires_grad after adapt; it is in no checkpoint and is "
             "not saved. Let it have requires_grad, or leave it alone"
         )
     held = [p for group in made.optimizer().param_groups for p in group["params"]]
@@ -52,7 +52,7 @@ def trains_only_trainable_weights(case: StrategyCase) -> None:
         )
 
 
-def two_steps(made: Made) -> None:
+def two_steps(made: AdaptedModel) -> None:
     optimizer = made.optimizer()
     for number in range(2):
         optimizer.zero_grad()
@@ -71,18 +71,18 @@ def trains_all_trainable_weights(case: StrategyCase) -> None:
         within = f"{STAGED} short epochs"
     else:
         made = case.made()
-        before, reached = moving(made.model), set()
+        before, reached = trainable(made.model), set()
         optimizer = made.optimizer()
         for number in range(2):
             optimizer.zero_grad()
             made.step(number=number)
             reached |= {n for n, p in made.model.named_parameters() if p.grad is not None and p.grad.any()}
             optimizer.step()
-        left = frozenset(before) - (changed(before, moving(made.model)) & reached)
+        left = frozenset(before) - (changed(before, trainable(made.model)) & reached)
         within = "two steps"
     if left:
         raise CheckFailure(
-            f"{named(left)} has requires_grad, but no gradient reaches it within {within}; freeze it, or let the "
+            f"{join_names(left)} has requires_grad, but no gradient reaches it within {within}; freeze it, or let the "
             "loss depend on it"
         )
 
@@ -93,7 +93,7 @@ def trains_head(case: StrategyCase) -> None:
     made = case.made()
     fresh = made.head.load_model(made.task.base, case.strategy().load_options(made.head))
     there = {name for name, _ in made.model.named_modules()}
-    known, trained = {name for name, _ in fresh.named_parameters()}, list(moving(made.model))
+    known, trained = {name for name, _ in fresh.named_parameters()}, list(trainable(made.model))
     for module in modules_to_save(fresh, made.head.head_modules):
         if any(f".{module}." in f".{name}" for name in trained):
             continue
@@ -114,12 +114,12 @@ def is_in_training_mode(case: StrategyCase) -> None:
     for number, resting in enumerate(watch.resting):
         if strays := resting - expected:
             raise CheckFailure(
-                f"{named(strays)} is in eval mode at step {number}: its dropout is off. Only what frozen_prefix names "
+                f"{join_names(strays)} is in eval mode at step {number}: its dropout is off. Only what frozen_prefix names "
                 "is meant to be"
             )
         if awake := expected - resting:
             raise CheckFailure(
-                f"{named(awake)} is in the frozen prefix, but in training mode at step {number}"
+                f"{join_names(awake)} is in the frozen prefix, but in training mode at step {number}"
             )
 
 
