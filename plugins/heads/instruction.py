@@ -113,7 +113,7 @@ class Instruction(TaskHead):
     def why_incompatible(self, base: BaseInfo) -> str | None:
         if base.kind != "decoder":
             return f"it is an {base.kind}; answers are written by a decoder."
-        if self.config.format == "messages" and not base.tokenizer.chat_template:
+        if self.config.format == "messages" and base.has_tokenizer and not base.tokenizer.chat_template:
             return "its tokenizer has no chat template; use head.format=prompt, or a base model that was made for chats."
         return tokenizer_fault(base)
 

@@ -70,10 +70,10 @@ class FeatureDistillation(Full):
         step, call = step_and_call(model, head, main)
         with torch.no_grad():
             if source is None:
-                before = mean_pooled(self.teacher(*call.arguments, **call.named), main)
+                before = mean_pooled(self.teacher(*call.arguments, **call.named), head.mask(main))
             else:
-                before = features_of(self.teacher, source)
-        now = call.pooled(main) if source is None else features_of(trunk(model), source)
+                before = features_of(self.teacher, head, source)
+        now = call.pooled(head, main) if source is None else features_of(trunk(model), head, source)
         distance = FROM_FEATURES[self.config.distance](now, before)
         parts = {**step.logs, "feature_distance": distance.item()}
         return StepOutput(step.loss + self.config.weight * distance, step.num_items, parts)

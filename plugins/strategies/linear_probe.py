@@ -49,8 +49,8 @@ class LinearProbe(Strategy):
     class Config:
         pooling: str = "mean"
         """`mean` over real tokens, `cls` (the first token), `last` (the last real one, of a decoder the only one that
-        has seen all), `layer_mean` (the mean over tokens and layers). The pooler of a BERT-like model is not read: it
-        was trained for something else."""
+        has seen all), `layer_mean` (the mean over tokens and layers). A picture's patches are its tokens. The
+        pooler of a BERT-like model is not read: it was trained for something else."""
         cache: bool = True
         """Keep the trunk's output on disk, so that it is computed once."""
 

@@ -215,7 +215,7 @@ def test_the_classifier_s_probabilities_are_those_of_each_row_alone(classifier, 
     base, given_rows = classifier(labels), shown(9)
     features = given_rows.head.encode(given_rows.rows, base, False)
     batches = [given_rows.head.collate(some, base) for some in (features[:4], features[4:])]
-    found = source_probabilities(base, batches, torch.device("cpu"))
+    found = source_probabilities(given_rows.head, base, batches, torch.device("cpu"))
     model = AutoModelForSequenceClassification.from_pretrained(base.path).eval()
     assert found.shape == (9, labels) and found.dtype == np.float64
     for row, each in zip(given_rows.rows, found, strict=True):
@@ -230,7 +230,7 @@ def test_what_is_kept_of_the_classifier_is_in_the_order_of_the_rows(classifier_b
     given_rows = shown(70)
     features = given_rows.head.encode(given_rows.rows, classifier_base, False)
     batch = given_rows.head.collate(features, classifier_base)
-    expected = source_probabilities(classifier_base, [batch], torch.device("cpu"))
+    expected = source_probabilities(given_rows.head, classifier_base, [batch], torch.device("cpu"))
     found = look(candidate(classifier_base), given_rows, silent)
     np.testing.assert_allclose(found.arrays()["source_probabilities"], expected, atol=1e-6)
     assert found.reason == ""
@@ -260,7 +260,7 @@ def test_a_classifier_without_weights_is_not_asked(tiny_base):
 
     named = changed(tiny_base, architectures=["BertForSequenceClassification"])
     with pytest.raises(ValueError, match="its files have no classifier"):
-        source_probabilities(named, [], torch.device("cpu"))
+        source_probabilities(shown().head, named, [], torch.device("cpu"))
     found = look(candidate(named), shown(), silent)
     assert "its files have no classifier" in found.reason and "source_probabilities" not in found.arrays()
 
@@ -274,7 +274,7 @@ def test_asking_the_classifier_leaves_chance_as_it_was(tiny_base):
     expected = torch.rand(3)
     torch.manual_seed(3)
     with pytest.raises(ValueError, match="have no classifier"):
-        source_probabilities(named, [], torch.device("cpu"))
+        source_probabilities(shown().head, named, [], torch.device("cpu"))
     assert torch.equal(torch.rand(3), expected)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tlplug.data.batching import WINDOWS, EpochBatches, even_cut
 from tlplug.data.datamodule import TransferData
-from tlplug.data.features import Features
+from tlplug.data.features import LENGTH, Features
 from tlplug.interfaces import BaseInfo, Batch, TaskHead
 
 counts = st.integers(0, 60)
@@ -43,8 +43,9 @@ def base_info() -> BaseInfo:
 def features(count: int) -> Features:
     import datasets
 
-    rows = [{"id": i, "input_ids": [0] * (1 + i * 7 % 5)} for i in range(count)]
-    columns = datasets.Features(id=datasets.Value("int64"), input_ids=datasets.List(datasets.Value("int64")))
+    rows = [{"id": i, "input_ids": [0] * (1 + i * 7 % 5), LENGTH: 1 + i * 7 % 5} for i in range(count)]
+    number = datasets.Value("int64")
+    columns = datasets.Features({"id": number, "input_ids": datasets.List(number), LENGTH: number})
     return Features(datasets.Dataset.from_list(rows, features=columns), str(count))
 
 

@@ -9,7 +9,7 @@ import torch
 from tests.training.sample_tasks import prepare, strategy
 from tlplug.evaluation.layer_features import in_batches, layer_features, transformers_model
 from tlplug.evaluation.probabilities import likelihoods, no_likelihood
-from tlplug.evaluation.probes import Probe, plain
+from tlplug.evaluation.probes import PlainTexts, Probe
 from tlplug.interfaces import AdaptContext, LoadOptions
 from tlplug.interfaces.registry import Registry
 from tlplug.testing import tiny_models as tiny
@@ -29,7 +29,9 @@ def features(model, head, base, size=2):
     found = Probe("task", ROWS).features(head, base)
     with torch.no_grad():
         return in_batches(
-            found, size, lambda some: layer_features(model, base, [head.collate(some, base)]), axis=1
+            *(head, found, size),
+            lambda some: layer_features(model, head, base, [head.collate(some, base)]),
+            axis=1,
         )
 
 
@@ -107,7 +109,7 @@ def test_blocks_that_share_weights_count_as_often_as_they_are_called(tiny_base):
     base = replace(tiny_base, config=config)
     batch = dict(tiny_base.tokenizer(TEXTS, padding=True, return_tensors="pt"))
     with torch.no_grad():
-        found = layer_features(model, base, [batch])
+        found = layer_features(model, PlainTexts("text"), base, [batch])
         states = model(**batch, output_hidden_states=True).hidden_states
     mask = batch["attention_mask"].unsqueeze(-1)
     assert len(found) == 4
@@ -129,13 +131,13 @@ def language_model():
 
 def test_likelihoods_are_transformers_own_loss_times_the_tokens():
     base, model = language_model()
-    encoded = plain(ROWS, "text", base)
+    texts = PlainTexts("text")
+    encoded = texts.encode(ROWS, base, False)
     with torch.no_grad():
         found = in_batches(
-            encoded,
-            3,
+            *(texts, encoded, 3),
             lambda some: likelihoods(
-                model,
+                *(model, texts),
                 [
                     dict(
                         base.tokenizer.pad([{"input_ids": e["input_ids"]} for e in some], return_tensors="pt")

@@ -78,9 +78,9 @@ def test_blocks_that_stayed_are_looked_at_once(tiny_base, monkeypatch, name, pas
     once = len(looked)
     found.after(model, task.head)
     assert len(looked) == passes * once > 0
-    batch = found._collate(found.probes[0].features(task.head, tiny_base))
+    batch = task.head.collate(found.probes[0].features(task.head, tiny_base), tiny_base)
     with torch.no_grad():
-        again = layer_features(model.eval(), tiny_base, [batch])
+        again = layer_features(model.eval(), task.head, tiny_base, [batch])
     np.testing.assert_allclose(found.found()["features/after"], again, rtol=1e-4, atol=1e-5)
 
 
@@ -93,7 +93,7 @@ def test_before_is_the_bare_base_model_and_after_the_adapted_one(tiny_base):
     texts = [{"id": row["id"], "text": row["text"]} for row in task.rows["validation"]]
     encoded = task.head.encode(texts, tiny_base, False)
     with torch.no_grad():
-        expected = layer_features(bare, tiny_base, [task.head.collate(encoded, tiny_base)])
+        expected = layer_features(bare, task.head, tiny_base, [task.head.collate(encoded, tiny_base)])
     np.testing.assert_allclose(evidence["features/before"], expected, rtol=1e-4, atol=1e-5)
     assert np.abs(evidence["features/after"] - expected).max() > 1e-4
     assert evidence["features/before"].shape == (3, 8, 64)
@@ -199,7 +199,7 @@ def test_plain_texts_go_past_the_head(tiny_base):
 
     with torch.no_grad():
         batch = task.head.collate(task.head.encode(rows, tiny_base, False), tiny_base)
-        expected = layer_features(bare, tiny_base, [batch])
+        expected = layer_features(bare, task.head, tiny_base, [batch])
     np.testing.assert_allclose(evidence["features/before/source"], expected, rtol=1e-4, atol=1e-5)
     assert "classes/source" not in evidence
     assert "left to right" in evidence["reasons"]["nll/before/source"]

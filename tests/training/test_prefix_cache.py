@@ -321,7 +321,10 @@ def test_windows_of_one_row_are_told_apart_by_their_part(bases):
     names = identities * (parts.max() + 1) + parts
     places = np.argsort(names)
     spans = np.stack([np.arange(len(features)), np.arange(1, len(features) + 1)], 1)
-    kept = Kept(states, spans, 2, names[places], places, int(parts.max()) + 1, -1)
+    kept = Kept(
+        *(states, spans, (1,), names[places], places, int(parts.max()) + 1, -1),
+        lambda batch: batch["attention_mask"],
+    )
     batch = {
         "id": torch.tensor(identities[::-1].copy()),
         "part": torch.tensor(parts[::-1].copy()),

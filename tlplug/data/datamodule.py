@@ -158,7 +158,7 @@ class TransferData(LightningDataModule):
     def batches_told(self) -> str:
         """What a training batch is, for a person."""
         rows = f"batches of {self.batch_size:,} row{'s' if self.batch_size > 1 else ''}"
-        if not self.even:
+        if not self.even or (self.features["train"].lengths == 1).all():
             return rows
         tokens: int = self.features["train"].lengths.sum()
         each = tokens / (1 - self.padding()) / max(1, self.steps_per_epoch(1))

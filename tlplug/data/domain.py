@@ -34,10 +34,12 @@ class Domain:
     """Whether they are no more than texts, which the head cannot read."""
 
 
-def looked_at(settings: DomainSettings, head: TaskHead, seed: int, key: str) -> Domain:
+def looked_at(settings: DomainSettings, head: TaskHead, seed: int, key: str, texts: bool = True) -> Domain:
     """The domain's test rows, or where there are none its training rows, with targets where the data has them.
 
-    Data that does not have the head's columns, such as a file of texts, is read as texts.
+    Args:
+        texts: whether the base model reads texts. Data that does not have the head's columns, such as a file of texts, is
+            read as texts then.
 
     Raises:
         UsageError: it is not there, not readable, or has no column of texts.
@@ -49,7 +51,7 @@ def looked_at(settings: DomainSettings, head: TaskHead, seed: int, key: str) -> 
         table = tables.get(str(getattr(settings, name)))
         present = set(head.columns) | {TEXT} if table is None else set(table.columns())
         inputs = {column: told for column, told in head.columns.items() if column not in head.targets}
-        plain = not {named(column, settings) for column in inputs} <= present
+        plain = texts and not {named(column, settings) for column in inputs} <= present
         wanted = {TEXT: "a text"} if plain else inputs
         optional = {} if plain else {**head.optional_columns, **head.columns}
         optional = {
@@ -63,18 +65,23 @@ def looked_at(settings: DomainSettings, head: TaskHead, seed: int, key: str) -> 
 
 
 def read_domains(
-    settings: Mapping[str, DomainSettings], keys: Mapping[str, str], head: TaskHead, seed: int
+    settings: Mapping[str, DomainSettings],
+    keys: Mapping[str, str],
+    head: TaskHead,
+    seed: int,
+    texts: bool = True,
 ) -> dict[str, Domain]:
     """Rows of other domains, where they are named, that a model is looked at with, by the domains' names.
 
     Args:
         keys: of the settings, for errors.
+        texts: whether the base model reads texts.
 
     Raises:
         UsageError: they are not usable.
     """
     found = {
-        name: looked_at(domain, head, seed, keys[name])
+        name: looked_at(domain, head, seed, keys[name], texts)
         for name, domain in settings.items()
         if domain.path is not None
     }
@@ -109,7 +116,7 @@ def unlabelled(
         if not _has_test_rows_alone(settings):
             raise
     log.warning(
-        "%s=%s has no training rows: the texts of its test rows are learnt from, without what is to be predicted. "
+        "%s=%s has no training rows: its test rows are learnt from, without what is to be predicted. "
         "%s.train names others",
         *(key, settings.path, key),
     )

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 KIND = "features"
+FORM = 2
+"""Of the files; another one has other keys."""
+LENGTH = "__length__"
+"""The column with `head.length` of each feature."""
 CHUNK = 1000
 """Rows that are encoded at a time."""
 
@@ -37,12 +41,19 @@ log = logging.getLogger(__name__)
 
 
 class Features(Sequence[Mapping[str, Any]]):
-    """The features of one split, in the order of its rows."""
+    """The features of one split, in the order of its rows.
+
+    Args:
+        stored: with the column `LENGTH` that `encode` adds; where there is none, each feature has the length 1.
+    """
 
     def __init__(self, stored: Dataset, key: str) -> None:
-        self.stored = stored
+        self.stored = stored.remove_columns([LENGTH]) if LENGTH in stored.column_names else stored
         self.key = key
         """Changes with anything that the features depend on."""
+        self.arrays = [name for name, kind in self.stored.features.items() if is_array(kind)]
+        """Names of what is a numpy array in each feature."""
+        self._with_lengths = stored
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -55,21 +66,25 @@ class Features(Sequence[Mapping[str, Any]]):
 
     def __getitem__(self, index: int | slice) -> Mapping[str, Any] | Features:
         if isinstance(index, slice):
-            return Features(self.stored.select(range(*index.indices(len(self)))), f"{self.key}{index}")
-        found: dict[str, Any] = self.stored[index]
-        return found
+            chosen = self._with_lengths.select(range(*index.indices(len(self))))
+            return Features(chosen, f"{self.key}{index}")
+        return self._read(self.stored[index])
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
         """A batch at once, which the loader asks for where it can."""
-        return self.stored.__getitems__(indices)  # type: ignore[no-any-return]
+        return [self._read(feature) for feature in self.stored.__getitems__(indices)]
+
+    def _read(self, feature: dict[str, Any]) -> dict[str, Any]:
+        for name in self.arrays:
+            feature[name] = array_of(feature[name])
+        return feature
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """Tokens of each feature, [n]."""
-        from pyarrow.compute import list_value_length  # type: ignore[import-untyped]
-
-        table = self.stored.with_format("arrow").select_columns("input_ids")
-        return list_value_length(table[:]["input_ids"]).to_numpy()  # type: ignore[no-any-return]
+        """The length of each feature as the head says, [n]."""
+        if LENGTH not in self._with_lengths.column_names:
+            return np.ones(len(self), np.int64)
+        return self._with_lengths.select_columns(LENGTH).with_format("numpy")[:][LENGTH]  # type: ignore[no-any-return]
 
     def identities(self) -> tuple[np.ndarray, np.ndarray]:
         """Each feature's id and its part, which is 0 where it has none, [n] both."""
@@ -97,7 +112,8 @@ def encode(
         progress: told how many rows have been done since it was last told.
 
     Raises:
-        UsageError: the head gives features that are no JSON types, or of other types than the first ones.
+        UsageError: the head gives features that are neither JSON types nor numpy arrays, or of other types than the
+            first ones.
     """
     key = key_of(head, rows, base, training)
     path = cache.cache_folder() / KIND / f"{key}.arrow"
@@ -121,21 +137,33 @@ def opened(path: Path) -> Dataset | None:
 
 
 def key_of(head: TaskHead, rows: Rows, base: BaseInfo, training: bool) -> str:
-    """A hash of all that determines the features: the rows, the head and its code, the tokenizer."""
-    tokenizer = base.tokenizer
+    """Return a hash of all that determines the features: the rows, the head and its code, the processor."""
     parts = {
+        "form": FORM,
         "head": [f"{type(head).__module__}.{type(head).__qualname__}", asdict(head.config), head.state],
         "code": code_digest(type(head)),
-        "tokenizer": rules(tokenizer) if tokenizer.is_fast else base.fingerprint,
-        "specials": tokenizer.special_tokens_map,
-        "sides": [tokenizer.truncation_side, tokenizer.padding_side, tokenizer.model_input_names],
-        "template": tokenizer.chat_template,
+        "processor": tokenizer_parts(base) if base.has_tokenizer else processor_parts(base.processor),
         "transformers": version("transformers"),
         "base": [base.config.model_type, base.kind, base.max_length],
         "training": training,
         "rows": digest(rows),
     }
     return cache.key_of(parts)
+
+
+def tokenizer_parts(base: BaseInfo) -> dict[str, Any]:
+    tokenizer = base.tokenizer
+    return {
+        "rules": rules(tokenizer) if tokenizer.is_fast else base.fingerprint,
+        "specials": tokenizer.special_tokens_map,
+        "sides": [tokenizer.truncation_side, tokenizer.padding_side, tokenizer.model_input_names],
+        "template": tokenizer.chat_template,
+    }
+
+
+def processor_parts(processor: Any) -> Any:
+    """Return what an image processor or a feature extractor does, as it would be saved."""
+    return None if processor is None else [type(processor).__qualname__, processor.to_dict()]
 
 
 def rules(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
@@ -161,10 +189,17 @@ def code_digest(plugin: type) -> str:
 
 
 def digest(rows: Rows) -> str:
-    """SHA-256 of the rows' content."""
+    """Return SHA-256 of the rows' content.
+
+    Raises:
+        UsageError: a row holds something of which no key can be made.
+    """
     found = hashlib.sha256()
-    for row in rows:
-        found.update(json.dumps(row, sort_keys=True, default=str).encode())
+    try:
+        for row in rows:
+            found.update(cache.canonical_bytes(row))
+    except TypeError as error:
+        raise UsageError(f"the rows cannot be encoded: {error}") from error
     return found.hexdigest()
 
 
@@ -178,8 +213,33 @@ def _chunks(
         keys = keys or set(features[0])
         if other := next((feature for feature in features if set(feature) != keys), None):
             raise UsageError(f"the head gives features of different keys: {sorted(keys)} and {sorted(other)}")
-        yield features
+        yield [storable(feature, head.length(feature)) for feature in features]
         progress(len(chunk))
+
+
+ARRAY = ("dtype", "shape", "bytes")
+"""What a numpy array is stored as."""
+
+
+def storable(feature: Mapping[str, Any], length: int) -> dict[str, Any]:
+    """Return a feature as Arrow takes it, with its length."""
+    arrays = {name: value for name, value in feature.items() if isinstance(value, np.ndarray)}
+    packed = {
+        name: dict(zip(ARRAY, (each.dtype.str, list(each.shape), each.tobytes()), strict=True))
+        for name, each in arrays.items()
+    }
+    return {**feature, **packed, LENGTH: length}
+
+
+def array_of(packed: Mapping[str, Any]) -> np.ndarray:
+    """Return the array that `storable` packed; it cannot be written to."""
+    dtype, shape, content = (packed[name] for name in ARRAY)
+    return np.frombuffer(content, dtype).reshape(shape)
+
+
+def is_array(feature: Any) -> bool:
+    """Return whether a column of the Arrow file holds arrays: nothing else is stored as bytes."""
+    return isinstance(feature, dict) and set(feature) == set(ARRAY) and feature["bytes"].dtype == "binary"
 
 
 def stored(path: Path, chunks: Iterator[list[dict[str, Any]]]) -> Path:

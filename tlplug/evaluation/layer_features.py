@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from tlplug.interfaces import BaseInfo, Batch, FrozenPrefix, LoadOptions
+from tlplug.interfaces import BaseInfo, Batch, FrozenPrefix, LoadOptions, TaskHead
 from tlplug.models.layers import is_inside, transformer_blocks
 from tlplug.models.precision import autocast
 from tlplug.runtime import cache, files
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
-"""Of a batch what goes into a model; the rest is the head's."""
 BATCH_SIZE = 64
 
 
@@ -29,51 +27,66 @@ class Enough(Exception):
     """The last block has been seen: what the head makes of it is not asked for."""
 
 
-def layer_features(model: nn.Module, base: BaseInfo, batches: Sequence[Batch]) -> np.ndarray:
-    """Means over each text's real tokens, float32 [L + 1, p, D]; row 0 is what goes into the first of the L blocks.
+def layer_features(model: nn.Module, head: TaskHead, base: BaseInfo, batches: Sequence[Batch]) -> np.ndarray:
+    """Return means over each example's real positions, float32 [L + 1, p, D]; row 0 is what goes into the first of L blocks.
 
     Of an encoder-decoder the encoder's blocks. Virtual tokens before a text are left out of its mean.
 
     Args:
         model: in eval mode, on the batches' device.
-        batches: p texts in all, in the order of the rows of the result.
+        head: what made the batches, which knows their inputs and their mask.
+        batches: p examples in all, in the order of the rows of the result.
 
     Raises:
-        ValueError: the model has no list of blocks, or they give no states [B, T, D].
+        ValueError: the model has no list of blocks, or they give no states [B, T, D], [B, D] or [B, D, H, W].
     """
     seen = []
     for batch in batches:
         with states_of(model, base) as states, suppress(Enough):
-            model(**arguments(batch, base))
+            model(**arguments(batch, head, base))
         if len(states) < 2:
             raise ValueError(f"the blocks of {type(model).__name__} were not called one after another")
-        seen.append(np.stack([pooled(each, batch["attention_mask"]) for each in states]))
+        mask = head.mask(batch)
+        seen.append(np.stack([pooled(each, mask) for each in states]))
     return np.concatenate(seen, axis=1)
 
 
-def arguments(batch: Batch, base: BaseInfo) -> dict[str, Any]:
-    given = {name: batch[name] for name in INPUTS if name in batch}
+def arguments(batch: Batch, head: TaskHead, base: BaseInfo) -> dict[str, Any]:
+    import torch
+
+    given = dict(head.model_inputs(batch))
     if base.kind == "decoder":
         given["use_cache"] = False
     if base.kind == "encoder-decoder":
         # Some ask for it before they call the encoder; the decoder is never reached.
-        given["decoder_input_ids"] = batch["input_ids"][:, :1]
+        first = next(iter(given.values()))
+        given["decoder_input_ids"] = torch.zeros(len(first), 1, dtype=torch.long, device=first.device)
     return given
 
 
-def pooled(states: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
-    """[B, T, D] and [B, T] -> [B, D]; what stands before the T tokens of the batch is none of the text's."""
-    if states.ndim != 3 or len(states) != len(mask):
-        raise ValueError(f"a block gives states of shape {tuple(states.shape)}, not [texts, tokens, width]")
-    weights = mask.to(states.device).float().unsqueeze(-1)
-    real = states[:, -mask.shape[1] :].float()
-    mean: np.ndarray = ((real * weights).sum(1) / weights.sum(1).clamp(min=1)).cpu().numpy()
+def pooled(states: torch.Tensor, mask: torch.Tensor | None) -> np.ndarray:
+    """Return the mean over positions: [B, T, D] or [B, D, H, W] -> [B, D]; [B, D] stays as it is.
+
+    Args:
+        mask: [B, T'], which positions are real; what stands before the last T' is none of the example's. None: all are.
+    """
+    if states.ndim not in (2, 3, 4) or (mask is not None and len(states) != len(mask)):
+        raise ValueError(
+            f"a block gives states of shape {tuple(states.shape)}, not [examples, positions, width]"
+        )
+    real = states.float()
+    if states.ndim == 3 and mask is not None:
+        weights = mask.to(states.device).float().unsqueeze(-1)
+        real = (real[:, -mask.shape[1] :] * weights).sum(1) / weights.sum(1).clamp(min=1)
+    elif states.ndim > 2:
+        real = real.mean(1) if states.ndim == 3 else real.mean((2, 3))
+    mean: np.ndarray = real.cpu().numpy()
     return mean
 
 
 @contextmanager
 def states_of(model: nn.Module, base: BaseInfo) -> Iterator[list[torch.Tensor]]:
-    """While it lasts, what goes into the first block and what comes out of each, [B, T, D] each.
+    """While it lasts, what goes into the first block and what comes out of each.
 
     The call ends with `Enough` once the last block is done.
     """
@@ -97,7 +110,7 @@ def states_of(model: nn.Module, base: BaseInfo) -> Iterator[list[torch.Tensor]]:
 
 
 def stack_of(model: PreTrainedModel, base: BaseInfo) -> tuple[list[nn.Module], int]:
-    """The blocks that read a text, and how many of their outputs there are: blocks may share weights and be one."""
+    """The blocks that read an example, and how many of their outputs there are: blocks may share weights and be one."""
     every = transformer_blocks(model)
     if base.kind == "encoder-decoder":
         encoder = model.get_encoder()
@@ -109,7 +122,7 @@ def stack_of(model: PreTrainedModel, base: BaseInfo) -> tuple[list[nn.Module], i
 
 
 def stay(model: nn.Module, prefix: FrozenPrefix, base: BaseInfo) -> bool:
-    """Whether all blocks that read a text lie in the frozen prefix, so that their states are the base model's."""
+    """Whether all blocks that read an example lie in the frozen prefix, so that their states are the base model's."""
     inside = {id(module) for part in prefix.modules for module in part.modules()}
     return all(id(block) in inside for block in stack_of(transformers_model(model), base)[0])
 
@@ -129,19 +142,22 @@ def transformers_model(model: nn.Module) -> PreTrainedModel:
 
 
 def in_batches(
+    head: TaskHead,
     features: Sequence[dict[str, Any]],
     size: int,
     compute: Callable[[list[dict[str, Any]]], np.ndarray],
     axis: int = 0,
 ) -> np.ndarray:
     """`compute` on batches of about one length each, put together in the order of the features along `axis`."""
-    parts, back = by_length(features, size)
+    parts, back = by_length(head, features, size)
     return np.take(np.concatenate([compute(part) for part in parts], axis=axis), back, axis=axis)
 
 
-def by_length(features: Sequence[dict[str, Any]], size: int) -> tuple[list[list[dict[str, Any]]], np.ndarray]:
+def by_length(
+    head: TaskHead, features: Sequence[dict[str, Any]], size: int
+) -> tuple[list[list[dict[str, Any]]], np.ndarray]:
     """Batches of about one length each, and what puts their rows back into the order of the features."""
-    order = sorted(range(len(features)), key=lambda index: -len(features[index]["input_ids"]))
+    order = sorted(range(len(features)), key=lambda index: -head.length(features[index]))
     parts = [
         [features[index] for index in order[start : start + size]] for start in range(0, len(order), size)
     ]
@@ -180,7 +196,7 @@ log = logging.getLogger(__name__)
 def key_for(
     base: BaseInfo, options: LoadOptions, encoded: Sequence[dict[str, Any]], computed: Sequence[Any]
 ) -> str:
-    """A hash of what determines them: the weights as they are loaded, the tokens, how it is computed.
+    """A hash of what determines them: the weights as they are loaded, the features, how it is computed.
 
     Args:
         computed: device, precision, rows of a batch.
@@ -190,7 +206,7 @@ def key_for(
         {
             "base": [base.fingerprint, base.dtype, base.attention],
             "quantization": None if quantization is None else quantization.to_dict(),
-            "tokens": [feature["input_ids"] for feature in encoded],
+            "features": [{name: feature[name] for name in feature if name != "id"} for feature in encoded],
             "computed": list(computed),
             "libraries": {name: version(name) for name in LIBRARIES},
         }

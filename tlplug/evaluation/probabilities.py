@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tlplug.evaluation.layer_features import INPUTS, transformers_model
-from tlplug.interfaces import BaseInfo, Batch, LoadOptions
+from tlplug.evaluation.layer_features import transformers_model
+from tlplug.interfaces import BaseInfo, Batch, LoadOptions, TaskHead
 from tlplug.models.layers import newly_initialized
 from tlplug.models.loading import has_model, load_pretrained
+from tlplug.models.precision import on_device
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def no_likelihood(model: nn.Module, base: BaseInfo) -> str | None:
     """Why a model gives texts no likelihood; None where it does."""
-    if base.kind != "decoder":
+    if base.kind != "decoder" or not base.has_tokenizer:
         return (
             f"{base.source} is no language model that reads from left to right, so texts have no likelihood"
         )
@@ -28,10 +29,13 @@ def no_likelihood(model: nn.Module, base: BaseInfo) -> str | None:
     return None
 
 
-def likelihoods(model: nn.Module, batches: Sequence[Batch]) -> np.ndarray:
+def likelihoods(model: nn.Module, texts: TaskHead, batches: Sequence[Batch]) -> np.ndarray:
     """For each text the sum of -log p of its tokens, in nats, and their number, float64 [p, 2].
 
     A token is predicted from those before it; the first one of a text is not.
+
+    Args:
+        texts: what made the batches of texts.
     """
     import torch
     from torch.nn.functional import cross_entropy
@@ -39,32 +43,40 @@ def likelihoods(model: nn.Module, batches: Sequence[Batch]) -> np.ndarray:
     found = []
     for batch in batches:
         tokens, mask = batch["input_ids"], batch["attention_mask"]
-        given = {name: batch[name] for name in INPUTS if name in batch}
-        logits = model(**given, use_cache=False).logits[:, -tokens.shape[1] :].float()
+        logits = model(**texts.model_inputs(batch), use_cache=False).logits[:, -tokens.shape[1] :].float()
         told = mask[:, 1:] * mask[:, :-1]
         losses = cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none") * told
         found.append(torch.stack([losses.double().sum(1), told.double().sum(1)], dim=1).cpu().numpy())
     return np.concatenate(found)
 
 
-SAVED_AS = "ForSequenceClassification"
+CLASSIFIERS = ("ForSequenceClassification", "ForImageClassification", "ForAudioClassification")
+"""How the names of models end that tell classes of a whole example apart."""
 SINGLE_LABEL = (None, "single_label_classification")
 
 
 def no_classifier(base: BaseInfo) -> str | None:
     """Why no classifier of the base model says anything of rows; None where one does. No weights are loaded."""
-    from transformers import AutoModelForSequenceClassification
-
-    config = base.config
-    saved = any(name.endswith(SAVED_AS) for name in config.architectures or ())
-    if not saved or not has_model(AutoModelForSequenceClassification, base):
+    config, auto = base.config, auto_classifier(base)
+    if auto is None or not has_model(auto, base):
         return f"{base.source} came without a classifier"
     if config.num_labels < 2 or config.problem_type not in SINGLE_LABEL:
         return f"the classifier of {base.source} does not tell classes that exclude each other"
     return None
 
 
-def source_probabilities(base: BaseInfo, batches: Sequence[Batch], device: torch.device) -> np.ndarray:
+def auto_classifier(base: BaseInfo) -> Any:
+    """Return the Auto class that loads the classifier which the base model was saved with; None where there was none."""
+    import transformers
+
+    names = base.config.architectures or ()
+    ending = next((each for each in CLASSIFIERS if any(name.endswith(each) for name in names)), None)
+    return None if ending is None else getattr(transformers, f"AutoModel{ending}")
+
+
+def source_probabilities(
+    head: TaskHead, base: BaseInfo, batches: Sequence[Batch], device: torch.device
+) -> np.ndarray:
     """The probability of each of the classifier's own Z labels, float64 [p, Z], in the order of the batches' rows.
 
     The classifier is loaded for it, and chance is as it was afterwards.
@@ -73,17 +85,16 @@ def source_probabilities(base: BaseInfo, batches: Sequence[Batch], device: torch
         ValueError: there is no classifier, or the files hold no weights for it.
     """
     import torch
-    from transformers import AutoModelForSequenceClassification
 
     if reason := no_classifier(base):
         raise ValueError(reason)
     devices = [device] if device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices):
-        model = load_pretrained(AutoModelForSequenceClassification, base, LoadOptions()).to(device).eval()
+        model = load_pretrained(auto_classifier(base), base, LoadOptions()).to(device).eval()
         if absent := next(iter(newly_initialized(model)), None):
             raise ValueError(f"{base.source} names a classifier, but its files have no {absent}")
         found = []
         for batch in batches:
-            given = {name: batch[name].to(device) for name in INPUTS if name in batch}
+            given = on_device(head.model_inputs(batch), device)
             found.append(model(**given).logits.double().softmax(dim=-1).cpu().numpy())
     return np.concatenate(found)

@@ -9,9 +9,32 @@ from typing import Any
 import numpy as np
 
 from tlplug.data.domain import Domain
-from tlplug.interfaces import BaseInfo, NotMeasured, Row, Rows, RowsContext, TaskHead, TransferMetric
+from tlplug.interfaces import BaseInfo, Batch, NotMeasured, Row, Rows, RowsContext, TaskHead, TransferMetric
 
 LONGEST = 1024
+
+
+class PlainTexts(TaskHead):
+    """Texts by themselves, the first 1,024 tokens of each at most."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__()
+        self.column = column
+
+    def encode(self, rows: Rows, base: BaseInfo, training: bool) -> list[dict[str, Any]]:
+        longest = min(base.max_length or LONGEST, LONGEST)
+        encoded = base.tokenizer([row[self.column] for row in rows], truncation=True, max_length=longest)
+        return [
+            {"id": row["id"], **{name: encoded[name][index] for name in encoded}}
+            for index, row in enumerate(rows)
+        ]
+
+    def collate(self, features: Sequence[Mapping[str, Any]], base: BaseInfo) -> Batch:
+        inputs = [{name: value for name, value in each.items() if name != "id"} for each in features]
+        # On the right, or the positions of a text would change with what it is padded to.
+        return dict(base.tokenizer.pad(inputs, padding_side="right", return_tensors="pt"))
+
+
 TASK, SOURCE = "task", "source"
 
 
@@ -35,22 +58,14 @@ class Probe:
         """Of the names of its evidence; the task's own rows need none."""
         return "" if self.name == TASK else f"/{self.name}"
 
+    def reader(self, head: TaskHead) -> TaskHead:
+        """Return what encodes and collates the rows: the head, or where it cannot read them one of texts."""
+        return head if self.reads is None else PlainTexts(self.reads)
+
     def features(self, head: TaskHead, base: BaseInfo) -> list[dict[str, Any]]:
         """The rows encoded, the first part of each alone, in their order."""
-        if self.reads is not None:
-            return plain(self.rows, self.reads, base)
-        every = head.encode(self.rows, base, False)
+        every = self.reader(head).encode(self.rows, base, False)
         return [feature for feature in every if not feature.get("part")]
-
-
-def plain(rows: Rows, column: str, base: BaseInfo) -> list[dict[str, Any]]:
-    """Texts by themselves, the first 1,024 tokens of each at most."""
-    longest = min(base.max_length or LONGEST, LONGEST)
-    encoded = base.tokenizer([row[column] for row in rows], truncation=True, max_length=longest)
-    return [
-        {"id": row["id"], **{name: encoded[name][index] for name in encoded}}
-        for index, row in enumerate(rows)
-    ]
 
 
 def probes_of(

@@ -19,9 +19,9 @@ from tlplug.evaluation.layer_features import (
     stay,
 )
 from tlplug.evaluation.probabilities import likelihoods, no_classifier, no_likelihood, source_probabilities
-from tlplug.evaluation.probes import SOURCE, TASK, Probe, classes_of, plain, probes_of
+from tlplug.evaluation.probes import SOURCE, TASK, PlainTexts, Probe, classes_of, probes_of
 from tlplug.evaluation.weight_changes import Moved, asks_of_weights
-from tlplug.interfaces import BaseInfo, Batch, Rows, Strategy, TaskHead, TransferMetric
+from tlplug.interfaces import BaseInfo, Rows, Strategy, TaskHead, TransferMetric
 from tlplug.models.layers import new_blocks, newly_initialized
 from tlplug.models.precision import on_device
 from tlplug.models.predict import predictions_of
@@ -142,9 +142,11 @@ class Recorder:
             self.kept.reasons[PROBABILITIES] = reason
             return
         with self.kept.reported(PROBABILITIES):
-            parts, back = by_length(probe.features(self.head, self.base), self._rows)
-            batches = [self._collate(part) for part in parts]
-            self.kept.evidence[PROBABILITIES] = source_probabilities(self.base, batches, device)[back]
+            parts, back = by_length(self.head, probe.features(self.head, self.base), self._rows)
+            batches = [self.head.collate(part, self.base) for part in parts]
+            self.kept.evidence[PROBABILITIES] = source_probabilities(self.head, self.base, batches, device)[
+                back
+            ]
 
     def _no_before(self, reason: str) -> None:
         for probe in self.probes:
@@ -170,15 +172,14 @@ class Recorder:
         name = f"features/{stage}{probe.suffix}"
         with self.kept.reported(name):
             features = probe.features(self.head, self.base)
-            collate = self._collate_plain if probe.reads is not None else self._collate
+            reader = probe.reader(self.head)
+
+            def of_batch(some: list[dict[str, Any]]) -> np.ndarray:
+                batch = on_device(reader.collate(some, self.base), device)
+                return layer_features(model, reader, self.base, [batch])
 
             def compute() -> np.ndarray:
-                return in_batches(
-                    features,
-                    self._rows,
-                    lambda some: layer_features(model, self.base, [on_device(collate(some), device)]),
-                    axis=1,
-                )
+                return in_batches(reader, features, self._rows, of_batch, axis=1)
 
             before = f"features/{BEFORE}{probe.suffix}"
             prefix = self.strategy.frozen_prefix(model) if stage == AFTER else None
@@ -199,11 +200,14 @@ class Recorder:
             return
         assert probe.text is not None
         with self.kept.reported(name):
-            self.kept.evidence[name] = in_batches(
-                plain(probe.rows, probe.text, self.base),
-                1,  # the logits of a text are as wide as the vocabulary
-                lambda some: likelihoods(model, [on_device(self._collate_plain(some), device)]),
-            )
+            texts = PlainTexts(probe.text)
+
+            def of_batch(some: list[dict[str, Any]]) -> np.ndarray:
+                return likelihoods(model, texts, [on_device(texts.collate(some, self.base), device)])
+
+            # One at a time: the logits of a text are as wide as the vocabulary.
+            features = texts.encode(probe.rows, self.base, False)
+            self.kept.evidence[name] = in_batches(texts, features, 1, of_batch)
 
     def _predictions(
         self, probe: Probe, model: nn.Module, stage: str, device: torch.device, answers: bool
@@ -225,14 +229,6 @@ class Recorder:
     def _rows(self) -> int:
         """At a time: without gradients several times as many fit as in training."""
         return min(BATCH_SIZE, 4 * self.batch_size)
-
-    def _collate(self, features: Sequence[dict[str, Any]]) -> Batch:
-        return self.head.collate(features, self.base)
-
-    def _collate_plain(self, features: Sequence[dict[str, Any]]) -> Batch:
-        inputs = [{name: value for name, value in each.items() if name != "id"} for each in features]
-        # On the right, or the positions of a text would change with what it is padded to.
-        return dict(self.base.tokenizer.pad(inputs, padding_side="right", return_tensors="pt"))
 
 
 def records(metric: TransferMetric) -> bool:

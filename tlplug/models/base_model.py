@@ -1,11 +1,11 @@
-"""Find a base model: config, tokenizer and fingerprint, without its weights."""
+"""Find a base model: config, processor and fingerprint, without its weights."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 UNBOUNDED = 10**9
 """Tokenizers without a limit of their own report a huge number."""
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+PREPROCESSOR = "preprocessor_config.json"
+"""The file of an image processor or a feature extractor."""
+TOKENIZER_FILES = (
+    *("tokenizer_config.json", "tokenizer.json", "tokenizer.model"),
+    *("vocab.json", "vocab.txt", "spiece.model"),
+)
+"""Of which a tokenizer has one at least."""
 
 
 def find_base(settings: ModelSettings, max_length: int | None = None) -> BaseInfo:
@@ -29,13 +36,8 @@ def find_base(settings: ModelSettings, max_length: int | None = None) -> BaseInf
     if settings.dtype not in DTYPES:
         raise UsageError(f"model.dtype={settings.dtype}: it is one of {', '.join(DTYPES)}")
     path = locate(settings)
-    config, tokenizer = read_config(settings, path)
-    give_pad_token(tokenizer, settings)
-    limit = min(tokenizer.model_max_length, getattr(config, "max_position_embeddings", None) or UNBOUNDED)
-    if max_length is not None and max_length > limit:
-        raise UsageError(f"data.max_length={max_length} is more than {settings.source} takes: {limit} tokens")
-    if max_length is None and limit >= UNBOUNDED:
-        raise UsageError(f"{settings.source} names no longest input: set data.max_length=...")
+    config = read_config(settings, path)
+    processor = read_processor(settings, path, config)
     dtype = settled_dtype(settings.dtype, config)
     return BaseInfo(
         source=settings.source,
@@ -43,8 +45,8 @@ def find_base(settings: ModelSettings, max_length: int | None = None) -> BaseInf
         revision=settings.revision,
         fingerprint=fingerprint(settings, path, config),
         config=config,
-        processor=tokenizer,
-        max_length=max_length or limit,
+        processor=processor,
+        max_length=longest_input(settings, config, processor, max_length),
         attention=settled_attention(settings.attn_implementation, dtype),
         trust_remote_code=settings.trust_remote_code,
         dtype=dtype,
@@ -52,6 +54,29 @@ def find_base(settings: ModelSettings, max_length: int | None = None) -> BaseInf
         fast_dropout=settings.fast_dropout,
         compile=settings.compile,
     )
+
+
+def longest_input(
+    settings: ModelSettings, config: PretrainedConfig, processor: Any, asked: int | None
+) -> int | None:
+    """Return at how many tokens an input is cut; None where the base model reads no texts.
+
+    Raises:
+        UsageError: what was asked for is more than the model takes, or nothing says how much it takes.
+    """
+    if not is_tokenizer(processor):
+        if asked is not None:
+            raise UsageError(f"data.max_length={asked} cuts texts, and {settings.source} has no tokenizer")
+        return None
+    give_pad_token(processor, settings)
+    limit: int = min(
+        processor.model_max_length, getattr(config, "max_position_embeddings", None) or UNBOUNDED
+    )
+    if asked is not None and asked > limit:
+        raise UsageError(f"data.max_length={asked} is more than {settings.source} takes: {limit} tokens")
+    if asked is None and limit >= UNBOUNDED:
+        raise UsageError(f"{settings.source} names no longest input: set data.max_length=...")
+    return asked or limit
 
 
 def give_pad_token(tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> None:
@@ -86,14 +111,78 @@ def settled_attention(asked: str | None, dtype: str) -> str | None:
     return "flash_attention_2" if half and is_flash_attn_2_available() else None
 
 
-def read_config(settings: ModelSettings, path: str) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
-    from transformers import AutoConfig, AutoTokenizer
+def read_config(settings: ModelSettings, path: str) -> PretrainedConfig:
+    from transformers import AutoConfig
 
-    options = {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
     try:
-        return AutoConfig.from_pretrained(path, **options), AutoTokenizer.from_pretrained(path, **options)
+        return AutoConfig.from_pretrained(path, **origin(settings))
     except (OSError, ValueError) as error:
         raise UsageError(unloadable(settings, path, str(error).strip())) from error
+
+
+def origin(settings: ModelSettings) -> dict[str, Any]:
+    return {"revision": settings.revision, "trust_remote_code": settings.trust_remote_code}
+
+
+def read_processor(settings: ModelSettings, path: str, config: PretrainedConfig) -> Any:
+    """Return the tokenizer, or where the base model has none its other processor, or None.
+
+    Raises:
+        UsageError: there are files of one, and it cannot be made.
+    """
+    from transformers import TOKENIZER_MAPPING, AutoTokenizer
+
+    usual = type(config) in TOKENIZER_MAPPING
+    if not usual and not any(has_file(settings, path, name) for name in TOKENIZER_FILES):
+        return other_processor(settings, path) if has_file(settings, path, PREPROCESSOR) else None
+    try:
+        return AutoTokenizer.from_pretrained(path, **origin(settings))
+    except (OSError, ValueError) as error:
+        if usual and has_file(settings, path, PREPROCESSOR):
+            return other_processor(settings, path)
+        raise UsageError(unloadable(settings, path, str(error).strip())) from error
+
+
+def has_file(settings: ModelSettings, path: str, name: str) -> bool:
+    """Return whether the folder, or the model on the hub, has a file of this name."""
+    from transformers.utils import cached_file
+
+    found = cached_file(
+        path,
+        name,
+        revision=settings.revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )
+    return found is not None
+
+
+def other_processor(settings: ModelSettings, path: str) -> Any:
+    """Return the image processor or feature extractor.
+
+    Raises:
+        UsageError: it cannot be made, for want of a package such as torchvision, say.
+    """
+    from transformers import AutoProcessor
+
+    try:
+        return AutoProcessor.from_pretrained(path, **origin(settings))
+    except (ImportError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(
+            f"the processor of base model {settings.source!r}, {PREPROCESSOR}, cannot be loaded: {reason}"
+        ) from error
+
+
+def is_tokenizer(processor: Any) -> bool:
+    return hasattr(processor, "convert_ids_to_tokens")
+
+
+def save_processor(base: BaseInfo, folder: Path) -> None:
+    """Write the base model's processor, where it has one, beside a model that was trained with it."""
+    if base.processor is not None:
+        base.processor.save_pretrained(folder)
 
 
 def unloadable(settings: ModelSettings, path: str, reason: str) -> str:

@@ -31,7 +31,8 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
         changes: values for the model's config, such as `num_labels`.
     """
     config = copy.deepcopy(base.config)
-    config.update({"pad_token_id": base.tokenizer.pad_token_id, **changes})
+    padding = {"pad_token_id": base.tokenizer.pad_token_id} if base.has_tokenizer else {}
+    config.update({**padding, **changes})
     common: dict[str, Any] = {"trust_remote_code": base.trust_remote_code, "dtype": base.dtype}
     if base.attention is not None:
         common["attn_implementation"] = base.attention
@@ -58,7 +59,8 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
         for name, parameter in model.named_parameters():
             parameter.is_new = name in new
     keep_trainable(model)
-    make_room_for_tokens(model, len(base.tokenizer))
+    if base.has_tokenizer:
+        make_room_for_tokens(model, len(base.tokenizer))
     if base.gradient_checkpointing:
         model.config.use_cache = False
         model.gradient_checkpointing_enable({"use_reentrant": False})

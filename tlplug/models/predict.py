@@ -19,7 +19,7 @@ def predictions_of(
 
     Modes, gradients and precision are the caller's.
     """
-    features = sorted(head.encode(rows, base, False), key=lambda feature: -len(feature["input_ids"]))
+    features = sorted(head.encode(rows, base, False), key=lambda feature: -head.length(feature))
     outputs: list[dict[str, Any]] = []
     for start in range(0, len(features), size):
         batch = head.collate(features[start : start + size], base)

@@ -67,6 +67,11 @@ class TransformersHead(TaskHead):
         """Run the processor on the inputs of several rows; a value for each row by the names of the model's arguments."""
         if isinstance(inputs[0], Mapping):
             return {name: [each[name] for each in inputs] for name in inputs[0]}
+        if base.processor is None:
+            raise UsageError(
+                f"{base.source} has no processor: head {type(self).__name__} has to give dicts of arrays, by the names "
+                "of the model's arguments"
+            )
         if not base.has_tokenizer:
             return dict(base.processor(list(inputs), return_tensors="np"))
         pairs = isinstance(inputs[0], tuple)

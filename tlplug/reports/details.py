@@ -76,8 +76,10 @@ def others(run: Material) -> Section | None:
 def cost(run: Material) -> Section:
     records = {**run.result["baseline_cost"], run.strategy: run.result["cost"]}
     energy = any((record or {}).get("energy_joules") is not None for record in records.values())
-    heads = ["", "weights trained", "share", "seconds", "MB", "tokens/s", *(["energy, J"] if energy else [])]
-    rows = [[name, *spent(record, energy)] for name, record in records.items()]
+    tokens = any("tokens_per_second" in (record or {}) for record in records.values())
+    more = [*(["tokens/s"] if tokens else []), *(["energy, J"] if energy else [])]
+    heads = ["", "weights trained", "share", "seconds", "MB", *more]
+    rows = [[name, *spent(record, tokens, energy)] for name, record in records.items()]
     found: list[Block] = [
         Table("Cost", heads, rows, marked=len(rows) - 1),
         Text(
@@ -92,18 +94,18 @@ def cost(run: Material) -> Section:
     return Section("cost", "What did it cost?", found)
 
 
-def spent(record: Mapping[str, float] | None, energy: bool) -> list[str]:
+def spent(record: Mapping[str, float] | None, tokens: bool, energy: bool) -> list[str]:
+    optional = [*(["tokens_per_second"] if tokens else []), *(["energy_joules"] if energy else [])]
     if record is None:
-        return ["no training", *[""] * (5 if energy else 4)]
-    cells = [
+        return ["no training", *[""] * (3 + len(optional))]
+    more = [record.get(name) for name in optional]
+    return [
         f"{record['trainable_parameters']:,.0f}",
         percent_of(record["trainable_parameters"], record["total_parameters"]),
         f"{record['seconds']:,.1f}",
         f"{record['peak_memory_mb']:,.0f}",
-        f"{record['tokens_per_second']:,.0f}",
+        *("—" if value is None else f"{value:,.0f}" for value in more),
     ]
-    joules = record.get("energy_joules")
-    return cells + ([("—" if joules is None else f"{joules:,.0f}")] if energy else [])
 
 
 def again(run: Material) -> Section:

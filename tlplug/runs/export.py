@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlplug.errors import UsageError
-from tlplug.models.base_model import DTYPES
+from tlplug.interfaces import BaseInfo
+from tlplug.models.base_model import DTYPES, save_processor
 from tlplug.reports.formatting import figure
 from tlplug.runs.directory import HEAD, RESULT, expect_empty
 from tlplug.runs.evaluate import predict_all, stored_rows
@@ -78,10 +79,12 @@ def drift_sentence(drift: dict[str, Any], result: dict[str, Any]) -> str:
 def how_to_load(adapted: Adapted, out: Path) -> str:
     """Lines of Python for plain peft or transformers; `THIS` stands for the folder or its id on the hub."""
     model = transformers_class(adapted.model)
+    processor = processor_class(adapted.base)
+    automatic = list(processor)
     if (out / ADAPTER_CONFIG).is_file():
         lines = [
             "from peft import PeftModel",
-            f"from transformers import AutoConfig, AutoTokenizer, {model}",
+            f"from transformers import {', '.join(['AutoConfig', *automatic, model])}",
             "",
             'config = AutoConfig.from_pretrained("THIS")',
             f'base = {model}.from_pretrained("{adapted.base.source if on_hub(adapted) else "BASE"}", config=config)',
@@ -89,17 +92,24 @@ def how_to_load(adapted: Adapted, out: Path) -> str:
         ]
     elif (out / "config.json").is_file():
         lines = [
-            f"from transformers import AutoTokenizer, {model}",
+            f"from transformers import {', '.join([*automatic, model])}",
             "",
             f'model = {model}.from_pretrained("THIS")',
         ]
     else:
         return f"What was trained goes over `{adapted.base.source}`; its files say what they hold."
-    lines.append('tokenizer = AutoTokenizer.from_pretrained("THIS")')
+    lines += [f'{name} = {auto}.from_pretrained("THIS")' for auto, name in processor.items()]
     code = "```python\n" + "\n".join(lines) + "\n```"
     if '"BASE"' not in code:
         return code
     return f"{code}\n\n`BASE` is a folder with the base model `{adapted.base.source}`, which is on no hub by that name."
+
+
+def processor_class(base: BaseInfo) -> dict[str, str]:
+    """Return the Auto class that loads the base model's processor and a name for it; nothing where there is none."""
+    if base.has_tokenizer:
+        return {"AutoTokenizer": "tokenizer"}
+    return {} if base.processor is None else {"AutoProcessor": "processor"}
 
 
 def on_hub(adapted: Adapted) -> bool:
@@ -172,7 +182,7 @@ def save_merged(adapted: Adapted, out: Path, dtype: str | None) -> dict[str, Any
     dtype = dtype or ("bfloat16" if quantized else adapted.base.dtype)
     merged = merged_model(adapted.run, adapted.head, adapted.base).to(getattr(torch, dtype))
     merged.save_pretrained(out)
-    adapted.base.tokenizer.save_pretrained(out)
+    save_processor(adapted.base, out)
     return measured_drift(adapted, merged, dtype)
 
 

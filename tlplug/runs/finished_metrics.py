@@ -78,7 +78,7 @@ def recorder_of(run: Finished, metrics: Mapping[str, TransferMetric], device: st
     head, base = bound_head(run), base_of(run.model, run.data.max_length)
     rows = read_splits(run.data, head.columns, head.optional_columns, ("train", "validation"))["validation"]
     settings = {"target": run.data.target_domain, "source": run.transfer.source_domain}
-    domains = read_domains(settings, STREAMS, head, run.data.seed)
+    domains = read_domains(settings, STREAMS, head, run.data.seed, base.has_tokenizer)
     precision = settled(run.trainer.precision, device, base.dtype)
     return Recorder.of(*(head, base, run.strategy, metrics, rows, domains, run.evidence, run.data, precision))
 

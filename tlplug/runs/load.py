@@ -11,7 +11,7 @@ from tlplug.config.plugin_versions import warn_of_versions
 from tlplug.config.reopen import Finished, reopen
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, LoadOptions, TaskHead
-from tlplug.models.base_model import find_base
+from tlplug.models.base_model import find_base, save_processor
 from tlplug.models.locate import PICKLES
 from tlplug.models.precision import hold_moving_in_float32, settled
 from tlplug.runs import directory as run_directory
@@ -105,7 +105,7 @@ def merged_folder(run: Finished) -> Path:
         merged = merged_model(run, head, base)
         with files.whole_folder(folder) as beside:
             merged.save_pretrained(beside)
-            base.tokenizer.save_pretrained(beside)
+            save_processor(base, beside)
     return folder
 
 

@@ -18,6 +18,7 @@ from tlplug.data.domain import read_domains
 from tlplug.errors import Stopped, TrainingFailed, UsageError
 from tlplug.evaluation.recorder import Recorder
 from tlplug.interfaces import BaseInfo, Rows, TaskHead
+from tlplug.models.base_model import save_processor
 from tlplug.models.precision import settled, told
 from tlplug.reports.formatting import percent_of
 from tlplug.reports.run_report import pictures
@@ -136,7 +137,11 @@ def follow(job: Job, begun: Path | None, stop: Stop) -> dict[str, Any]:
 def recorder_of(job: Job, task: Prepared) -> Recorder:
     """What looks at the model before and after, with the rows that it is shown."""
     domains = read_domains(
-        {name: domain_of(name, job) for name in STREAMS}, STREAMS, task.head, job.data.seed
+        {name: domain_of(name, job) for name in STREAMS},
+        STREAMS,
+        task.head,
+        job.data.seed,
+        task.base.has_tokenizer,
     )
     precision = settled(job.trainer.precision, job.trainer.accelerator, task.base.dtype)
     return Recorder.of(
@@ -156,8 +161,7 @@ def preflight(job: Job, task: Prepared, console: Console) -> None:
             "Task": f"{job.task} ({'; '.join(filter(None, (job.head_name, ', '.join(task.head.labels))))})",
             "Data": f"{job.data.path}{tested_on(job)}: {counts} rows, "
             f"{percent_of(data.padding(), 1)} padding in training",
-            "Base model": f"{task.base.source} ({task.base.config.model_type}, {task.base.kind}, "
-            f"{task.base.max_length} tokens, {task.base.dtype})",
+            "Base model": described(task.base),
             "Strategy": f"{job.strategy_name}, {job.trainer.max_epochs} epochs, {data.batches_told()}, "
             f"learning rate {optimizer.learning_rate:g} {optimizer.schedule}, seed {job.seed}",
             "Precision": told(job.trainer.precision, job.trainer.accelerator, task.base.dtype),
@@ -167,15 +171,21 @@ def preflight(job: Job, task: Prepared, console: Console) -> None:
     examples(console, task.head, task.base, task.data.features["train"], task.rows["train"])
 
 
+def described(base: BaseInfo) -> str:
+    """Return the base model's name and in brackets what it is."""
+    longest = "" if base.max_length is None else f"{base.max_length} tokens, "
+    return f"{base.source} ({base.config.model_type}, {base.kind}, {longest}{base.dtype})"
+
+
 def tested_on(job: Job) -> str:
     return "" if job.data.target_domain.path is None else f", tested on {job.data.target_domain.path}"
 
 
 def save(job: Job, task: Prepared, model: nn.Module, folder: Path) -> None:
-    """What was trained, with the tokenizer it was trained with."""
+    """Write what was trained, with the processor that it was trained with."""
     saved = folder / job.strategy.saved_folder
     job.strategy.save(model, saved)
-    task.base.tokenizer.save_pretrained(saved)
+    save_processor(task.base, saved)
 
 
 def where(console: Console, folder: Path, saved: str) -> None:

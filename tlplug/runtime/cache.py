@@ -6,8 +6,13 @@ import hashlib
 import json
 import logging
 import os
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path, PurePath
 from typing import Any
+from uuid import UUID
 
 from tlplug.runtime.files import write_whole
 
@@ -22,8 +27,80 @@ def cache_folder() -> Path:
 
 
 def key_of(parts: dict[str, Any]) -> str:
-    """SHA-256 of the parts as canonical JSON."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    """Return SHA-256 of the parts."""
+    return hashlib.sha256(canonical_bytes(parts)).hexdigest()
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """Return bytes that are the same for the same value in every process, and others for another value.
+
+    JSON types, numpy arrays, torch tensors, pictures of PIL, bytes, dates, enums, and dicts, lists and sets of these.
+
+    Raises:
+        TypeError: something else is in it, whose text may change from process to process.
+    """
+    try:
+        return b"json" + json.dumps(value, sort_keys=True).encode()
+    except TypeError:
+        return b"".join(_encoded(value))
+
+
+def _encoded(value: Any) -> Iterator[bytes]:
+    """Yield a value's type, its size and its content."""
+    if isinstance(value, Mapping):
+        items = sorted((b"".join(_encoded(name)), each) for name, each in value.items())
+        parts = [part for name, each in items for part in (name, *_encoded(each))]
+    elif isinstance(value, list | tuple):
+        parts = [part for each in value for part in _encoded(each)]
+    elif isinstance(value, set | frozenset):
+        parts = sorted(b"".join(_encoded(each)) for each in value)
+    else:
+        parts = [_content(value)]
+    content = b"".join(parts)
+    yield f"{type(value).__module__}.{type(value).__qualname__} {len(content)} ".encode()
+    yield content
+
+
+SPELLED = (date, time, timedelta, Decimal, PurePath, UUID, range)
+"""Types whose `repr` is all that a value of theirs is."""
+
+
+def _content(value: Any) -> bytes:
+    """Return the content of a value that holds no others."""
+    import numpy as np
+
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    if value is None or type(value) in (bool, int, float, str):
+        return json.dumps(value).encode()
+    if isinstance(value, Enum):
+        return value.name.encode()
+    if isinstance(value, SPELLED) or (type(value).__module__ == "torch" and type(value).__name__ == "dtype"):
+        return repr(value).encode()
+    if isinstance(value, np.ndarray | np.generic):
+        return _of_array(np.asarray(value))
+    return _of_foreign(value)
+
+
+def _of_array(array: Any) -> bytes:
+    if array.dtype.hasobject:
+        return b"".join(_encoded(array.tolist()))
+    content: bytes = array.tobytes()
+    return f"{array.dtype.str}{array.shape}".encode() + content
+
+
+def _of_foreign(value: Any) -> bytes:
+    """Return the content of a tensor, a picture or a sound, known by their methods: the libraries are slow to import."""
+    if hasattr(value, "detach"):
+        return _of_array(value.detach().cpu().float().numpy()) + str(value.dtype).encode()
+    if hasattr(value, "tobytes") and hasattr(value, "getpalette"):
+        pixels: bytes = value.tobytes()
+        return f"{value.mode}{value.size}{value.getpalette()}".encode() + pixels
+    if hasattr(value, "get_all_samples"):
+        samples = value.get_all_samples()
+        return _of_foreign(samples.data) + str(samples.sample_rate).encode()
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    raise TypeError(f"a value of type {kind} cannot be part of a cache key")
 
 
 def read(kind: str, key: str) -> Any | None:

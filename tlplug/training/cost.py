@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from tlplug.training.module import by_stream
+from tlplug.training.module import TransferModule, by_stream
 
 POWERCAP = Path("/sys/class/powercap")
 """Where Linux keeps the processor's counters (RAPL); mostly for root's eyes only."""
@@ -113,6 +113,7 @@ class CostMeter(Callback):
         self.cpu_seconds = 0.0
         """The same on processors, of all threads of this process."""
         self.tokens: Any = 0
+        """Real positions of the batches trained on; None where the head's batches have no mask to count them by."""
         self.joules: float | None = None
         self.energy = EnergyMeter()
         self._started = self._computed = 0.0
@@ -120,7 +121,11 @@ class CostMeter(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         joules = self._before["joules"] + (self.energy.joules() or 0.0)
-        return {**self._spent(), "joules": joules, "tokens": int(self.tokens)}
+        return {
+            **self._spent(),
+            "joules": joules,
+            "tokens": None if self.tokens is None else int(self.tokens),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.tokens = state_dict["tokens"]
@@ -136,8 +141,12 @@ class CostMeter(Callback):
     ) -> None:
         # Summed where the batch is: asking for the number at every step would make a GPU wait.
         self.energy.tick()
-        streams = by_stream(batch).values()
-        self.tokens = self.tokens + sum(each["attention_mask"].sum() for each in streams)
+        assert isinstance(pl_module, TransferModule)
+        masks = [pl_module.head.mask(each) for each in by_stream(batch).values()]
+        countable = self.tokens is not None and all(mask is not None for mask in masks)
+        self.tokens = (
+            self.tokens + sum(mask.sum() for mask in masks if mask is not None) if countable else None
+        )
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.seconds, self.cpu_seconds = self._spent().values()
@@ -150,6 +159,11 @@ class CostMeter(Callback):
             "cpu_seconds": self._before["cpu_seconds"] + time.process_time() - self._computed,
         }
 
+    def _speed(self) -> dict[str, float]:
+        if self.tokens is None:
+            return {}
+        return {"tokens_per_second": int(self.tokens) / self.seconds if self.seconds else 0.0}
+
     def cost(self, module: LightningModule) -> dict[str, float]:
         """The `cost` record of result.json; counts are of this process where there are several."""
         return {
@@ -158,7 +172,7 @@ class CostMeter(Callback):
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
             "peak_memory_mb": peak_memory(module.device) / MEBIBYTE,
-            "tokens_per_second": int(self.tokens) / self.seconds if self.seconds else 0.0,
+            **self._speed(),
             **({} if self.joules is None else {"energy_joules": self.joules}),
         }
 

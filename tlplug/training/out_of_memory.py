@@ -13,7 +13,7 @@ from tlplug.errors import TrainingFailed
 from tlplug.interfaces import BaseInfo, Strategy, TaskHead
 from tlplug.interfaces.registry import Registry
 from tlplug.models.precision import HALF
-from tlplug.training.module import MAIN, by_stream
+from tlplug.training.module import MAIN, TransferModule, by_stream
 
 SAYS = (
     *("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory"),
@@ -31,13 +31,14 @@ class BatchSeen(Callback):
     def __init__(self) -> None:
         self.examples = 0
         self.tokens = 0
+        """Of the longest example; 0 where the head's batches have no mask to count them by."""
         self.stage = ""
         self.step = 0
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._see("training", trainer.global_step + 1, batch)
+        self._see(pl_module, "training", trainer.global_step + 1, batch)
 
     def on_validation_batch_start(
         self,
@@ -47,7 +48,7 @@ class BatchSeen(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._see("validation", batch_idx + 1, batch)
+        self._see(pl_module, "validation", batch_idx + 1, batch)
 
     def on_test_batch_start(
         self,
@@ -57,11 +58,14 @@ class BatchSeen(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._see("testing", batch_idx + 1, batch)
+        self._see(pl_module, "testing", batch_idx + 1, batch)
 
-    def _see(self, stage: str, step: int, batch: Any) -> None:
+    def _see(self, module: LightningModule, stage: str, step: int, batch: Any) -> None:
+        assert isinstance(module, TransferModule)
         self.stage, self.step = stage, step
-        self.examples, self.tokens = by_stream(batch)[MAIN]["input_ids"].shape
+        own = by_stream(batch)[MAIN]
+        mask = module.head.mask(own)
+        self.examples, self.tokens = (len(own["id"]), 0) if mask is None else mask.shape
 
     @property
     def trains(self) -> bool:
@@ -70,7 +74,8 @@ class BatchSeen(Callback):
     def __str__(self) -> str:
         if not self.stage:
             return "before the first batch"
-        return f"in step {self.step} of {self.stage}, with a batch of {self.examples} examples of {self.tokens} tokens"
+        size = f"{self.examples} examples{f' of {self.tokens} tokens' if self.tokens else ''}"
+        return f"in step {self.step} of {self.stage}, with a batch of {size}"
 
 
 @contextmanager
@@ -120,7 +125,7 @@ def remedies(
         found.append("model.dtype=bfloat16")
     if strategy.load_options(head).quantization is None:
         found += quantized(head)
-    if seen.tokens > SHORT:
+    if seen.tokens > SHORT and base.max_length is not None:
         found.append(f"data.max_length={seen.tokens // 2} (longer texts are cut)")
     return found
 

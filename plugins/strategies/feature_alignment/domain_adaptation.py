@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tlplug import REQUIRED, AdaptContext, BaseInfo, Batch, StepOutput, TaskHead, modules_to_save
-from tlplug_plugins.strategies.feature_alignment.pooled_features import INPUTS
 from tlplug_plugins.strategies.full import Full
 from tlplug_plugins.strategies.linear_probe import NEEDS_LOGITS
 
@@ -53,14 +52,15 @@ class DomainAdaptation(Full):
         with given_to(model, head) as first:
             step = head.training_step(model, main)
         with given_to(model, head) as other:
-            model(**{name: target[name] for name in INPUTS if name in target})
-        return step, self._summarized(first[0], main), self._summarized(other[0], target)
+            model(**head.model_inputs(target))
+        masks = head.mask(main), head.mask(target)
+        return step, self._summarized(first[0], masks[0]), self._summarized(other[0], masks[1])
 
-    def _summarized(self, states: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def _summarized(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         from tlplug_plugins.strategies.layers.linear_probe import POOLINGS
 
         states = states.float()
-        return states if states.ndim == 2 else POOLINGS[self.summary](states, batch["attention_mask"])
+        return states if states.ndim == 2 else POOLINGS[self.summary](states, mask)
 
 
 @contextmanager

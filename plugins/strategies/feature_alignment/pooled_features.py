@@ -1,4 +1,4 @@
-"""What a transformers model makes of a text: one vector, out of the last hidden states of its trunk."""
+"""What a transformers model makes of an example: one vector, out of the last hidden states of its trunk."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
-"""Of an unlabelled batch what goes into a model; the rest is the head's."""
-
 
 @dataclass(frozen=True)
 class Call:
@@ -26,8 +23,8 @@ class Call:
     named: Mapping[str, Any]
     output: Any
 
-    def pooled(self, batch: Batch) -> torch.Tensor:
-        return mean_pooled(self.output, batch)
+    def pooled(self, head: TaskHead, batch: Batch) -> torch.Tensor:
+        return mean_pooled(self.output, head.mask(batch))
 
 
 def trunk(model: nn.Module) -> nn.Module:
@@ -36,16 +33,16 @@ def trunk(model: nn.Module) -> nn.Module:
     return found.get_encoder() if found.config.is_encoder_decoder else found.base_model
 
 
-def mean_pooled(output: Any, batch: Batch) -> torch.Tensor:
-    """The mean of the last hidden states [B, T, D] over each row's real tokens, [B, D] in float32."""
+def mean_pooled(output: Any, mask: torch.Tensor | None) -> torch.Tensor:
+    """The mean of the last hidden states [B, T, D] over each row's real positions, [B, D] in float32."""
     from tlplug_plugins.strategies.layers.linear_probe import mean
 
-    return mean(output.last_hidden_state.float(), batch["attention_mask"])
+    return mean(output.last_hidden_state.float(), mask)
 
 
-def features_of(trunk: nn.Module, batch: Batch) -> torch.Tensor:
+def features_of(trunk: nn.Module, head: TaskHead, batch: Batch) -> torch.Tensor:
     """Features [B, D] of a batch that the head has no targets for."""
-    return mean_pooled(trunk(**{name: batch[name] for name in INPUTS if name in batch}), batch)
+    return mean_pooled(trunk(**head.model_inputs(batch)), head.mask(batch))
 
 
 def step_and_call(model: nn.Module, head: TaskHead, batch: Batch) -> tuple[StepOutput, Call]:

@@ -9,19 +9,25 @@ import torch
 from torch import nn
 
 
-def mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def mean(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """[B, T, D] -> the mean over real tokens [B, D]."""
+    if mask is None:
+        return states.mean(1)
     real = mask.unsqueeze(-1).to(states.dtype)
     return (states * real).sum(1) / real.sum(1).clamp(min=1)
 
 
-def first(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def first(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """[B, T, D] -> the first real token's state [B, D]."""
+    if mask is None:
+        return states[:, 0]
     return states[torch.arange(len(states), device=states.device), mask.int().argmax(1)]
 
 
-def last(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def last(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """[B, T, D] -> the last real token's state [B, D]."""
+    if mask is None:
+        return states[:, -1]
     places = torch.arange(mask.shape[1], device=mask.device)
     return states[torch.arange(len(states), device=states.device), (places * mask).argmax(1)]
 
@@ -30,7 +36,9 @@ POOLINGS = {"mean": mean, "cls": first, "last": last, "layer_mean": mean}
 
 
 class PooledTrunk(nn.Module):
-    """Hidden states [B, T, D] of the last layer, or the mean of all layers' -> one vector a text [B, D].
+    """Hidden states [B, T, D] of the last layer, or the mean of all layers' -> one vector for each example [B, D].
+
+    Without an attention mask, as for pictures, every position is real; those of a grid [B, D, H, W] stand in one row.
 
     Args:
         pooling: a key of `POOLINGS`.
@@ -42,11 +50,13 @@ class PooledTrunk(nn.Module):
         self.pooling = pooling
 
     @torch.no_grad()
-    def forward(self, attention_mask: torch.Tensor, **inputs: Any) -> torch.Tensor:
+    def forward(self, **inputs: Any) -> torch.Tensor:
         every = self.pooling == "layer_mean"
-        found = self.trunk(attention_mask=attention_mask, output_hidden_states=every, **inputs)
+        found = self.trunk(output_hidden_states=every, **inputs)
         states = torch.stack(found.hidden_states).mean(0) if every else found.last_hidden_state
-        return POOLINGS[self.pooling](states, attention_mask)
+        if states.ndim == 4:
+            states = states.flatten(2).transpose(1, 2)
+        return POOLINGS[self.pooling](states, inputs.get("attention_mask"))
 
 
 class Probe(nn.Module):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from tlplug import AdaptContext, Batch, LowRankUpdate, UsageError
+from tlplug import AdaptContext, Batch, LowRankUpdate, TaskHead, UsageError
 
 PEFT = "base_model.model."
 """What peft puts before the names of what it wraps."""
@@ -71,8 +71,8 @@ def write_over_whole_weights(model: nn.Module, folder: Path) -> None:
 class Seen:
     """The first batches, which can be gone through again, though not for ever."""
 
-    def __init__(self, batches: Iterator[Batch]) -> None:
-        first = [(int(batch["attention_mask"].sum()), batch) for batch in islice(batches, SEEN)]
+    def __init__(self, head: TaskHead, batches: Iterator[Batch]) -> None:
+        first = [(int(real_positions(head, batch).sum()), batch) for batch in islice(batches, SEEN)]
         # A batch of what was left over may be too small to tell anything.
         most = max(tokens for tokens, _ in first)
         self.batches = [batch for tokens, batch in first if 2 * tokens >= most]
@@ -98,13 +98,19 @@ def start_from_inputs(model: nn.Module, context: AdaptContext) -> None:
     config = model.peft_config["default"]  # type: ignore[index]
     initialize_lora_eva_weights(
         model,
-        Seen(context.batches()),
+        Seen(context.head, context.batches()),
         forward_fn=lambda adapted, batch: context.head.training_step(adapted, batch),
-        prepare_model_inputs_fn=lambda batch, _: batch["attention_mask"].bool(),
+        prepare_model_inputs_fn=lambda batch, _: real_positions(context.head, batch),
         prepare_layer_inputs_fn=partial(real_tokens, round(config.r * config.eva_config.rho)),
         gather_distributed_inputs=False,
         show_progress_bar=False,
     )
+
+
+def real_positions(head: TaskHead, batch: Batch) -> torch.Tensor:
+    """Return the head's mask [B, T]; where it has none, ones [B, 1]: each row is one whole."""
+    mask = head.mask(batch)
+    return torch.ones(len(batch["id"]), 1, dtype=torch.bool) if mask is None else mask.bool()
 
 
 def real_tokens(wanted: int, given: Any, mask: torch.Tensor, name: str) -> torch.Tensor:

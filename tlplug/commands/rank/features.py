@@ -125,12 +125,12 @@ def looked_at(
     expect_whole(model)
 
     def features(some: list[dict[str, Any]]) -> np.ndarray:
-        found = layer_features(model, base, [on_device(head.collate(some, base), device)])
+        found = layer_features(model, head, base, [on_device(head.collate(some, base), device)])
         telling(len(some))
         return found
 
     with looking(model, device, precision):
-        found = in_batches(encoded, BATCH_SIZE, features, axis=1)
+        found = in_batches(head, encoded, BATCH_SIZE, features, axis=1)
     if not np.isfinite(found).all():
         raise ValueError(f"what {base.source} makes of the rows is not finite")
     return {PARAMETERS: str(parameters(model)), LAYERS: str(len(found) - 1)}, found
@@ -157,9 +157,9 @@ def probabilities(
     base = candidate.base
     if reason := no_classifier(base):
         raise ValueError(reason)
-    parts, back = by_length(encoded, BATCH_SIZE)
+    parts, back = by_length(shown.head, encoded, BATCH_SIZE)
     batches = [shown.head.collate(part, base) for part in parts]
-    found: np.ndarray = source_probabilities(base, batches, device)[back]
+    found: np.ndarray = source_probabilities(shown.head, base, batches, device)[back]
     return found
 
 

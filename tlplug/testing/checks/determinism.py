@@ -117,7 +117,9 @@ def frozen_prefix_matches_base_model(case: StrategyCase) -> None:
     bare = made.head.load_model(base, made.strategy.load_options(made.head))
     batch = made.batches()["main"]
     with torch.no_grad():
-        before, after = (layer_features(model.eval(), base, [batch]) for model in (bare, made.model))
+        before, after = (
+            layer_features(model.eval(), made.head, base, [batch]) for model in (bare, made.model)
+        )
     if apart := float(abs(before - after).max()):
         raise CheckFailure(
             f"a block in frozen_prefix gives other states than in the base model (by {apart:.2g}); what adapt changes "

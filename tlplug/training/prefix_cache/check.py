@@ -47,9 +47,13 @@ def fault(
         state, apart = state_of(calls[-1][2]), state_of(watched(module, prefix, split, alone)[-1][2])
     if state.requires_grad:
         return "something moves in it or before it"
-    if state.ndim == 3:
-        state = state[:, together["attention_mask"][1].bool()]
-        apart = apart[:, alone["attention_mask"][0].bool()]
+    mask, other = module.head.mask(together), module.head.mask(alone)
+    if state.ndim == 3 and mask is not None and other is not None:
+        state, apart = state[:, mask[1].bool()], apart[:, other[0].bool()]
+    elif state.shape[1:] != apart.shape[1:]:
+        return (
+            f"what it gives changes its shape from batch to batch: {list(state.shape)}, {list(apart.shape)}"
+        )
     if (state[1] - apart[0]).norm() > AGREEMENT * apart.norm():
         return "what it gives for an example depends on more than the example, such as its padding"
     return None

@@ -92,7 +92,7 @@ class ComputeOnce(Callback):
             if reason is not None:
                 log.warning("the frozen part runs anew in every epoch: %s", reason)
         barrier()
-        return Kept.opened(folder, features) if intact(folder) else None
+        return Kept.opened(folder, features, module.head.mask) if intact(folder) else None
 
     def computed(
         self, split: str, folder: Path, module: TransferModule, prefix: FrozenPrefix, precision: str
@@ -147,9 +147,10 @@ def compute(
     precision: str,
     progress: Callable[[int], None],
 ) -> None:
-    """Run the prefix over a split and write the states of its real tokens, an example after the other.
+    """Run the prefix over a split and write its states, an example after the other.
 
-    states.bin: rows of one width; spans.npy: where each feature's begin and end, [features, 2].
+    states.bin: rows of one width, one for each position that `head.mask` has, or where there is no mask one for each
+    feature, flattened; spans.npy: where each feature's begin and end, [features, 2].
     """
     loader = data.once(split)
     places = iter([place for together in loader.order for place in together])
@@ -159,8 +160,14 @@ def compute(
             for batch in loader:
                 output = reached(module, prefix, split, batch)
                 states = state_of(output).cpu()
-                for state, mask in zip(states, batch["attention_mask"].bool(), strict=True):
-                    own = state[mask] if states.ndim == 3 else state[None]
+                mask = module.head.mask(batch)
+                by_position = states.ndim == 3 and mask is not None
+                for number, state in enumerate(states):
+                    own = (
+                        state[mask[number].bool()]
+                        if by_position and mask is not None
+                        else state.flatten()[None]
+                    )
                     file.write(own.contiguous().view(torch.uint8).numpy().tobytes())
                     spans[next(places)] = at, at + len(own)
                     at += len(own)
@@ -168,8 +175,8 @@ def compute(
         np.save(beside / SPANS, spans)
         form = {
             "dtype": str(states.dtype).removeprefix("torch."),
-            "width": states.shape[-1],
-            "dimensions": states.ndim,
+            "width": states.shape[-1] if by_position else states[0].numel(),
+            "shape": None if by_position else list(states.shape[1:]),
             "rest": rest(output),
             "bytes": (beside / STATES).stat().st_size,
         }

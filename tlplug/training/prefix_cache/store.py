@@ -40,11 +40,11 @@ class Kept:
     """The prefix's output for each feature of one split."""
 
     states: torch.Tensor
-    """[rows, D], memory-mapped."""
+    """[rows, width], memory-mapped."""
     spans: np.ndarray
     """Where each feature's rows begin and end, [features, 2]."""
-    dimensions: int
-    """3: a row for each real token; 2: one for each feature."""
+    shape: tuple[int, ...] | None
+    """What a feature's only row is unflattened to; None: a feature has a row for each position that `mask` has."""
     names: np.ndarray
     """The features' ids and parts as one sortable number, [features], sorted."""
     places: np.ndarray
@@ -52,9 +52,11 @@ class Kept:
     parts: int
     rest: int
     """Empty places after the state in what the prefix's modules give; -1 where that is no tuple."""
+    mask: Callable[[Batch], torch.Tensor | None]
+    """The head's."""
 
     @classmethod
-    def opened(cls, folder: Path, features: Features) -> Kept:
+    def opened(cls, folder: Path, features: Features, mask: Callable[[Batch], torch.Tensor | None]) -> Kept:
         form = json.loads((folder / FORM).read_text(encoding="utf-8"))
         spans = np.load(folder / SPANS)
         width = form["width"]
@@ -65,16 +67,19 @@ class Kept:
         parts = int(numbers.max(initial=0)) + 1
         names = identities * parts + numbers
         places = np.argsort(names, kind="stable")
-        return cls(states, spans, form["dimensions"], names[places], places, parts, form["rest"])
+        shape = None if form["shape"] is None else tuple(form["shape"])
+        return cls(states, spans, shape, names[places], places, parts, form["rest"], mask)
 
     def of(self, batch: Batch) -> torch.Tensor:
-        """The prefix's output for a batch, [B, T, D] or [B, D], on the batch's device; zeros where there is padding."""
-        mask = batch["attention_mask"]
+        """The prefix's output for a batch on the batch's device; zeros where there is padding."""
         identities = batch["id"].cpu().numpy()
         numbers = batch["part"].cpu().numpy() if "part" in batch else np.zeros_like(identities)
         places = self.places[np.searchsorted(self.names, identities * self.parts + numbers)]
-        if self.dimensions == 2:
-            return self.states[torch.from_numpy(self.spans[places, 0])].to(mask.device)
+        if self.shape is not None:
+            chosen = self.states[torch.from_numpy(self.spans[places, 0])]
+            return chosen.view(len(chosen), *self.shape).to(batch["id"].device)
+        mask = self.mask(batch)
+        assert mask is not None, "it had a mask when the states were computed"
         rows = torch.cat([self.states[begin:end] for begin, end in self.spans[places]])
         padded = rows.new_zeros(*mask.shape, rows.shape[-1], device=mask.device)
         padded[mask.bool()] = rows.to(mask.device)
