@@ -58,8 +58,9 @@ def check_head(plugin: type[TaskHead], **given: Any) -> None:
     """Run every check.
 
     Args:
-        given: `rows`, a list of rows with the head's columns or a function that makes one; and fields of the head's
-            Config.
+        given: `rows`, a list of rows with the head's columns or a function that makes one; `base`, a base model's folder
+            or a `BaseInfo`, for heads that work on none of the kit's base models, which read texts; and fields of the
+            head's Config.
 
     Raises:
         AssertionError: lists the checks that failed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, wraps
+from os import PathLike
 from typing import Any
 
 import torch
@@ -63,14 +64,22 @@ class HeadCase:
     Args:
         rows: eight or more, with the head's columns, or a function that makes them; the kit has rows for the columns
             of the built-in heads.
+        base: the base model, or its folder, that a head is checked on which works on none of the kit's, which read texts.
         fields: of the head's Config.
     """
 
     kind_of_plugin = "head"
 
-    def __init__(self, plugin: type[TaskHead], rows: GivenRows | None = None, **fields: Any) -> None:
+    def __init__(
+        self,
+        plugin: type[TaskHead],
+        rows: GivenRows | None = None,
+        base: BaseInfo | str | PathLike[str] | None = None,
+        **fields: Any,
+    ) -> None:
         self.plugin = plugin
         self.given = rows
+        self.base = base
         self.fields = fields
 
     def head(self) -> TaskHead:
@@ -96,12 +105,19 @@ class HeadCase:
         return head.with_state(head.fit(self.rows))
 
     @cached_property
+    def bases(self) -> dict[str, BaseInfo]:
+        """Return the base models that the head is checked on, by their kind."""
+        if self.base is None:
+            return {kind: tiny.base(kind) for kind in tiny.KINDS}
+        found = self.base if isinstance(self.base, BaseInfo) else tiny.base_in(self.base)
+        return {found.config.model_type: found}
+
+    @cached_property
     def where(self) -> dict[str, HeadOnBase]:
-        """Each kind of base model that the head does not call why_incompatible."""
-        bases = {kind: tiny.base(kind) for kind in tiny.KINDS}
+        """Each kind of base model that the head works on, or the one that was given."""
         return {
             kind: HeadOnBase(self.bound, base, self.rows)
-            for kind, base in bases.items()
+            for kind, base in self.bases.items()
             if self.bound.why_incompatible(base) is None
         }
 

@@ -150,6 +150,14 @@ def _found(kind: str) -> BaseInfo:
     return find_base(ModelSettings(source=str(folder(kind)), dtype="float32"), MAX_LENGTH)
 
 
+def base_in(folder: str | os.PathLike[str]) -> BaseInfo:
+    """Return the base model in a folder, to be loaded in float32."""
+    from tlplug.models.base_model import find_base
+    from tlplug.settings import ModelSettings
+
+    return find_base(ModelSettings(source=os.fspath(folder), dtype="float32"))
+
+
 def base(kind: str, dropout: bool = True, **changes: Any) -> BaseInfo:
     """The tiny base model of that kind.
 

@@ -7,9 +7,12 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from tlplug.errors import UsageError
+from tlplug.interfaces import Batch, TaskHead
+from tlplug.runtime.cache import canonical_bytes
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.check import CheckFailure, CheckSkipped, join_names
 from tlplug.testing.head_case import HeadCase, HeadOnBase, for_each_kind
@@ -86,43 +89,53 @@ def is_json(value: Any) -> bool:
 
 
 def works_on_some_base_model(case: HeadCase) -> None:
-    for kind in tiny.KINDS:
-        reason = case.bound.why_incompatible(tiny.base(kind))
+    for kind, base in case.bases.items():
+        reason = case.bound.why_incompatible(base)
         if reason is not None and (not isinstance(reason, str) or len(reason.split()) < 3):
             raise CheckFailure(
                 f"why_incompatible gives {reason!r} for the kind {kind}; it is None or a sentence"
             )
     if not case.where:
-        raise CheckFailure("why_incompatible refuses every kind of base model")
+        raise CheckFailure(
+            "why_incompatible refuses every kind of base model; one that reads no texts is given as base=..."
+        )
 
 
 @for_each_kind
 def features_are_serializable(on: HeadOnBase) -> None:
-    """JSON types, the same keys, ids in the order of the rows, the same each time."""
+    """JSON types or numpy arrays, the same keys, ids in the order of the rows, the same each time."""
     for training, rows in ((True, on.rows), (False, on.unanswered)):
         features = on.head.encode(rows, on.base, training)
         told = f"encode(training={training})"
+        lists = [{n: v for n, v in each.items() if not isinstance(v, np.ndarray)} for each in features]
         try:
-            same = json.loads(json.dumps(features)) == features
+            same = json.loads(json.dumps(lists)) == lists
         except TypeError as error:
-            raise CheckFailure(f"{told} gives features that are no JSON types: {error}") from error
+            raise CheckFailure(
+                f"{told} gives features that are neither JSON types nor numpy arrays: {error}"
+            ) from error
         if not same:
             raise CheckFailure(
                 f"{told} gives features that JSON changes, such as tuples or keys that are no str"
             )
         if len({frozenset(feature) for feature in features}) > 1:
             raise CheckFailure(f"{told} gives features of different keys")
-        if lacking := {"id", "input_ids"} - set(features[0]):
+        if lacking := {"id", *(["input_ids"] if on.base.has_tokenizer else [])} - set(features[0]):
             raise CheckFailure(f"{told} gives features without {join_names(lacking)}")
         wanted = [row["id"] for row in rows]
         seen = list(dict.fromkeys(feature["id"] for feature in features))
         if seen != wanted and (not training or not set(seen) <= set(wanted)):
             raise CheckFailure(f"{told} gives features with the ids {seen}; the rows have {wanted}")
-        if on.head.encode(rows, on.base, training) != features:
+        if not equal(on.head.encode(rows, on.base, training), features):
             raise CheckFailure(
                 f"{told} gives other features the second time; draw in collate or training_step"
             )
         parts_are_counted(features, told)
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Return whether rows or features are the same, arrays in them too."""
+    return canonical_bytes(one) == canonical_bytes(other)
 
 
 def parts_are_counted(features: list[dict[str, Any]], told: str) -> None:
@@ -140,12 +153,14 @@ def encoding_is_independent_of_other_rows(on: HeadOnBase) -> None:
     """Rows are encoded in portions, and one alone for a prediction."""
     together = on.head.encode(on.unanswered, on.base, False)
     alone = [f for row in on.unanswered for f in on.head.encode([row], on.base, False)]
-    if together != alone:
+    if not equal(together, alone):
         raise CheckFailure("a row is encoded otherwise when it is alone; pad in collate, not in encode")
 
 
 @for_each_kind
 def inputs_respect_max_length(on: HeadOnBase) -> None:
+    if on.base.max_length is None:
+        raise CheckSkipped("the base model reads no tokens, so nothing is cut")
     base = replace(on.base, max_length=SHORT)
     if on.head.why_incompatible(base) is not None:
         raise CheckSkipped(f"why_incompatible refuses base models that take {SHORT} tokens")
@@ -162,35 +177,58 @@ def inputs_respect_max_length(on: HeadOnBase) -> None:
 
 @for_each_kind
 def batches_are_padded(on: HeadOnBase) -> None:
-    """`id` [B], `input_ids` and `attention_mask` [B, T], a 1 for each real token."""
+    """`id` [B], for texts `input_ids` and `attention_mask` [B, T], and a mask with a 1 for each real position."""
     for training, rows in ((True, on.rows), (False, on.unanswered)):
         features = on.head.encode(rows, on.base, training)
         batch = on.head.collate(features, on.base)
-        if lacking := {"id", "input_ids", "attention_mask"} - set(batch):
+        needed = {"id", *(["input_ids", "attention_mask"] if on.base.has_tokenizer else [])}
+        if lacking := needed - set(batch):
             raise CheckFailure(f"collate gives a batch without {join_names(lacking)}")
-        ids, mask = batch["input_ids"], batch["attention_mask"]
-        if ids.ndim != 2 or ids.shape != mask.shape:
-            raise CheckFailure(
-                f"input_ids is {list(ids.shape)} and attention_mask {list(mask.shape)}; both are [B, T]"
-            )
-        if not training and (
-            len(ids) != len(features) or batch["id"].tolist() != [f["id"] for f in features]
-        ):
+        if on.base.has_tokenizer:
+            tokens_are_padded(batch, features)
+        count_fits(on.head, batch, features)
+        if not training and batch["id"].tolist() != [f["id"] for f in features]:
             raise CheckFailure("collate changes the order or the number of features that are to be predicted")
-        real = sum(len(feature["input_ids"]) for feature in features)
-        if int(mask.sum()) != real:
-            raise CheckFailure(f"attention_mask has {int(mask.sum())} ones for {real} tokens")
+
+
+def tokens_are_padded(batch: Batch, features: list[dict[str, Any]]) -> None:
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    if ids.ndim != 2 or ids.shape != mask.shape:
+        raise CheckFailure(
+            f"input_ids is {list(ids.shape)} and attention_mask {list(mask.shape)}; both are [B, T]"
+        )
+    real = sum(len(feature["input_ids"]) for feature in features)
+    if int(mask.sum()) != real:
+        raise CheckFailure(f"attention_mask has {int(mask.sum())} ones for {real} tokens")
+
+
+def count_fits(head: TaskHead, batch: Batch, features: list[dict[str, Any]]) -> None:
+    """Each input, and the mask where there is one, has as many rows as the batch has ids."""
+    count, inputs = len(batch["id"]), head.model_inputs(batch)
+    if not inputs:
+        raise CheckFailure("model_inputs gives nothing of a batch that goes into the model; define it")
+    if other := [name for name, value in inputs.items() if len(value) != count]:
+        raise CheckFailure(f"a batch has {count} ids, but another number of rows in {join_names(other)}")
+    mask = head.mask(batch)
+    if mask is None:
+        return
+    real = sum(head.length(feature) for feature in features)
+    if mask.ndim != 2 or len(mask) != count or int(mask.sum()) != real:
+        raise CheckFailure(
+            f"mask gives {list(mask.shape)} with {int(mask.sum())} ones; it is [B, T] with a 1 for each position, "
+            f"{real} as length counts them"
+        )
 
 
 @for_each_kind
 def does_not_modify_rows(on: HeadOnBase) -> None:
     """Neither rows nor features."""
     rows, features = copy.deepcopy(on.rows), on.head.encode(on.rows, on.base, True)
-    if rows != on.rows:
+    if not equal(rows, on.rows):
         raise CheckFailure("encode changes the rows; make a copy")
     before = copy.deepcopy(features)
     on.head.collate(features, on.base)
-    if features != before:
+    if not equal(features, before):
         raise CheckFailure("collate changes the features, which are used in every epoch; make a copy")
 
 
