@@ -14,6 +14,7 @@ from tlplug import (
     Row,
     Rows,
     StepOutput,
+    TaskHead,
     TransformersHead,
     load_pretrained,
     pad_batch,
@@ -55,6 +56,7 @@ class QuestionAnswering(TransformersHead):
     targets = ("answers",)
     auto_class = "AutoModelForQuestionAnswering"
     logits_per_row = False
+    class_of = TaskHead.class_of
     head_modules = ("qa_outputs", "qa_classifier", "splinter_qass", "head", "classifier")
     primary_score = "f1"
 

@@ -13,6 +13,7 @@ from tlplug import (
     Row,
     Rows,
     StepOutput,
+    TaskHead,
     TransformersHead,
     UsageError,
     jackknife_values,
@@ -52,6 +53,7 @@ class TokenClassification(TransformersHead):
     targets = ("tags",)
     auto_class = "AutoModelForTokenClassification"
     logits_per_row = False
+    class_of = TaskHead.class_of
     head_modules = ("classifier", "score", "head")
     primary_score = "entity_f1"
 
