@@ -158,3 +158,24 @@ def test_every_built_in_comes_through_the_public_door(plugin):
     assert plugin.load().__module__.startswith("tlplug_plugins.")
     assert plugin.distribution == "tlplug"
     assert 10 < len(plugin.description) < 80
+
+
+def test_a_head_of_an_auto_class_is_asked_for_what_only_it_can_say():
+    from tlplug import TransformersHead
+
+    class Misspelt(TransformersHead):
+        """A label for a text."""
+
+        contract = 1
+        columns = {"text": "what is judged", "label": "its label"}
+        targets = ("label",)
+        primary_score = "accuracy"
+
+        def input(self, row):
+            return row["text"]
+
+    assert list(contract_problems(Misspelt, "head")) == [
+        "it does not define `auto_class`",
+        "it does not define `inputs` or `encode`",
+        "it does not define `example_scores`",
+    ]

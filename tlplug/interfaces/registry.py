@@ -93,9 +93,11 @@ def contract_problems(found: object, kind: str, plugin_name: str | None = None) 
     if version != CONTRACT:
         declared = "declares no contract version" if version is None else f"is written for contract {version}"
         yield f"it {declared}; this tlplug has contract {CONTRACT}: set `contract = {CONTRACT}` in the class"
-    for name in REQUIRED[kind]:
-        if getattr(found, name, None) is getattr(expected, name, None):
-            yield f"it does not define `{name}`"
+    base = next((parent for parent in found.__mro__ if "required" in vars(parent)), expected)
+    for names in getattr(base, "required", REQUIRED[kind]):
+        either = names.split(" or ")
+        if all(getattr(found, name, None) is getattr(base, name, None) for name in either):
+            yield f"it does not define `{'` or `'.join(either)}`"
     config = getattr(found, "Config", None)
     if not (isinstance(config, type) and is_dataclass(config)):
         yield "its `Config` is not a dataclass"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, Batch, LoadOptions, Prediction, Row, Rows, StepOutput, TaskHead
@@ -25,6 +25,10 @@ class TransformersHead(TaskHead):
     the largest logit.
     """
 
+    required: ClassVar[Sequence[str]] = (
+        *("columns", "targets", "auto_class", "primary_score", "inputs or encode", "example_scores"),
+    )
+    """What a subclass has to define; of `a or b` one of the two."""
     auto_class: str
     """Name of the transformers Auto class that puts the head on the base model: `AutoModelForSequenceClassification`."""
     single_forward_pass = True
