@@ -265,7 +265,8 @@ def test_composing_does_not_load_torch():
 
     code = (
         "import sys; from tlplug.config.compose import Composer\n"
-        "from tlplug.config import job, metric_options, plugin_versions, reopen, schema\n"
+        "from tlplug.config import job, metric_options, plugin_versions, reopen\n"
+        "from tlplug import settings\n"
         "from tlplug.commands.sweep import options\n"
         "with Composer() as c: c.compose(['strategy=qlora', 'task=sentiment'])\n"
         "assert not {'torch', 'transformers', 'lightning', 'peft', 'datasets', 'wandb'} & set(sys.modules)"

@@ -54,10 +54,10 @@ def by_hand(method, folder, batch):
     model = AutoModelForSequenceClassification.from_pretrained(folder, config=config)
     model = without_dropout(get_peft_model(model, BY_HAND[method]()))
     optimizer = torch.optim.AdamW(moving(model), lr=RATES[method], weight_decay=0.0)
-    inputs = {name: value for name, value in batch.items() if name not in ("id", "target")}
+    inputs = {name: value for name, value in batch.items() if name not in ("id", "labels")}
     losses = []
     for _ in range(STEPS):
-        loss = cross_entropy(model(**inputs).logits, batch["target"])
+        loss = cross_entropy(model(**inputs).logits, batch["labels"])
         losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
