@@ -190,7 +190,7 @@ def test_a_run_that_did_not_finish_is_said(runs, tmp_path):
         (("name: lora", "name: lroa"), "Did you mean 'lora'"),
         (("seed: 42", "sead: 42"), "is not a run's config"),
         (("seed: 42", "seed: [1"), "is not a run's config"),
-        (("  r: 8\n", "  r: many\n"), "strategy.r"),
+        (("  r: 8\n", "  r: many\n"), "strategy 'lora': r: Value 'many'"),
         (
             ("trust_remote_code: false", "trust_remote_code: true"),
             "runs Python code that comes with its base",
