@@ -34,13 +34,8 @@ from tlplug.interfaces import (
 from tlplug.settings import OptimizerSettings
 
 if TYPE_CHECKING:
-    from tlplug.evaluation.confidence_intervals import (
-        Comparison,
-        Interval,
-        compare_paired,
-        jackknife_values,
-        t_interval,
-    )
+    from tlplug.evaluation.bootstrap import Comparison, compare_paired
+    from tlplug.evaluation.confidence_intervals import Interval, jackknife_values, t_interval
     from tlplug.models.layers import (
         backbone_linear_names,
         is_inside,
@@ -62,8 +57,8 @@ _LAZY = {
     "has_model": "tlplug.models.loading",
     "load": "tlplug.runs.load",
     "load_pretrained": "tlplug.models.loading",
-    "Comparison": "tlplug.evaluation.confidence_intervals",
-    "compare_paired": "tlplug.evaluation.confidence_intervals",
+    "Comparison": "tlplug.evaluation.bootstrap",
+    "compare_paired": "tlplug.evaluation.bootstrap",
     "Interval": "tlplug.evaluation.confidence_intervals",
     "jackknife_values": "tlplug.evaluation.confidence_intervals",
     "TransformersHead": "tlplug.models.transformers_head",

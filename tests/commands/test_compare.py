@@ -24,7 +24,8 @@ from tlplug.commands.compare.result import figures, spread
 from tlplug.commands.compare.timing import Timing, timed
 from tlplug.commands.compare.train_strategies import Shown, Trainings
 from tlplug.errors import UsageError
-from tlplug.evaluation.confidence_intervals import compare_paired, over_seeds
+from tlplug.evaluation.bootstrap import compare_paired
+from tlplug.evaluation.confidence_intervals import over_seeds
 from tlplug.interfaces import Outcome
 from tlplug.reports.formatting import duration
 from tlplug.runtime import cache

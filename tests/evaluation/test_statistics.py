@@ -4,12 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
-from tlplug.evaluation.confidence_intervals import (
-    Comparison,
-    compare_paired,
-    jackknife_values,
-    resampled_means,
-)
+from tlplug.evaluation.bootstrap import Comparison, compare_paired, resampled_means
+from tlplug.evaluation.confidence_intervals import jackknife_values
 from tlplug.evaluation.verdict import judge
 
 

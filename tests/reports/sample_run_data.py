@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tlplug.evaluation.confidence_intervals import compare_paired
+from tlplug.evaluation.bootstrap import compare_paired
 from tlplug.evaluation.verdict import Verdict, judge
 from tlplug.interfaces import TransferMetric
 from tlplug.interfaces.registry import Registry

@@ -31,7 +31,7 @@ from tests.reports.sample_run_data import (
     regression,
     told,
 )
-from tlplug.evaluation.confidence_intervals import compare_paired
+from tlplug.evaluation.bootstrap import compare_paired
 from tlplug.evaluation.verdict import judge
 from tlplug.interfaces import Outcome
 from tlplug.reports import html

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tlplug.evaluation.confidence_intervals import Comparison
+from tlplug.evaluation.bootstrap import Comparison
 from tlplug.interfaces import TaskHead
 
 SCRATCH = "scratch"

@@ -13,7 +13,7 @@ from tlplug.data.read import read_splits
 from tlplug.data.readers.sources import open_source
 from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
-from tlplug.evaluation.confidence_intervals import compare_paired
+from tlplug.evaluation.bootstrap import compare_paired
 from tlplug.interfaces import Prediction, Rows
 from tlplug.runs import directory as run_directory
 from tlplug.runs.predict import BATCH_SIZE, CHUNK, Adapted

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from tlplug.config.job import Job
 from tlplug.errors import PluginError
 from tlplug.evaluation import evidence
+from tlplug.evaluation.bootstrap import Comparison, compare_paired
 from tlplug.evaluation.compute_metrics import describe, measure
-from tlplug.evaluation.confidence_intervals import Comparison, compare_paired
 from tlplug.evaluation.evidence import FOLDER, read
 from tlplug.evaluation.verdict import Verdict, judge
 from tlplug.interfaces import Outcome, TransferMetric

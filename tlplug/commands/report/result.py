@@ -13,7 +13,8 @@ import numpy as np
 from tlplug.commands.report.find import ExcludedRun
 from tlplug.commands.report.groups import BASE, Contender, differing
 from tlplug.commands.report.summary import overall, sentence
-from tlplug.evaluation.confidence_intervals import Interval, compare_paired, over_seeds, t_interval
+from tlplug.evaluation.bootstrap import compare_paired
+from tlplug.evaluation.confidence_intervals import Interval, over_seeds, t_interval
 from tlplug.evaluation.significance import front, holm, paired_test
 from tlplug.runs.result import versions
 
