@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import sys
@@ -117,6 +116,8 @@ def is_plain_word(word: str) -> bool:
 
 def unknown_command(word: str) -> str:
     """Name the nearest command, and all of them."""
+    import difflib
+
     near = difflib.get_close_matches(word, COMMANDS, n=1)
     hint = f". Did you mean '{near[0]}'?" if near else "."
     return f"'{word}' is neither a command nor key=value{hint} The commands are {', '.join(COMMANDS)}"

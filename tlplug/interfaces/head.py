@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tlplug.interfaces.collate import pad_batch
@@ -165,6 +164,8 @@ class TaskHead:
 
     def scores(self, predictions: Sequence[Prediction], rows: Rows) -> dict[str, float]:
         """Return all scores, the primary one among them, over whole predictions; by default the primary one alone."""
+        from statistics import fmean
+
         return {self.primary_score: fmean(self.example_scores(predictions, rows))}
 
     def example_scores(self, predictions: Sequence[Prediction], rows: Rows) -> list[float]:
