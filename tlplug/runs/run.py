@@ -26,7 +26,7 @@ from tlplug.reports.terminal import show_result
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import PAGE, SWEEP_VARIABLE, begin, finished
 from tlplug.runs.launch import Told, follows
-from tlplug.runs.loggers import open
+from tlplug.runs.loggers.open import opened as open_loggers
 from tlplug.runs.loggers.service import About, Ended
 from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import ProgressFile
@@ -87,7 +87,7 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console)
         trainings = Trainings(job, task, folder, stop, ProgressFile(folder, task.head.primary_score), console)
         with run_directory.logged(folder / run_directory.LOG), naming_plugins(job.plugins):
             say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-            with open.opened(job.loggers, about(job, folder), say) as opened:
+            with open_loggers(job.loggers, about(job, folder), say) as opened:
                 model, outcome = trainings.own(recorder, opened.loggers)
                 save(job, task, model, folder)
                 recorder.after(model, task.head.with_state({**task.head.state, **outcome.tuned}))

@@ -7,7 +7,7 @@ from typing import Any
 
 from tlplug.interfaces import TransferMetric
 from tlplug.testing.check import Check, require_all, table
-from tlplug.testing.checks import plugin as declared
+from tlplug.testing.checks import plugin as plugin_checks
 from tlplug.testing.checks.metric_values import (
     accepts_saved_evidence,
     describes_its_values,
@@ -20,11 +20,11 @@ from tlplug.testing.checks.metric_values import (
 from tlplug.testing.metric_case import MetricCase
 
 FINDS: dict[Callable[[Any], None], str] = {
-    declared.implements_contract: "breaks of the contract: no version, a method that is missing, a frozen Config",
-    declared.has_docstring: "a class without a docstring that can be listed",
-    declared.imports_nothing_heavy: "torch and its kin imported with the file",
-    declared.config_is_typed: "fields without a default, or of a type that cannot be typed",
-    declared.config_errors_are_readable: "odd values that end in a traceback",
+    plugin_checks.implements_contract: "breaks of the contract: no version, a method that is missing, a frozen Config",
+    plugin_checks.has_docstring: "a class without a docstring that can be listed",
+    plugin_checks.imports_nothing_heavy: "torch and its kin imported with the file",
+    plugin_checks.config_is_typed: "fields without a default, or of a type that cannot be typed",
+    plugin_checks.config_errors_are_readable: "odd values that end in a traceback",
     requires_known_evidence: "needs that are no names, or that there is no evidence of",
     returns_numbers_by_name: "values that are no finite numbers",
     describes_its_values: "facts without a name, of an unknown form, or no list of facts at all",
@@ -38,7 +38,7 @@ FINDS: dict[Callable[[Any], None], str] = {
 CHECKS = table(
     FINDS,
     MetricCase,
-    stops={declared.implements_contract, requires_known_evidence, returns_numbers_by_name},
+    stops={plugin_checks.implements_contract, requires_known_evidence, returns_numbers_by_name},
 )
 
 

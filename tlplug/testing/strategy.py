@@ -7,40 +7,36 @@ from typing import Any
 
 from tlplug.interfaces import Strategy
 from tlplug.testing.check import Check, require_all, table
-from tlplug.testing.checks import claims as stated
-from tlplug.testing.checks import determinism as steady
-from tlplug.testing.checks import gradients
-from tlplug.testing.checks import plugin as declared
-from tlplug.testing.checks import saving as lasting
-from tlplug.testing.checks import weights as moves
+from tlplug.testing.checks import claims, determinism, gradients, saving, weights
+from tlplug.testing.checks import plugin as plugin_checks
 from tlplug.testing.isolation import isolated
 from tlplug.testing.strategy_case import StrategyCase
 
 FINDS: dict[Callable[[Any], None], str] = {
-    declared.implements_contract: "breaks of the contract: no version, a method that is missing, a frozen Config",
-    declared.has_docstring: "a class without a docstring that can be listed",
-    declared.imports_nothing_heavy: "torch and its kin imported with the file",
-    declared.config_is_typed: "fields without a default, or of a type that cannot be typed",
-    declared.config_errors_are_readable: "odd values that end in a traceback",
-    stated.optimizer_defaults_are_complete: "a setting left out, an unknown schedule, a rate of 0",
-    stated.names_known_extra_data: "extra data that does not exist",
-    moves.adapts_and_predicts: "a model that cannot be adapted, trained or asked",
-    stated.works_unless_refused: "heads and base models that fail without having been refused",
-    moves.trains_only_trainable_weights: "frozen weights or buffers that change",
-    moves.trains_all_trainable_weights: "weights that no gradient reaches",
-    moves.trains_head: "a head that stays random",
-    moves.is_in_training_mode: "dropout that is off, or on in a frozen prefix",
-    moves.staging_matches_capability: "stages that several processes are not told of",
-    steady.is_reproducible: "draws that no seed decides",
-    steady.does_not_modify_inputs: "batches or a base config that are changed",
-    steady.inference_is_deterministic: "answers that are drawn, or change the model",
-    steady.frozen_prefix_is_frozen: "a prefix that can be changed by what moves",
-    steady.frozen_prefix_matches_base_model: "a prefix that is another one than the base model's",
-    steady.cached_prefix_matches_uncached: "a prefix that cannot be kept",
-    lasting.save_load_round_trip: "trained weights that are not saved or not loaded",
-    lasting.loads_in_new_process: "what lives in the process alone",
-    lasting.merge_matches_capability: "a merged model that answers otherwise or does not stand alone",
-    lasting.resumes_from_checkpoint: "state that a checkpoint does not hold",
+    plugin_checks.implements_contract: "breaks of the contract: no version, a method that is missing, a frozen Config",
+    plugin_checks.has_docstring: "a class without a docstring that can be listed",
+    plugin_checks.imports_nothing_heavy: "torch and its kin imported with the file",
+    plugin_checks.config_is_typed: "fields without a default, or of a type that cannot be typed",
+    plugin_checks.config_errors_are_readable: "odd values that end in a traceback",
+    claims.optimizer_defaults_are_complete: "a setting left out, an unknown schedule, a rate of 0",
+    claims.names_known_extra_data: "extra data that does not exist",
+    weights.adapts_and_predicts: "a model that cannot be adapted, trained or asked",
+    claims.works_unless_refused: "heads and base models that fail without having been refused",
+    weights.trains_only_trainable_weights: "frozen weights or buffers that change",
+    weights.trains_all_trainable_weights: "weights that no gradient reaches",
+    weights.trains_head: "a head that stays random",
+    weights.is_in_training_mode: "dropout that is off, or on in a frozen prefix",
+    weights.staging_matches_capability: "stages that several processes are not told of",
+    determinism.is_reproducible: "draws that no seed decides",
+    determinism.does_not_modify_inputs: "batches or a base config that are changed",
+    determinism.inference_is_deterministic: "answers that are drawn, or change the model",
+    determinism.frozen_prefix_is_frozen: "a prefix that can be changed by what moves",
+    determinism.frozen_prefix_matches_base_model: "a prefix that is another one than the base model's",
+    determinism.cached_prefix_matches_uncached: "a prefix that cannot be kept",
+    saving.save_load_round_trip: "trained weights that are not saved or not loaded",
+    saving.loads_in_new_process: "what lives in the process alone",
+    saving.merge_matches_capability: "a merged model that answers otherwise or does not stand alone",
+    saving.resumes_from_checkpoint: "state that a checkpoint does not hold",
     gradients.supports_gradient_accumulation: "a loss that is no mean over rows, steps that leave something behind",
     gradients.supports_gradient_checkpointing: "forward passes that count how often they run",
     gradients.trains_in_float32: "frozen weights in 16 bits that cannot be trained beside",
@@ -51,8 +47,8 @@ FINDS: dict[Callable[[Any], None], str] = {
 CHECKS = table(
     FINDS,
     StrategyCase,
-    stops={declared.implements_contract, moves.adapts_and_predicts},
-    slow={lasting.loads_in_new_process, gradients.ddp_matches_single_process},
+    stops={plugin_checks.implements_contract, weights.adapts_and_predicts},
+    slow={saving.loads_in_new_process, gradients.ddp_matches_single_process},
     around=isolated,
 )
 
