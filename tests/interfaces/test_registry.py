@@ -179,3 +179,15 @@ def test_a_head_of_an_auto_class_is_asked_for_what_only_it_can_say():
         "it does not define `inputs` or `encode`",
         "it does not define `example_scores`",
     ]
+
+
+def test_an_auto_class_that_transformers_has_not_is_an_error_that_names_both(tiny_base):
+    from tlplug import TransformersHead
+
+    class Misspelt(TransformersHead):
+        auto_class = "AutoModelForSequenceClasification"
+
+    with pytest.raises(
+        PluginError, match="head Misspelt: transformers has no AutoModelForSequenceClasification"
+    ):
+        Misspelt().why_incompatible(tiny_base)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tlplug.errors import UsageError
+from tlplug.errors import PluginError, UsageError
 from tlplug.interfaces import BaseInfo, Batch, LoadOptions, Prediction, Row, Rows, StepOutput, TaskHead
 from tlplug.models.loading import has_model, load_pretrained
 
@@ -174,7 +174,13 @@ class TransformersHead(TaskHead):
     def _auto(self) -> Any:
         import transformers
 
-        return getattr(transformers, self.auto_class)
+        found = getattr(transformers, self.auto_class, None)
+        if found is None:
+            raise PluginError(
+                f"head {type(self).__name__}: transformers has no {self.auto_class}; auto_class is the name of an Auto "
+                "class, such as AutoModelForSequenceClassification"
+            )
+        return found
 
 
 def spelled_out(auto_class: str) -> str:
