@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,12 @@ def plugin_names(config: Mapping[str, Any]) -> dict[str, list[str]]:
         "metric": [node["name"] for node in config["metric"].values()],
         "baseline": list(config["transfer"]["baselines"]),
     }
+
+
+def needs_trust(job: Job) -> bool:
+    """Whether the job needs the user's word that code may be run, as `--trust` gives it."""
+    named = chain.from_iterable(plugin_names(job.config).values())
+    return job.model.trust_remote_code or any("." in name for name in named)
 
 
 def expect_trusted(folder: Path, config: DictConfig, names: Mapping[str, Sequence[str]]) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 
 from tlplug.config.job import STREAMS, Job, domain_of
 from tlplug.config.plugin_versions import warn_of_versions
+from tlplug.config.reopen import needs_trust
 from tlplug.data.domain import read_domains
 from tlplug.errors import Stopped, TrainingFailed, UsageError
 from tlplug.evaluation.recorder import Recorder
@@ -63,7 +64,7 @@ def run(job: Job, console: Console, begun: Path | None = None) -> dict[str, Any]
         try:
             return whole_run(job, folder, begun is not None, stop, console)
         except Stopped as stopped:
-            raise Stopped(stopped.signal, f"{stopped}; {goes_on(folder)}") from stopped
+            raise Stopped(stopped.signal, f"{stopped}; {goes_on(folder, job)}") from stopped
         except TrainingFailed as failed:
             # Of several processes one alone tells what happened; the others' sentence is empty.
             log = f" The whole story is in {folder / run_directory.LOG}." if str(failed) else ""
@@ -97,18 +98,18 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console)
                 opened.tell(ended(job, result, folder))
             trainings.end()
     show_result(console, result)
-    where(console, folder, job.strategy.saved_folder)
+    where(console, folder, job)
     opened.say_commands(say)
     return result
 
 
-def goes_on(folder: Path) -> str:
-    """How to go on with a run that was stopped."""
+def goes_on(folder: Path, job: Job) -> str:
+    """Return how to resume a run that was stopped."""
     if not (folder / run_directory.RUN).is_file():
         return "nothing was begun yet"
     step = newest(folder / CHECKPOINTS)
     where = "at its beginning" if step is None else f"after step {step}"
-    return f"python -m tlplug resume {folder} goes on {where}"
+    return f"python -m tlplug resume {folder}{trust_flag(job)} goes on {where}"
 
 
 def about(job: Job, folder: Path) -> About:
@@ -188,15 +189,21 @@ def save(job: Job, task: Prepared, model: nn.Module, folder: Path) -> None:
     save_processor(task.base, saved)
 
 
-def where(console: Console, folder: Path, saved: str) -> None:
+def trust_flag(job: Job) -> str:
+    """Return the flag without which a command on the run is refused; nothing where none is needed."""
+    return " --trust" if needs_trust(job) else ""
+
+
+def where(console: Console, folder: Path, job: Job) -> None:
+    """Print where the run's files are, and how it is used."""
     screen.facts(
         console,
         {
             "Report": str(folder / PAGE),
             "Result": str(folder / "result.json"),
-            "Trained": f"{folder / saved}/",
+            "Trained": f"{folder / job.strategy.saved_folder}/",
             "Predictions": str(folder / "predictions.jsonl"),
-            "Use it": f"python -m tlplug predict {folder} --input FILE",
+            "Use it": f"python -m tlplug predict {folder} --input FILE{trust_flag(job)}",
         },
     )
 

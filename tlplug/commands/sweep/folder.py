@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from tlplug.commands.sweep import record as records
@@ -17,7 +16,7 @@ from tlplug.commands.sweep.record import Record
 from tlplug.commands.sweep.search.grid import combinations
 from tlplug.config.compose import Composer
 from tlplug.config.job import Job, build
-from tlplug.config.reopen import plugin_names
+from tlplug.config.reopen import needs_trust
 from tlplug.errors import UsageError
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import begin
@@ -59,23 +58,17 @@ def composed(composer: Composer, overrides: Sequence[str], folder: Path) -> Job:
     return job
 
 
-def names_code(job: Job) -> bool:
-    """Whether the job needs the user's word that code may be run, as `--trust` gives it."""
-    named = chain.from_iterable(plugin_names(job.config).values())
-    return job.model.trust_remote_code or any("." in name for name in named)
-
-
 def believe(record: Record, composer: Composer, runs: Sequence[str]) -> None:
     """Only what the user types can trust a job, and no file in the sweep's folder."""
     if not any(entry.trusted for entry in record.entries.values()):
         return
     for entry in record.entries.values():
         typed = list(entry.overrides) in combinations(composer, runs)
-        entry.trusted = typed and names_code(build(composer.compose(entry.overrides)))
+        entry.trusted = typed and needs_trust(build(composer.compose(entry.overrides)))
 
 
 def sweep_job(job: Job, number: int, folder: Path) -> SweepJob:
-    told = (job.head.primary_score, job.head.display_scale, job.head.higher_is_better, names_code(job))
+    told = (job.head.primary_score, job.head.display_scale, job.head.higher_is_better, needs_trust(job))
     return SweepJob(number, tuple(job.typed), folder, *told)
 
 
