@@ -3,6 +3,7 @@
 torchrun --nproc-per-node=2 -m tests.training.distributed_program BASE OUT
 """
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from lightning.pytorch import Callback
 from tests.training.sample_tasks import QUICK, prepare
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
-from tlplug.runtime.distributed import gather, rank
+from tlplug.runtime.distributed import barrier, gather, rank
 from tlplug.settings import ModelSettings, OptimizerSettings
 from tlplug.training.fit import adapt
 
@@ -96,3 +97,6 @@ def main(folder, out):
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    # All have written: what torch's and gloo's threads do at the end of a process is not what is tested, and may abort it.
+    barrier()
+    os._exit(0)
