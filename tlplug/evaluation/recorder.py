@@ -20,8 +20,9 @@ from tlplug.evaluation.layer_features import (
 )
 from tlplug.evaluation.probabilities import likelihoods, no_classifier, no_likelihood, source_probabilities
 from tlplug.evaluation.probes import SOURCE, TASK, PlainTexts, Probe, classes_of, probes_of
-from tlplug.evaluation.weight_changes import Moved, asks_of_weights
+from tlplug.evaluation.weight_changes import Moved
 from tlplug.interfaces import BaseInfo, Rows, Strategy, TaskHead, TransferMetric
+from tlplug.interfaces.evidence_names import asks_weights
 from tlplug.models.layers import new_blocks, newly_initialized
 from tlplug.models.precision import on_device
 from tlplug.models.predict import predictions_of
@@ -66,7 +67,7 @@ class Recorder:
     _device: torch.device | None = None
 
     def __post_init__(self) -> None:
-        asking = {name: m for name, m in self.metrics.items() if asks_of_weights(m)}
+        asking = {name: m for name, m in self.metrics.items() if asks_weights(type(m))}
         self._moved = Moved(self.strategy, asking if self.settings.weight_changes else {}, self.kept)
 
     @classmethod
@@ -233,4 +234,4 @@ class Recorder:
 
 def records(metric: TransferMetric) -> bool:
     """Whether what is recorded depends on the metric's own fields."""
-    return type(metric).extra_rows is not TransferMetric.extra_rows or asks_of_weights(metric)
+    return type(metric).extra_rows is not TransferMetric.extra_rows or asks_weights(type(metric))

@@ -181,7 +181,3 @@ class Moved:
                 self.kept.reasons.setdefault(f"weights/{name}", UNMOVED)
             elif f"weights/{name}" not in self.kept.reasons:
                 self.kept.evidence[f"weights/{name}"] = changes
-
-
-def asks_of_weights(metric: TransferMetric) -> bool:
-    return type(metric).weight_change is not TransferMetric.weight_change
