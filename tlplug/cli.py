@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from tlplug.errors import Stopped, TrainingFailed, UsageError
+from tlplug.errors import Stopped, TrainingFailed, UsageError, did_you_mean
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 FINISHED = ("evaluate", "predict", "export", "metrics", "report")
@@ -116,11 +116,8 @@ def is_plain_word(word: str) -> bool:
 
 def unknown_command(word: str) -> str:
     """Name the nearest command, and all of them."""
-    import difflib
-
-    near = difflib.get_close_matches(word, COMMANDS, n=1)
-    hint = f". Did you mean '{near[0]}'?" if near else "."
-    return f"'{word}' is neither a command nor key=value{hint} The commands are {', '.join(COMMANDS)}"
+    hint = did_you_mean(word, COMMANDS)
+    return f"'{word}' is neither a command nor key=value.{hint} The commands are {', '.join(COMMANDS)}"
 
 
 def finished(words: list[str]) -> int:

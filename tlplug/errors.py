@@ -1,4 +1,7 @@
-"""What is told to the user in one message, without a traceback."""
+"""The errors that a user sees as one message, without a traceback, and sentences that such messages share."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class UsageError(Exception):
@@ -30,3 +33,17 @@ class Stopped(BaseException):
     @property
     def code(self) -> int:
         return 128 + self.signal
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean '...'?` with the known name that is most like this one; empty where none is like it."""
+    near = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def no_such(what: str, name: str, known: Iterable[str]) -> str:
+    """Return the sentence for a name that does not exist: the most similar one, then all."""
+    known = sorted(known)
+    return (
+        f"there is no {what} {name!r}.{did_you_mean(name, known)} There is: {', '.join(known) or 'nothing'}."
+    )

@@ -130,7 +130,7 @@ def test_evaluating_other_data(runs, tmp_path):
         (["predict", "{runs}/lora", "--input", "none.jsonl"], "there is no such file"),
         (["predict", "{runs}/lora", "--text", " "], "column 'text' is empty"),
         (["predict", "{runs}/lora", "--text", "x", "--batch-size", "0"], "no number from 1 on"),
-        (["predict", "{runs}/lora", "--txt", "x"], "no flag --txt. Did you mean --text?"),
+        (["predict", "{runs}/lora", "--txt", "x"], "no flag --txt. Did you mean '--text'?"),
         (["export", "{runs}/lora", "{runs}/full"], "something lies there already"),
         (["export", "{runs}/lora", "{runs}/new", "--dtype", "float16"], "--dtype goes with --merge"),
         (["export", "{runs}/lora", "{runs}/new", "--merge", "--dtype", "int8"], "one of float32, bfloat16"),

@@ -56,7 +56,7 @@ def test_output_names_the_folder(tmp_path):
         (["file"], "file is a file"),
         (["sweep", "nowhere"], "nowhere: there is no such folder"),
         (["sweep", "--output", "sweep"], "--output sweep: something lies there already"),
-        (["sweep", "--ouput", "x"], "Did you mean --output?"),
+        (["sweep", "--ouput", "x"], "Did you mean '--output'?"),
         (["unfinished"], "unfinished: it is not finished"),
         (["only"], "no run can be used:\n  only/old: result.json is of version 0"),
     ],

@@ -124,7 +124,7 @@ def test_package_folder_is_found_without_importing(tmp_path: Path, monkeypatch: 
     assert texts(splits["test"]) == ["other0", "other1", "other2"]
     assert "some_pkg" not in sys.modules
     assert "no package 'som_pkg' is installed" in failure("pkg://som_pkg/corpora/x")
-    assert "Did you mean x" in failure("pkg://some_pkg/corpora/xx") or "there is no" in failure(
+    assert "Did you mean 'x'" in failure("pkg://some_pkg/corpora/xx") or "there is no" in failure(
         "pkg://some_pkg/z"
     )
 
@@ -195,7 +195,7 @@ def test_missing_splits_are_told_together_with_the_remedy(tmp_path: Path) -> Non
     told = failure(path, splits={"validation": "validation", "test": "test"})
     assert "a.jsonl has no such split; it has train" in told
     assert "data.splits.validation=0.1" in told and "data.splits.test=0.1" in told
-    assert "Did you mean train?" in failure(path, splits={"test": "trian"})
+    assert "Did you mean 'train'?" in failure(path, splits={"test": "trian"})
     assert "data.splits.test=no.csv: there is no" in failure(path, splits={"test": "no.csv"})
 
 
@@ -209,7 +209,7 @@ def test_two_files_for_one_split_are_named(tmp_path: Path) -> None:
 def test_wrong_paths_name_what_is_near(tmp_path: Path) -> None:
     jsonl(tmp_path / "reviews.jsonl", numbered(3))
     told = failure("review.jsonl")
-    assert told.startswith("data.path=review.jsonl: there is no review.jsonl. Did you mean reviews.jsonl?")
+    assert told.startswith("data.path=review.jsonl: there is no review.jsonl. Did you mean 'reviews.jsonl'?")
     assert "there is no folder nowhere" in failure("nowhere/deep/x.csv").replace("nowhere/deep", "nowhere")
     (tmp_path / "notes.pdf").write_text("x")
     assert ", ".join(SUFFIXES) in failure("notes.pdf")
@@ -225,7 +225,7 @@ def test_unknown_hub_id_is_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "films").mkdir()
     told = failure("flims")
-    assert "data.path=flims" in told and "HF_HUB_OFFLINE is set" in told and "Did you mean films?" in told
+    assert "data.path=flims" in told and "HF_HUB_OFFLINE is set" in told and "Did you mean 'films'?" in told
 
 
 def test_hub_splits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,13 +255,13 @@ def test_missing_columns_of_all_files_at_once(tmp_path: Path) -> None:
     told = failure(tmp_path / "d", splits={"validation": "train", "test": "test"})
     assert told.count('no column "label"') == 2 and told.count('no column "text"') == 1
     assert 'd/train.jsonl: no column "label". Its columns are sentence, labels.' in told
-    assert "data.columns.label=..." in told and "Did you mean labels?" in told
+    assert "data.columns.label=..." in told and "Did you mean 'labels'?" in told
 
 
 def test_unknown_and_doubled_keys_of_columns(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", numbered(10))
     told = failure(path, columns={"txt": "text"})
-    assert "data.columns.txt: the head's columns are text, label. Did you mean text?" in told
+    assert "data.columns.txt: the head's columns are text, label. Did you mean 'text'?" in told
     assert "more than one of text, label" in failure(path, columns={"text": "label"})
 
 

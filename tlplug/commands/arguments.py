@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from tlplug.errors import UsageError
+from tlplug.errors import UsageError, did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,8 +18,7 @@ class Parser(argparse.ArgumentParser):
         known = [flag for action in self._actions for flag in action.option_strings]
         flags = [word.partition("=")[0] for word in words if word.startswith("--")]
         if strange := [flag for flag in flags if flag not in known]:
-            near = difflib.get_close_matches(strange[0], known, n=1)
-            self.error(f"there is no flag {strange[0]}." + (f" Did you mean {near[0]}?" if near else ""))
+            self.error(f"there is no flag {strange[0]}.{did_you_mean(strange[0], known)}")
         return self.parse_intermixed_args(words)
 
     def error(self, message: str) -> NoReturn:

@@ -23,8 +23,8 @@ from omegaconf.errors import OmegaConfBaseException
 from tlplug.config.choices import CHOSEN, GROUPS, SWEEP_GROUPS, Choices
 from tlplug.config.hydra_source import PluginSearchPath, PluginSource
 from tlplug.config.keys import absent, check_keys, group_of
-from tlplug.errors import UsageError
-from tlplug.interfaces.registry import KINDS, unknown
+from tlplug.errors import UsageError, no_such
+from tlplug.interfaces.registry import KINDS, no_such_choice
 from tlplug.settings import OPEN, DomainSettings, RootConfig
 
 ROOT = "config"
@@ -179,7 +179,7 @@ class Composer:
             raise UsageError(f"'{override.input_line}' is of several runs: add -m to run them all")
         if first not in (*GROUPS, *ROOT_KEYS):
             known = {*GROUPS, *ROOT_KEYS, *SWEEP_GROUPS}
-            raise UsageError(f"'{override.input_line}': {unknown('key or group', first, known)}")
+            raise UsageError(f"'{override.input_line}': {no_such('key or group', first, known)}")
 
     def _check_choice(self, override: Override) -> None:
         group = group_of(override)
@@ -190,7 +190,7 @@ class Composer:
             for name in choice if isinstance(choice, list) else [choice]:
                 dotted = group in KINDS and "." in str(name)
                 if not dotted and str(name) not in options:
-                    raise UsageError(unknown(group, "null" if name is None else str(name), options))
+                    raise UsageError(no_such_choice(group, "null" if name is None else str(name), options))
 
     def _check_chosen(self, choices: list[Override]) -> None:
         given = {group_of(override) for override in choices}

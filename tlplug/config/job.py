@@ -9,9 +9,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from tlplug.errors import UsageError
+from tlplug.errors import UsageError, no_such
 from tlplug.interfaces import REQUIRED, Strategy, TaskHead, TransferMetric
-from tlplug.interfaces.registry import Plugin, Registry, unknown
+from tlplug.interfaces.registry import Plugin, Registry
 from tlplug.settings import (
     LOGGERS,
     CheckpointSettings,
@@ -164,7 +164,7 @@ def check_fit(name: str, strategy: Strategy | None, job: Job) -> None:
         raise UsageError(f"strategy {name!r} does not work with head {job.head_name!r}: {reason}{hint}")
     for extra, need in strategy.extra_data.items():
         if extra not in STREAMS:
-            raise UsageError(f"strategy {name!r}: extra_data: {unknown('extra data', extra, STREAMS)}")
+            raise UsageError(f"strategy {name!r}: extra_data: {no_such('extra data', extra, STREAMS)}")
         if need is REQUIRED and domain_of(extra, job).path is None:
             raise UsageError(
                 f"strategy {name!r} learns from unlabelled rows of another domain: set {STREAMS[extra]}=... to a file, "

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from tlplug.config.choices import GROUPS
-from tlplug.errors import UsageError
+from tlplug.errors import UsageError, did_you_mean
 from tlplug.runtime.compat import node_of
 from tlplug.settings import OPEN
 
@@ -27,8 +26,7 @@ def check_keys(overrides: Sequence[Override], config: DictConfig) -> None:
         key = override.key_or_group
         if key in typable(config):
             raise UsageError(f"'{override.input_line}' takes a key away; {key}=... gives it another value")
-        near = difflib.get_close_matches(key, [*typable(config), *GROUPS], n=1, cutoff=0.5)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(key, [*typable(config), *GROUPS])
         raise UsageError(
             f"there is no key '{key}' (in '{override.input_line}').{hint}{siblings(key, config)}"
         )

@@ -10,9 +10,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tlplug.config.compose import parse
 from tlplug.config.job import OURS, instance
-from tlplug.errors import UsageError
+from tlplug.errors import UsageError, no_such
 from tlplug.interfaces import TransferMetric
-from tlplug.interfaces.registry import Plugin, Registry, unknown
+from tlplug.interfaces.registry import Plugin, Registry
 
 GROUP = "metric"
 
@@ -32,9 +32,9 @@ def metrics_of(words: Sequence[str]) -> dict[str, TransferMetric]:
         if not field:
             raise UsageError(f"'{line}': say which field of {name}: metric.{name}.<field>=...")
         if name not in nodes:
-            raise UsageError(f"'{line}': {unknown('metric here', name, nodes)}")
+            raise UsageError(f"'{line}': {no_such('metric here', name, nodes)}")
         if field not in nodes[name]:
-            raise UsageError(f"'{line}': {unknown(f'field of {name}', field, nodes[name])}")
+            raise UsageError(f"'{line}': {no_such(f'field of {name}', field, nodes[name])}")
         try:
             nodes[name][field] = value
         except OmegaConfBaseException as error:

@@ -16,9 +16,9 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from tlplug.config.compose import SHORT, normalised, parse
 from tlplug.config.job import Job, build, instance, plain, settings
 from tlplug.config.keys import key_paths
-from tlplug.errors import UsageError
+from tlplug.errors import UsageError, no_such
 from tlplug.interfaces import Strategy, TaskHead
-from tlplug.interfaces.registry import Plugin, Registry, unknown
+from tlplug.interfaces.registry import Plugin, Registry
 from tlplug.runtime.files import refuse_address
 from tlplug.runtime.secrets import hidden_keys
 from tlplug.settings import (
@@ -240,7 +240,7 @@ def override(config: DictConfig, words: Sequence[str], nodes: Sequence[str] = DA
             raise UsageError(f"'{found.input_line}': of a finished run only {told} can be changed")
         known = [f"{node}.{name}" for node in nodes for name in key_paths(OmegaConf.select(config, node))]
         if key not in known and not key.startswith(OPEN):
-            raise UsageError(f"'{found.input_line}': {unknown('key', key, known)}")
+            raise UsageError(f"'{found.input_line}': {no_such('key', key, known)}")
         try:
             OmegaConf.update(config, key, found.value(), force_add=key.startswith(OPEN))
         except OmegaConfBaseException as error:

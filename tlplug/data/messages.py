@@ -1,9 +1,8 @@
-"""Parts of error messages: lists, suggestions and paths as a person reads them."""
+"""Parts of error messages: lists and paths as a person reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 SHOWN = 20
@@ -15,12 +14,6 @@ def listing(problems: Sequence[str]) -> str:
     if len(problems) > SHOWN:
         shown.append(f"  and {len(problems) - SHOWN} more")
     return "\n".join(shown)
-
-
-def suggestion(word: str, possible: Iterable[str]) -> str:
-    """` Did you mean ...?` with the nearest possible words; empty where none is near."""
-    near = get_close_matches(word, list(possible), n=3)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def names(words: Iterable[str]) -> str:

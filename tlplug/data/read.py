@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tlplug.data.messages import listing, names, suggestion
+from tlplug.data.messages import listing, names
 from tlplug.data.readers.arrow_types import quiet_datasets
 from tlplug.data.readers.formats import SUFFIXES
 from tlplug.data.readers.hub import StreamTable, heads
 from tlplug.data.readers.sources import Source, open_source, open_table
 from tlplug.data.readers.table import Table
 from tlplug.data.split import Split, divided, limited
-from tlplug.errors import UsageError
+from tlplug.errors import UsageError, did_you_mean
 from tlplug.runtime.files import refuse_address
 from tlplug.settings import DataSettings
 
@@ -83,7 +83,7 @@ def match_columns(
 
 
 def _unknown(key: str, wanted: Mapping[str, str]) -> str:
-    near = suggestion(key, wanted)
+    near = did_you_mean(key, wanted)
     return f"data.columns.{key}: the head's columns are {names(wanted)}.{near}"
 
 
@@ -91,7 +91,7 @@ def _missing(table: Table, columns: Mapping[str, str], wanted: Mapping[str, str]
     present = table.columns()
     return [
         f'{table.title}: no column "{column}". Its columns are {names(present)}. '
-        f"Set data.columns.{head}=... to the one that holds: {wanted[head]}.{suggestion(column, present)}"
+        f"Set data.columns.{head}=... to the one that holds: {wanted[head]}.{did_you_mean(column, present)}"
         for head, column in columns.items()
         if column not in present
     ]
@@ -201,7 +201,7 @@ def _table(source: Source, asked: str, name: str) -> Table:
         return open_table(path.resolve(), key)
     raise UsageError(
         f"{key}: {source.title} has no such split; it has {names(source.tables)}. "
-        f"Set {_remedy(source, name)}.{suggestion(asked, source.tables)}"
+        f"Set {_remedy(source, name)}.{did_you_mean(asked, source.tables)}"
         + (f" {asked} is a folder: a file in it is {asked}/..." if path.is_dir() else "")
     )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
+from tlplug.errors import did_you_mean
 from tlplug.interfaces.metric import TransferMetric
 
 EVIDENCE_NAMES = (
@@ -70,6 +70,4 @@ def asks_weights(metric: type[TransferMetric]) -> bool:
 def suggestion(required: str, name: str | None) -> str:
     """Return which name may have been meant, and where all names are."""
     known = [pattern.replace("<metric>", name or "<metric>") for pattern in EVIDENCE_NAMES]
-    near = difflib.get_close_matches(required, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{hint} tlplug.EVIDENCE_NAMES has them all."
+    return f"{did_you_mean(required, known)} tlplug.EVIDENCE_NAMES has them all."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
@@ -10,7 +9,7 @@ from functools import cache, cached_property
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
-from tlplug.errors import PluginError, UsageError
+from tlplug.errors import PluginError, UsageError, no_such
 from tlplug.interfaces import CONTRACT
 from tlplug.interfaces.evidence_names import requires_errors
 from tlplug.interfaces.head import TaskHead
@@ -155,7 +154,7 @@ class Registry:
         module, _, attribute = name.rpartition(".")
         if module and (not disabled() or module.partition(".")[0] == OWN[1]):
             return Plugin(name, kind, EntryPoint(name, f"{module}:{attribute}", GROUPS[kind]))
-        raise UsageError(unknown(kind, name, self.names(kind)))
+        raise UsageError(no_such_choice(kind, name, self.names(kind)))
 
 
 def installed() -> list[EntryPoint]:
@@ -180,13 +179,10 @@ def origin(distribution: Distribution) -> tuple[str, str]:
     return told["Name"], told["Version"]
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """The sentence for a name that is not there: the nearest one, then all."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+def no_such_choice(what: str, name: str, known: Iterable[str]) -> str:
+    """Return `no_such`, and that plugins are switched off where the name may be that of one."""
     off = f" {DISABLE} is set: no other is loaded." if what in KINDS and disabled() else ""
-    return f"there is no {what} {name!r}.{hint} There is: {', '.join(known) or 'nothing'}.{off}"
+    return no_such(what, name, known) + off
 
 
 def told_of(plugins: Iterable[Any]) -> list[dict[str, str]]:

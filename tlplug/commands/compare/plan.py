@@ -15,9 +15,8 @@ from tlplug.config.command_options import typed_settings
 from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, normalised, parse
 from tlplug.config.job import Job, build, plain, settings
 from tlplug.config.keys import group_of
-from tlplug.errors import UsageError
+from tlplug.errors import UsageError, no_such
 from tlplug.interfaces import Strategy
-from tlplug.interfaces.registry import unknown
 
 
 @dataclass
@@ -172,7 +171,7 @@ def sorted_out(words: Sequence[str]) -> tuple[list[Override], list[str], list[st
             shared.append(word)
         else:
             known = {*OWN, *GROUPS, *ROOT_KEYS}
-            raise UsageError(f"'{word}': {unknown('key or group', first, known)}")
+            raise UsageError(f"'{word}': {no_such('key or group', first, known)}")
     return own, single, shared
 
 
@@ -188,7 +187,7 @@ def by_strategy(single: Sequence[str], strategies: Sequence[str]) -> dict[str, l
     for word in single:
         name = next((name for name in strategies if word.startswith(f"{name}.")), None)
         if name is None:
-            told = unknown(
+            told = no_such(
                 "strategy in this comparison", word.partition("=")[0].partition(".")[0], strategies
             )
             raise UsageError(f"'{STRATEGY}.{word}': {told}")

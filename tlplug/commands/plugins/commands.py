@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from tlplug.commands.arguments import Parser
-from tlplug.errors import PluginError, UsageError
-from tlplug.interfaces.registry import DISABLE, KINDS, Plugin, Registry, disabled, unknown
+from tlplug.errors import PluginError, UsageError, did_you_mean
+from tlplug.interfaces.registry import DISABLE, KINDS, Plugin, Registry, disabled, no_such_choice
 
 if TYPE_CHECKING:
     from tlplug.testing import Check
@@ -29,9 +28,8 @@ def plugins(words: Sequence[str]) -> int:
         "compatibility": compatibility,
     }
     if not words or words[0] not in commands:
-        near = difflib.get_close_matches(words[0] if words else "", commands, n=1)
         told = f"there is no command 'plugins {words[0]}'" if words else "plugins needs a command"
-        hint = f" Did you mean 'plugins {near[0]}'?" if near else ""
+        hint = did_you_mean(words[0], commands) if words else ""
         raise UsageError(
             f"{told}.{hint} There is: plugins list, plugins check NAME, plugins new NAME, plugins compatibility"
         )
@@ -108,7 +106,7 @@ def found(name: str, kind: str | None, registry: Registry) -> Plugin:
     if "." in name:
         return dotted(name, kinds, registry)
     known = [each for some in kinds for each in registry.names(some)]
-    raise UsageError(unknown(kind or "plugin", name, known))
+    raise UsageError(no_such_choice(kind or "plugin", name, known))
 
 
 def dotted(name: str, kinds: Sequence[str], registry: Registry) -> Plugin:

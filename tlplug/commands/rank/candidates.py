@@ -11,10 +11,10 @@ from tlplug.commands.rank.plan import RankPlan, refuse
 from tlplug.config.job import Job
 from tlplug.data.read import SPLITS, read_splits
 from tlplug.data.split import check_rows
-from tlplug.errors import UsageError
+from tlplug.errors import UsageError, no_such
 from tlplug.evaluation.probes import classes_of, drawn
 from tlplug.interfaces import BaseInfo, Row, TaskHead
-from tlplug.interfaces.registry import Registry, unknown
+from tlplug.interfaces.registry import Registry
 from tlplug.runs.load import base_of
 from tlplug.runs.prepare import check_base
 
@@ -89,7 +89,7 @@ def candidates(plan: RankPlan, head: TaskHead) -> list[Candidate]:
             found[name] = base_of(job.model, job.data.max_length)
             fit(job, head, found[name], bool(plan.settings.fine_tune_top))
         except UsageError as error:
-            hint = f" And {unknown('preset', name, plan.presets)}" if "/" not in name else ""
+            hint = f" And {no_such('preset', name, plan.presets)}" if "/" not in name else ""
             wrong[name] = f"{error}{hint if name not in plan.presets and name not in found else ''}"
     refuse(wrong, list(plan.jobs))
     short = titles(list(found), plan.presets)

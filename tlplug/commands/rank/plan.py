@@ -15,8 +15,7 @@ from tlplug.config.command_options import typed_settings
 from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, normalised, parse
 from tlplug.config.job import Job, build, plain, settings
 from tlplug.config.keys import group_of
-from tlplug.errors import UsageError
-from tlplug.interfaces.registry import unknown
+from tlplug.errors import UsageError, no_such
 from tlplug.settings import MISSING
 
 
@@ -160,7 +159,7 @@ def sorted_out(words: Sequence[str]) -> tuple[list[Override], list[str]]:
             shared.append(word)
         else:
             first = key.removeprefix(f"{NODE}.").partition(".")[0]
-            told = unknown("key or group", first, {*OWN, *GROUPS, *ROOT_KEYS} - {*ELSEWISE})
+            told = no_such("key or group", first, {*OWN, *GROUPS, *ROOT_KEYS} - {*ELSEWISE})
             raise UsageError(f"'{word}': {told}")
     return own, shared
 

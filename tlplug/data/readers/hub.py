@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tlplug.data.messages import suggestion
 from tlplug.data.readers.arrow_store import hold
 from tlplug.data.readers.arrow_types import quiet_datasets
 from tlplug.data.readers.table import ROWS, Table
 from tlplug.data.readers.typed_table import DatasetTable
-from tlplug.errors import UsageError
+from tlplug.errors import UsageError, did_you_mean
 from tlplug.settings import DataSettings
 
 
@@ -96,7 +95,7 @@ def _unlimited(name: str, fractions: Mapping[str, float], limits: Mapping[str, i
 
 
 def _unreachable(settings: DataSettings, error: Exception) -> str:
-    near = suggestion(settings.path, (file.name for file in Path.cwd().iterdir()))
+    near = did_you_mean(settings.path, (file.name for file in Path.cwd().iterdir()))
     offline = [key for key in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE") if os.environ.get(key, "0") != "0"]
     told = (
         f" {offline[0]} is set, which forbids downloads: unset it, or name a local path." if offline else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from tlplug.data.messages import names, shown_path, suggestion
+from tlplug.data.messages import names, shown_path
 from tlplug.data.readers.formats import (
     SUFFIXES,
     folder_of,
@@ -25,7 +25,7 @@ from tlplug.data.readers.saved import is_saved, open_saved
 from tlplug.data.readers.table import FileTable, Table
 from tlplug.data.readers.text_table import TextTable
 from tlplug.data.readers.typed_table import ArrowTable, ParquetTable
-from tlplug.errors import UsageError
+from tlplug.errors import UsageError, did_you_mean
 from tlplug.runtime.files import refuse_address
 from tlplug.settings import DataSettings
 
@@ -145,7 +145,7 @@ def _not_there(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"there is no folder {shown_path(folder)}."
-    near = suggestion(path.name, (file.name for file in folder.iterdir()))
+    near = did_you_mean(path.name, (file.name for file in folder.iterdir()))
     return (
         f"there is no {shown_path(path)}.{near} A data set is a file ({', '.join(SUFFIXES)}), a pattern for "
         "several, a folder with train, validation and test files or one that `datasets` saved, "

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import nn
 
+from tlplug.errors import no_such
 from tlplug.interfaces import Capabilities, Requirement
-from tlplug.interfaces.registry import unknown
 from tlplug.settings import OptimizerSettings
 from tlplug.testing.check import CheckFailure, join_names
 from tlplug.testing.combinations import HeadAndKind, cells, refusal
@@ -49,7 +49,7 @@ def names_known_extra_data(case: StrategyCase) -> None:
         raise CheckFailure(f"capabilities is {can!r}; it is a tlplug.Capabilities")
     for name, requirement in case.plugin.extra_data.items():
         if name not in STREAMS:
-            raise CheckFailure(f"extra_data: {unknown('extra data', name, STREAMS)}")
+            raise CheckFailure(f"extra_data: {no_such('extra data', name, STREAMS)}")
         if not isinstance(requirement, Requirement):
             raise CheckFailure(
                 f"extra_data[{name!r}] is {requirement!r}; it is tlplug.REQUIRED or tlplug.OPTIONAL"
