@@ -201,6 +201,9 @@ class Instruction(TaskHead):
         counts = Counter(answer for row in train if (answer := self.form.answer(row)) is not None)
         return [{**each, "prediction": counts.most_common(1)[0][0]} for each in found]
 
+    def pipeline_tag(self, base: BaseInfo) -> str:
+        return "text-generation"
+
     def preview_prediction(self, prediction: dict[str, Any], row: Row) -> str | None:
         if not isinstance(prediction["prediction"], str):
             return None

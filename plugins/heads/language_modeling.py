@@ -180,6 +180,9 @@ class LanguageModeling(TaskHead):
     def example_scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> list[float]:
         return shares(predictions)
 
+    def pipeline_tag(self, base: BaseInfo) -> str:
+        return "fill-mask" if self._masked(base) else "text-generation"
+
     def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
         """Tokens by their share of the training rows' tokens."""
         seen = (token for feature in self.encode(train, base, True) for token in self._targets(feature))

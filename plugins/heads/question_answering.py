@@ -206,6 +206,9 @@ class QuestionAnswering(TransformersHead):
             for row in rows
         ]
 
+    def pipeline_tag(self, base: BaseInfo) -> str:
+        return "question-answering"
+
     def preview_prediction(self, prediction: dict[str, Any], row: Row) -> str:
         return f"{row['question']} -> {prediction['prediction'] or '(no answer)'}"
 

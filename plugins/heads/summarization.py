@@ -179,5 +179,8 @@ class Summarization(TaskHead):
         words = max(1, round(fmean(len(row["summary"].split()) for row in train)))
         return [{"id": row["id"], "prediction": " ".join(row["document"].split()[:words])} for row in rows]
 
+    def pipeline_tag(self, base: BaseInfo) -> str:
+        return "summarization"
+
     def preview_prediction(self, prediction: dict[str, Any], row: Row) -> str | None:
         return line(row["document"], prediction["prediction"])

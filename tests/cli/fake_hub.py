@@ -13,12 +13,54 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import yaml
+from jsonschema import Draft202012Validator
 
 OBJECT_SIZE = 10_000_000
 """Files from here on, and those that LARGE matches, are large ones: `.gitattributes` of a new repository."""
 
 LARGE = re.compile(r"\.(safetensors|bin|pt|ckpt|gguf)$")
-HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+HUB_ID = {"type": "string", "pattern": r"^([\w-]+/)?[\w.-]+$"}
+TEXT = {"type": "string", "minLength": 1}
+
+
+def record(required: str, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": required.split(), "properties": properties}
+
+
+def several(items: Any) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": 1}
+
+
+CARD = record(
+    "",
+    library_name=TEXT,
+    tags=several(TEXT),
+    pipeline_tag={"enum": ["text-classification", "token-classification", "question-answering"]},
+    license={"enum": ["apache-2.0", "mit", "cc0-1.0", "other"]},
+    language={"type": "string", "pattern": "^[a-z]{2,3}$"},
+    base_model=HUB_ID,
+    base_model_relation={"enum": ["adapter", "finetune", "merge", "quantized"]},
+    datasets=several(HUB_ID),
+    **{
+        "model-index": several(
+            record(
+                "name results",
+                name=TEXT,
+                results=several(
+                    record(
+                        "task dataset metrics",
+                        task=record("type", type=TEXT),
+                        dataset=record(
+                            "name type", name=TEXT, type=HUB_ID, config=TEXT, split=TEXT, revision=TEXT
+                        ),
+                        metrics=several(record("type value", type=TEXT, value={"type": "number"})),
+                    )
+                ),
+            )
+        )
+    },
+)
+"""What the hub documents of a model card's metadata, with a few of its licences and tasks."""
 
 
 @dataclass
@@ -135,7 +177,7 @@ class Hub:
         )
 
     def validate_card(self, body: bytes, allowed: bool) -> Answer:
-        """Whether a README.md's front matter is YAML, and its base model's name one that the hub could have."""
+        """Check that a README.md's front matter is YAML, and the values of its keys against CARD."""
         content = json.loads(body)["content"]
         front = re.match(r"---\n(.*?)\n---\n", content, re.DOTALL)
         if front is None:
@@ -143,12 +185,16 @@ class Hub:
                 {"errors": [], "warnings": [{"message": "empty or missing yaml metadata in repo card"}]}
             )
         try:
-            base = yaml.safe_load(front[1]).get("base_model", "owner/name")
+            metadata = yaml.safe_load(front[1])
         except yaml.YAMLError as error:
             return Answer({"errors": [{"message": f"bad YAML: {error}"}], "warnings": []}, 400)
-        if not HUB_ID.fullmatch(base):
-            return Answer({"errors": [{"message": f'"base_model" with value "{base}" is not valid'}]}, 400)
-        return Answer({"errors": [], "warnings": []})
+        errors = [
+            {
+                "message": f'"{fault.json_path[2:]}" with value "{fault.instance}" is not valid: {fault.message}'
+            }
+            for fault in Draft202012Validator(CARD).iter_errors(metadata)
+        ]
+        return Answer({"errors": errors, "warnings": []}, 400 if errors else 200)
 
     def preupload(self, body: bytes, allowed: bool, name: str) -> Answer:
         """How each file is to come, and the object id of what lies at its path now."""

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tests.cli.fake_hub import Hub
-from tests.cli.runs import command_line, main, tiny_words
+from tests.cli.runs import command_line, main, result_of, tiny_words
 from tlplug import UsageError
 from tlplug.runs.export import push
 
@@ -158,6 +158,19 @@ def test_a_transient_failure_of_the_storage_is_overcome(here, exported):
 def test_what_is_wrong_with_a_card_is_told(here, exported):
     (exported / "README.md").write_text("---\nbase_model: /home/me/model\n---\n# A card\n")
     assert '"base_model" with value "/home/me/model" is not valid' in refused(exported)
+
+
+def test_the_hub_takes_the_card_of_an_export(run, tmp_path, here):
+    from huggingface_hub import ModelCard
+
+    assert main(["export", str(run), str(tmp_path / "out")]) == 0
+    card, result = ModelCard.load(tmp_path / "out" / "README.md"), result_of(run)
+    card.validate()
+    assert card.data.library_name == "peft" and card.data.pipeline_tag == "text-classification"
+    assert {one.metric_type: one.metric_value for one in card.data.eval_results} == result["scores"]
+    card.data.pipeline_tag = "no-such-task"
+    with pytest.raises(ValueError, match="pipeline_tag"):
+        card.validate()
 
 
 def test_a_failure_of_the_hub_itself_is_told(here, exported):

@@ -199,6 +199,10 @@ class TaskHead:
         shapes = {name: getattr(value, "shape", None) for name, value in feature.items()}
         return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items() if shape)
 
+    def pipeline_tag(self, base: BaseInfo) -> str | None:
+        """Return the hub's name of the task, such as `text-classification`, for the model card; None where it has none."""
+        return None
+
     def preview_prediction(self, prediction: Prediction, row: Row) -> str | None:
         """Return a prediction of the validation as one line, shown while training; None shows nothing."""
         return None

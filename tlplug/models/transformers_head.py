@@ -166,6 +166,12 @@ class TransformersHead(TaskHead):
     def class_of(self, row: Row) -> str | None:
         return str(row[self._only_target]) if self.labels else None
 
+    def pipeline_tag(self, base: BaseInfo) -> str | None:
+        """Return the first task that transformers has a pipeline of the Auto class for."""
+        from transformers.pipelines import SUPPORTED_TASKS
+
+        return next((task for task, known in SUPPORTED_TASKS.items() if self._auto() in known["pt"]), None)
+
     @property
     def _only_target(self) -> str:
         (target,) = self.targets

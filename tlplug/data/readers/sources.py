@@ -54,9 +54,9 @@ def open_source(settings: DataSettings) -> Source:
     path = Path(settings.path).expanduser()
     if settings.path.startswith(PACKAGE):
         path = _in_package(settings.path)
+    elif is_hub_id(settings.path):
+        return Source(settings.path, Path.cwd(), open_hub(settings))
     elif not (_exists(path) or is_pattern(path)):
-        if not suffix_of(path) and _HUB_ID.fullmatch(settings.path):
-            return Source(settings.path, Path.cwd(), open_hub(settings))
         raise UsageError(f"data.path={settings.path}: {_not_there(path)}")
     if settings.streaming:
         raise UsageError(
@@ -64,6 +64,11 @@ def open_source(settings: DataSettings) -> Source:
             "anyway. Leave data.streaming out."
         )
     return _local(path)
+
+
+def is_hub_id(path: str) -> bool:
+    """Return whether `data.path` names a data set on the hub: it has that form, and no file or folder of the name exists."""
+    return bool(_HUB_ID.fullmatch(path)) and not suffix_of(Path(path)) and not _exists(Path(path))
 
 
 def _exists(path: Path) -> bool:
