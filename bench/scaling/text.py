@@ -17,7 +17,7 @@ PEAKS = (
 )
 WHY = (
     "Rows of files below 64 MB are held in memory (`LARGE` in tlplug/data/readers/arrow_store.py); beyond that they "
-    "are mapped, and what a row still leaves is numbers of 8 bytes: its line (data/readers/scan.py), its id "
+    "are mapped, and what a row still leaves is numbers of 8 bytes: its line (data/readers/text_table.py), its id "
     "(data/read.py), its length and its place in the order (data/batching.py). The trivial baseline of classification "
     "puts the labels of all training rows in a list (`trivial` in plugins/heads/classification.py), about 70 bytes "
     "each, most of what the command adds."

@@ -31,7 +31,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tlplug.data.readers.arrow_store.LARGE", 100)
     for user in ("text_table", "typed_table"):
         monkeypatch.setattr(f"tlplug.data.readers.{user}.ROWS", 30)
-    monkeypatch.setattr("tlplug.data.readers.text_file.PIECE", 1000)
 
 
 def values(split: Split, column: str = "text") -> list[Any]:

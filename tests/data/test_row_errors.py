@@ -115,7 +115,7 @@ def test_empty_parquet() -> None:
         ("a.csv", 'text,label\n"t\nt",a\nt,a,b\n', 4, "3 fields, where the header has 2"),
         ("a.csv", 'text,label\nt,a\n"t,a\nt,a\n', 3, "cannot be split into fields"),
         ("a.csv", 'text,label\n"t"t,a\n', 2, "cannot be split into fields"),
-        ("a.csv", b'text,label\n"t\n\xff",a\n', 2, "byte 1 is not UTF-8"),
+        ("a.csv", b'text,label\n"t\n\xff",a\n', 3, "byte 1 is not UTF-8"),
         ("a.csv", b'text,label\n"\xff\n",a\n', 2, "byte 2 is not UTF-8"),
         ("a.csv", b"te\xffxt,label\nt,a\n", 1, "byte 3 is not UTF-8"),
         ("a.tsv", "text\tlabel\nt,a\n", 2, "1 fields, where the header has 2"),
@@ -203,7 +203,7 @@ def test_quoted_blanks_are_a_row() -> None:
 def test_a_quote_that_is_never_closed_does_not_take_the_file_into_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tlplug.data.readers.csv_reader.LONGEST", 1000)
+    monkeypatch.setattr("tlplug.data.readers.records.LONGEST", 1000)
     Path("a.csv").write_text('text,label\nt,a\n"t,a\n' + "t,a\n" * 1000)
     told = lines("a.csv")
     assert told[0].startswith(

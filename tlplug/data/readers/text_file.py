@@ -1,59 +1,50 @@
-"""The text in a file, packed with gzip or not."""
+"""Open text files, packed with gzip or not."""
 
 from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
 
 from tlplug.data.messages import shown_path
 from tlplug.data.readers.formats import PACKED
 from tlplug.errors import UsageError
 
-PIECE = 2**20
-"""Bytes that `decoded_pieces` reads at a time."""
 
-
-def decoded_lines(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Each line's text and, where its bytes are not UTF-8, the problem. A byte order mark is dropped.
+@contextmanager
+def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
+    """Open a file of UTF-8, whose lines end in a line feed. A byte order mark is dropped.
 
     Raises:
         UsageError: the file cannot be read or unpacked.
     """
-    with _opened(path) as file:
-        for number, raw in enumerate(file):
-            line = raw.removeprefix(codecs.BOM_UTF8) if number == 0 else raw
+    with _open_bytes(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="\n") as text:
+        yield text
+
+
+def undecodable_lines(path: Path) -> list[tuple[int, str]]:
+    """Return number and problem of each line that is not UTF-8."""
+    problems = []
+    with _open_bytes(path) as file:
+        for number, line in enumerate(file, start=1):
             try:
-                yield line.decode(), None
+                line.decode()
             except UnicodeDecodeError as error:
-                problem = f"byte {error.start + 1} is not UTF-8; save the file as UTF-8"
-                yield line.decode(errors="replace"), problem
-
-
-def decoded_pieces(path: Path, errors: str = "strict") -> Iterator[str]:
-    """The text without regard to lines, however long they are. A byte order mark is dropped.
-
-    Raises:
-        UsageError: the file cannot be read or unpacked.
-        UnicodeDecodeError: bytes are not UTF-8, and `errors` is `strict`.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8-sig")(errors)
-    with _opened(path) as file:
-        while raw := file.read(PIECE):
-            yield decoder.decode(raw)
-    yield decoder.decode(b"", final=True)
+                problems.append((number, f"byte {error.start + 1} is not UTF-8; save the file as UTF-8"))
+    return problems
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """The unpacked bytes; what goes wrong with them while they are read is a `UsageError`."""
+def _open_bytes(path: Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
+    """Open the unpacked bytes; an error that occurs while they are read becomes a `UsageError`."""
     try:
-        packed = path.name.lower().endswith(PACKED)
-        with cast(IO[bytes], gzip.open(path) if packed else path.open("rb")) as file:
+        with gzip.open(path) if path.name.lower().endswith(PACKED) else path.open("rb") as file:
+            if file.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
+                file.read(len(codecs.BOM_UTF8))
             yield file
     except EOFError as error:
         raise UsageError(

@@ -1,17 +1,32 @@
-"""Tables in CSV, TSV, JSON Lines, JSON and plain text files."""
+"""Read tables in CSV, TSV, JSON Lines, JSON and plain text files."""
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tlplug.data.readers.arrow_types import column_of
-from tlplug.data.readers.record import Record
-from tlplug.data.readers.scan import Scan, records, scan
+from tlplug.data.readers.records import Record, kind, read_records
 from tlplug.data.readers.table import ROWS, SIZE, FileTable
+from tlplug.data.readers.text_file import undecodable_lines
 from tlplug.errors import UsageError
+
+
+@dataclass
+class Scan:
+    """What one pass over a file finds."""
+
+    lines: array[int] = field(default_factory=lambda: array("Q"))
+    """The line that each row begins on; 8 bytes each, for files of many millions of rows."""
+    problems: list[tuple[int, str]] = field(default_factory=list)
+    """Line and problem of each record that is not a row."""
+    kinds: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Column -> kind of value -> the first line that has it."""
 
 
 class TextTable(FileTable):
@@ -54,7 +69,7 @@ class TextTable(FileTable):
         """
         import pyarrow as pa  # type: ignore[import-untyped]
 
-        for chunk in _chunks(records(self.path)):
+        for chunk in _chunks(read_records(self.path)):
             yield pa.table({column: self._column(column, chunk) for column in columns})
 
     def _column(self, column: str, chunk: list[Record]) -> Any:
@@ -70,6 +85,30 @@ class TextTable(FileTable):
         return f"{self.title}, line {line}"
 
 
+def scan(path: Path) -> Scan:
+    """Read the whole file once. A file without rows is a problem on line 1."""
+    result = Scan()
+    try:
+        for record in read_records(path):
+            if record.problem:
+                result.problems.append((record.line, record.problem))
+            else:
+                _note(result, record)
+    except UnicodeDecodeError:
+        result.problems = undecodable_lines(path)
+    if not result.lines and not result.problems:
+        result.problems.append((1, "the file has no rows"))
+    return result
+
+
+def _note(result: Scan, record: Record) -> None:
+    result.lines.append(record.line)
+    for column, value in record.values.items():
+        kinds = result.kinds.setdefault(column, {})
+        if value is not None:
+            kinds.setdefault(kind(value), record.line)
+
+
 def _has_type(values: list[Any]) -> bool:
     try:
         return bool(len(column_of(values)))
@@ -77,10 +116,10 @@ def _has_type(values: list[Any]) -> bool:
         return False
 
 
-def _chunks(found: Iterator[Record]) -> Iterator[list[Record]]:
+def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
     chunk: list[Record] = []
     size = 0
-    for record in found:
+    for record in records:
         chunk.append(record)
         size += record.size
         if len(chunk) == ROWS or size >= SIZE:
