@@ -71,8 +71,8 @@ def test_each_command_has_a_help_of_its_own(capsys):
 def test_a_sound_metric_passes_with_a_line_for_each_check(capsys):
     assert main(["plugins", "check", "cost"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "metric cost, 12 checks" and lines[-1] == "cost passes all of them that apply"
-    assert "✓ accepts saved evidence" in lines and len(lines) == 14
+    assert lines[0] == "metric cost, 13 checks" and lines[-1] == "cost passes all of them that apply"
+    assert "✓ accepts saved evidence" in lines and len(lines) == 15
 
 
 def test_fields_are_typed_and_passed_on(capsys):
@@ -87,14 +87,14 @@ def test_a_class_by_its_dotted_path_fails_with_what_is_wrong_and_exit_code_1(cap
         "✗ does not modify evidence: measure changes 'example_scores/after', which other metrics read too"
         in text
     )
-    assert "tests.testing.metric_twins.Sorts fails 1 of 12 checks" in text
+    assert "tests.testing.metric_twins.Sorts fails 1 of 13 checks" in text
 
 
 def test_a_broken_contract_is_a_failed_check_and_the_rest_is_not_run(capsys):
     assert main(["plugins", "check", "tests.testing.metric_twins.OtherContract"]) == 1
     text = capsys.readouterr().out
     assert "✗ implements contract: it is written for contract 2" in text
-    assert "fails 1 of 12 checks; the other 11 need it first" in text
+    assert "fails 1 of 13 checks; the other 12 need it first" in text
 
 
 def test_rows_for_a_head_come_from_a_file(capsys, tmp_path):

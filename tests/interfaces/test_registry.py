@@ -4,8 +4,17 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from tlplug import EVIDENCE_NAMES, OptimizerSettings, PluginError, Strategy, TransferMetric, UsageError
-from tlplug.interfaces.registry import GROUPS, Registry, contract_problems
+from tlplug import (
+    EVIDENCE_NAMES,
+    OptimizerSettings,
+    PluginError,
+    Strategy,
+    TaskHead,
+    TransferMetric,
+    TransformersHead,
+    UsageError,
+)
+from tlplug.interfaces.registry import GROUPS, KINDS, Registry, contract_problems, misspelt_names
 
 
 def point(name, value, kind="strategy"):
@@ -116,6 +125,43 @@ def test_every_name_of_evidence_can_be_required(name):
 
 
 @pytest.mark.parametrize(
+    ("kind", "defined", "meant"),
+    [
+        ("head", {"anwser": None}, "answer"),
+        ("head", {"trivial_prediction": None}, "trivial_predictions"),
+        ("head", {"Confg": None}, "Config"),
+        ("strategy", {"frozen_prefx": None}, "frozen_prefix"),
+        ("metric", {"__annotations__": {"requries": set}}, "requires"),
+        ("head", {"answer": None, "answers": None}, None),
+        ("head", {"_anwser": None, "helper": None, "is_question": None}, None),
+    ],
+)
+def test_a_name_that_is_a_letter_off_one_of_the_contract_is_told(kind, defined, meant):
+    base = TransformersHead if kind == "head" else KINDS[kind]
+    name = next(iter(defined.get("__annotations__", defined)))
+    sentences = list(misspelt_names(type("Mine", (type("Theirs", (base,), defined),), {}), kind))
+    told = f"it defines {name!r}, which the contract does not have. Did you mean {meant!r}?"
+    assert sentences == ([told] if meant else [])
+
+
+def test_helpers_of_the_built_in_plugins_are_no_misspelt_names():
+    plugins = Registry().plugins
+    assert len(plugins) > 40
+    assert [told for plugin in plugins for told in misspelt_names(plugin.load(), plugin.kind)] == []
+
+
+def test_a_method_that_is_missing_is_told_with_the_one_that_is_misspelt():
+    class Mine(TaskHead):
+        contract = 1
+
+        def ecnode(self, rows, base, training): ...
+
+    told = list(contract_problems(Mine, "head"))
+    assert "it does not define `encode`" in told
+    assert "it defines 'ecnode', which the contract does not have. Did you mean 'encode'?" in told
+
+
+@pytest.mark.parametrize(
     ("name", "near"),
     [
         ("featurs/before", "features/before"),
@@ -178,6 +224,7 @@ def test_a_head_of_an_auto_class_is_asked_for_what_only_it_can_say():
         "it does not define `auto_class`",
         "it does not define `inputs` or `encode`",
         "it does not define `example_scores`",
+        "it defines 'input', which the contract does not have. Did you mean 'inputs'?",
     ]
 
 

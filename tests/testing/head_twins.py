@@ -11,6 +11,13 @@ class OtherContract(SoundHead):
     contract = 2
 
 
+class OddName(SoundHead):
+    """A length that nobody asks for."""
+
+    def lenght(self, feature):
+        return 1
+
+
 class Silent(SoundHead):
     pass
 
@@ -61,6 +68,13 @@ class BindsItself(SoundHead):
     def fit(self, rows):
         self.state = super().fit(rows)
         return self.state
+
+
+class ReadsOther(SoundHead):
+    """Reads a column that it does not declare."""
+
+    def encode(self, rows, base, training):
+        return super().encode([{**row, "text": row["txt"]} for row in rows], base, training)
 
 
 class Tuples(SoundHead):
@@ -196,6 +210,7 @@ class TunesNothing(SoundHead):
 
 TWINS = [
     ("implements_contract", OtherContract, "contract 2"),
+    ("has_no_misspelt_names", OddName, "'lenght', which the contract does not have. Did you mean 'length'?"),
     ("has_docstring", Silent, "no docstring"),
     ("config_is_typed", Unlisted, "OmegaConf does not take"),
     ("config_errors_are_readable", Curt, "says too little"),
@@ -203,6 +218,7 @@ TWINS = [
     ("works_on_some_base_model", Fussy, "why_incompatible gives 'no'"),
     ("rejects_invalid_rows", Careless, "whose 'text' is None passes"),
     ("binding_makes_a_copy", BindsItself, "fit changes the head itself"),
+    ("encodes_rows", ReadsOther, "on the kind encoder: it reads row['txt'], which it does not declare"),
     ("features_are_serializable", Tuples, "JSON changes"),
     ("encoding_is_independent_of_other_rows", PadsTooSoon, "when it is alone"),
     ("inputs_respect_max_length", Uncut, "where base.max_length is 40"),

@@ -12,6 +12,13 @@ class OtherContract(SoundMetric):
     contract = 2
 
 
+class OddName(SoundMetric):
+    """Facts that nobody asks for."""
+
+    def decsribe(self, values):
+        return []
+
+
 class Silent(SoundMetric):
     pass
 
@@ -94,6 +101,11 @@ class ByNumber(SoundMetric):
 
 TWINS = [
     ("implements_contract", OtherContract, "contract 2"),
+    (
+        "has_no_misspelt_names",
+        OddName,
+        "'decsribe', which the contract does not have. Did you mean 'describe'?",
+    ),
     ("has_docstring", Silent, "no docstring"),
     ("config_is_typed", NoDefault, "no default for resamples"),
     ("config_errors_are_readable", Traceback, "raises ZeroDivisionError"),

@@ -25,6 +25,13 @@ class OtherContract(SoundStrategy):
     contract = 2
 
 
+class OddName(SoundStrategy):
+    """Options that nobody asks for."""
+
+    def load_option(self, head):
+        return super().load_options(head)
+
+
 class Silent(SoundStrategy):
     pass
 
@@ -314,6 +321,11 @@ class EachItsOwn(OnBert):
 
 TWINS = [
     ("implements_contract", OtherContract, "contract 2"),
+    (
+        "has_no_misspelt_names",
+        OddName,
+        "'load_option', which the contract does not have. Did you mean 'load_options'?",
+    ),
     ("has_docstring", Silent, "no docstring"),
     ("config_is_typed", NoDefault, "no default for rank"),
     ("config_errors_are_readable", Traceback, "(size='') raises KeyError"),

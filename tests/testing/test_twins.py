@@ -1,5 +1,7 @@
 """Each check finds the plugin that is broken in its way; sound ones pass them all."""
 
+from unittest import SkipTest
+
 import pytest
 
 from tests.testing import head_twins, heavy, metric_twins, sound, strategy_twins
@@ -88,14 +90,43 @@ def test_all_faults_are_told_at_once_with_their_checks():
     with pytest.raises(AssertionError) as error:
         check_metric(Bad)
     text = str(error.value)
-    assert text.startswith("Bad fails 2 of 12 checks:")
+    assert text.startswith("Bad fails 2 of 13 checks:")
     assert "has_docstring: the class has no docstring" in text
     assert "does_not_modify_evidence: measure changes 'example_scores/after'" in text
 
 
 def test_nothing_goes_on_after_a_check_that_the_others_need():
-    with pytest.raises(AssertionError, match="The other 11 checks need this one first"):
+    with pytest.raises(AssertionError, match="The other 12 checks need this one first"):
         check_metric(metric_twins.OtherContract)
+
+
+def test_a_head_that_cannot_encode_is_told_once_and_the_checks_that_need_it_are_skipped():
+    outcomes = {}
+    for check in head_checks():
+        try:
+            check(head_twins.ReadsOther)
+        except CheckFailure as fault:
+            outcomes[check.name] = str(fault)
+        except SkipTest as reason:
+            outcomes[check.name] = str(reason)
+    names = [check.name for check in head_checks()]
+    after = names[names.index("encodes_rows") + 1 :]
+    assert "its columns are text, label. Did you mean 'text'?" in outcomes.pop("encodes_rows")
+    assert outcomes == dict.fromkeys(after, "it needs encodes_rows, which failed")
+    with pytest.raises(AssertionError, match="ReadsOther fails 1 of 26 checks") as error:
+        check_head(head_twins.ReadsOther)
+    assert f"The other {len(after)} checks need this one first." in str(error.value)
+
+
+def test_what_failed_once_is_tried_again_by_itself(monkeypatch):
+    checks = {check.name: check for check in head_checks()}
+    with pytest.raises(CheckFailure):
+        checks["encodes_rows"](head_twins.ReadsOther)
+    with pytest.raises(SkipTest, match="encodes_rows"):
+        checks["does_not_modify_rows"](head_twins.ReadsOther)
+    monkeypatch.delattr(head_twins.ReadsOther, "encode")
+    checks["encodes_rows"](head_twins.ReadsOther)
+    checks["does_not_modify_rows"](head_twins.ReadsOther)
 
 
 def test_what_does_not_apply_is_skipped_with_a_reason():

@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
-from tlplug.errors import PluginError, UsageError, no_such
+from tlplug.errors import PluginError, UsageError, did_you_mean, no_such
 from tlplug.interfaces import CONTRACT
 from tlplug.interfaces.evidence_names import requires_errors
 from tlplug.interfaces.head import TaskHead
@@ -92,11 +92,9 @@ def contract_problems(found: object, kind: str, plugin_name: str | None = None) 
     if version != CONTRACT:
         declared = "declares no contract version" if version is None else f"is written for contract {version}"
         yield f"it {declared}; this tlplug has contract {CONTRACT}: set `contract = {CONTRACT}` in the class"
-    base = next((parent for parent in found.__mro__ if "required" in vars(parent)), expected)
-    for names in getattr(base, "required", REQUIRED[kind]):
-        either = names.split(" or ")
-        if all(getattr(found, name, None) is getattr(base, name, None) for name in either):
-            yield f"it does not define `{'` or `'.join(either)}`"
+    if missing := list(missing_names(found, kind)):
+        yield from (f"it does not define {each}" for each in missing)
+        yield from misspelt_names(found, kind)
     config = getattr(found, "Config", None)
     if not (isinstance(config, type) and is_dataclass(config)):
         yield "its `Config` is not a dataclass"
@@ -106,6 +104,36 @@ def contract_problems(found: object, kind: str, plugin_name: str | None = None) 
         yield from requires_errors(found, plugin_name)
         if found.section not in SECTIONS:
             yield f"its `section` is {found.section!r}; it is one of {', '.join(SECTIONS)}"
+
+
+def contract_class(plugin: type, kind: str) -> type:
+    """Return the class of the core that the plugin is derived from, such as `TaskHead` or `TransformersHead`."""
+    return next((parent for parent in plugin.__mro__ if "required" in vars(parent)), KINDS[kind])
+
+
+def missing_names(plugin: type, kind: str) -> Iterator[str]:
+    """Yield what the contract requires and the plugin does not define."""
+    base = contract_class(plugin, kind)
+    for names in getattr(base, "required", REQUIRED[kind]):
+        either = names.split(" or ")
+        if all(getattr(plugin, name, None) is getattr(base, name, None) for name in either):
+            yield f"`{'` or `'.join(either)}`"
+
+
+def misspelt_names(plugin: type, kind: str) -> Iterator[str]:
+    """Yield a sentence for each public name that is a letter or two off a name of the contract that is not defined."""
+    base = contract_class(plugin, kind)
+    contract = public_names(base.__mro__)
+    own = public_names(parent for parent in plugin.__mro__ if parent not in base.__mro__)
+    for name in sorted(own - contract):
+        if hint := did_you_mean(name, sorted(contract - own), cutoff=0.75):
+            yield f"it defines {name!r}, which the contract does not have.{hint}"
+
+
+def public_names(classes: Iterable[type]) -> set[str]:
+    """Return the names that the classes define or annotate, without a _ in front."""
+    names = {name for each in classes for name in (*vars(each), *vars(each).get("__annotations__", ()))}
+    return {name for name in names if not name.startswith("_")}
 
 
 class Registry:

@@ -7,28 +7,30 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from unittest import SkipTest
-
-Case = TypeVar("Case")
-
-
-def once(make: Callable[..., Case]) -> Callable[..., Case]:
-    """`make(plugin, **given)`, which is called again where plugin or fields are others than the last time."""
-    return CachedCase(make)
 
 
 class CachedCase:
+    """`make(plugin, **given)`, which is called again where plugin or fields are others than the last time."""
+
     def __init__(self, make: Callable[..., Any]) -> None:
         self.make = make
         self.asked: tuple[Any, ...] | None = None
         self.found: Any = None
+        self.failed: set[str] = set()
+        """Names of the checks that this plugin has failed."""
 
     def __call__(self, plugin: type, **given: Any) -> Any:
         if self.asked != (plugin, given):
+            self.failed = set()
             self.found = self.make(plugin, **given)
             self.asked = (plugin, given)
         return self.found
+
+    def failures(self, plugin: type, **given: Any) -> set[str]:
+        """Return the names of the checks that the plugin has failed with these fields."""
+        return self.failed if self.asked == (plugin, given) else set()
 
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
@@ -50,12 +52,12 @@ class Check:
     """case -> nothing, or `CheckFailure`, or `CheckSkipped`; its name is the check's."""
     finds: str
     """What it finds, for a person."""
-    case: Callable[..., Any]
+    case: CachedCase
     """(plugin, **given) -> what the check is run on."""
     slow: bool = False
     """Whether it starts processes."""
-    stops: bool = False
-    """Whether nothing after it can be checked where it fails."""
+    needs: Set[str] = frozenset()
+    """Names of the checks before it that have to pass: where one fails, it is skipped."""
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
     """What it is run in."""
 
@@ -71,9 +73,14 @@ class Check:
 
         Raises:
             CheckFailure: the plugin does not pass.
+            CheckSkipped: the check does not apply, or needs one that has failed in this process.
         """
-        result = judged(self, plugin, lambda: self.case(plugin, **given))
+        if failed := self.needs & self.case.failures(plugin, **given):
+            raise CheckSkipped(f"it needs {join_names(failed)}, which failed")
+        result = judged(self, plugin, **given)
+        self.case.failed.discard(self.name)
         if result.outcome == FAILED:
+            self.case.failed.add(self.name)
             raise CheckFailure(f"{plugin.__name__}: {result}")
         if result.outcome == SKIPPED:
             raise CheckSkipped(result.told)
@@ -87,9 +94,15 @@ def table(
     slow: Set[Callable[[Any], None]] = frozenset(),
     around: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> tuple[Check, ...]:
-    """Checks that share what `make` makes of a plugin, in order."""
-    case = once(make)
-    return tuple(Check(run, told, case, run in slow, run in stops, around) for run, told in finds.items())
+    """Make checks, in order, that share what `make` makes of a plugin; all that follow one of `stops` need it."""
+    case, order = CachedCase(make), list(finds)
+    needs = [
+        frozenset(check.__name__ for check in order[:place] if check in stops) for place in range(len(order))
+    ]
+    return tuple(
+        Check(run, finds[run], case, slow=run in slow, needs=needed, around=around)
+        for run, needed in zip(order, needs, strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -107,17 +120,20 @@ class Result:
 
 def results(checks: Iterable[Check], plugin: type, **given: Any) -> Iterator[Result]:
     """One result a check, as they come; where one fails that the others build on, it is the last."""
+    failed: set[str] = set()
     for check in checks:
-        found = judged(check, plugin, lambda check=check: check.case(plugin, **given))  # type: ignore[misc]
-        yield found
-        if check.stops and found.outcome == FAILED:
+        if check.needs & failed:
             return
+        result = judged(check, plugin, **given)
+        if result.outcome == FAILED:
+            failed.add(check.name)
+        yield result
 
 
-def judged(check: Check, plugin: type, case: Callable[[], Any]) -> Result:
+def judged(check: Check, plugin: type, **given: Any) -> Result:
     try:
         with check.around():
-            check.run(case())
+            check.run(check.case(plugin, **given))
     except CheckSkipped as reason:
         return Result(check, SKIPPED, str(reason))
     except CheckFailure as fault:

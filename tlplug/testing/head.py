@@ -14,6 +14,7 @@ from tlplug.testing.isolation import isolated
 
 FINDS: dict[Callable[[Any], None], str] = {
     plugin_checks.implements_contract: "breaks of the contract: no version, a method that is missing, a frozen Config",
+    plugin_checks.has_no_misspelt_names: "a method that nothing calls, a letter or two off a name of the contract",
     plugin_checks.has_docstring: "a class without a docstring that can be listed",
     plugin_checks.imports_nothing_heavy: "torch and its kin imported with the file",
     plugin_checks.config_is_typed: "fields without a default, or of a type that cannot be typed",
@@ -22,6 +23,7 @@ FINDS: dict[Callable[[Any], None], str] = {
     head_data.works_on_some_base_model: "a head that fits nothing, or says too little of why",
     head_data.rejects_invalid_rows: "wrong rows that pass, or end in a traceback",
     head_data.binding_makes_a_copy: "a head that is changed by the rows of a run",
+    head_data.encodes_rows: "columns that are read and not declared, an `encode` that raises",
     head_data.features_are_serializable: "features that cannot be stored, other ids, other keys",
     head_data.encoding_is_independent_of_other_rows: "features that depend on other rows",
     head_data.inputs_respect_max_length: "inputs that are not cut",
@@ -47,6 +49,7 @@ CHECKS = table(
         plugin_checks.implements_contract,
         head_data.columns_are_consistent,
         head_data.works_on_some_base_model,
+        head_data.encodes_rows,
     },
     around=isolated,
 )

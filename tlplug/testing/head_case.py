@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, wraps
 from os import PathLike
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
 
+from tlplug.errors import did_you_mean
 from tlplug.interfaces import BaseInfo, Batch, LoadOptions, Rows, TaskHead
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.check import CheckFailure, CheckSkipped
@@ -58,6 +59,28 @@ class HeadOnBase:
         return self.head.decode(*in_order(outputs, self.unanswered), self.base)
 
 
+class CheckedRow(dict[str, Any]):
+    """A row of the head's columns, which names the column that is read in vain."""
+
+    def __missing__(self, column: str) -> NoReturn:
+        raise MissingColumn(column, self)
+
+
+class MissingColumn(CheckFailure, KeyError):
+    """A head that looks for optional columns may catch it as the `KeyError` that it is."""
+
+    def __init__(self, column: str, row: Mapping[str, Any]) -> None:
+        super().__init__(column)
+        self.present = [name for name in row if name != "id"]
+
+    def __str__(self) -> str:
+        (column,) = self.args
+        return (
+            f"it reads row[{column!r}], which it does not declare: its columns are {', '.join(self.present)}."
+            f"{did_you_mean(column, self.present)}"
+        )
+
+
 class HeadCase:
     """A head, and the rows that it is tried with.
 
@@ -89,15 +112,23 @@ class HeadCase:
         return self.plugin(config(**{**quick, **self.fields}))
 
     @cached_property
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[CheckedRow]:
+        """Return the rows with the columns that the head declares and no others, as a run gives them."""
+        head = self.head()
+        declared = {"id", *head.columns, *head.optional_columns}
+        return [
+            CheckedRow({name: value for name, value in row.items() if name in declared})
+            for row in numbered(self.all_columns(head))
+        ]
+
+    def all_columns(self, head: TaskHead) -> Sequence[Mapping[str, Any]]:
         if self.given is not None:
-            return numbered(self.given() if callable(self.given) else self.given)
-        found = kit_rows(head := self.head())
-        if found is None:
-            raise CheckFailure(
-                f"the kit has no rows with the columns {', '.join(head.columns)}: give it rows=[...]"
-            )
-        return numbered([dict(row) for row in found["train"]][:SOME])
+            return self.given() if callable(self.given) else self.given
+        if found := kit_rows(head):
+            return found["train"][:SOME]
+        raise CheckFailure(
+            f"the kit has no rows with the columns {', '.join(head.columns)}: give it rows=[...]"
+        )
 
     @cached_property
     def bound(self) -> TaskHead:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 POSITIVE = ["warm", "tender", "bright", "lovely", "moving", "crisp", "joyful", "witty", "superb", "radiant"]
@@ -76,6 +76,6 @@ def rows_for(columns: Iterable[str], count: int, seed: int = 0) -> list[dict[str
     return make and [{"id": review["id"], **make(review)} for review in reviews(count, seed)]
 
 
-def numbered(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def numbered(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows, each with its position as `id`."""
     return [{**row, "id": position} for position, row in enumerate(rows)]

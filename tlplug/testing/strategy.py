@@ -14,6 +14,7 @@ from tlplug.testing.strategy_case import StrategyCase
 
 FINDS: dict[Callable[[Any], None], str] = {
     plugin_checks.implements_contract: "breaks of the contract: no version, a method that is missing, a frozen Config",
+    plugin_checks.has_no_misspelt_names: "a method that nothing calls, a letter or two off a name of the contract",
     plugin_checks.has_docstring: "a class without a docstring that can be listed",
     plugin_checks.imports_nothing_heavy: "torch and its kin imported with the file",
     plugin_checks.config_is_typed: "fields without a default, or of a type that cannot be typed",

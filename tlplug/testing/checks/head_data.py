@@ -102,6 +102,13 @@ def works_on_some_base_model(case: HeadCase) -> None:
 
 
 @for_each_kind
+def encodes_rows(on: HeadOnBase) -> None:
+    """Where `encode` fails, all that follows would fail in the same way."""
+    on.head.encode(on.rows, on.base, True)
+    on.head.encode(on.unanswered, on.base, False)
+
+
+@for_each_kind
 def features_are_serializable(on: HeadOnBase) -> None:
     """JSON types or numpy arrays, the same keys, ids in the order of the rows, the same each time."""
     for training, rows in ((True, on.rows), (False, on.unanswered)):
