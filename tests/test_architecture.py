@@ -1,5 +1,6 @@
 """Imports go one way, as the table of docs/architecture.md has it."""
 
+import ast
 import re
 import tomllib
 
@@ -18,6 +19,8 @@ LIGHT_COMMANDS = {
     "plugins/commands",
     "plugins/scaffold",
 }
+EVIDENCE_PARTS = {"cost"}
+"""Names of built-in plugins that are evidence, or parts of a report, as well."""
 LIGHT_RUNTIME = {"secrets", "signals"}
 EXPORTING = {CORE, CORE / "interfaces", CORE / "testing"}
 """Packages whose `__init__.py` exports names; the others' is empty."""
@@ -67,6 +70,21 @@ def test_core_imports_go_one_way(path):
         if other is None or own == "__init__" or other == CORE / "__init__.py" or wing(other) == own:
             continue
         assert wing(other) in allowed()[own], f"{path} imports {imports}"
+
+
+def strings(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return {part for node in nodes if isinstance(node.value, str) for part in node.value.split("/")}
+
+
+@pytest.mark.parametrize("path", files(CORE), ids=name)
+def test_the_core_names_no_plugin(path):
+    """Which plugins are the usual ones stands in conf/; the kit's evidence has baselines by their usual names."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    plugins = {plugin for group in groups if group.startswith("tlplug.") for plugin in groups[group]}
+    if path != CORE / "testing" / "metric_case.py":
+        assert not strings(path) & (plugins - EVIDENCE_PARTS)
 
 
 def test_no_file_imports_itself_by_way_of_others():

@@ -5,11 +5,12 @@ import re
 import shlex
 import sys
 import tomllib
-from dataclasses import MISSING as DATACLASS_MISSING
 from dataclasses import fields, is_dataclass
 from itertools import takewhile
 
 import pytest
+import yaml
+from omegaconf import OmegaConf
 
 import tlplug
 from tests.conftest import ROOT
@@ -23,6 +24,7 @@ from tlplug.commands.sweep.options import sweep_words
 from tlplug.commands.sweep.search.grid import combinations
 from tlplug.commands.sweep.search.space import space_of
 from tlplug.commands.train import resume_options
+from tlplug.config.command_options import usual_settings
 from tlplug.config.compose import GROUPS, ROOT_KEYS, Composer
 from tlplug.config.job import build
 from tlplug.config.keys import key_paths
@@ -111,11 +113,6 @@ def leaves(settings, prefix):
             yield from leaves(value, key)
         else:
             yield key, shown(value)
-
-
-def of_field(field):
-    """The same of a field whose settings cannot be made without it."""
-    return shown(field.default if field.default_factory is DATACLASS_MISSING else field.default_factory())
 
 
 @pytest.fixture(scope="module")
@@ -402,11 +399,13 @@ def test_the_table_of_evidence_has_every_name_and_no_other():
 
 def test_the_reference_has_every_settings_key_with_its_default_and_no_other():
     root = RootConfig()
+    root.transfer.baselines = yaml.safe_load((ROOT / "conf/config.yaml").read_text())["transfer"]["baselines"]
     expected = [(name, shown(getattr(root, name))) for name in ("seed", "run_dir", "resume")]
     for name in ("model", "data", "optimizer", "trainer", "transfer", "evidence", "checkpoint"):
         expected += leaves(getattr(root, name), name)
-    expected += leaves(CompareSettings(), "compare")
-    expected += [(f"rank.{field.name}", of_field(field)) for field in fields(RankSettings)]
+    for name, settings in (("compare", CompareSettings), ("rank", RankSettings)):
+        usual = OmegaConf.to_container(usual_settings(settings, name))
+        expected += [(f"{name}.{key}", shown(value)) for key, value in usual.items()]
     for name, settings in LOGGERS.items():
         expected += leaves(settings(), f"logger.{name}")
     for group, choices in (("sweep", SWEEPS), ("launcher", LAUNCHERS)):

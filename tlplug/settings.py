@@ -192,8 +192,8 @@ class TrainerSettings:
 class TransferSettings:
     """`transfer.*`: what the run is compared with."""
 
-    baselines: list[str] = field(default_factory=lambda: ["trivial", "linear_probe", "scratch"])
-    """Strategies by name, trained like the run itself; `trivial` needs no model."""
+    baselines: list[str] = field(default_factory=list)
+    """Strategies by name, trained like the run itself; `trivial` needs no model. conf/config.yaml has the usual ones."""
     source_domain: DomainSettings = field(default_factory=DomainSettings)
     """Unlabelled rows of what the base model came from, or of what else it must not forget."""
 

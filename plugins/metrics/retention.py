@@ -28,6 +28,7 @@ FACTS = (
         "Change of the source score",
         "backward transfer: a worse score than before is forgetting",
         "gain",
+        "source score, after less before",
     ),
     (
         "probe/before",
@@ -41,9 +42,10 @@ FACTS = (
         "Change of that",
         "below zero: the last layer tells less of the source than it did",
         "points",
+        "probe on source rows, after less before",
     ),
 )
-"""Key, name, meaning and form of what the report says."""
+"""Key, name, meaning and form of what the report says; its column in a report over several runs."""
 
 
 class Retention(TransferMetric):

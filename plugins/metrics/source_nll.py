@@ -23,10 +23,17 @@ FACTS = (
         "Change of surprise",
         "above zero is forgetting; with its 95% interval over texts",
         "signed",
+        "loss on source texts, nats a token more",
     ),
-    ("perplexity_ratio", "Perplexity, after to before", "1 is unchanged, above 1 is forgetting"),
+    (
+        "perplexity_ratio",
+        "Perplexity, after to before",
+        "1 is unchanged, above 1 is forgetting",
+        "number",
+        "perplexity on source texts, times",
+    ),
 )
-"""Key, name, meaning and form of what the report says."""
+"""Key, name, meaning and form of what the report says; its column in a report over several runs."""
 
 
 class SourceNLL(TransferMetric):

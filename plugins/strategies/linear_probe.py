@@ -30,7 +30,7 @@ NEEDS_LOGITS = "it works with: classification, and other heads that make one vec
 
 
 class LinearProbe(Strategy):
-    """A linear classifier on the features of the untouched base model.
+    """Train one linear layer on the features of the untouched base model.
 
     logits = W pool(h) + b over the frozen trunk's hidden states h [T, D] (Alain & Bengio 2017): what can be read off
     the base model as it is. The trunk runs once over each example, whatever the number of epochs. Take it first, as a

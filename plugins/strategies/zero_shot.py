@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ZeroShot(Strategy):
-    """The base model as it is: nothing moves.
+    """Train nothing: the base model answers by itself.
 
     What the base model does with the task's prompt and no training (Radford et al. 2019): the baseline of heads that
     use the base model's own output, such as `summarization`. A head with modules of its own has nothing to start from.

@@ -60,7 +60,7 @@ def test_lists_need_no_brackets(composer):
 
 
 def test_a_count_of_seeds_is_those_from_0():
-    assert CompareSettings(seeds=3).seed_list() == [0, 1, 2]
+    assert CompareSettings(["lora"], seeds=3).seed_list() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tlplug.errors import UsageError
 from tlplug.training import outcome_cache as outcomes
 
 BOTH = "models=[minilm,smollm2]"
+METRICS = ["logme", "h_score", "knn", "transrate", "leep", "nce"]
 
 
 def words(models, rows_folder, *more):
@@ -68,7 +69,9 @@ def models(tmp_path_factory, tiny_folder):
 def test_the_names_alone_are_short_for_the_keys(composer, sign, prefix):
     typed = [f"{sign}{prefix}{word}" for word in (BOTH, "max_rows=50", "fine_tune_top=all", "strategy=full")]
     found = plan(composer, ["+task=sentiment", *typed])
-    expected = RankSettings(["minilm", "smollm2"], max_rows=50, fine_tune_top="all", strategy="full")
+    expected = RankSettings(
+        ["minilm", "smollm2"], max_rows=50, metrics=METRICS, fine_tune_top="all", strategy="full"
+    )
     assert found.settings == expected and list(found.jobs) == ["minilm", "smollm2"]
     assert {job.strategy_name for job in found.jobs.values()} == {"full"}
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.reports.sample_run_data import described
 from tlplug.evaluation import evidence
 
 MODEL = "pkg://tiny/model"
@@ -29,6 +30,8 @@ def make_run(
         "higher_is_better": True,
         "display_scale": 100,
         "test_rows": len(values),
+        "baseline_descriptions": {},
+        "scratch_baseline": None if scratch is None else "scratch",
         "scores": {"accuracy": float(values.mean()), "mcc": 0.5},
         "baselines": {},
         "comparisons": {},
@@ -46,6 +49,7 @@ def make_run(
         "versions": {},
         "plugins": [],
     } | others
+    result.setdefault("metric_facts", described(result["metrics"]))
     node = {**result["strategy_config"], "name": strategy, "preset": strategy}
     settings = {
         "strategy": node,

@@ -244,7 +244,7 @@ def test_the_rate_with_the_best_validation_is_taken_and_of_equal_ones_the_neares
 
 
 def trainings(base, optimizer=None, **chosen):
-    chosen = CompareSettings(**{"seeds": [3, 4], **chosen})
+    chosen = CompareSettings(**{"strategies": ["linear_probe", "lora"], "seeds": [3, 4], **chosen})
     return Trainings.of(prepare(base), chosen, optimizer or OptimizerSettings(), silent)
 
 

@@ -47,6 +47,9 @@ def test_what_is_not_paired_is_refused(run, other):
         compare_paired(run, other)
 
 
+SCRATCH = "scratch"
+
+
 def comparison(difference, low, high, baseline_mean=0.5):
     return Comparison(difference, low, high, baseline_mean)
 
@@ -58,25 +61,33 @@ def comparison(difference, low, high, baseline_mean=0.5):
 def test_verdict_follows_the_interval_against_scratch(low, high, label):
     middle = (low + high) / 2
     others = {"trivial": comparison(0.4, 0.3, 0.5, 0.9), "scratch": comparison(middle, low, high)}
-    found = judge(others, Accuracy())
+    found = judge(others, Accuracy(), SCRATCH)
     assert (found.label, found.baseline, found.difference) == (label, "scratch", middle)
     assert f"{100 * abs(middle):.1f} points" in found.text
 
 
 def test_without_scratch_the_best_baseline_is_named_and_said_so():
     others = {"trivial": comparison(0.3, 0.2, 0.4, 0.5), "linear_probe": comparison(0.1, 0.05, 0.2, 0.7)}
-    found = judge(others, Accuracy())
+    found = judge(others, Accuracy(), SCRATCH)
     assert (found.label, found.baseline) == ("positive", "linear_probe")
     assert "linear_probe" in found.text and "would take training from scratch" in found.text
 
 
+def test_a_baseline_is_scratch_by_what_it_does_and_not_by_its_name():
+    others = {"trivial": comparison(0.4, 0.3, 0.5, 0.9), "random_bert": comparison(0.1, 0.05, 0.2)}
+    found = judge(others, Accuracy(), "random_bert")
+    assert found.baseline == "random_bert" and found.text.startswith("Positive transfer")
+    others = {"trivial": comparison(0.4, 0.3, 0.5, 0.9), SCRATCH: comparison(0.1, 0.05, 0.2)}
+    assert judge(others, Accuracy(), None).baseline == "trivial"
+
+
 def test_where_lower_is_better_a_lower_score_is_positive():
-    found = judge({"scratch": comparison(-2.0, -3.0, -1.0, 9.0)}, Perplexity())
+    found = judge({"scratch": comparison(-2.0, -3.0, -1.0, 9.0)}, Perplexity(), SCRATCH)
     assert found.label == "positive" and found.difference == -2.0
 
 
 def test_nothing_to_compare_with_is_no_verdict():
-    assert judge({}, Accuracy()).label == "none"
+    assert judge({}, Accuracy(), None).label == "none"
 
 
 class Accuracy:

@@ -62,6 +62,13 @@ def answers(draw, targets, labels, share):
     return found
 
 
+DESCRIPTIONS = {
+    "trivial": "No model: the most frequent label.",
+    "linear_probe": "Train one linear layer on a frozen model.",
+    "scratch": "Train from random weights.",
+}
+
+
 def classification(labels=("negative", "positive"), rows=200, texts=TEXTS, command=True):
     """A run on sentiment, or on other labels: (result, evidence, rows)."""
     labels, draw = list(labels), random.Random(0)
@@ -121,12 +128,14 @@ def made(head, scores, costs, metrics):
         "higher_is_better": head.higher_is_better,
         "display_scale": head.display_scale,
         "test_rows": len(own),
+        "scratch_baseline": "scratch",
+        "baseline_descriptions": {name: DESCRIPTIONS[name] for name in others},
         "scores": {head.primary_score: float(own.mean())},
         "baselines": {name: {head.primary_score: float(other.mean())} for name, other in others.items()},
         "comparisons": {name: vars(found) for name, found in compared.items()},
         "metrics": deepcopy(metrics),
         "metric_facts": described(metrics),
-        "verdict": judge(compared, head).as_dict(),
+        "verdict": judge(compared, head, "scratch").as_dict(),
         "cost": spend(13.0, 338_690, 305.5),
         "baseline_cost": costs,
         "versions": versions(),

@@ -598,10 +598,17 @@ def test_what_a_run_makes_is_valid():
     run = Outcome([], {"accuracy": 0.75}, [1.0, 1.0, 1.0, 0.0], cost)
     other = Outcome([], {"accuracy": 0.5}, [1.0, 0.0, 1.0, 0.0])
     compared = {"scratch": compare_paired(run.example_scores, other.example_scores)}
-    names = {key: classification()[0][key] for key in SCHEMA["required"][1:11]}
+    names = {key: classification()[0][key] for key in SCHEMA["required"][1:13]}
     plugin = SimpleNamespace(kind="head", name="classification", distribution="tlplug", version="0.1.0")
     found = make_result(
-        names, run, {"scratch": other}, compared, METRICS, judge(compared, head), [plugin], described(METRICS)
+        names,
+        run,
+        {"scratch": other},
+        compared,
+        METRICS,
+        judge(compared, head, "scratch"),
+        [plugin],
+        described(METRICS),
     )
     VALID.validate(json.loads(json.dumps(found)))
 

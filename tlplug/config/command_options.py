@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from importlib.resources import files
 from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tlplug.config.choices import PRESETS, SUFFIX
 from tlplug.config.compose import parse, values
 from tlplug.config.keys import group_of
 from tlplug.errors import UsageError
@@ -17,7 +19,8 @@ from tlplug.errors import UsageError
 def typed_settings(
     cls: type, node: str, overrides: Sequence[Override], lists: Collection[str], always: Collection[str]
 ) -> DictConfig:
-    """The settings on their types; they are not made into an object yet.
+    """Return the settings on their types, not made into an object yet: the defaults of `cls` and of conf/<node>.yaml, then
+    what was typed.
 
     Args:
         node: that the keys may stand below: `compare.until` is `until`.
@@ -27,7 +30,7 @@ def typed_settings(
     Raises:
         UsageError: a value is of another type, or there are several for a field that takes one.
     """
-    config: DictConfig = OmegaConf.structured(cls)
+    config = usual_settings(cls, node)
     for override in overrides:
         name = group_of(override).removeprefix(f"{node}.")
         try:
@@ -35,6 +38,12 @@ def typed_settings(
         except OmegaConfBaseException as error:
             raise UsageError(f"'{override.input_line}': {str(error).splitlines()[0]}") from error
     return config
+
+
+def usual_settings(cls: type, node: str) -> DictConfig:
+    """Return the defaults of a command's settings; which plugins are the usual ones stands in conf/<node>.yaml."""
+    usual = (files(PRESETS) / f"{node}{SUFFIX}").read_text(encoding="utf-8")
+    return OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(usual))  # type: ignore[return-value]
 
 
 def value(name: str, override: Override, lists: Collection[str], always: Collection[str]) -> Any:

@@ -9,9 +9,6 @@ from typing import Any
 from tlplug.evaluation.bootstrap import Comparison
 from tlplug.interfaces import TaskHead
 
-SCRATCH = "scratch"
-"""Negative transfer means: worse than the same architecture trained from random weights (Wang et al. 2019)."""
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -29,33 +26,34 @@ class Verdict:
         return asdict(self)
 
 
-def judge(comparisons: Mapping[str, Comparison], head: TaskHead) -> Verdict:
-    """The verdict on the head's primary score against `scratch`, or against the best baseline where scratch was not run.
+def judge(comparisons: Mapping[str, Comparison], head: TaskHead, scratch: str | None) -> Verdict:
+    """Return the verdict on the head's primary score against training from scratch; where that was not run, against the
+    best baseline.
 
     Positive: the interval lies above zero; negative: below; else inconclusive. Signs are turned where lower
-    scores are better.
+    scores are better. Negative transfer means: worse than the same architecture trained from random weights (Wang et
+    al. 2019).
+
+    Args:
+        scratch: the baseline that was trained from random weights.
     """
     if not comparisons:
         return Verdict("none", "No verdict: the run was compared with nothing (transfer.baselines is empty).")
     sign = 1.0 if head.higher_is_better else -1.0
-    name = (
-        SCRATCH
-        if SCRATCH in comparisons
-        else max(comparisons, key=lambda key: sign * comparisons[key].baseline_mean)
-    )
+    best = max(comparisons, key=lambda key: sign * comparisons[key].baseline_mean)
+    name = scratch if scratch is not None and scratch in comparisons else best
     found = comparisons[name]
     low, high = sorted((sign * found.low, sign * found.high))
     label = "positive" if low > 0 else "negative" if high < 0 else "inconclusive"
+    wording = transfer_text if name == scratch else comparison_text
     text = wording(label, name, head, sign * found.difference, low, high)
     return Verdict(label, text, name, found.difference, found.low, found.high)
 
 
-def wording(label: str, baseline: str, head: TaskHead, gain: float, low: float, high: float) -> str:
-    """The verdict for a person; a gain is an improvement, whichever direction of the score that is."""
+def transfer_text(label: str, baseline: str, head: TaskHead, gain: float, low: float, high: float) -> str:
+    """Return the verdict for a person; a gain is an improvement, whichever direction of the score that is."""
     up, down = ("above", "below") if head.higher_is_better else ("below", "above")
     primary, scale = head.primary_score, head.display_scale
-    if baseline != SCRATCH:
-        return compared_with(label, baseline, head, gain, low, high)
     what = {
         "positive": "Positive transfer: what the base model knew helped. "
         f"{primary} is {points(gain, scale)} {up} {{}}",
@@ -68,8 +66,8 @@ def wording(label: str, baseline: str, head: TaskHead, gain: float, low: float, 
     return what.format("training from scratch") + interval
 
 
-def compared_with(label: str, baseline: str, head: TaskHead, gain: float, low: float, high: float) -> str:
-    """Words for another baseline than scratch, against which nothing can be said of transfer."""
+def comparison_text(label: str, baseline: str, head: TaskHead, gain: float, low: float, high: float) -> str:
+    """Return the text for a baseline that was not trained from scratch, against which nothing can be said of transfer."""
     told = {"positive": "Better than", "negative": "Worse than", "inconclusive": "Not to be told from"}[label]
     scale = head.display_scale
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tlplug.interfaces.types import Rows
@@ -84,6 +84,10 @@ class Fact:
     """What the picture shows, in words."""
     headline: str = ""
     """Its name among the few figures at the top of the report; none: it is not one of them."""
+    key: str = ""
+    """Of the value among those that `measure` gives."""
+    column: str = ""
+    """Its column in the table of a report over several runs, which has the mean over seeds; none: it is in no such table."""
 
     @classmethod
     def of(
@@ -93,15 +97,17 @@ class Fact:
         name: str,
         meaning: str = "",
         form: str = "number",
+        column: str = "",
     ) -> Fact:
         """Return the fact of one of a metric's values: with its interval where `<key>/low` and `<key>/high` are measured,
         with the reason where it is not."""
         value = values.get(key, NotMeasured("the metric gave no such value"))
+        fact = cls(name, meaning=meaning, form=form, key=key, column=column)
         if isinstance(value, NotMeasured):
-            return cls(name, meaning=meaning, form=form, not_measured=str(value))
+            return replace(fact, not_measured=str(value))
         low, high = values.get(f"{key}/low"), values.get(f"{key}/high")
         ends = (low, high) if isinstance(low, int | float) and isinstance(high, int | float) else None
-        return cls(name, value, meaning, form, ends)
+        return replace(fact, value=value, interval=ends)
 
 
 class TransferMetric:

@@ -75,7 +75,12 @@ class Plugin:
     @cached_property
     def description(self) -> str:
         """First line of the class's docstring. Imports the plugin."""
-        return (self.load().__doc__ or "").strip().split("\n")[0]
+        return first_line(self.load())
+
+
+def first_line(cls: type) -> str:
+    """Return the first line of the class's docstring."""
+    return (cls.__doc__ or "").strip().split("\n")[0]
 
 
 def contract_problems(found: object, kind: str, plugin_name: str | None = None) -> Iterator[str]:

@@ -13,8 +13,6 @@ from tlplug.reports.formatting import figure, signed
 
 RUN = "run"
 LAYER = "layer/"
-FIRST = ("scratch", "linear_probe", "trivial")
-"""The baseline that single examples are held against: the first of these that was run."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,12 @@ class Material:
         return str(self.result["strategy"])
 
     @property
+    def scratch(self) -> str | None:
+        """The baseline that was trained from random weights."""
+        name: str | None = self.result["scratch_baseline"]
+        return name
+
+    @property
     def described(self) -> Mapping[str, Any]:
         """What metrics say of themselves, by name: the `section` of the report and the `facts`."""
         found: Mapping[str, Any] = self.result.get("metric_facts") or {}
@@ -76,12 +80,13 @@ class Material:
         return found if found is not None and len(found) == len(self.rows) else None
 
     def opponent(self) -> str | None:
-        """The baseline that single examples are held against."""
-        there = [name for name in FIRST if self.array(f"example_scores/baseline/{name}") is not None]
-        others = (
+        """Return the baseline that single examples are compared with: the one trained from scratch, else another one that
+        was trained, else any."""
+        scored = [
             n for n in self.result["baselines"] if self.array(f"example_scores/baseline/{n}") is not None
-        )
-        return there[0] if there else next(others, None)
+        ]
+        untrained = [name for name in scored if self.result["baseline_cost"].get(name) is None]
+        return min(scored, key=lambda name: (name != self.scratch, name in untrained), default=None)
 
     def score(self, value: float) -> str:
         """A primary score."""

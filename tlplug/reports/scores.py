@@ -12,13 +12,6 @@ from tlplug.reports.formatting import figure, interval, signed
 from tlplug.reports.metric_facts import blocks
 from tlplug.reports.run_data import RUN, Material
 
-MEANS = {
-    "scratch": "the same model, but starting from random weights: what the task's own data teach it",
-    "linear_probe": "the base model left as it is, with one linear layer trained on top",
-    "trivial": "no model at all: the same simple answer to everything, such as the most frequent label",
-    "zero_shot": "the base model as it is, with nothing trained",
-}
-
 
 def scores(run: Material) -> Section:
     return Section("scores", "Did it transfer?", list(_scores(run)))
@@ -32,7 +25,7 @@ def _scores(run: Material) -> Iterator[Block]:
         f"The score is {run.primary} on the {result['test_rows']:,} test rows; {better} is better.{times} A baseline is "
         "what the run is compared with: it answers the same test rows, so differences are taken row by row."
     )
-    yield from meanings(run)
+    yield from descriptions(run)
     compared = [(name, *gain(run, found)) for name, found in result["comparisons"].items()]
     if not compared:
         yield Text("Gain: not measured, no baseline was run (`transfer.baselines` is empty).", "lack")
@@ -83,11 +76,12 @@ def cell(score: float | None) -> str:
     return "not measured" if score is None else f"{score:,.3f}"
 
 
-def meanings(run: Material) -> Iterator[Text]:
-    """A clause for each baseline that was run and that is known here."""
-    told = [f"`{name}` is {MEANS[name]}" for name in run.result["baselines"] if name in MEANS]
-    if told:
-        yield Text(f"{'; '.join(told)}.")
+def descriptions(run: Material) -> Iterator[Text]:
+    """Yield what each baseline is."""
+    sentences = run.result["baseline_descriptions"]
+    described = [f"`{name}`: {sentences[name]}" for name in run.result["baselines"] if sentences.get(name)]
+    if described:
+        yield Text(" ".join(described))
 
 
 def curve(run: Material) -> Section:
@@ -97,7 +91,7 @@ def curve(run: Material) -> Section:
 def lines(run: Material) -> dict[str, list[list[float]]]:
     """The curves, this run's first, then scratch's; scores in figures."""
     found: dict[str, Any] = dict(run.result.get("curve") or recorded(run.evidence))
-    order = sorted(found, key=lambda name: (name != RUN, name != "scratch"))
+    order = sorted(found, key=lambda name: (name != RUN, name != run.scratch))
     return {
         run.strategy if name == RUN else name: [[seen, run.scale * score] for seen, score in found[name]]
         for name in order

@@ -66,7 +66,8 @@ def refuse(strategy: str) -> None:
     if strategy.startswith(SHARDED):
         raise UsageError(
             f"trainer.strategy={strategy}: not yet. Each process would hold a part of the weights, and what is recorded, "
-            "scored and saved needs all of them. Take trainer.strategy=ddp, and strategy=qlora for a model that is too large"
+            "scored and saved needs all of them. Take trainer.strategy=ddp, and a strategy that loads the "
+            "base model in 4 bits where it is too large"
         )
     if any(f"_{end}" in strategy for end in DETACHED):
         raise UsageError(

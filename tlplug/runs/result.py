@@ -19,8 +19,8 @@ from tlplug.evaluation.bootstrap import Comparison, compare_paired
 from tlplug.evaluation.compute_metrics import describe, measure
 from tlplug.evaluation.evidence import FOLDER, read
 from tlplug.evaluation.verdict import Verdict, judge
-from tlplug.interfaces import Outcome, TransferMetric
-from tlplug.interfaces.registry import Registry, told_of
+from tlplug.interfaces import Outcome, TaskHead, TransferMetric
+from tlplug.interfaces.registry import Registry, first_line, told_of
 from tlplug.reports.html import page
 from tlplug.reports.markdown import markdown
 from tlplug.reports.run_data import Material
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 VERSION = 1
 RUN = "run"
 """The run's own name beside those of its baselines."""
+TRIVIAL_DESCRIPTION = "No model: the same simple answer to every row, such as the most frequent label."
 LIBRARIES = (
     "tlplug",
     "torch",
@@ -109,7 +110,7 @@ def judge_run(
         baselines,
         comparisons,
         measured,
-        judge(comparisons, task.head),
+        judge(comparisons, task.head, scratch_baseline(job, task.head)),
         job.plugins,
         report_facts(job.metrics, measured),
     )
@@ -158,11 +159,27 @@ def names_of(job: Job, task: Prepared, outcome: Outcome) -> dict[str, Any]:
         "higher_is_better": task.head.higher_is_better,
         "display_scale": task.head.display_scale,
         "test_rows": len(outcome.predictions),
+        "scratch_baseline": scratch_baseline(job, task.head),
+        "baseline_descriptions": {name: described_baseline(name, job) for name in job.baselines},
         "data": job.data.path if job.data.target_domain.path is None else job.data.target_domain.path,
         "source_domain": job.transfer.source_domain.path,
         "data_hashes": {name: features.key for name, features in task.data.features.items()},
         "command": command_of(job),
     }
+
+
+def scratch_baseline(job: Job, head: TaskHead) -> str | None:
+    """Return the baseline that is trained from random weights: the one that transfer is judged against."""
+    for name, strategy in job.baselines.items():
+        if strategy is not None and strategy.load_options(head).random_weights:
+            return name
+    return None
+
+
+def described_baseline(name: str, job: Job) -> str:
+    """Return what a baseline is, in a sentence: of a strategy the first line of its docstring."""
+    strategy = job.baselines[name]
+    return TRIVIAL_DESCRIPTION if strategy is None else first_line(type(strategy))
 
 
 def leave(task: Prepared, outcome: Outcome, result: dict[str, Any], folder: Path) -> None:

@@ -23,8 +23,9 @@ from tlplug.interfaces import Strategy
 class CompareSettings:
     """`compare.*`: what `python -m tlplug compare` runs; there, the names alone are short for these keys."""
 
-    strategies: list[str] = field(default_factory=lambda: ["linear_probe", "bitfit", "lora", "full"])
-    """Strategies and presets, from the least invasive to the most: the order in which they are run."""
+    strategies: list[str] = field(default_factory=list)
+    """Strategies and presets, from the least invasive to the most: the order in which they are run. conf/compare.yaml has
+    the usual ones."""
     seeds: Any = 3
     """How many, from 0, or which: [3,4,5]. Every strategy is trained with each."""
     tune_learning_rate: bool = False

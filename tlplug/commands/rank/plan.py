@@ -27,14 +27,13 @@ class RankSettings:
     """Base models, two at least: presets by name, hub ids, folders, GGUF files, `pkg://package/folder`."""
     max_rows: int = 1000
     """At most so many training rows, drawn by `data.seed`, the same for all models."""
-    metrics: list[str] = field(
-        default_factory=lambda: ["logme", "h_score", "knn", "transrate", "leep", "nce"]
-    )
-    """What they are ranked by."""
+    metrics: list[str] = field(default_factory=list)
+    """What they are ranked by. conf/rank.yaml has the usual ones."""
     fine_tune_top: Any = 0
     """Fine-tune so many of the first, and the smallest, to tell how good the ranking was; or `all`."""
-    strategy: str = "lora"
-    """What `fine_tune_top` trains with, and what the command that is named at the end does."""
+    strategy: str = MISSING
+    """What `fine_tune_top` trains with, and what the command that is named at the end does. conf/rank.yaml has the usual
+    one."""
 
     def __post_init__(self) -> None:
         for problem in (self._models_problem(), self._verify_problem()):

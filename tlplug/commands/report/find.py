@@ -19,7 +19,7 @@ from tlplug.evaluation import evidence
 from tlplug.runs.directory import CONFIG, RESULT
 from tlplug.runs.result import VERSION
 
-AFTER, SCRATCH = "example_scores/after", "example_scores/baseline/scratch"
+AFTER, BASELINE = "example_scores/after", "example_scores/baseline/"
 NEEDED = (
     *(
         "task",
@@ -31,7 +31,7 @@ NEEDED = (
         "primary_score",
         "higher_is_better",
     ),
-    *("display_scale", "scores", "metrics", "cost"),
+    *("display_scale", "scratch_baseline", "scores", "metrics", "metric_facts", "cost"),
 )
 NO_SETTING = {
     *(
@@ -68,7 +68,7 @@ class Run:
     scores: np.ndarray
     """float64 [n], of the test rows in the order of `ids`; their mean is the primary score."""
     scratch: np.ndarray | None
-    """The same of the run's own baseline `scratch`."""
+    """The same of the run's own baseline that was trained from scratch."""
     digest: str
     """Of result.json, which holds measured seconds: no two runs share it."""
 
@@ -173,7 +173,8 @@ def read(folder: Path) -> Run:
         raise Unusable("it has one test row, and an interval takes two")
     if scores.shape != ids.shape or len(recorded["targets"]) != len(ids) or not np.isfinite(scores).all():
         raise Unusable("its evidence has no finite score for each test row")
-    order, scratch = np.argsort(ids, kind="stable"), recorded.get(SCRATCH)
+    order = np.argsort(ids, kind="stable")
+    scratch = recorded.get(f"{BASELINE}{result['scratch_baseline']}")
     return Run(
         folder,
         result,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from statistics import fmean
@@ -22,11 +22,8 @@ VERSION = 1
 LEVEL = 0.05
 """Two strategies are told apart where the corrected p-value is below it."""
 COSTS = ("trainable_share", "seconds")
-FORGOTTEN = {
-    "retention": ("source_score/change", "probe/change"),
-    "source_nll": ("change", "perplexity_ratio"),
-}
-"""Values of metrics that say what the base model lost."""
+FORGETTING = "forgotten"
+"""The part of a run's report in which metrics say what the base model lost."""
 
 
 def make_gathered(
@@ -49,7 +46,8 @@ def task_figures(task: str, contenders: Sequence[Contender]) -> dict[str, Any]:
     result = contenders[0].first.result
     sign = 1.0 if result["higher_is_better"] else -1.0
     ordered = sorted(contenders, key=lambda each: -sign * each.values.mean())
-    figures = [contender_figures(each) for each in ordered]
+    metrics = compared_metrics(contenders)
+    figures = [contender_figures(each, metrics) for each in ordered]
     pairs = pair_figures(ordered)
     mark_fronts(figures, sign)
     told = {
@@ -60,6 +58,7 @@ def task_figures(task: str, contenders: Sequence[Contender]) -> dict[str, Any]:
         "display_scale": result["display_scale"],
         "test_rows": len(contenders[0].first.ids),
         "seeds": sorted({seed for each in ordered for seed in each.seeds}),
+        "metrics": metrics,
         "best": figures[0]["name"],
         "lightest": lightest(figures, pairs),
         "strategies": figures,
@@ -69,7 +68,23 @@ def task_figures(task: str, contenders: Sequence[Contender]) -> dict[str, Any]:
     return {**told, "summary": sentence(told)}
 
 
-def contender_figures(contender: Contender) -> dict[str, Any]:
+def compared_metrics(contenders: Sequence[Contender]) -> dict[str, dict[str, Any]]:
+    """Return which values of metrics are compared, as the metrics say themselves: `section` of the report, and `columns`,
+    the title of each value by its key.
+
+    Metrics of the part on forgetting are among them where no run has measured them.
+    """
+    compared: dict[str, dict[str, Any]] = {}
+    for run in (run for contender in contenders for run in contender.runs):
+        for name, described in run.result["metric_facts"].items():
+            columns = {fact["key"]: fact["column"] for fact in described["facts"] if fact.get("column")}
+            if columns or described["section"] == FORGETTING:
+                compared.setdefault(name, {"section": described["section"], "columns": {}})
+                compared[name]["columns"] |= columns
+    return compared
+
+
+def contender_figures(contender: Contender, metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     costs = [run.result["cost"] or {} for run in contender.runs]
     parameters = [
         cost.get(name) for name in ("trainable_parameters", "total_parameters") for cost in costs[:1]
@@ -88,8 +103,8 @@ def contender_figures(contender: Contender) -> dict[str, Any]:
         "peak_memory_mb": max(
             (cost["peak_memory_mb"] for cost in costs if cost.get("peak_memory_mb")), default=None
         ),
-        "negative_transfer": negative_transfer(contender),
-        "forgetting": forgotten(contender),
+        "against_scratch": against_scratch(contender),
+        "metrics": {name: mean_values(contender, name, each["columns"]) for name, each in metrics.items()},
         "runs": [
             {"seed": run.seed, "score": float(run.scores.mean()), "folder": str(run.folder)}
             for run in contender.runs
@@ -157,12 +172,14 @@ def lightest(figures: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, 
     )
 
 
-def negative_transfer(contender: Contender) -> dict[str, Any]:
-    """error(run) - error(scratch) by the runs' own baselines: by the paired t over seeds; of one seed over examples."""
+def against_scratch(contender: Contender) -> dict[str, Any]:
+    """Return error(run) - error(scratch) by the runs' own baselines: paired t over seeds; of one seed, over rows."""
     sign = 1.0 if contender.first.result["higher_is_better"] else -1.0
     pairs = [(run.scratch, run.scores) for run in contender.runs if run.scratch is not None]
     if not pairs:
-        return {"not_measured": "no run has scratch among its baselines (transfer.baselines=[...,scratch])"}
+        return {
+            "not_measured": "no run has a baseline that was trained from scratch (transfer.baselines=[...,scratch])"
+        }
     differences = [sign * (scratch - scores) for scratch, scores in pairs]
     if len(pairs) > 1:
         found = t_interval([float(each.mean()) for each in differences])
@@ -175,18 +192,21 @@ def negative_transfer(contender: Contender) -> dict[str, Any]:
     return {**named, "seeds": len(pairs), "interval": interval, "label": label}
 
 
-def forgotten(contender: Contender) -> dict[str, Any]:
-    """What `retention` and `source_nll` found, by metric and value: the mean over the seeds that measured it, or why not."""
-    return {
-        metric: {key: measured(contender, metric, key) for key in keys} for metric, keys in FORGOTTEN.items()
-    }
+def mean_values(contender: Contender, metric: str, keys: Collection[str]) -> dict[str, Any]:
+    """Return the mean of each value of a metric; where no run of the task has any, why."""
+    if not keys:
+        return mean_value(contender, metric, "value")
+    return {key: mean_value(contender, metric, key) for key in keys}
 
 
-def measured(contender: Contender, metric: str, key: str) -> dict[str, Any]:
+def mean_value(contender: Contender, metric: str, key: str) -> dict[str, Any]:
+    """Return the mean of a metric's value over the seeds that measured it, or why none did."""
     values, reasons = [], []
     for run in contender.runs:
-        found = run.result["metrics"].get(metric, {"not_measured": f"the metric {metric} was not asked for"})
-        value = found.get(key, {"not_measured": found.get("not_measured", f"{metric} gave no {key}")})
+        measured = run.result["metrics"].get(
+            metric, {"not_measured": f"the metric {metric} was not asked for"}
+        )
+        value = measured.get(key, {"not_measured": measured.get("not_measured", f"{metric} gave no {key}")})
         if isinstance(value, Mapping):
             reasons.append(value["not_measured"])
         else:

@@ -7,21 +7,12 @@ from functools import partial
 from typing import Any
 
 from tlplug.commands.report import charts
+from tlplug.commands.report.result import FORGETTING
 from tlplug.commands.report.summary import BY, listed, p_value
 from tlplug.commands.report.table import MARK, costs, plus_minus
 from tlplug.reports.blocks import Block, Cell, Chart, Fact, Section, Table, Text
 from tlplug.reports.formatting import figure, interval, signed
 
-FORGOTTEN = {
-    "retention": {
-        "source_score/change": "source score, after less before",
-        "probe/change": "probe on source rows, after less before",
-    },
-    "source_nll": {
-        "change": "loss on source texts, nats a token more",
-        "perplexity_ratio": "perplexity on source texts, times",
-    },
-}
 HOW = (
     "A score's 95% interval is about other seeds and other test rows of the same kind; of a single seed it is about other "
     "test rows alone. A gain is a mean of paired differences, by seed and test row where seeds are shared, so two "
@@ -76,10 +67,12 @@ def of_task(task: Mapping[str, Any], number: int, before: str) -> Iterator[Secti
     for name, title, blocks in (
         ("scores", "Which strategy is best?", scores(task)),
         ("costs", "What does it cost?", cost(task)),
-        ("scratch", "Did it do harm?", harm(task)),
-        ("forgetting", "What was forgotten?", forgotten(task)),
+        ("harm", "Did it do harm?", harm(task)),
+        ("forgetting", "What was forgotten?", metrics(task, forgetting=True)),
+        ("metrics", "What else was measured?", metrics(task, forgetting=False)),
     ):
-        yield Section(f"{name}-{number}", before + title, list(blocks))
+        if written := list(blocks):
+            yield Section(f"{name}-{number}", before + title, written)
 
 
 def scores(task: Mapping[str, Any]) -> Iterator[Block]:
@@ -160,7 +153,7 @@ def cost(task: Mapping[str, Any]) -> Iterator[Block]:
 
 def harm(task: Mapping[str, Any]) -> Iterator[Block]:
     """Against training from scratch, by each run's own baseline."""
-    found = {each["name"]: each["negative_transfer"] for each in task["strategies"]}
+    found = {each["name"]: each["against_scratch"] for each in task["strategies"]}
     if all("not_measured" in each for each in found.values()):
         yield Text(
             f"Against training from scratch: not measured, {next(iter(found.values()))['not_measured']}.",
@@ -185,8 +178,8 @@ def harm(task: Mapping[str, Any]) -> Iterator[Block]:
     yield from lacks(found)
     yield Text(
         "Below zero the base model's knowledge helped; above zero it did harm (negative transfer). The runs' own baseline "
-        "`scratch` is compared, by seed: with several seeds by a paired t interval over them, on these test rows; with "
-        "one seed by a paired bootstrap over test rows, which says nothing of other seeds.",
+        "from random weights is compared, by seed: with several seeds by a paired t interval over them, on these test "
+        "rows; with one seed by a paired bootstrap over test rows, which says nothing of other seeds.",
         "note",
     )
 
@@ -201,18 +194,28 @@ def lacks(found: Mapping[str, Mapping[str, Any]]) -> Iterator[Text]:
         yield Text(f"Not measured of {listed(names)}: {reason.removesuffix('.')}.", "lack")
 
 
-def forgotten(task: Mapping[str, Any]) -> Iterator[Block]:
-    """What `retention` and `source_nll` measured, or why they did not."""
-    for metric, values in FORGOTTEN.items():
-        found = {each["name"]: each["forgetting"][metric] for each in task["strategies"]}
-        keys = [key for key in values if any("not_measured" not in each[key] for each in found.values())]
-        if not keys:
-            reasons = dict.fromkeys(each[key]["not_measured"] for each in found.values() for key in values)
-            yield Text(f"{metric}: not measured, {'; '.join(reasons)}.", "lack")
-            continue
-        rows = [[name, *(mean(each[key]) for key in keys)] for name, each in found.items()]
-        yield Table(f"{metric}, mean over seeds (95% interval)", ["", *(values[key] for key in keys)], rows)
-        yield from lacks({name: each[keys[0]] for name, each in found.items()})
+def metrics(task: Mapping[str, Any], forgetting: bool) -> Iterator[Block]:
+    """Yield the metrics of the part on forgetting, or all others, each as a table or as the reason why there is none."""
+    for metric, each in task["metrics"].items():
+        if (each["section"] == FORGETTING) is forgetting:
+            values = {strategy["name"]: strategy["metrics"][metric] for strategy in task["strategies"]}
+            yield from metric_table(metric, each["columns"], values)
+
+
+def metric_table(
+    metric: str, columns: Mapping[str, str], values: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Block]:
+    """Yield the table of one metric, without the columns that no strategy has a value in."""
+    measured = [key for key in columns if any("not_measured" not in each[key] for each in values.values())]
+    if not measured:
+        lacking = (each[key] for each in values.values() for key in columns) if columns else values.values()
+        reasons = dict.fromkeys(each["not_measured"] for each in lacking)
+        yield Text(f"{metric}: not measured, {'; '.join(reasons)}.", "lack")
+        return
+    rows = [[name, *(mean(each[key]) for key in measured)] for name, each in values.items()]
+    heads = ["", *(columns[key] for key in measured)]
+    yield Table(f"{metric}, mean over seeds (95% interval)", heads, rows)
+    yield from lacks({name: each[measured[0]] for name, each in values.items()})
 
 
 def mean(found: Mapping[str, Any]) -> str:
