@@ -9,7 +9,7 @@ from tlplug_plugins.strategies.full import Full
 
 
 class Scratch(Full):
-    """Train all weights from random values: what the task's own data teach, without transfer.
+    """Train all weights from random values, as a run without transfer.
 
     It is what negative transfer is measured against (Wang et al. 2019, "Characterizing and avoiding negative
     transfer"), at a rate that suits random weights; no method to adapt a model with.

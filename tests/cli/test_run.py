@@ -26,6 +26,8 @@ RESULT = {
         "display_scale",
         "data",
         "source_domain",
+        "scratch_baseline",
+        "baseline_descriptions",
         "data_hashes",
         "command",
         "scores",
