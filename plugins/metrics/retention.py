@@ -120,9 +120,7 @@ def before_and_after(name, pair_of, evidence: Evidence) -> Values:  # type: igno
         before, after = pair_of(evidence)
     except NotMeasured as reason:
         return dict.fromkeys((f"{name}/before", f"{name}/after", f"{name}/change"), reason)
-    # Two tasks, the source and then this one; how well the base model does this one plays no part.
-    change = backward_transfer([[before, np.nan], [after, np.nan]])
-    return {f"{name}/before": before, f"{name}/after": after, f"{name}/change": change}
+    return {f"{name}/before": before, f"{name}/after": after, f"{name}/change": after - before}
 
 
 def backward_transfer(scores: Sequence[Sequence[float]] | np.ndarray) -> float:
