@@ -1,8 +1,7 @@
 # Each target works from a fresh clone: it makes .venv and installs what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
-# seqeval is an old package, which older pips install only in the new way.
-INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check --use-pep517 -c constraints.txt -e
+INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e
 SOURCES := pyproject.toml constraints.txt
 
 .PHONY: demo smollm2 test test-fast lint audit floors bench clean

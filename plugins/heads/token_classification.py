@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from tlplug import (
@@ -15,7 +14,6 @@ from tlplug import (
     StepOutput,
     TaskHead,
     TransformersHead,
-    UsageError,
     jackknife_values,
     pad_batch,
 )
@@ -41,8 +39,8 @@ class TokenClassification(TransformersHead):
 
     Logits [B, T, K], read at each word's first token. The loss is their cross entropy, a mean over the words of the
     batch. A long row is read in windows that overlap, and each word in the one where it lies farthest from a cut.
-    Scored by F1, precision and recall over whole entities, as seqeval (Nakayama 2018) reads them off the labels
-    (Tjong Kim Sang & De Meulder 2003), and by accuracy over words, which is what counts where labels are no entities.
+    Scored by F1, precision and recall over whole entities (Tjong Kim Sang & De Meulder 2003), which are read off labels in
+    IOB1, IOB2, IOBES, BMES or BILOU form, and by accuracy over words, which is what counts where labels are no entities.
     """
 
     contract = 1
@@ -79,10 +77,6 @@ class TokenClassification(TransformersHead):
         return f"column 'tags' {fault}" if fault else None
 
     def why_incompatible(self, base: BaseInfo) -> str | None:
-        if find_spec("seqeval") is None:
-            raise UsageError(
-                "the scores of token_classification need a package: pip install --use-pep517 'tlplug[ner]'"
-            )
         if reason := super().why_incompatible(base):
             return reason
         if not base.tokenizer.is_fast:

@@ -12,17 +12,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from seqeval import metrics as seqeval
 from torch.nn.functional import cross_entropy
 
 from tests.conftest import NEGATIVE, PLAIN, POSITIVE
 from tests.models.test_base_model import MINILM
 from tlplug import modules_to_save
-from tlplug.errors import UsageError
 from tlplug.interfaces import LoadOptions
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.settings import ModelSettings
+from tlplug_plugins.heads.tagging.entities import spans
 
 TokenClassification = Registry().find("head", "token_classification").load()
 TAGS = ("O", "B-GOOD", "I-GOOD", "B-BAD", "I-BAD")
@@ -259,7 +258,14 @@ def test_a_short_row_is_one_window_and_json(base_of):
 # --- scores ---------------------------------------------------------------------------------------------------------
 
 IOB = ["O", "B-A", "I-A", "B-B", "I-B"]
-SETS = [IOB, [*IOB, "E-A", "S-A", "E-B", "S-B"], ["O", "I-A", "I-B", "B-A"]]
+SETS = [
+    IOB,
+    [*IOB, "E-A", "S-A", "E-B", "S-B"],
+    [*IOB, "L-A", "U-A", "L-B", "U-B"],
+    ["O", "I-A", "I-B", "B-A"],
+    ["O", "B", "I", "E", "M"],
+    ["O", "A", "B-A", "LOC", "I-LOC", "I-O", "O-A", "X-A", "I-A-B", "7", "17"],
+]
 
 
 @st.composite
@@ -277,21 +283,92 @@ def rows_and_predictions(pairs):
     return rows, [{"id": i, "prediction": predicted} for i, (_, predicted) in enumerate(pairs)]
 
 
+def parts_of(tag):
+    """Prefix and type: a label without a prefix is a type whose words have none."""
+    if tag[0] in "BIMESLUO" and tag[1:2] in ("", "-"):
+        return tag[0], tag[2:]
+    return "", tag
+
+
+def entities_by_definition(tags):
+    """The longest runs of words of one type in which none but the first begins an entity and none but the last ends one."""
+    read = [parts_of(tag) for tag in tags]
+
+    def is_one(first, end):
+        prefixes, types = zip(*read[first:end], strict=True)
+        return (
+            len(set(types)) == 1
+            and "O" not in prefixes
+            and not set(prefixes[1:]) & set("BSU")
+            and not set(prefixes[:-1]) & set("ESLU")
+        )
+
+    places = range(len(tags) + 1)
+    runs = {(first, end) for first in places for end in places[first + 1 :] if is_one(first, end)}
+    # Runs grow from each first word that no longer run takes in.
+    longest = {run for run in runs if not any(a <= run[0] and run[1] <= b and (a, b) != run for a, b in runs)}
+    return [(read[first][1], first, end - 1) for first, end in sorted(longest)]
+
+
+@given(st.sampled_from(SETS).flatmap(lambda names: st.lists(st.sampled_from(names), max_size=9)))
+def test_any_labels_are_read_by_the_definition_of_an_entity(tags):
+    assert spans(tags) == entities_by_definition(tags)
+
+
+def iob1(kinds, before):
+    return [("B" if before == kinds[0] else "I"), *"I" * (len(kinds) - 1)]
+
+
+def iob2(kinds, before):
+    return ["B", *"I" * (len(kinds) - 1)]
+
+
+def iobes(kinds, before, single="S", last="E", inside="I"):
+    return [single] if len(kinds) == 1 else ["B", *inside * (len(kinds) - 2), last]
+
+
+SCHEMES = {
+    "IOB1": iob1,
+    "IOB2": iob2,
+    "IOBES": iobes,
+    "BMES": functools.partial(iobes, inside="M"),
+    "BILOU": functools.partial(iobes, single="U", last="L"),
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@given(st.lists(st.tuples(st.sampled_from([None, "A", "B", "O", "A-B"]), st.integers(1, 4)), max_size=6))
+def test_entities_written_in_a_scheme_are_read_back(scheme, runs):
+    """A run is an entity of so many words, or words outside; two entities may stand side by side."""
+    tags, entities, before = [], [], None
+    for kind, length in runs:
+        if kind is None:
+            tags += ["O"] * length
+        else:
+            entities.append((kind, len(tags), len(tags) + length - 1))
+            tags += [f"{prefix}-{kind}" for prefix in SCHEMES[scheme]([kind] * length, before)]
+        before = kind
+    assert spans(tags) == entities
+
+
 @given(tagged_rows())
-@pytest.mark.filterwarnings("ignore")
-def test_scores_are_seqevals(pairs):
+def test_scores_are_of_whole_entities(pairs):
     rows, predictions = rows_and_predictions(pairs)
-    real, predicted = [p[0] for p in pairs], [p[1] for p in pairs]
-    head = head_of()
+    real, predicted = (
+        {(row, *entity) for row, pair in enumerate(pairs) for entity in entities_by_definition(pair[side])}
+        for side in (0, 1)
+    )
+    head, right = head_of(), len(real & predicted)
     scores = head.scores(predictions, rows)
-    assert scores["entity_f1"] == pytest.approx(seqeval.f1_score(real, predicted, zero_division=0), abs=1e-12)
-    assert scores["entity_precision"] == pytest.approx(
-        seqeval.precision_score(real, predicted, zero_division=0), abs=1e-12
+    precision, recall = (right / len(side) if side else 0.0 for side in (predicted, real))
+    f1 = 2 * precision * recall / (precision + recall) if right else 0.0
+    words = [(one, other) for pair in pairs for one, other in zip(*pair, strict=True)]
+    assert scores["entity_f1"] == pytest.approx(f1, abs=1e-12)
+    assert scores["entity_precision"] == pytest.approx(precision, abs=1e-12)
+    assert scores["entity_recall"] == pytest.approx(recall, abs=1e-12)
+    assert scores["accuracy"] == pytest.approx(
+        sum(one == other for one, other in words) / len(words), abs=1e-12
     )
-    assert scores["entity_recall"] == pytest.approx(
-        seqeval.recall_score(real, predicted, zero_division=0), abs=1e-12
-    )
-    assert scores["accuracy"] == pytest.approx(seqeval.accuracy_score(real, predicted), abs=1e-12)
     shares = head.example_scores(predictions, rows)
     assert len(shares) == len(rows) and np.mean(shares) == pytest.approx(scores[head.primary_score], abs=1e-9)
 
@@ -327,11 +404,12 @@ def test_no_entities_at_all_score_0():
         (["B-PER", "I-PER", "O", "B-LOC"], [("PER", "a b", 0, 2), ("LOC", "d", 3, 4)]),
         (["PER", "PER", "O", "LOC"], [("PER", "a b", 0, 2), ("LOC", "d", 3, 4)]),
         (["O", "I-PER", "B-PER", "O"], [("PER", "b", 1, 2), ("PER", "c", 2, 3)]),
+        (["O", "B", "I", "O"], [("B", "b c", 1, 3)]),
         (["O", "O", "O", "O"], []),
     ],
 )
 @pytest.mark.filterwarnings("error")
-def test_a_prediction_names_its_entities_without_seqevals_warnings(tags, entities):
+def test_a_prediction_names_its_entities(tags, entities):
     head = head_of(labels=sorted(set(tags)))
     row = {"id": 0, "tokens": list("abcd")}
     output = {"id": 0, "part": 0, "words": [0, 1, 2, 3], "labels": [head.labels.index(tag) for tag in tags]}
@@ -546,14 +624,6 @@ def test_a_base_that_does_not_fit_is_told(base_of):
     assert "its tokenizer is a slow one" in head.why_incompatible(slow)
     assert head.why_incompatible(replace(base, max_length=2)) == "data.max_length=2 leaves no room for words."
     assert head.why_incompatible(replace(base, max_length=3)) is None
-
-
-def test_without_seqeval_it_is_said_what_to_install(base_of, monkeypatch):
-    import tlplug_plugins.heads.token_classification as module
-
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install --use-pep517 'tlplug\[ner\]'"):
-        head_of().why_incompatible(base_of("bert"))
 
 
 def test_a_stride_below_0_is_refused_in_plain_words():

@@ -1,33 +1,52 @@
-"""Entities in a row of labels, as seqeval reads them, and their scores."""
+"""Entities in a row of labels, and their scores."""
 
 from __future__ import annotations
 
-import warnings
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
 
+PREFIXED = re.compile("([BIMESLUO])(?:-(.*))?")
+"""Begin, inside or middle, end or last, single or unit, outside; and the entity's type, where there are several."""
+FIRST, LAST = frozenset("BSUO"), frozenset("ESLUO")
+"""Prefixes of a word that does not go on with the entity before it, and of one with which an entity ends."""
+
 
 def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Type, first and last word of each entity."""
-    from seqeval.metrics.sequence_labeling import get_entities
+    """Return the type, the first and the last word of each entity.
 
-    with warnings.catch_warnings():
-        # Labels that are not in IOB form are read too; seqeval warns of each.
-        warnings.simplefilter("ignore")
-        return get_entities(list(tags))  # type: ignore[no-any-return]
+    A word goes on with the entity of the word before it where the types are equal, the prefix of that word does not
+    end the entity, and its own prefix does not begin one. So IOB1, IOB2, IOBES, BMES and BILOU are each read as they are
+    defined (Ratinov & Roth 2009), and labels that are wrong in their scheme as the script of CoNLL-2000 reads them. A label
+    without such a prefix is a type, and equal neighbours are one entity.
+    """
+    parts = [prefix_and_type(tag) for tag in tags]
+    bounds = {number for number in range(1, len(tags)) if is_apart(parts[number - 1], parts[number])}
+    return [
+        (parts[first][1], first, end - 1)
+        for first, end in pairwise(sorted({0, *bounds, len(tags)}))
+        if parts[first][0] != "O"
+    ]
+
+
+def prefix_and_type(tag: str) -> tuple[str, str]:
+    match = PREFIXED.fullmatch(tag)
+    return (match[1], match[2] or "") if match else ("", tag)
+
+
+def is_apart(before: tuple[str, str], word: tuple[str, str]) -> bool:
+    return before[1] != word[1] or before[0] in LAST or word[0] in FIRST
 
 
 def named_entities(words: Sequence[str], tags: Sequence[str]) -> list[dict[str, Any]]:
-    """The entities for a person; `start` and `end` count words, the one at `end` is no part of it.
-
-    A label without a prefix (PER for B-PER) is its own type; seqeval takes its first letter for one.
-    """
+    """Return the entities for a person; `start` and `end` count words, the one at `end` is no part of it."""
     return [
         {
-            "type": kind if tags[first][1:2] == "-" else tags[first],
+            "type": kind or tags[first],
             "text": " ".join(words[first : last + 1]),
             "start": first,
             "end": last + 1,
