@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: demo smollm2 test test-fast lint audit floors bench clean
+.PHONY: demo smollm2 test test-fast lint audit floors newest bench clean
 
 demo: .venv/quickstart
 	$(BIN)/python -m tlplug +strategy=qlora +task=sentiment
@@ -23,13 +23,17 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/deptry tlplug plugins
 
-# Known vulnerabilities; the lowest versions that pyproject.toml allows. Both are skipped where they cannot be asked for.
+# Known vulnerabilities; the lowest versions that pyproject.toml allows; the newest ones. Skipped where there is no index.
 audit: .venv/bin/python
 	$(BIN)/python .ci/audit
 
 floors: .venv/bin/python
-	.ci/floors
+	.ci/versions lowest
+
+newest: .venv/bin/python
+	.ci/versions newest
 
 bench: .venv/dev
 	$(BIN)/python -m bench

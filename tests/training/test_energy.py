@@ -1,10 +1,14 @@
-"""Energy from the processor's counters, as Linux shows them."""
+"""Energy from the counters of the processor, as Linux shows them, and of an NVIDIA GPU."""
 
+import logging
 import os
+from types import SimpleNamespace
 
+import pynvml
 import pytest
+import torch
 
-from tlplug.training.cost import EnergyMeter
+from tlplug.training.cost import EnergyMeter, warn_of_unmeasured_energy
 
 
 def zone(folder, name, joules, limit=1000.0, kind="package-0"):
@@ -69,4 +73,57 @@ def test_a_counter_that_goes_away_leaves_no_figure(tmp_path):
     meter = EnergyMeter(tmp_path)
     meter.start()
     (tmp_path / "intel-rapl:0" / "energy_uj").unlink()
+    assert meter.joules() is None
+
+
+class StandInDriver:
+    """NVIDIA's driver, with one GPU whose counter stands at so many millijoules."""
+
+    def __init__(self, monkeypatch):
+        self.millijoules, self.fault = 5_000, None
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid="1-2"))
+        monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", {b"GPU-1-2": "the GPU"}.__getitem__)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", self.read)
+
+    def read(self, handle):
+        assert handle == "the GPU"
+        if self.fault is not None:
+            raise pynvml.NVMLError(self.fault)
+        return self.millijoules
+
+
+def test_the_gpu_s_joules_are_added_to_the_processor_s(tmp_path, monkeypatch):
+    driver = StandInDriver(monkeypatch)
+    zone(tmp_path, "intel-rapl:0", 1.0)
+    meter = EnergyMeter(tmp_path)
+    meter.start()
+    driver.millijoules += 2_500
+    zone(tmp_path, "intel-rapl:0", 4.0)
+    assert meter.joules() == pytest.approx(5.5)
+
+
+def test_a_gpu_without_a_counter_is_warned_of_once_and_leaves_no_figure(tmp_path, monkeypatch, caplog):
+    driver = StandInDriver(monkeypatch)
+    driver.fault = pynvml.NVML_ERROR_NOT_SUPPORTED
+    zone(tmp_path, "intel-rapl:0", 1.0)
+    warn_of_unmeasured_energy.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            meter = EnergyMeter(tmp_path)
+            meter.start()
+            assert meter.joules() is None
+    assert [record.getMessage() for record in caplog.records] == [
+        "Energy is not measured, because the GPU's counter cannot be read: Not Supported"
+    ]
+
+
+def test_a_gpu_that_is_lost_while_it_trains_leaves_no_figure(tmp_path, monkeypatch):
+    driver = StandInDriver(monkeypatch)
+    meter = EnergyMeter(tmp_path)
+    meter.start()
+    driver.fault = pynvml.NVML_ERROR_GPU_IS_LOST
+    meter.tick()
     assert meter.joules() is None

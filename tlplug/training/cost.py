@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import resource
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from tlplug.training.module import TransferModule, by_stream
+
+log = logging.getLogger(__name__)
 
 POWERCAP = Path("/sys/class/powercap")
 """Where Linux keeps the processor's counters (RAPL); mostly for root's eyes only."""
@@ -28,7 +31,11 @@ class EnergyMeter:
     """
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
-        self.counters = [*processor_counters(powercap), *gpu_counters()]
+        try:
+            self.counters = [*processor_counters(powercap), *gpu_counters()]
+        except OSError as error:
+            warn_of_unmeasured_energy(str(error))
+            self.counters = []
         self._last: list[float] = []
         self._spent, self._started = 0.0, False
 
@@ -79,23 +86,35 @@ def microjoules(file: Path) -> float:
 
 
 def gpu_counters() -> list[Counter]:
-    """Of the GPU that trains; where NVIDIA's library is not installed, none."""
-    import torch
+    """Return the counter of the GPU that trains; none on a machine without one.
 
+    Raises:
+        OSError: NVIDIA's management library cannot read the GPU, or the GPU has no such counter.
+    """
     if not torch.cuda.is_available():
         return []
-    try:
-        import pynvml  # type: ignore[import-not-found]
+    import pynvml  # type: ignore[import-untyped]
 
+    def joules() -> float:
+        try:
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1e3
+        except pynvml.NVMLError as error:
+            raise OSError(str(error)) from error
+
+    try:
         pynvml.nvmlInit()
         uuid = f"GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
         handle = pynvml.nvmlDeviceGetHandleByUUID(uuid.encode())
-        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-    except (ImportError, AttributeError):
-        return []
-    except pynvml.NVMLError:
-        return []  # older GPUs have no such counter
-    return [(lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3, float("inf"))]
+    except pynvml.NVMLError as error:
+        raise OSError(str(error)) from error
+    joules()
+    return [(joules, float("inf"))]
+
+
+@cache
+def warn_of_unmeasured_energy(reason: str) -> None:
+    """Log once in a process why there is no figure; a run has several trainings."""
+    log.warning("Energy is not measured, because the GPU's counter cannot be read: %s", reason)
 
 
 MEBIBYTE = 2**20
