@@ -14,6 +14,7 @@ LIGHT_COMMANDS = {
     "arguments",
     "train",
     "finished_runs",
+    "command_plan",
     "compare/plan",
     "rank/plan",
     "plugins/commands",

@@ -129,7 +129,7 @@ def test_fields_are_of_one_strategy_and_presets_can_be_compared(composer):
 def test_the_command_that_it_names_is_that_training(composer):
     typed = ["+task=sentiment", "strategies=[full,lora]", "seeds=[7,8]", "strategy.lora.r=3", "run_dir=x"]
     found = plan(composer, [*typed, "data.columns.text=my text"])
-    command = shlex.split(found.command("lora", 1e-3))
+    command = shlex.split(found.command_for("lora", 1e-3))
     assert command[:3] == ["python", "-m", "tlplug"]
     job = build(composer.compose(command[3:]))
     assert asdict(job.strategy.config) == asdict(found.strategies["lora"].config)

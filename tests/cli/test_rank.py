@@ -145,7 +145,7 @@ def test_wrong_words_get_one_clear_error(composer, typed, says):
 def test_the_command_that_it_names_is_that_training(composer, model, more):
     other = model.replace("'", r"\'")
     found = plan(composer, ["+task=sentiment", f"models=['{other}',smollm2]", *more, "metric.knn.k=4"])
-    command = shlex.split(found.command(model))
+    command = shlex.split(found.command_for(model))
     assert command[:3] == ["python", "-m", "tlplug"]
     job = build(composer.compose(command[3:]))
     mine = found.jobs[model]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from importlib.resources import files
 from typing import Any
 
@@ -16,25 +17,22 @@ from tlplug.config.keys import group_of
 from tlplug.errors import UsageError
 
 
-def typed_settings(
-    cls: type, node: str, overrides: Sequence[Override], lists: Collection[str], always: Collection[str]
-) -> DictConfig:
+def typed_settings(cls: type, node: str, overrides: Sequence[Override]) -> DictConfig:
     """Return the settings on their types, not made into an object yet: the defaults of `cls` and of conf/<node>.yaml, then
     what was typed.
 
     Args:
-        node: that the keys may stand below: `compare.until` is `until`.
-        lists: fields that several values are given to, with brackets or without.
-        always: those of them that are a list of one where one value is given.
+        node: that the keys may stand below: `compare.seeds` is `seeds`.
 
     Raises:
         UsageError: a value is of another type, or there are several for a field that takes one.
     """
     config = usual_settings(cls, node)
+    types = {field.name: str(field.type) for field in fields(cls)}
     for override in overrides:
         name = group_of(override).removeprefix(f"{node}.")
         try:
-            OmegaConf.update(config, name, value(name, override, lists, always))
+            OmegaConf.update(config, name, value(override, types[name]))
         except OmegaConfBaseException as error:
             raise UsageError(f"'{override.input_line}': {str(error).splitlines()[0]}") from error
     return config
@@ -46,10 +44,11 @@ def usual_settings(cls: type, node: str) -> DictConfig:
     return OmegaConf.merge(OmegaConf.structured(cls), OmegaConf.create(usual))  # type: ignore[return-value]
 
 
-def value(name: str, override: Override, lists: Collection[str], always: Collection[str]) -> Any:
-    """What was typed; lists need no brackets."""
+def value(override: Override, field_type: str) -> Any:
+    """Return the typed value; a field that is a list, or of any type, takes several without brackets."""
     several = override.is_sweep_override()
-    if several and name not in lists:
+    is_list = field_type.startswith("list")
+    if several and not is_list and field_type != "Any":
         raise UsageError(f"'{override.input_line}' has several values; it takes one")
     found = [parse([f"x={item}"])[0].value() for item in values(override)] if several else override.value()
-    return [found] if name in always and not isinstance(found, list) else found
+    return [found] if is_list and not isinstance(found, list) else found

@@ -1,4 +1,4 @@
-"""The story of one comparison, from a plan to its report."""
+"""Compare strategies: train one after another for as long as it pays, and report."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import Callback
-from omegaconf import OmegaConf
 from rich.console import Console
 
 from tlplug.commands.compare.decision import Judge, Run, Rung
-from tlplug.commands.compare.estimate import Estimate, estimates
+from tlplug.commands.compare.estimate import estimates
 from tlplug.commands.compare.page import page
-from tlplug.commands.compare.plan import Plan
+from tlplug.commands.compare.plan import ComparePlan
 from tlplug.commands.compare.result import make_comparison
 from tlplug.commands.compare.table import show_comparison, show_estimates
 from tlplug.commands.compare.train_strategies import Shown, Trainings
-from tlplug.errors import Stopped, UsageError
+from tlplug.commands.plan_run import choose_folder, describe_task, logged
+from tlplug.errors import UsageError
 from tlplug.interfaces import REQUIRED, BaseInfo, Requirement, Strategy, TaskHead
 from tlplug.reports.formatting import duration, figure
 from tlplug.runs import directory as run_directory
-from tlplug.runs.launch import follows
 from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import Bar
 from tlplug.runtime import console as screen
 from tlplug.runtime.files import write_whole
 
 
-class Asked(Strategy):
-    """Stands for all of them while a task is prepared; it adapts nothing."""
+class AllStrategies(Strategy):
+    """Stand for all strategies while the task is prepared; adapt nothing."""
 
     def __init__(self, strategies: Mapping[str, Strategy]) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ COMPARE, REPORT = "compare.json", "report.html"
 log = logging.getLogger(__name__)
 
 
-def compare(plan: Plan, console: Console, dry_run: bool = False) -> int:
+def compare(plan: ComparePlan, console: Console, dry_run: bool = False) -> int:
     """Estimate, train until it no longer pays, report.
 
     Returns:
@@ -66,40 +66,29 @@ def compare(plan: Plan, console: Console, dry_run: bool = False) -> int:
         Stopped: a signal ended it; the message says how to go on.
     """
     with screen.quiet_libraries():
-        further = follows(plan.first.trainer)
-    if further:
-        return follow(plan)
-    folder = run_directory.choose_or_go_on(
-        plan.first.run_dir, config_text(plan), COMPARE, plan.first.task, "compare"
-    )
-    with screen.quiet_libraries():
+        folder = choose_folder(plan, COMPARE)
+        if folder is None:
+            silent = Console(quiet=True)
+            climb(plan, prepared(plan, silent), silent)
+            return 0
         trainings = prepared(plan, console)
         preflight(plan, trainings, console)
         expected = estimates(plan.strategies, trainings)
         show_estimates(console, expected, len(plan.settings.seed_list()))
         if dry_run:
             return 0
-        with run_directory.logged(folder / run_directory.LOG):
-            write_whole(folder / run_directory.CONFIG, config_text(plan))
+        with logged(plan, folder, "training"):
             rungs = climb(plan, trainings, console)
-            report(plan, trainings, rungs, expected, folder, console)
+            report(make_comparison(plan, trainings, rungs, expected), folder, console)
     return int(any(rung.error is not None for rung in rungs))
 
 
-def follow(plan: Plan) -> int:
-    """A further process of a comparison on several devices: it trains along, shows nothing and leaves nothing."""
-    silent = Console(quiet=True)
-    with screen.quiet_libraries():
-        climb(plan, prepared(plan, silent), silent)
-    return 0
-
-
-def prepared(plan: Plan, console: Console) -> Trainings:
+def prepared(plan: ComparePlan, console: Console) -> Trainings:
     """Rows, base model and features, once for all strategies and seeds; every strategy is asked whether it fits."""
     job = plan.first
     asked = replace(
         job,
-        strategy=Asked(plan.strategies),
+        strategy=AllStrategies(plan.strategies),
         strategy_name=", ".join(plan.jobs),
         seed=plan.settings.seed_list()[0],
     )
@@ -112,11 +101,7 @@ def prepared(plan: Plan, console: Console) -> Trainings:
     return Trainings.of(task, plan.settings, job.optimizer, counting)
 
 
-def config_text(plan: Plan) -> str:
-    return str(OmegaConf.to_yaml(OmegaConf.create(plan.config())))
-
-
-def preflight(plan: Plan, trainings: Trainings, console: Console) -> None:
+def preflight(plan: ComparePlan, trainings: Trainings, console: Console) -> None:
     """What was found, before anything is trained."""
     job, task, chosen = plan.first, trainings.task, plan.settings
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in task.rows.items())
@@ -130,7 +115,7 @@ def preflight(plan: Plan, trainings: Trainings, console: Console) -> None:
     screen.facts(
         console,
         {
-            "Task": f"{job.task} ({'; '.join(filter(None, (job.head_name, ', '.join(task.head.labels))))})",
+            "Task": describe_task(job, task.head),
             "Data": f"{job.data.path}: {counts} rows",
             "Base model": f"{task.base.source} ({task.base.config.model_type}, {task.base.kind}, {task.base.dtype})",
             "Strategies": f"{', '.join(plan.jobs)}; {ends}",
@@ -145,22 +130,17 @@ def preflight(plan: Plan, trainings: Trainings, console: Console) -> None:
     )
 
 
-def climb(plan: Plan, trainings: Trainings, console: Console) -> list[Rung]:
+def climb(plan: ComparePlan, trainings: Trainings, console: Console) -> list[Rung]:
     """One strategy after another, for as long as it pays."""
     judge = Judge(trainings.task.head, plan.settings.target_score, plan.settings.stop_early)
     shown = Shown(partial(progress, trainings, console), partial(trained, trainings, console))
     rungs: list[Rung] = []
-    try:
-        for number, (name, strategy) in enumerate(plan.strategies.items(), 1):
-            console.print(f"\n[bold]{name}[/bold]  strategy {number} of {len(plan.jobs)}", highlight=False)
-            rungs.append(trainings.run(name, strategy, shown))
-            say(rungs, judge, trainings.trivial(), console)
-            if judge.enough(rungs):
-                break
-    except Stopped as stopped:
-        raise Stopped(
-            stopped.signal, f"{stopped}; the same command goes on from the last training that was finished"
-        ) from stopped
+    for number, (name, strategy) in enumerate(plan.strategies.items(), 1):
+        console.print(f"\n[bold]{name}[/bold]  strategy {number} of {len(plan.jobs)}", highlight=False)
+        rungs.append(trainings.run(name, strategy, shown))
+        say(rungs, judge, trainings.trivial(), console)
+        if judge.enough(rungs):
+            break
     return rungs
 
 
@@ -189,16 +169,8 @@ def say(rungs: Sequence[Rung], judge: Judge, trivial: Rung, console: Console) ->
     console.print(f"  {told}", highlight=False, markup=False)
 
 
-def report(
-    plan: Plan,
-    trainings: Trainings,
-    rungs: Sequence[Rung],
-    expected: Sequence[Estimate],
-    folder: Path,
-    console: Console,
-) -> None:
-    """compare.json, report.html, the table."""
-    result = make_comparison(plan, trainings, rungs, expected)
+def report(result: dict[str, Any], folder: Path, console: Console) -> None:
+    """Write compare.json and report.html, and print the table."""
     run_directory.write_json(folder / COMPARE, result)
     write_whole(folder / REPORT, page(result))
     show_comparison(console, result)

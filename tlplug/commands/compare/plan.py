@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
-
-from tlplug.config.choices import GROUPS
+from tlplug.commands.command_plan import Command, CommandPlan
 from tlplug.config.command_options import typed_settings
-from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, normalised, parse
-from tlplug.config.job import Job, build, plain, settings
-from tlplug.config.keys import group_of
+from tlplug.config.compose import RUN_DIR, Composer
+from tlplug.config.job import Job, settings
 from tlplug.errors import UsageError, no_such
 from tlplug.interfaces import Strategy
 
@@ -68,135 +64,87 @@ class CompareSettings:
         return list(self.seeds) if isinstance(self.seeds, list) else [self.seeds]
 
 
-NODE, STRATEGY = "compare", "strategy"
-OWN = [field.name for field in fields(CompareSettings)]
-LISTS = ("strategies", "seeds", "learning_rate_factors")
-ELSEWISE = {
-    STRATEGY: "compare runs several strategies: strategies=[linear_probe,lora], and strategy.lora.r=16 for a field",
-    "seed": "compare trains with several seeds: seeds=[3,4,5], or how many: seeds=3",
-    "optimizer.learning_rate": "every strategy has a rate that suits it; tune_learning_rate=true tries others around it",
-    "transfer.baselines": "compare shows the trivial baseline; others are strategies like any: strategies=[scratch,lora]",
-    "metric": "compare goes by the head's primary score; metrics are computed in a run of one strategy",
-    "logger": "compare keeps its figures in compare.json and report.html; loggers are for a run of one strategy",
-}
-"""Keys of a run that have no meaning here -> what to say in their place."""
+FIELD = re.compile(r"\+{0,2}(?:compare\.)?strategy\.([^=]+\.[^=]+=.*)", re.DOTALL)
+"""A field of one strategy: `strategy.lora.r=16`."""
+COMMAND = Command(
+    name="compare",
+    settings=CompareSettings,
+    item="strategy",
+    items="strategies",
+    fewest=1,
+    errors_title="not all of these strategies can be compared:",
+    not_here={
+        "strategy.": "compare runs several strategies: strategies=[linear_probe,lora], and strategy.lora.r=16 for a field",
+        "seed": "compare trains with several seeds: seeds=[3,4,5], or how many: seeds=3",
+        "optimizer.learning_rate": "every strategy has a rate that suits it; tune_learning_rate=true tries others around it",
+        "transfer.baselines": "compare shows the trivial baseline; others are strategies too: strategies=[scratch,lora]",
+        "metric.": "compare goes by the head's primary score; metrics are computed in a run of one strategy",
+        "logger.": "compare keeps its figures in compare.json and report.html; loggers are for a run of one strategy",
+    },
+    left_out=frozenset({"strategy", "seed", RUN_DIR, "metric", "logger"}),
+)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a comparison is going to run."""
+class ComparePlan(CommandPlan):
+    """The settings of a comparison, and a job for each strategy."""
+
+    command = COMMAND
 
     settings: CompareSettings
-    jobs: Mapping[str, Job]
-    """By strategy, in the order in which they are run."""
-    shared: Sequence[str]
-    """What all trainings have in common, as it was typed."""
     fields: Mapping[str, Sequence[str]]
     """What was set of single strategies: `strategy.r=16`."""
-
-    @property
-    def first(self) -> Job:
-        """The job of the first strategy; what is not the strategy's own is the same in all of them."""
-        return next(iter(self.jobs.values()))
 
     @property
     def strategies(self) -> dict[str, Strategy]:
         return {name: job.strategy for name, job in self.jobs.items()}
 
-    def command(self, name: str, rate: float | None) -> str:
-        """The command line that trains one of the strategies, with the first seed."""
-        given = [
-            f"+strategy={name}",
-            *(word for word in self.shared if normalised(word).partition("=")[0] != RUN_DIR),
-            *self.fields.get(name, ()),
-            *([] if rate is None else [f"optimizer.learning_rate={rate:g}"]),
-            f"seed={self.settings.seed_list()[0]}",
-        ]
-        return "python -m tlplug " + " ".join(map(shlex.quote, given))
-
-    def config(self) -> dict[str, Any]:
-        """For config.yaml: this comparison's settings, each strategy's node, and what the trainings share."""
-        elsewise = {"strategy", "seed", RUN_DIR, "metric", "logger"}
-        return {
-            NODE: plain(OmegaConf.structured(self.settings)),
-            "strategies": {name: job.config["strategy"] for name, job in self.jobs.items()},
-            **{key: node for key, node in self.first.config.items() if key not in elsewise},
-        }
+    def command_for(self, name: str, rate: float | None) -> str:
+        """Return the command line that trains one of the strategies with the first seed."""
+        rates = [] if rate is None else [f"optimizer.learning_rate={rate:g}"]
+        seed = f"seed={self.settings.seed_list()[0]}"
+        return self.command_line(name, [*self.fields.get(name, ()), *rates, seed])
 
 
-def plan(composer: Composer, words: Sequence[str]) -> Plan:
-    """All jobs of a comparison.
+def plan(composer: Composer, words: Sequence[str]) -> ComparePlan:
+    """Build the jobs of a comparison.
 
     Raises:
         UsageError: a key or choice is not there, or a strategy cannot work with the head; all of these at once.
     """
-    own, single, shared = sorted_out(words)
-    chosen = compare_settings(own)
-    typed = by_strategy(single, chosen.strategies)
-    jobs: dict[str, Job] = {}
-    wrong: dict[str, list[str]] = {}
-    for name in chosen.strategies:
-        line = [*shared, f"strategy={name}", *typed.get(name, ()), "transfer.baselines=[]"]
-        try:
-            jobs[name] = build(composer.compose(line))
-        except UsageError as error:
-            wrong.setdefault(str(error), []).append(name)
-    refuse(wrong, chosen.strategies)
+    fields = [match[1] for match in map(FIELD.fullmatch, words) if match]
+    own, shared = COMMAND.split_words([word for word in words if not FIELD.fullmatch(word)])
+    chosen = settings(typed_settings(CompareSettings, COMMAND.name, own))
+    by_strategy = fields_by_strategy(fields, chosen.strategies)
+    jobs = COMMAND.build_jobs(
+        composer,
+        {
+            name: [*shared, f"strategy={name}", *by_strategy.get(name, ()), "transfer.baselines=[]"]
+            for name in chosen.strategies
+        },
+    )
     check_target(chosen, next(iter(jobs.values())))
-    return Plan(chosen, jobs, shared, typed)
+    return ComparePlan(chosen, jobs, shared, by_strategy)
 
 
-def sorted_out(words: Sequence[str]) -> tuple[list[Override], list[str], list[str]]:
-    """The words that are compare's own, those of single strategies, and those of all trainings.
+def fields_by_strategy(fields: Sequence[str], strategies: Sequence[str]) -> dict[str, list[str]]:
+    """Return the words by their strategy: `lora.r=16` -> `strategy.r=16` under `lora`.
 
     Raises:
-        UsageError: a key that there is not, or that has no meaning in this command.
+        UsageError: the comparison has no such strategy.
     """
-    own: list[Override] = []
-    single: list[str] = []
-    shared: list[str] = []
-    for word in words:
-        found = parse([normalised(word)])[0]
-        key = group_of(found)
-        short = key.removeprefix(f"{NODE}.")
-        first, _, rest = short.partition(".")
-        if first == STRATEGY and "." in rest:
-            single.append(normalised(word).removeprefix(f"{NODE}.").removeprefix(f"{STRATEGY}."))
-            continue
-        for other, told in ELSEWISE.items():
-            if short == other or short.startswith(f"{other}."):
-                raise UsageError(f"'{word}': {told}")
-        if first in OWN and not rest:
-            own.append(found)
-        elif key.partition(".")[0] in (*GROUPS, *ROOT_KEYS):
-            shared.append(word)
-        else:
-            known = {*OWN, *GROUPS, *ROOT_KEYS}
-            raise UsageError(f"'{word}': {no_such('key or group', first, known)}")
-    return own, single, shared
-
-
-def compare_settings(overrides: Sequence[Override]) -> CompareSettings:
-    """The settings, typed and checked."""
-    config = typed_settings(CompareSettings, NODE, overrides, LISTS, ("strategies", "learning_rate_factors"))
-    return settings(config)  # type: ignore[no-any-return]
-
-
-def by_strategy(single: Sequence[str], strategies: Sequence[str]) -> dict[str, list[str]]:
-    """`lora.r=16` -> `strategy.r=16` under `lora`."""
-    found: dict[str, list[str]] = {}
-    for word in single:
+    by_strategy: dict[str, list[str]] = {}
+    for word in fields:
         name = next((name for name in strategies if word.startswith(f"{name}.")), None)
         if name is None:
-            told = no_such(
-                "strategy in this comparison", word.partition("=")[0].partition(".")[0], strategies
-            )
-            raise UsageError(f"'{STRATEGY}.{word}': {told}")
-        found.setdefault(name, []).append("strategy" + word.removeprefix(name))
-    return found
+            unknown = no_such("strategy in this comparison", word.partition(".")[0], strategies)
+            raise UsageError(f"'strategy.{word}': {unknown}")
+        by_strategy.setdefault(name, []).append("strategy" + word.removeprefix(name))
+    return by_strategy
 
 
 def check_target(chosen: CompareSettings, job: Job) -> None:
+    """Raise an error where the target score is no share, or where nothing can be tuned."""
     if chosen.target_score is not None and job.head.display_scale == 100 and chosen.target_score > 1:
         raise UsageError(
             f"target_score={chosen.target_score:g}: {job.head.primary_score} is a share, at most 1; "
@@ -206,17 +154,3 @@ def check_target(chosen: CompareSettings, job: Job) -> None:
         raise UsageError(
             "tune_learning_rate=true goes by the validation score, and trainer.limit_val_batches=0 leaves none"
         )
-
-
-def refuse(wrong: Mapping[str, Sequence[str]], strategies: Sequence[str]) -> None:
-    """One error of all that were found; what is wrong with every strategy is said once, without a name."""
-    if not wrong:
-        return
-    told, named = next(iter(wrong.items()))
-    if len(wrong) == 1 and len(named) == len(strategies):
-        raise UsageError(told)
-    lines = [f"  {', '.join(names)}: {told}" for told, names in wrong.items()]
-    left = [name for name in strategies if not any(name in names for names in wrong.values())]
-    if left:
-        lines.append(f"The others: strategies=[{','.join(left)}]")
-    raise UsageError("\n".join(["not all of these strategies can be compared:", *lines]))

@@ -9,7 +9,7 @@ from typing import Any
 
 from tlplug.commands.compare.decision import Judge, Run, Rung, finished
 from tlplug.commands.compare.estimate import Estimate
-from tlplug.commands.compare.plan import Plan
+from tlplug.commands.compare.plan import ComparePlan
 from tlplug.commands.compare.train_strategies import Trainings
 from tlplug.evaluation.confidence_intervals import Interval
 from tlplug.interfaces.registry import told_of
@@ -19,7 +19,7 @@ VERSION = 1
 
 
 def make_comparison(
-    plan: Plan, trainings: Trainings, rungs: Sequence[Rung], expected: Sequence[Estimate]
+    plan: ComparePlan, trainings: Trainings, rungs: Sequence[Rung], expected: Sequence[Estimate]
 ) -> dict[str, Any]:
     """All figures of one comparison, those of each seed among them."""
     task, head = trainings.task, trainings.task.head
@@ -44,7 +44,7 @@ def make_comparison(
         "best": judge.best(rungs).name if done else None,
         "lightest": lightest.name if lightest else None,
         "summary": judge.sentence(rungs, trivial),
-        "command": plan.command(lightest.name, lightest.rate) if lightest else None,
+        "command": plan.command_for(lightest.name, lightest.rate) if lightest else None,
         "estimates": [estimate_figures(found) for found in expected],
         "versions": versions(),
         "plugins": plugins_of(plan),
@@ -57,7 +57,7 @@ def figures(rung: Rung, judge: Judge) -> dict[str, Any]:
 
 
 def rung_figures(
-    number: int, rungs: Sequence[Rung], judge: Judge, trivial: Rung, plan: Plan
+    number: int, rungs: Sequence[Rung], judge: Judge, trivial: Rung, plan: ComparePlan
 ) -> dict[str, Any]:
     """One strategy: its score, what it gains over the one before and lacks to the best, what it costs."""
     rung = rungs[number]
@@ -115,6 +115,6 @@ def estimate_figures(found: Estimate) -> dict[str, Any]:
     }
 
 
-def plugins_of(plan: Plan) -> list[dict[str, str]]:
+def plugins_of(plan: ComparePlan) -> list[dict[str, str]]:
     used = {(p.kind, p.name): p for job in plan.jobs.values() for p in job.plugins if p.kind != "metric"}
     return told_of(used.values())

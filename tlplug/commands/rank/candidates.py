@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tlplug.commands.rank.plan import RankPlan, refuse
+from tlplug.commands.rank.plan import COMMAND, RankPlan
 from tlplug.config.job import Job
 from tlplug.data.read import SPLITS, read_splits
 from tlplug.data.split import check_rows
@@ -91,7 +91,7 @@ def candidates(plan: RankPlan, head: TaskHead) -> list[Candidate]:
         except UsageError as error:
             hint = f" And {no_such('preset', name, plan.presets)}" if "/" not in name else ""
             wrong[name] = f"{error}{hint if name not in plan.presets and name not in found else ''}"
-    refuse(wrong, list(plan.jobs))
+    COMMAND.raise_errors(wrong, list(plan.jobs))
     short = titles(list(found), plan.presets)
     return [Candidate(name, short[name], plan.jobs[name], base) for name, base in found.items()]
 

@@ -1,14 +1,16 @@
-"""The story of one ranking, from a plan to its figures."""
+"""Rank base models, fine-tune some of them to verify the order, and report."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any
 
-from omegaconf import OmegaConf
 from rich.console import Console
 
+from tlplug.commands.plan_run import choose_folder, describe_task, logged
 from tlplug.commands.rank.candidates import Candidate, Shown, candidates, shown
 from tlplug.commands.rank.model_scores import Judged, judged
 from tlplug.commands.rank.plan import RankPlan
@@ -16,12 +18,9 @@ from tlplug.commands.rank.ranking import Ranking
 from tlplug.commands.rank.result import make_ranking
 from tlplug.commands.rank.table import parameters_told, show_ranking
 from tlplug.commands.rank.verify import Verified, verified
-from tlplug.errors import Stopped
 from tlplug.reports.formatting import duration, figure
 from tlplug.runs import directory as run_directory
-from tlplug.runs.launch import follows
 from tlplug.runtime import console as screen
-from tlplug.runtime.files import write_whole
 from tlplug.runtime.memory import give_back
 
 RANK = "rank.json"
@@ -40,37 +39,24 @@ def rank(plan: RankPlan, console: Console) -> int:
         Stopped: a signal ended it; the message says how to go on.
     """
     with screen.quiet_libraries():
-        further = follows(plan.first.trainer)
-    if further:
-        return follow(plan)
-    folder = run_directory.choose_or_go_on(
-        plan.first.run_dir, config_text(plan), RANK, plan.first.task, "rank"
-    )
-    with screen.quiet_libraries():
+        folder = choose_folder(plan, RANK)
         rows = shown(plan)
         found = candidates(plan, rows.head)
+        if folder is None:
+            ranked(plan, rows, found, Console(quiet=True))
+            return 0
         preflight(plan, rows, found, console)
-        with run_directory.logged(folder / run_directory.LOG):
-            write_whole(folder / run_directory.CONFIG, config_text(plan))
+        with logged(plan, folder, "model"):
             ranking, tried = ranked(plan, rows, found, console)
-            result = make_ranking(plan, rows, ranking, tried)
-            run_directory.write_json(folder / RANK, result)
-    show_ranking(console, result)
-    screen.facts(console, {"Figures": str(folder / RANK)})
+            report(make_ranking(plan, rows, ranking, tried), folder, console)
     return int(any(model.error for model in ranking.models) or any(each.error for each in tried))
 
 
-def follow(plan: RankPlan) -> int:
-    """A further process of a training on several devices: it trains along, shows nothing and leaves nothing."""
-    silent = Console(quiet=True)
-    with screen.quiet_libraries():
-        rows = shown(plan)
-        ranked(plan, rows, candidates(plan, rows.head), silent)
-    return 0
-
-
-def config_text(plan: RankPlan) -> str:
-    return str(OmegaConf.to_yaml(OmegaConf.create(plan.config())))
+def report(result: dict[str, Any], folder: Path, console: Console) -> None:
+    """Write rank.json, and print the table."""
+    run_directory.write_json(folder / RANK, result)
+    show_ranking(console, result)
+    screen.facts(console, {"Figures": str(folder / RANK)})
 
 
 def preflight(plan: RankPlan, rows: Shown, found: Sequence[Candidate], console: Console) -> None:
@@ -79,7 +65,7 @@ def preflight(plan: RankPlan, rows: Shown, found: Sequence[Candidate], console: 
     screen.facts(
         console,
         {
-            "Task": f"{job.task} ({'; '.join(filter(None, (job.head_name, ', '.join(rows.head.labels))))})",
+            "Task": describe_task(job, rows.head),
             "Data": f"{job.data.path}: {len(rows.rows):,} training rows are shown to each model",
             "Base models": ", ".join(candidate.title for candidate in found),
             "Metrics": ", ".join(chosen.metrics),
@@ -93,18 +79,12 @@ def preflight(plan: RankPlan, rows: Shown, found: Sequence[Candidate], console: 
 def ranked(
     plan: RankPlan, rows: Shown, found: Sequence[Candidate], console: Console
 ) -> tuple[Ranking, list[Verified]]:
-    try:
-        models = [
-            seen(number, candidate, len(found), plan, rows, console)
-            for number, candidate in enumerate(found, 1)
-        ]
-        ranking = Ranking(models, plan.first.metrics)
-        chosen = ranking.to_verify(plan.settings.fine_tune_top)
-        tried = [train(number, model, len(chosen), plan, console) for number, model in enumerate(chosen, 1)]
-    except Stopped as stopped:
-        raise Stopped(
-            stopped.signal, f"{stopped}; the same command goes on from the last model that was finished"
-        ) from stopped
+    models = [
+        seen(number, candidate, len(found), plan, rows, console) for number, candidate in enumerate(found, 1)
+    ]
+    ranking = Ranking(models, plan.first.metrics)
+    chosen = ranking.to_verify(plan.settings.fine_tune_top)
+    tried = [train(number, model, len(chosen), plan, console) for number, model in enumerate(chosen, 1)]
     return ranking, tried
 
 

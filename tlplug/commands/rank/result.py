@@ -40,7 +40,7 @@ def make_ranking(
         "verification": tried,
         "top_model": first,
         "summary": " ".join(sentences(ranking, tried, head.display_scale)),
-        "command": None if first is None else plan.command(first),
+        "command": None if first is None else plan.command_for(first),
         "versions": versions(),
         "plugins": told_of({(p.kind, p.name): p for p in job.plugins}.values()),
     }

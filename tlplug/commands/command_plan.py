@@ -1,0 +1,134 @@
+"""Turn the command line of `compare` or `rank` into its settings and a checked job for each strategy or base model."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from tlplug.config.choices import GROUPS
+from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, normalised, parse
+from tlplug.config.job import Job, build, plain
+from tlplug.config.keys import group_of
+from tlplug.errors import UsageError, no_such
+
+
+@dataclass(frozen=True)
+class Command:
+    """Describe a command that makes a job for each of several strategies or base models."""
+
+    name: str
+    """As it is typed; its settings may stand below it: `compare.seeds`."""
+    settings: type
+    item: str
+    """The group in which the jobs differ: `strategy`."""
+    items: str
+    """The setting that names the choices: `strategies`."""
+    fewest: int
+    """The smallest number of items that the command accepts."""
+    errors_title: str
+    """The line above the errors of single items."""
+    not_here: Mapping[str, str]
+    """Keys of a run that have no meaning in this command -> what to type instead. `metric.` has all keys below `metric`."""
+    left_out: frozenset[str]
+    """Keys of a run that are not in the config.yaml of this command."""
+
+    def split_words(self, words: Sequence[str]) -> tuple[list[Override], list[str]]:
+        """Split the command line into the command's own settings and the words that all jobs share.
+
+        Raises:
+            UsageError: a key does not exist, or has no meaning in this command.
+        """
+        own: list[Override] = []
+        shared: list[str] = []
+        names = {field.name for field in fields(self.settings)}
+        known = {*names, *GROUPS, *ROOT_KEYS} - {key.rstrip(".") for key in self.not_here}
+        for word in words:
+            override = parse([normalised(word)])[0]
+            key = group_of(override).removeprefix(f"{self.name}.")
+            first = key.partition(".")[0]
+            self._expect_meaning(key, word)
+            if key in names:
+                own.append(override)
+            elif first in (*GROUPS, *ROOT_KEYS):
+                shared.append(word)
+            else:
+                raise UsageError(f"'{word}': {no_such('key or group', first, known)}")
+        return own, shared
+
+    def _expect_meaning(self, key: str, word: str) -> None:
+        for other, message in self.not_here.items():
+            if key == other or (other.endswith(".") and f"{key}.".startswith(other)):
+                raise UsageError(f"'{word}': {message}")
+
+    def build_jobs(self, composer: Composer, lines: Mapping[str, Sequence[str]]) -> dict[str, Job]:
+        """Build a job for each item from its words.
+
+        Raises:
+            UsageError: what is wrong with all items.
+        """
+        jobs: dict[str, Job] = {}
+        errors: dict[str, str] = {}
+        for name, words in lines.items():
+            try:
+                jobs[name] = build(composer.compose(words))
+            except UsageError as error:
+                errors[name] = str(error)
+        self.raise_errors(errors, list(lines))
+        return jobs
+
+    def raise_errors(self, errors: Mapping[str, str], names: Sequence[str]) -> None:
+        """Raise one error for all items, if there are any; what is wrong with every item is said once, without names."""
+        by_message: dict[str, list[str]] = {}
+        for name, message in errors.items():
+            by_message.setdefault(message, []).append(name)
+        if not errors:
+            return
+        if len(errors) == len(names) and len(by_message) == 1:
+            raise UsageError(next(iter(by_message)))
+        lines = [f"  {', '.join(failed)}: {message}" for message, failed in by_message.items()]
+        others = [name for name in names if name not in errors]
+        if len(others) >= self.fewest:
+            lines.append(f"The others: {self.items}=[{','.join(others)}]")
+        raise UsageError("\n".join([self.errors_title, *lines]))
+
+
+@dataclass(frozen=True)
+class CommandPlan:
+    """What a command is going to run: its settings and its jobs."""
+
+    command: ClassVar[Command]
+
+    settings: Any
+    jobs: Mapping[str, Job]
+    """By strategy or base model, as typed, in the order in which they are run."""
+    shared: Sequence[str]
+    """The words that hold for all jobs, as typed."""
+
+    @property
+    def first(self) -> Job:
+        """The first job; the others differ from it in the command's item alone."""
+        return next(iter(self.jobs.values()))
+
+    def command_line(self, strategy: str, words: Sequence[str]) -> str:
+        """Return the command line that trains one strategy with the shared words and those given."""
+        shared = [
+            word
+            for word in self.shared
+            if normalised(word).partition("=")[0].partition(".")[0] not in (RUN_DIR, "metric")
+        ]
+        return "python -m tlplug " + shlex.join([f"+strategy={strategy}", *shared, *words])
+
+    def config(self) -> str:
+        """Return the text of config.yaml: the command's settings, each job's own node, and what the jobs share."""
+        command = self.command
+        config = {
+            command.name: plain(OmegaConf.structured(self.settings)),
+            command.items: {name: job.config[command.item] for name, job in self.jobs.items()},
+            **{key: node for key, node in self.first.config.items() if key not in command.left_out},
+        }
+        return str(OmegaConf.to_yaml(OmegaConf.create(config)))
