@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 
 import tlplug
 from tests.conftest import ROOT
-from tlplug.cli import DRY_RUN, FINISHED
+from tlplug.cli import FINISHED
 from tlplug.commands import finished_runs as finished
-from tlplug.commands.arguments import Parser
+from tlplug.commands.arguments import Parser, compare_parser, rank_parser, train_parser
 from tlplug.commands.compare.plan import CompareSettings, plan
 from tlplug.commands.rank.plan import RankSettings
 from tlplug.commands.rank.plan import plan as rank_plan
@@ -194,7 +194,7 @@ def test_every_command_line_can_be_run(composer, parsed, page, words):
         assert rank_plan(composer, words[1:]).jobs
         return
     if words[0] == "compare":
-        assert plan(composer, [word for word in words[1:] if word != DRY_RUN]).jobs
+        assert plan(composer, compare_parser().parse_intermixed_args(words[1:]).keys).jobs
         return
     if words[0] == "-m":
         if "+sweep=optuna" in words:
@@ -297,12 +297,16 @@ def test_the_reference_has_every_flag_of_the_commands_and_no_other(parsed):
         if flag not in ("-h", "--help")
     }
     others = {(flag, command) for flag, command in told if command not in FINISHED}
-    resumed = {flag for action in resume_options()._actions for flag in action.option_strings}
+    parsers = {"compare": compare_parser(), "rank": rank_parser(), "resume": resume_options()}
     assert others == {
-        (DRY_RUN, "compare"),
-        *((flag, "resume") for flag in resumed - {"-h", "--help"}),
+        *((flag, name) for name, options in parsers.items() for flag in flags_of(options)),
         *flags_of_plugin_commands(),
     }
+    assert flags_of(train_parser()) == {"-m", "--multirun"}
+
+
+def flags_of(options):
+    return {flag for action in options._actions for flag in action.option_strings} - {"-h", "--help"}
 
 
 def flags_of_plugin_commands():

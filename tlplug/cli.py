@@ -12,7 +12,6 @@ from tlplug.errors import Stopped, TrainingFailed, UsageError, did_you_mean
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 FINISHED = ("evaluate", "predict", "export", "metrics", "report")
 COMMANDS = ("train", "compare", "rank", "resume", "plugins", *FINISHED)
-DRY_RUN = "--dry-run"
 
 HELP = """\
 Adapt a pretrained model to your data, and know what you got.
@@ -35,7 +34,7 @@ Adapt a pretrained model to your data, and know what you got.
   --cfg job     show the composed config and stop
   -m            several values for a key: run them all
   --version     show the version
-  --help        this
+  --help        this; after a command, its own help
 
 {groups}
 
@@ -87,25 +86,21 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def command(words: list[str]) -> Callable[[list[str]], int]:
-    """What the words ask for: a flag, a command by its name, or training."""
-    if words[:1] and words[0] in FINISHED:
+    """Return what the words ask for: a command by its name, a flag, or training."""
+    first = words[0] if words else ""
+    named = {"resume": resume, "plugins": plugins, "compare": compare, "rank": rank}
+    if first in FINISHED:
         return finished
-    if words[:1] == ["resume"]:
-        return resume
-    if words[:1] == ["plugins"]:
-        return plugins
+    if first in named:
+        return named[first]
     if {"-h", "--help"} & set(words):
-        return show_help
+        return train if first == "train" else show_help
     if "--version" in words:
         return show_version
-    if words[:1] == ["compare"]:
-        return compare
-    if words[:1] == ["rank"]:
-        return rank
     if "--cfg" in words:
         return show_config
-    if words[:1] and words[0] != "train" and is_plain_word(words[0]):
-        raise UsageError(unknown_command(words[0]))
+    if first not in ("", "train") and is_plain_word(first):
+        raise UsageError(unknown_command(first))
     return train
 
 
@@ -177,31 +172,32 @@ def train(words: list[str]) -> int:
 
 def compare(words: list[str]) -> int:
     """Strategies from the least invasive to the most; with `--dry-run`, what that is going to take."""
+    from tlplug.commands.arguments import compare_parser
+
+    given = compare_parser().parse(words[1:])
     from tlplug.commands.compare.plan import plan
     from tlplug.config.compose import Composer
 
-    flags = [word for word in words if word.startswith("-")]
-    if unknown := [flag for flag in flags if flag != DRY_RUN]:
-        raise UsageError(f"compare has no flag {unknown[0]}, only {DRY_RUN}")
     with Composer() as composer:
-        planned = plan(composer, [word for word in words[1:] if word not in flags])
+        planned = plan(composer, given.keys)
     from tlplug.commands.compare.compare import compare as run
     from tlplug.runtime.console import console
     from tlplug.runtime.signals import Stop, signals
 
     with signals(Stop()):
-        return run(planned, console(), dry_run=bool(flags))
+        return run(planned, console(), dry_run=given.dry_run)
 
 
 def rank(words: list[str]) -> int:
     """Base models by what a forward pass of each tells of the task."""
+    from tlplug.commands.arguments import rank_parser
+
+    given = rank_parser().parse(words[1:])
     from tlplug.commands.rank.plan import plan
     from tlplug.config.compose import Composer
 
-    if flags := [word for word in words if word.startswith("-")]:
-        raise UsageError(f"rank has no flag {flags[0]}; `python -m tlplug --help` shows what there is")
     with Composer() as composer:
-        planned = plan(composer, words[1:])
+        planned = plan(composer, given.keys)
     from tlplug.commands.rank.rank import rank as run
     from tlplug.runtime.console import console
     from tlplug.runtime.signals import Stop, signals

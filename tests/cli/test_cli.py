@@ -4,6 +4,8 @@ import pytest
 
 from tests.cli.runs import main, tiny_words
 from tlplug import __version__
+from tlplug.cli import COMMANDS
+from tlplug.commands.arguments import compare_parser, rank_parser, train_parser
 
 
 def test_help_shows_groups_choices_and_commands(capsys):
@@ -20,6 +22,59 @@ def test_help_shows_groups_choices_and_commands(capsys):
         "--cfg job",
     ):
         assert word in text
+
+
+COMMANDS_WITH_HELP = {
+    **{command: (command, ["example:"]) for command in ("evaluate", "metrics", "report", "export", "resume")},
+    "train": ("train", ["--multirun", "key=value"]),
+    "compare": ("compare", ["--dry-run", "target_score=", "stop_early=false"]),
+    "rank": ("rank", ["models=[...]", "fine_tune_top="]),
+    "predict": ("predict", ["--input FILE", "--text"]),
+    "plugins list": ("plugins list", ["its package"]),
+    "plugins check": ("plugins check", ["--rows FILE"]),
+    "plugins new": ("plugins new", ["--out FOLDER", "--kind"]),
+    "plugins compatibility": ("plugins compatibility", ["Markdown"]),
+}
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize("command", COMMANDS_WITH_HELP)
+def test_each_command_has_a_help_of_its_own_with_an_example(command, flag, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), flag])
+    text = capsys.readouterr().out
+    name, words = COMMANDS_WITH_HELP[command]
+    assert ended.value.code == 0 and text.startswith(f"usage: python -m tlplug {name} ")
+    assert f"example:\n  python -m tlplug {name}" in text and all(word in text for word in words)
+    assert "{" not in text.replace("{strategy,head,metric}", ""), "no placeholder is left"
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_the_group_of_plugin_commands_has_a_help(words, capsys):
+    assert main(["plugins", *words]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: python -m tlplug plugins COMMAND") and "example:" in text
+    assert all(f"\n  {command} " in text for command in ("list", "check NAME", "new NAME", "compatibility"))
+
+
+def test_every_command_is_in_the_help(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  python -m tlplug {command} " in text for command in COMMANDS if command != "train")
+    assert {name.split()[0] for name in COMMANDS_WITH_HELP} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("options", [train_parser(), compare_parser(), rank_parser()], ids=lambda o: o.prog)
+def test_the_example_of_a_command_is_a_config(options):
+    from tlplug.commands.compare.plan import plan as compare_plan
+    from tlplug.commands.rank.plan import plan as rank_plan
+    from tlplug.config.compose import Composer
+
+    words = options.epilog.splitlines()[-1].removeprefix(f"  {options.prog} ").split()
+    keys = options.parse(words).keys
+    made = {"compare": compare_plan, "rank": rank_plan}.get(options.prog.split()[-1], Composer.compose)
+    with Composer() as composer:
+        assert made(composer, keys)
 
 
 def test_the_version_is_shown(capsys):
@@ -39,7 +94,6 @@ def test_the_composed_config_is_shown_and_nothing_is_run(capsys, tmp_path, monke
     [
         ([], "say strategy=... and task=..."),
         (["+stratgey=qlora"], "Did you mean 'strategy'"),
-        (["plugins"], "plugins list"),
         (["plugins", "lsit"], "plugins list"),
         (["evalute", "RUN"], "Did you mean 'evaluate'?"),
         (["measure", "RUN", "metric=[cka]"], "predict, export, metrics, report"),

@@ -27,10 +27,9 @@ def elsewhere(tmp_path, monkeypatch):
     ("words", "says"),
     [
         (
-            [],
-            "plugins needs a command. There is: plugins list, plugins check NAME, plugins new NAME, plugins compatibility",
+            ["lsit"],
+            "Did you mean 'list'? There is: plugins list, plugins check NAME, plugins new NAME, plugins compatibility",
         ),
-        (["lsit"], "Did you mean 'list'?"),
         (["chekc", "lora"], "Did you mean 'check'?"),
         (["list", "lora"], "unrecognized arguments: lora"),
         (["check"], "required: NAME"),
@@ -129,7 +128,11 @@ def test_finding_no_plugin_imports_nothing_heavy():
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_is_all_of_a_distribution(kind, tmp_path, capsys):
     assert main(["plugins", "new", "mine_own", "--kind", kind]) == 0
-    assert "mine_own/ holds the" in capsys.readouterr().out
+    first, *steps = capsys.readouterr().out.splitlines()
+    assert first == f"mine_own/ holds the {kind} 'mine_own'. Next:"
+    page = (ROOT / "docs/write-a-plugin.md").read_text(encoding="utf-8").replace("my_method", "mine_own")
+    assert "\n".join(step.strip() for step in steps) in page
+    assert "\n".join(step.strip() for step in steps[1:]) in (tmp_path / "mine_own/README.md").read_text()
     written = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
     assert written == {
         f"mine_own/{name}"

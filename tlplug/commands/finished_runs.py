@@ -15,7 +15,9 @@ from tlplug.errors import UsageError
 def evaluate(words: Sequence[str]) -> int:
     """`evaluate RUN [data.key=value ...] [--output FOLDER]`."""
     options = parser(
-        "evaluate", "Scores and predictions of a finished run, on its test split or on other data."
+        "evaluate",
+        "Score a finished run on its test split or on other data, and write its predictions.",
+        "outputs/sentiment/lora/RUN data.path=other.jsonl",
     )
     options.add_argument(
         "data", metavar="data.key=value", nargs="*", help="other data, such as data.path=..."
@@ -46,13 +48,12 @@ def evaluate(words: Sequence[str]) -> int:
 
 def metrics(words: Sequence[str]) -> int:
     """`metrics RUN metric=[...] [metric.name.field=value ...] [transfer.source_domain=...]`."""
-    options = parser("metrics", "Metrics of a finished run, from its evidence or from its model.")
-    options.add_argument(
-        "keys",
-        metavar="key=value",
-        nargs="*",
-        help="metric=[...], metric.<name>.<field>=, transfer.source_domain=",
+    options = parser(
+        "metrics",
+        "Measure further metrics of a finished run, from its evidence or from its model.",
+        "outputs/sentiment/lora/RUN metric=[cka,retention]",
     )
+    options.add_keys("metric=[...], metric.<name>.<field>=, transfer.source_domain=")
     given = options.parse(words)
     from rich.console import Console
 
@@ -84,9 +85,9 @@ def metrics(words: Sequence[str]) -> int:
 def report(words: Sequence[str]) -> int:
     """`report RUN... | SWEEP_DIR [--output FOLDER]`; of one run its own report, written anew."""
     options = Parser(
-        prog="python -m tlplug report",
-        description="Finished runs as one comparison; of a single run its own report, written anew.",
-        allow_abbrev=False,
+        "report",
+        "Compare finished runs in one report; of a single run, write its own report anew.",
+        "outputs/sentiment",
     )
     options.add_argument(
         "runs", metavar="RUN", type=Path, nargs="+", help="run directory, or a folder with runs below it"
@@ -116,7 +117,11 @@ def report(words: Sequence[str]) -> int:
 
 def predict(words: Sequence[str]) -> int:
     """`predict RUN --input FILE|- [--output FILE]` or `--text "..."`."""
-    options = parser("predict", "Predictions of a finished run: JSON Lines in, JSON Lines out.")
+    options = parser(
+        "predict",
+        "Predict with a finished run: JSON Lines in, JSON Lines out.",
+        "outputs/sentiment/lora/RUN --text 'a warm film'",
+    )
     source = options.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--input", metavar="FILE", help="JSON Lines with the head's columns; - is standard input"
@@ -177,7 +182,9 @@ def repository(word: str) -> str:
 def export(words: Sequence[str]) -> int:
     """`export RUN OUT [--merge] [--dtype ...] [--push owner/name]`."""
     options = parser(
-        "export", "What the run trained, as plain transformers and peft load it, with a model card."
+        "export",
+        "Write what the run trained as plain transformers and peft load it, with a model card.",
+        "outputs/sentiment/lora/RUN my-model --merge",
     )
     options.add_argument("out", metavar="OUT", type=Path, help="a folder that is not there yet")
     options.add_argument("--merge", action="store_true", help="one model that stands alone")

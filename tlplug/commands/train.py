@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from tlplug.commands.arguments import Parser, parser
+from tlplug.commands.arguments import Parser, parser, train_parser
 from tlplug.config.compose import Composer
 from tlplug.config.job import Job, build
 from tlplug.config.reopen import job_again
@@ -34,7 +34,7 @@ def resume(words: Sequence[str]) -> int:
     folder: Path = given.run
     if finished(folder):
         raise UsageError(f"{folder} has finished: it holds {run_directory.RESULT}")
-    job = job_again(folder, run_directory.begun(folder)["overrides"], given.trust, given.secrets)
+    job = job_again(folder, run_directory.begun(folder)["overrides"], given.trust, given.keys)
     from tlplug.runs.run import run
     from tlplug.runtime.console import console
 
@@ -43,14 +43,12 @@ def resume(words: Sequence[str]) -> int:
 
 
 def resume_options() -> Parser:
-    options = parser("resume", "Goes on with a run that did not finish.")
-    options.add_argument(
-        "secrets",
-        metavar="key=value",
-        nargs="*",
-        default=[],
-        help="secrets, which no run directory holds",
+    options = parser(
+        "resume",
+        "Go on with a run that did not finish, from its last checkpoint.",
+        "outputs/sentiment/lora/RUN",
     )
+    options.add_keys("secrets, which no run directory holds")
     return options
 
 
@@ -123,21 +121,14 @@ def leaves(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
             yield f"{above}{key}", value
 
 
-SWEEP = ("-m", "--multirun")
-
-
 def train(words: list[str]) -> int:
     """The default command, which may be named; with `-m`, a sweep."""
+    given = train_parser().parse(words)
+    overrides = given.keys[1:] if given.keys[:1] == ["train"] else given.keys
     from tlplug.runtime.console import console
 
-    flags = [word for word in words if word.startswith("-")]
-    if unknown := [flag for flag in flags if flag not in SWEEP]:
-        raise UsageError(f"there is no flag {unknown[0]}; `python -m tlplug --help` shows what there is")
-    overrides = [word for word in words if word not in flags]
-    if overrides[:1] == ["train"]:
-        overrides = overrides[1:]
     with Composer() as composer:
-        if flags:
+        if given.multirun:
             from tlplug.commands.sweep.sweep import sweep
 
             return sweep(composer, overrides, console())

@@ -19,6 +19,23 @@ if TYPE_CHECKING:
     from tlplug.testing import Check
 
 
+HELP = """\
+usage: python -m tlplug plugins COMMAND ...
+
+List, check and create plugins.
+
+commands:
+  list                       every plugin, its package, and why one cannot be loaded
+  check NAME                 run the conformance kit on a plugin, a line for each check
+  new NAME --kind KIND       write a package with one plugin, whose tests pass
+  compatibility              which strategy fits which head on which kind of base model
+
+`python -m tlplug plugins COMMAND --help` shows the words of one.
+
+example:
+  python -m tlplug plugins new my_method --kind strategy"""
+
+
 def plugins(words: Sequence[str]) -> int:
     """`plugins list`, `plugins check NAME`, `plugins new NAME --kind KIND`, `plugins compatibility`."""
     commands: dict[str, Callable[[Sequence[str]], int]] = {
@@ -27,29 +44,26 @@ def plugins(words: Sequence[str]) -> int:
         "new": new,
         "compatibility": compatibility,
     }
-    if not words or words[0] not in commands:
-        told = f"there is no command 'plugins {words[0]}'" if words else "plugins needs a command"
-        hint = did_you_mean(words[0], commands) if words else ""
+    if not words or words[0] in ("-h", "--help"):
+        print(HELP)
+        return 0
+    if words[0] not in commands:
         raise UsageError(
-            f"{told}.{hint} There is: plugins list, plugins check NAME, plugins new NAME, plugins compatibility"
+            f"there is no command 'plugins {words[0]}'.{did_you_mean(words[0], commands)} "
+            "There is: plugins list, plugins check NAME, plugins new NAME, plugins compatibility"
         )
     return commands[words[0]](words[1:])
 
 
-def parser(command: str, about: str) -> Parser:
-    return Parser(prog=f"python -m tlplug plugins {command}", description=about, allow_abbrev=False)
-
-
 def listed(words: Sequence[str]) -> int:
-    parser("list", "Every plugin, where it comes from, and why one cannot be loaded.").parse(words)
+    Parser("plugins list", "List every plugin, its package, and why one cannot be loaded.", "").parse(words)
     show_plugins(Registry(), Console())
     return 0
 
 
 def compatibility(words: Sequence[str]) -> int:
-    parser("compatibility", "Which strategy fits which head on which kind of base model, as Markdown.").parse(
-        words
-    )
+    about = "Show which strategy fits which head on which kind of base model, as Markdown."
+    Parser("plugins compatibility", about, "> compatibility.md").parse(words)
     from tlplug.commands.plugins.compatibility_table import cells, page
 
     print(page(list(cells(Registry()))), end="")
@@ -58,7 +72,8 @@ def compatibility(words: Sequence[str]) -> int:
 
 def new(words: Sequence[str]) -> int:
     """`plugins new NAME --kind KIND [--out FOLDER]`."""
-    options = parser("new", "A distribution with one plugin, whose own tests pass as written.")
+    about = "Write a package with one plugin, whose own tests pass as written."
+    options = Parser("plugins new", about, "my_method --kind strategy")
     options.add_argument("name", metavar="NAME", help="what a user types; also the Python module's name")
     options.add_argument("--kind", choices=list(KINDS), required=True)
     options.add_argument("--out", type=Path, metavar="FOLDER", help="where it is written; default: ./NAME")
@@ -66,17 +81,15 @@ def new(words: Sequence[str]) -> int:
     from tlplug.commands.plugins.scaffold import create
 
     folder = create(given.name, given.kind, given.out or Path(given.name), Registry())
-    print(
-        f"{folder}/ holds the {given.kind} {given.name!r}. Next:\n  cd {folder}\n  pip install -e . && pytest"
-    )
+    steps = (f"cd {folder}", "pip install -e '.[dev]'", "pytest", f"tlplug plugins check {given.name}")
+    print(f"{folder}/ holds the {given.kind} {given.name!r}. Next:", *steps, sep="\n  ")
     return 0
 
 
 def check(words: Sequence[str]) -> int:
     """`plugins check NAME [field=value ...] [--kind KIND] [--rows FILE] [--fast]`."""
-    options = parser(
-        "check", "Whether a strategy, a head or a metric is sound, on tiny models made on the spot."
-    )
+    about = "Check a strategy, a head or a metric on tiny models made on the spot."
+    options = Parser("plugins check", about, "lora r=4 --fast")
     options.add_argument("name", metavar="NAME", help="of an installed plugin, or package.module.Class")
     options.add_argument("fields", metavar="field=value", nargs="*", help="fields of the plugin's Config")
     options.add_argument("--kind", choices=list(KINDS), help="where plugins of two kinds have the name")
