@@ -17,7 +17,7 @@ def evaluate(words: Sequence[str]) -> int:
     options = parser(
         "evaluate",
         "Score a finished run on its test split or on other data, and write its predictions.",
-        "outputs/sentiment/lora/RUN data.path=other.jsonl",
+        "outputs/my-run data.path=other.jsonl",
     )
     options.add_argument(
         "data", metavar="data.key=value", nargs="*", help="other data, such as data.path=..."
@@ -51,7 +51,7 @@ def metrics(words: Sequence[str]) -> int:
     options = parser(
         "metrics",
         "Measure further metrics of a finished run, from its evidence or from its model.",
-        "outputs/sentiment/lora/RUN metric=[cka,retention]",
+        "outputs/my-run metric=[cka,retention]",
     )
     options.add_keys("metric=[...], metric.<name>.<field>=, transfer.source_domain=")
     given = options.parse(words)
@@ -120,7 +120,7 @@ def predict(words: Sequence[str]) -> int:
     options = parser(
         "predict",
         "Predict with a finished run: JSON Lines in, JSON Lines out.",
-        "outputs/sentiment/lora/RUN --text 'a warm film'",
+        "outputs/my-run --text 'a warm film'",
     )
     source = options.add_mutually_exclusive_group(required=True)
     source.add_argument(
@@ -184,7 +184,7 @@ def export(words: Sequence[str]) -> int:
     options = parser(
         "export",
         "Write what the run trained as plain transformers and peft load it, with a model card.",
-        "outputs/sentiment/lora/RUN my-model --merge",
+        "outputs/my-run my-model --merge",
     )
     options.add_argument("out", metavar="OUT", type=Path, help="a folder that is not there yet")
     options.add_argument("--merge", action="store_true", help="one model that stands alone")

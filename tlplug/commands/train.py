@@ -46,7 +46,7 @@ def resume_options() -> Parser:
     options = parser(
         "resume",
         "Go on with a run that did not finish, from its last checkpoint.",
-        "outputs/sentiment/lora/RUN",
+        "outputs/my-run",
     )
     options.add_keys("secrets, which no run directory holds")
     return options
