@@ -34,7 +34,17 @@ RESULT = {
         "baselines",
         "comparisons",
     ),
-    *("metrics", "metric_facts", "verdict", "cost", "curve", "baseline_cost", "versions", "plugins"),
+    *(
+        "metrics",
+        "metric_facts",
+        "verdict",
+        "advice",
+        "cost",
+        "curve",
+        "baseline_cost",
+        "versions",
+        "plugins",
+    ),
 }
 DEFAULT_METRICS = {
     *(
@@ -141,7 +151,7 @@ def test_what_a_person_sees(tiny_run):
         "Base model",
         "48 train, 16 validation, 24 test rows",
         "[CLS]",
-        "moves",
+        "trainable",
         "epoch 2/2",
         "linear_probe",
     ):
@@ -153,7 +163,7 @@ def test_what_a_person_sees(tiny_run):
 
 def test_the_log_tells_the_run_again(tiny_run):
     text = (tiny_run[0] / "log.txt").read_text()
-    assert "lora epoch 2/2" in text and "baseline scratch moves 100%" in text
+    assert "lora epoch 2/2" in text and "baseline scratch trains 100%" in text
 
 
 def test_the_csv_log_has_losses_and_scores(tiny_run):

@@ -36,6 +36,7 @@ def make_run(
         "baselines": {},
         "comparisons": {},
         "metrics": {},
+        "advice": [],
         "verdict": {"label": "none", "text": "No verdict.", "baseline": None},
         "cost": {
             "trainable_parameters": {"linear_probe": 10, "lora": 100, "full": 1000}.get(strategy, 50),

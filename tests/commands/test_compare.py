@@ -484,7 +484,7 @@ def test_every_column_of_the_page_has_its_head_and_its_cells(tried):
     found["strategies"][1]["learning_rates"] = tried
     rows = re.findall(r"<tr.*?</tr>", page(found))
     heads, trivial, *others = (re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in rows)
-    assert heads == ["", "accuracy", "gain", "moves", "MB", "time", *(["rate"] if tried else [])]
+    assert heads == ["", "accuracy", "gain", "trainable", "MB", "time", *(["rate"] if tried else [])]
     assert len(trivial) == len(heads) and trivial[:2] == ["trivial", "40.0 ±9.8"]
     assert all(len(cells) == len(heads) and all(cells) for cells in others)
     assert others[1][0] == "s1" and others[1][3:6] == ["5.0%", "9", "3.0 s"]

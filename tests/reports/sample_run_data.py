@@ -136,6 +136,7 @@ def made(head, scores, costs, metrics):
         "metrics": deepcopy(metrics),
         "metric_facts": described(metrics),
         "verdict": judge(compared, head, "scratch").as_dict(),
+        "advice": [{"text": "A probe is enough.", "command": "python -m tlplug +strategy=linear_probe"}],
         "cost": spend(13.0, 338_690, 305.5),
         "baseline_cost": costs,
         "versions": versions(),

@@ -183,15 +183,15 @@ def test_a_lower_perplexity_is_a_gain():
     assert "lower is better" in page(*run) and "times" not in of(sections(run)["scores"], Text)[0].words
 
 
-def test_a_baseline_that_did_better_is_named_beside_the_verdict():
+def test_what_to_do_stands_beside_the_verdict_with_its_command():
     run = classification()
-    assert story.caution(Material(*run)) is None
-    run[0]["comparisons"]["linear_probe"] |= {"difference": -0.115, "low": -0.19, "high": -0.04}
-    said = story.caution(Material(*run))
-    assert "did worse than linear_probe (by 11.5)" in said
-    assert said in page(*run) and "(by 11.5)" in markdown(*run)
-    run[0]["comparisons"]["linear_probe"]["high"] = 0.01
-    assert story.caution(Material(*run)) is None, "no more than chance"
+    run[0]["advice"].append({"text": "Take <more> rows.", "command": None})
+    html, text = page(*run), markdown(*run)
+    assert (
+        "<code>python -m tlplug +strategy=linear_probe</code>" in html and "Take &lt;more&gt; rows." in html
+    )
+    assert html.index("A probe is enough.") < html.index("</section>")
+    assert "`python -m tlplug +strategy=linear_probe`" in text.split("\n## ")[0]
 
 
 @pytest.mark.parametrize(
@@ -600,7 +600,7 @@ def test_what_a_run_makes_is_valid():
     compared = {"scratch": compare_paired(run.example_scores, other.example_scores)}
     names = {key: classification()[0][key] for key in SCHEMA["required"][1:13]}
     plugin = SimpleNamespace(kind="head", name="classification", distribution="tlplug", version="0.1.0")
-    found = make_result(
+    found = {"advice": []} | make_result(
         names,
         run,
         {"scratch": other},

@@ -55,11 +55,11 @@ def document(title: str, body: str) -> str:
 def header(run: Material) -> str:
     """The verdict in one sentence, and the figures to know first."""
     verdict = run.result["verdict"]
-    caution = f'<p class="caution">{words(said)}</p>' if (said := story.caution(run)) else ""
+    advice = "".join(f'<p class="advice">{words(line)}</p>' for line in story.advice(run))
     return (
         f'<p class="about">{escape(story.about(run))}</p>\n'
         f'<section class="verdict {KINDS.get(verdict["label"], "open")}" aria-label="Verdict">'
-        f"<p>{words(verdict['text'])}</p>{caution}</section>\n{tiles(story.glance(run))}"
+        f"<p>{words(verdict['text'])}</p>{advice}</section>\n{tiles(story.glance(run))}"
     )
 
 

@@ -29,7 +29,7 @@ def markdown(
         f"# {plain(story.title(run))}",
         plain(story.about(run)),
         f"**{plain(run.result['verdict']['text'])}**",
-        *([words(said)] if (said := story.caution(run)) else []),
+        *map(words, story.advice(run)),
         grid(glance),
         *(section(each) for each in story.sections(run)),
     ]

@@ -23,16 +23,11 @@ def about(run: Material) -> str:
     return f"{told}; {result['test_rows']:,} test rows; seed {result['seed']}"
 
 
-def caution(run: Material) -> str | None:
-    """What the verdict on the transfer does not say: that a baseline which is no training from scratch did better."""
-    gains = {name: gained.gain(run, found) for name, found in run.result["comparisons"].items()}
-    ahead = [
-        name for name, (_, _, high) in gains.items() if high < 0 and name != run.result["verdict"]["baseline"]
+def advice(run: Material) -> list[str]:
+    """Return what follows from the result, each with the command that does it, if there is one."""
+    return [
+        each["text"] + (f" `{each['command']}`" if each["command"] else "") for each in run.result["advice"]
     ]
-    if not ahead:
-        return None
-    than = " and ".join(f"{name} (by {figure(-gains[name][0], 1)})" for name in ahead)
-    return f"But {run.strategy} did worse than {than}, by more than chance: here that is the better choice."
 
 
 def glance(run: Material) -> list[Fact]:

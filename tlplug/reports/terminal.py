@@ -33,7 +33,7 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
     title = f"\n{result['task']}: {result['test_rows']} test rows"
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for name in (result["primary_score"], "gain", "95% interval", "moves", "MB", "seconds"):
+    for name in (result["primary_score"], "gain", "95% interval", "trainable", "MB", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     scale = result["display_scale"]
     for name, scores in result["baselines"].items():
@@ -53,6 +53,10 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
         console.print(f"not measured: {', '.join(names)} ({reason})", style="dim", highlight=False)
     verdict = result["verdict"]
     console.print(Text(verdict["text"], style=f"bold {COLOURS.get(verdict['label'], '')}".strip()))
+    for each in result["advice"]:
+        console.print(Text(each["text"]))
+        if each["command"]:
+            console.print(Text(f"  {each['command']}", style="cyan"), soft_wrap=True)
 
 
 def lacking(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:

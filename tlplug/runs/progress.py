@@ -130,7 +130,7 @@ class Bar(Callback):
         moving, total = count(pl_module, trainable=True), count(pl_module)
         if not trainer.is_global_zero:
             return
-        share = f"moves {percent_of(moving, total)} of the weights ({moving:,} of {total:,})"
+        share = f"trains {percent_of(moving, total)} of the weights ({moving:,} of {total:,})"
         told = f"{share}, on {pl_module.device.type}, {trainer.precision}"
         log.info("%s %s", self.title, told)
         self.console.print(f"[bold]{escape(self.title)}[/bold]  {told}", highlight=False)

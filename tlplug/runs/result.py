@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tlplug.config.job import Job
 from tlplug.errors import PluginError
 from tlplug.evaluation import evidence
+from tlplug.evaluation.advice import Judged, advise
 from tlplug.evaluation.bootstrap import Comparison, compare_paired
 from tlplug.evaluation.compute_metrics import describe, measure
 from tlplug.evaluation.evidence import FOLDER, read
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from tlplug.training.fit import Prepared
 
 VERSION = 1
+RUN_DIR, RESUME = "run_dir", "resume"
 RUN = "run"
 """The run's own name beside those of its baselines."""
 TRIVIAL_DESCRIPTION = "No model: the same simple answer to every row, such as the most frequent label."
@@ -104,18 +107,43 @@ def judge_run(
         for name, other in baselines.items()
     }
     measured = measure(job.metrics, collected)
+    verdict = judge(comparisons, task.head, scratch_baseline(job, task.head))
     result = make_result(
         names_of(job, task, outcome),
         outcome,
         baselines,
         comparisons,
         measured,
-        judge(comparisons, task.head, scratch_baseline(job, task.head)),
+        verdict,
         job.plugins,
         report_facts(job.metrics, measured),
     )
+    result["advice"] = advice_of(job, task, outcome, baselines, comparisons, verdict)
     leave(task, outcome, result, folder)
     return result
+
+
+def advice_of(
+    job: Job,
+    task: Prepared,
+    outcome: Outcome,
+    baselines: dict[str, Outcome],
+    comparisons: dict[str, Comparison],
+    verdict: Verdict,
+) -> list[dict[str, Any]]:
+    """Return what follows from the result, each with its `text` and the `command` that does it, if there is one."""
+    scratch = scratch_baseline(job, task.head)
+    judged = Judged(job.strategy_name, task.head, outcome, baselines, comparisons, verdict, scratch)
+    found = advise(
+        judged,
+        train_rows=len(task.data.features["train"]),
+        epochs=job.trainer.max_epochs if job.trainer.max_steps < 0 else None,
+        use_best=job.checkpoint.use_best,
+    )
+    return [
+        {"text": each.text, "command": command_of(job, each.strategy) if each.strategy else None}
+        for each in found
+    ]
 
 
 def report_facts(
@@ -191,9 +219,16 @@ def leave(task: Prepared, outcome: Outcome, result: dict[str, Any], folder: Path
     run_directory.write_json(folder / run_directory.RESULT, result)
 
 
-def command_of(job: Job) -> str:
-    """The command line that does it again, in a folder of its own."""
-    words = [word for word in job.typed if not word.lstrip("+").startswith("run_dir=")]
+def command_of(job: Job, strategy: str | None = None) -> str:
+    """Return the command line that does it again in a folder of its own.
+
+    Args:
+        strategy: to be taken in place of the run's own, whose fields and optimizer go with it.
+    """
+    others = (RUN_DIR, RESUME) if strategy is None else (RUN_DIR, RESUME, "strategy", "optimizer")
+    words = [word for word in job.typed if re.split(r"[.=]", word.lstrip("+"), maxsplit=1)[0] not in others]
+    if strategy is not None:
+        words.insert(0, f"+strategy={strategy}")
     return shlex.join(["python", "-m", "tlplug", *redacted_words(words)])
 
 

@@ -122,5 +122,5 @@ def ending(result: Mapping[str, Any]) -> Iterator[str]:
         (run["cost"] or {}).get("seconds", 0.0) for s in result["strategies"] for run in s.get("runs", ())
     )
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
-    yield '<p class="note">moves: the share of the weights that are trained. MB: the most memory in any training. '
+    yield '<p class="note">trainable: the share of the weights that are trained. MB: the most memory in any training. '
     yield f"time: the mean of one training; {duration(spent)} for those in this table. {escape(versions)}.</p>"

@@ -16,7 +16,7 @@ from tlplug.reports.terminal import empty_table
 def show_estimates(console: Console, expected: Sequence[Estimate], seeds: int) -> None:
     """Memory and time of each, before anything is trained."""
     table = empty_table(
-        "Expected, from one step of each", "", ("moves", "MB", "a training", "trainings", "in all")
+        "Expected, from one step of each", "", ("trainable", "MB", "a training", "trainings", "in all")
     )
     for found in expected:
         table.add_row(found.name, *estimated(found))
@@ -73,7 +73,7 @@ def show_comparison(console: Console, result: Mapping[str, Any]) -> None:
 
 
 def columns(result: Mapping[str, Any]) -> list[str]:
-    return [result["primary_score"], "gain", "moves", "MB", "time", *(["rate"] if tuned(result) else [])]
+    return [result["primary_score"], "gain", "trainable", "MB", "time", *(["rate"] if tuned(result) else [])]
 
 
 def tuned(result: Mapping[str, Any]) -> bool:

@@ -19,7 +19,7 @@ def title(gathered: Mapping[str, Any]) -> str:
 def page(gathered: Mapping[str, Any]) -> str:
     """The whole document, from what is in comparison.json."""
     first, *tasks = [pages.words(line) for line in verdicts(gathered)]
-    verdict = f"<p>{first}</p>" + "".join(f'<p class="caution">{line}</p>' for line in tasks)
+    verdict = f"<p>{first}</p>" + "".join(f'<p class="advice">{line}</p>' for line in tasks)
     above = (
         f'<section class="verdict" aria-label="Verdict">{verdict}</section>\n{pages.tiles(glance(gathered))}'
     )

@@ -41,7 +41,7 @@ def table(task: Mapping[str, Any]) -> Table:
         pad_edge=False,
     )
     found.add_column("", overflow="fold")
-    for name in ("seeds", task["primary_score"], "to best", "p", "moves", "seconds"):
+    for name in ("seeds", task["primary_score"], "to best", "p", "trainable", "seconds"):
         found.add_column(name, justify="right", no_wrap=True)
     for each in task["strategies"]:
         style = "bold" if each["name"] in (task["best"], task["lightest"]) else ""
