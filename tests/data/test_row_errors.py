@@ -151,7 +151,12 @@ def test_a_column_of_two_kinds() -> None:
 
 def test_kinds_mixed_within_a_value_name_the_line() -> None:
     Path("a.jsonl").write_text('{"text": ["0"], "label": "a"}\n\n{"text": [1], "label": "a"}\n')
-    assert failure("a.jsonl").startswith('a.jsonl, line 3: "text" has an unusable value: Could not convert')
+    assert failure("a.jsonl") == (
+        'a.jsonl, line 3: "text" has a value that does not go with those of the rows before it: it is '
+        "list<item: int64>, and a.jsonl, line 1 has list<item: string>. A column has one type."
+    )
+    Path("a.jsonl").write_text('{"text": [], "label": "a"}\n{"text": [1, "0"], "label": "a"}\n')
+    assert failure("a.jsonl").startswith('a.jsonl, line 2: "text" has an unusable value: Could not convert')
 
 
 def test_true_is_not_a_number() -> None:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tlplug.data.messages import listing, names
 from tlplug.data.readers.arrow_types import quiet_datasets
 from tlplug.data.readers.formats import SUFFIXES
-from tlplug.data.readers.hub import StreamTable, heads
+from tlplug.data.readers.library import StreamTable, Table, read_heads
 from tlplug.data.readers.sources import Source, open_source, open_table
-from tlplug.data.readers.table import Table
 from tlplug.data.split import Split, divided, limited
 from tlplug.errors import UsageError, did_you_mean
 from tlplug.runtime.files import refuse_address
@@ -126,7 +125,7 @@ def read_splits(
     """
     fractions = _fractions(settings)
     limits = _limits(settings)
-    tables = heads(_tables(settings, fractions, asked), fractions, limits)
+    tables = read_heads(_tables(settings, fractions, asked), fractions, limits)
     _refuse_broken(tables.values())
     columns = match_columns(settings.columns, wanted, dict.fromkeys(tables.values()), optional)
     rows = {table: read_table(table, columns) for table in dict.fromkeys(tables.values())}

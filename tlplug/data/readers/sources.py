@@ -1,4 +1,4 @@
-"""What `data.path` names: a file, several, a folder of files, or a data set on the hub."""
+"""Find what `data.path` names: a file, several, a folder of files, or a data set on the hub."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tlplug.data.messages import names, shown_path
+from tlplug.data.readers.files_table import FilesTable
 from tlplug.data.readers.formats import (
     SUFFIXES,
     folder_of,
@@ -19,12 +20,9 @@ from tlplug.data.readers.formats import (
     stem_of,
     suffix_of,
 )
-from tlplug.data.readers.hub import open_hub
-from tlplug.data.readers.joined_table import JoinedTable
-from tlplug.data.readers.saved import is_saved, open_saved
-from tlplug.data.readers.table import FileTable, Table
+from tlplug.data.readers.library import Table, is_saved, open_hub, open_saved
 from tlplug.data.readers.text_table import TextTable
-from tlplug.data.readers.typed_table import ArrowTable, ParquetTable
+from tlplug.data.readers.typed_table import ArrowTable, ParquetTable, TypedTable
 from tlplug.errors import UsageError, did_you_mean
 from tlplug.runtime.files import refuse_address
 from tlplug.settings import DataSettings
@@ -63,7 +61,7 @@ def open_source(settings: DataSettings) -> Source:
             f"data.streaming=true: {shown_path(path)} is on this machine, and local files are read row by row "
             "anyway. Leave data.streaming out."
         )
-    return _local(path)
+    return _open_local(path)
 
 
 def is_hub_id(path: str) -> bool:
@@ -79,17 +77,16 @@ def _exists(path: Path) -> bool:
 
 
 def open_table(path: Path, key: str) -> Table:
-    """The table in a file, or in all files that match a pattern; `key` is the setting that names it.
+    """Return the table in a file, or in all files that match a pattern; `key` is the setting that names it.
 
     Raises:
         UsageError: there is no such file, or its suffix is not known.
     """
-    if is_pattern(path):
-        return JoinedTable(shown_path(path), tuple(_file(file, key) for file in matching(path, key)))
-    return _file(path, key)
+    files = matching(path, key) if is_pattern(path) else [path]
+    return FilesTable(shown_path(path), tuple(_open_file(file, key) for file in files))
 
 
-def _file(path: Path, key: str) -> FileTable:
+def _open_file(path: Path, key: str) -> TextTable | TypedTable:
     if path.is_dir():
         raise UsageError(
             f"{key}: {shown_path(path)} is a folder, and a split is a file. "
@@ -97,20 +94,14 @@ def _file(path: Path, key: str) -> FileTable:
         )
     if not path.is_file():
         raise UsageError(f"{key}: {_not_there(path)}")
-    match format_of(path):
-        case "":
-            raise UsageError(
-                f"{key}: {shown_path(path)} is not a data file; its name may end in {names(SUFFIXES)}."
-            )
-        case ".parquet":
-            return ParquetTable(path)
-        case ".arrow":
-            return ArrowTable(path)
-        case _:
-            return TextTable(path)
+    if not (form := format_of(path)):
+        raise UsageError(
+            f"{key}: {shown_path(path)} is not a data file; its name may end in {names(SUFFIXES)}."
+        )
+    return {".parquet": ParquetTable, ".arrow": ArrowTable}.get(form, TextTable)(path)
 
 
-def _local(path: Path) -> Source:
+def _open_local(path: Path) -> Source:
     title = shown_path(path)
     if not path.is_dir():
         folder = folder_of(path) if is_pattern(path) else path.parent
@@ -133,20 +124,20 @@ def _is_data(file: Path) -> bool:
 
 
 def _in_package(address: str) -> Path:
-    """What is at `pkg://package/folder`; the package is not imported."""
+    """Return the path at `pkg://package/folder`; the package is not imported."""
     package, _, inside = address.removeprefix(PACKAGE).partition("/")
     spec = find_spec(package) if package.isidentifier() else None
-    roots = [Path(root) for root in (spec.submodule_search_locations or []) if spec] if spec else []
-    if not roots:
+    paths = [Path(root) / inside for root in (spec and spec.submodule_search_locations) or []]
+    if not paths:
         raise UsageError(f"data.path={address}: no package '{package}' is installed in this environment.")
-    found = [root / inside for root in roots if (root / inside).exists() or is_pattern(root / inside)]
-    if not found:
-        raise UsageError(f"data.path={address}: {_not_there(roots[0] / inside)}")
-    return found[0]
+    for path in paths:
+        if path.exists() or is_pattern(path):
+            return path
+    raise UsageError(f"data.path={address}: {_not_there(paths[0])}")
 
 
 def _not_there(path: Path) -> str:
-    """What was looked for and what is near it."""
+    """Return that the path does not exist, and which name is near."""
     folder = path.parent
     if not folder.is_dir():
         return f"there is no folder {shown_path(folder)}."
