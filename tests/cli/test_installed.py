@@ -96,6 +96,9 @@ def test_a_wheel_holds_everything_and_composes_in_a_clean_folder(tmp_path):
         "    job = build(composer.compose(['strategy=qlora', 'task=sentiment', 'strategy.r=2']))\n"
         "from tlplug.data.read import read_splits\n"
         "splits = read_splits(job.data, job.head.columns)\n"
+        "from tlplug.reports.blocks import Report\n"
+        "from tlplug.reports.html import page\n"
+        "assert '<h1>A &amp; B</h1>' in page(Report('A & B', [], []))\n"
         "print(tlplug.__file__, tlplug_conf.__file__, tlplug_plugins.__file__, sep='\\n')\n"
         "print({name: len(split) for name, split in splits.items()}, job.strategy.config.r)\n"
     )

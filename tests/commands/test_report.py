@@ -18,7 +18,7 @@ from scipy.stats import t as student
 from tests.commands.sample_runs import make_run, make_sweep, right
 from tlplug.commands.report.find import find, is_run
 from tlplug.commands.report.groups import by_task, short
-from tlplug.commands.report.page import markdown, page
+from tlplug.commands.report.page import make_report
 from tlplug.commands.report.report import gather, retell
 from tlplug.commands.report.result import make_gathered
 from tlplug.commands.report.table import show_gathered
@@ -35,6 +35,8 @@ from tlplug.evaluation.significance import (
     paired_test,
     permutation_p,
 )
+from tlplug.reports.html import page
+from tlplug.reports.markdown import markdown
 
 
 def gathered_from(*places):
@@ -498,7 +500,7 @@ def test_a_run_without_its_cost_is_compared_and_not_on_a_front(tmp_path):
     assert (task["best"], task["lightest"]) == ("full", "lora")
     # Two wins and no loss: as likely as not of both signs, one time in two.
     assert task["pairs"][0]["p_value"] == pytest.approx(0.5)
-    assert "not known" in shown(found, 80) and "full" in page(found)
+    assert "not known" in shown(found, 80) and "full" in page(make_report(found))
 
 
 # Words, table, page
@@ -544,7 +546,7 @@ def test_few_seeds_are_told(tmp_path):
 def test_one_strategy_is_nothing_to_compare(tmp_path):
     found = gathered_from(make_sweep(tmp_path, {"lora": 0.8}))
     assert "only lora was run" in found["summary"] and found["tasks"][0]["pairs"] == []
-    assert "only lora was run" in page(found)
+    assert "only lora was run" in page(make_report(found))
 
 
 class Document(HTMLParser):
@@ -577,7 +579,7 @@ class Document(HTMLParser):
 def test_the_page_is_whole_and_fetches_nothing(tmp_path):
     make_sweep(tmp_path, tasks=("sentiment", "a&b <i>"))
     make_run(tmp_path / "old", right(0.8), "full", version=0)
-    found = page(gathered_from(tmp_path))
+    found = page(make_report(gathered_from(tmp_path)))
     document = Document(found)
     assert not document.open and len(document.ids) == len(set(document.ids))
     assert all(place.startswith(("#", "data:,")) for place in document.fetched)
@@ -589,7 +591,7 @@ def test_the_page_is_whole_and_fetches_nothing(tmp_path):
 
 def test_the_page_and_markdown_have_every_figure_of_the_pairs(tmp_path):
     found = gathered_from(make_sweep(tmp_path))
-    for text in (page(found), markdown(found).replace("\\", "")):
+    for text in (page(make_report(found)), markdown(make_report(found)).replace("\\", "")):
         for pair in found["tasks"][0]["pairs"]:
             assert f"{pair['first']} over {pair['second']}" in text
             assert f"{100 * pair['gain']['mean']:+.1f}" in text
@@ -601,7 +603,7 @@ def test_what_costs_nothing_is_on_the_picture(tmp_path):
     make_run(tmp_path / "zero", right(0.5), "zero_shot", cost=nothing)
     found = gathered_from(tmp_path)
     assert named(found["tasks"][0])["zero_shot"]["trainable_share"] == 0.0
-    assert "zero_shot" in page(found) and "* 0%" in shown(found, 80)
+    assert "zero_shot" in page(make_report(found)) and "* 0%" in shown(found, 80)
 
 
 # Folders

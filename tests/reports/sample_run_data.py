@@ -290,11 +290,11 @@ RUNS = {
 
 if __name__ == "__main__":
     # Pages to look at: python -m tests.reports.sample_run_data FOLDER
-    from tlplug.reports.html import page
-    from tlplug.reports.markdown import markdown
+    from tlplug.reports.run_data import Material
+    from tlplug.reports.run_report import make_report
+    from tlplug.runs.result import write_report
 
-    out = Path(sys.argv[1])
-    out.mkdir(parents=True, exist_ok=True)
     for name, maker in RUNS.items():
-        (out / f"{name}.html").write_text(page(*maker()), encoding="utf-8")
-        (out / f"{name}.md").write_text(markdown(*maker()), encoding="utf-8")
+        folder = Path(sys.argv[1]) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        write_report(folder, make_report(Material(*maker())))

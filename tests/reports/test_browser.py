@@ -12,6 +12,8 @@ from tests.commands.sample_runs import make_sweep
 from tests.reports.sample_run_data import RUNS
 from tlplug.commands.report.report import gather
 from tlplug.reports.html import page
+from tlplug.reports.run_data import Material
+from tlplug.reports.run_report import make_report
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 selenium = pytest.importorskip("selenium")
@@ -91,7 +93,7 @@ def browser():
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("reports")
     for name, maker in RUNS.items():
-        (made / f"{name}.html").write_text(page(*maker()), encoding="utf-8")
+        (made / f"{name}.html").write_text(page(make_report(Material(*maker()))), encoding="utf-8")
     gather([make_sweep(made / "sweep", tasks=("sentiment", "topic"))], made / "gathered")
     (made / "gathered" / "report.html").rename(made / f"{GATHERED}.html")
     return made

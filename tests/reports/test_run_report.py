@@ -2,11 +2,14 @@
 
 import json
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from copy import deepcopy
 from html.parser import HTMLParser
 from importlib.resources import files
+from pathlib import Path
 from types import SimpleNamespace
 
 import jsonschema
@@ -38,7 +41,19 @@ from tlplug.reports import html
 from tlplug.reports import markdown as plain
 from tlplug.reports import predictions as answers
 from tlplug.reports import run_report as story
-from tlplug.reports.blocks import Chart, Examples, Facts, Table, Text
+from tlplug.reports.blocks import (
+    Cell,
+    Chart,
+    Code,
+    Example,
+    Examples,
+    Fact,
+    Facts,
+    Report,
+    Section,
+    Table,
+    Text,
+)
 from tlplug.reports.charts import curves, gains, heat
 from tlplug.reports.run_data import Material, number
 from tlplug.runs.result import make_result
@@ -73,11 +88,11 @@ class Parsed(HTMLParser):
 
 
 def page(result, evidence, rows):
-    return html.page(told(result), evidence, rows)
+    return html.page(story.make_report(Material(told(result), evidence, rows)))
 
 
 def markdown(result, evidence, rows):
-    return plain.markdown(told(result), evidence, rows)
+    return plain.markdown(story.make_report(Material(told(result), evidence, rows)))
 
 
 def sections(run):
@@ -508,6 +523,49 @@ def test_markup_in_texts_and_labels_is_shown_as_it_is():
         assert " ".join(text.split()) in " ".join(found.text.split())
     assert "a" * 500 + " …" in found.text and "a" * 501 not in found.text
     assert "<i>no</i>" in found.text
+
+
+MARKUP = "<b>&\"'</b>"
+
+
+def in_all_places(text):
+    """A report with a text in each place that takes one."""
+    table = Table(text, [text, text], [[Cell(text, 0.5), Cell(text, 0.5)], [text, text]], 0)
+    blocks = [
+        *(Text(text), Text(f"do `{text}`", "note"), Code(text), table),
+        *(
+            Facts([Fact(text, text, text), Fact(text, text, "", lack=True)]),
+            Chart(lambda: "<svg></svg>", text, table),
+        ),
+        Examples(text, [Example([(text, text), (text, text)], [(text, text)])]),
+    ]
+    fact = Fact(text, text, text)
+    return Report(text, blocks, [Section("all", text, blocks)], about=text, glance=[fact])
+
+
+def test_every_place_of_a_page_escapes_what_stands_in_it():
+    found, clean = (Parsed(html.page(in_all_places(each))) for each in (MARKUP, "§"))
+    assert [tag for tag, _ in found.elements] == [tag for tag, _ in clean.elements]
+    assert found.text == clean.text.replace("§", MARKUP)
+    assert {a["aria-label"] for _, a in found.elements if "aria-label" in a} == {MARKUP, "Verdict"}
+    assert sum(tag == "code" for tag, _ in found.elements) == 2, "what stands in backticks is code"
+
+
+def test_nothing_but_the_stylesheet_and_charts_is_left_as_it_is():
+    templates = files("tlplug.reports").joinpath("templates").iterdir()
+    unescaped = re.findall(r"\{\{[^}]*\bsafe\b.*?\}\}", "".join(map(Path.read_text, templates)))
+    assert sorted(unescaped) == ["{{ block.draw() | safe }}", "{{ style | safe }}"]
+
+
+def test_templates_are_loaded_where_a_page_is_written_and_not_before():
+    code = "import sys, tlplug.reports.html, tlplug.reports.markdown; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_block_that_the_templates_do_not_know_is_an_error():
+    for render in (html.page, plain.markdown):
+        with pytest.raises(Exception, match="int"):
+            render(Report("title", [7], []))
 
 
 def rendered(text):

@@ -64,7 +64,7 @@ def metrics(words: Sequence[str]) -> int:
     from tlplug.runs import directory as run_directory
     from tlplug.runs.finished_metrics import NODES, previous_overrides
     from tlplug.runs.finished_metrics import measure as compute
-    from tlplug.runs.result import write_reports
+    from tlplug.runs.result import write_run_report
     from tlplug.runtime.console import quiet_libraries
 
     run_directory.expect_writable(given.run)
@@ -77,7 +77,7 @@ def metrics(words: Sequence[str]) -> int:
     console = Console()
     with quiet_libraries():
         result = compute(run, selected, words, bool(others), lambda told: console.print(told, style="dim"))
-    write_reports(given.run)
+    write_run_report(given.run)
     show_metrics(console, {name: result["metrics"][name] for name in selected}, given.run)
     return 0
 

@@ -16,7 +16,8 @@ class Text:
 
     words: str
     kind: str = ""
-    """`note` for the small print, `lack` for what was not measured, `shades` for what explains those of cells."""
+    """`note` for the small print, `lack` for what was not measured, `shades` for what explains those of cells, `advice` for
+    what follows a verdict."""
 
 
 @dataclass(frozen=True)
@@ -103,3 +104,16 @@ class Section:
     name: str
     title: str
     blocks: Sequence[Block] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A verdict, the figures to know first, and the sections with what they rest on."""
+
+    title: str
+    verdict: Sequence[Block]
+    sections: Sequence[Section]
+    about: str = ""
+    glance: Sequence[Fact] = ()
+    outcome: str = "open"
+    """`good`, `bad` or `open`."""

@@ -1,39 +1,37 @@
-"""report.md: the same for a place that renders Markdown; charts stand as their tables."""
+"""Render report.md, for a place that shows Markdown."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import singledispatch
 from html import escape
-from typing import Any
 
-from tlplug.reports import run_report as story
-from tlplug.reports.blocks import Block, Cell, Chart, Code, Examples, Facts, Section, Table, Text
-from tlplug.reports.run_data import Material
+from tlplug.reports.blocks import Block, Cell, Chart, Code, Examples, Facts, Report, Section, Table, Text
 
 SPECIAL = re.compile(r"([\\`*_\[\]<>|~#$&@!]|:(?=//))")
 
 
-def markdown(
-    result: Mapping[str, Any], evidence: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
-) -> str:
-    """The whole file, from what `page` takes."""
-    run = Material(result, evidence, rows)
+def markdown(report: Report) -> str:
+    """Return the whole file; charts stand as their tables."""
     glance = Table(
         "",
-        [fact.name for fact in story.glance(run)],
-        [[f"{f.value} ({f.meaning})" for f in story.glance(run)]],
+        [fact.name for fact in report.glance],
+        [[f"{fact.value} ({fact.meaning})" for fact in report.glance]],
     )
     parts = [
-        f"# {plain(story.title(run))}",
-        plain(story.about(run)),
-        f"**{plain(run.result['verdict']['text'])}**",
-        *map(words, story.advice(run)),
-        grid(glance),
-        *(section(each) for each in story.sections(run)),
+        f"# {plain(report.title)}",
+        *([plain(report.about)] if report.about else []),
+        *map(verdict, report.verdict),
+        *([grid(glance)] if report.glance else []),
+        *map(section, report.sections),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def verdict(each: Block) -> str:
+    """Return a block of the verdict, its own sentence in bold."""
+    return f"**{plain(each.words)}**" if isinstance(each, Text) and not each.kind else block(each)
 
 
 def section(told: Section) -> str:

@@ -6,15 +6,26 @@ from tlplug.reports import details as choice
 from tlplug.reports import forgetting as changed
 from tlplug.reports import predictions as answers
 from tlplug.reports import scores as gained
-from tlplug.reports.blocks import Chart, Fact, Section
+from tlplug.reports.blocks import Chart, Fact, Report, Section, Text
 from tlplug.reports.charts import PNG
 from tlplug.reports.formatting import figure, interval, percent_of, signed
 from tlplug.reports.metric_facts import headlines
 from tlplug.reports.run_data import Material
 
+OUTCOMES = {"positive": "good", "negative": "bad"}
 
-def title(run: Material) -> str:
-    return f"{run.result['task']}: {run.strategy}"
+
+def make_report(run: Material) -> Report:
+    """Return the report of a run: what it says is what was recorded, and where something is missing it says why."""
+    verdict = run.result["verdict"]
+    return Report(
+        title=f"{run.result['task']}: {run.strategy}",
+        about=about(run),
+        verdict=[Text(verdict["text"]), *(Text(line, "advice") for line in advice(run))],
+        outcome=OUTCOMES.get(verdict["label"], "open"),
+        glance=glance(run),
+        sections=sections(run),
+    )
 
 
 def about(run: Material) -> str:

@@ -23,9 +23,11 @@ from tlplug.evaluation.evidence import FOLDER, read
 from tlplug.evaluation.verdict import Verdict, judge
 from tlplug.interfaces import Outcome, TaskHead, TransferMetric
 from tlplug.interfaces.registry import Registry, first_line, told_of
+from tlplug.reports.blocks import Report
 from tlplug.reports.html import page
 from tlplug.reports.markdown import markdown
 from tlplug.reports.run_data import Material
+from tlplug.reports.run_report import make_report
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import MARKDOWN, PAGE
 from tlplug.runtime.files import write_whole
@@ -240,9 +242,14 @@ def material(folder: Path) -> Material:
     return Material(result, read(folder / FOLDER), rows)
 
 
-def write_reports(run: Path, output: Path | None = None) -> Path:
-    """Both, into the run's folder in place of those that are there, or into another one; gives back which."""
-    found, folder = material(run), output or run
-    write_whole(folder / PAGE, page(found.result, found.evidence, found.rows))
-    write_whole(folder / MARKDOWN, markdown(found.result, found.evidence, found.rows))
+def write_run_report(run: Path, output: Path | None = None) -> Path:
+    """Write a finished run's report into its folder, in place of an earlier one, or into another; return which."""
+    folder = output or run
+    write_report(folder, make_report(material(run)))
     return folder
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """Write report.html and report.md."""
+    write_whole(folder / PAGE, page(report))
+    write_whole(folder / MARKDOWN, markdown(report))

@@ -31,7 +31,7 @@ from tlplug.runs.loggers.open import opened as open_loggers
 from tlplug.runs.loggers.service import About, Ended
 from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import ProgressFile
-from tlplug.runs.result import judge_run, material, write_reports
+from tlplug.runs.result import judge_run, material, write_run_report
 from tlplug.runs.train_with_baselines import Trainings
 from tlplug.runtime import console as screen
 from tlplug.runtime.secrets import redacted
@@ -94,7 +94,7 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console)
                 recorder.after(model, task.head.with_state({**task.head.state, **outcome.tuned}))
                 baselines = trainings.baselines()
                 result = judge_run(job, task, outcome, baselines, recorder.found(), folder)
-                write_reports(folder)
+                write_run_report(folder)
                 opened.tell(ended(job, result, folder))
             trainings.end()
     show_result(console, result)

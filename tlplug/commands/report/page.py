@@ -1,46 +1,52 @@
-"""report.html and report.md of a comparison, in the manner of a run's own."""
+"""Make the report of several runs from what is in comparison.json."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from tlplug.commands.report.sections import glance, sections
-from tlplug.reports import html as pages
-from tlplug.reports import markdown as marks
-from tlplug.reports.blocks import Table
+from tlplug.commands.report.sections import sections
+from tlplug.commands.report.table import MARK, costs
+from tlplug.reports.blocks import Fact, Report, Text
+from tlplug.reports.formatting import figure
 
 
-def title(gathered: Mapping[str, Any]) -> str:
+def make_report(gathered: Mapping[str, Any]) -> Report:
     tasks = gathered["tasks"]
-    return f"{tasks[0]['task'] if len(tasks) == 1 else f'{len(tasks)} tasks'}: runs compared"
-
-
-def page(gathered: Mapping[str, Any]) -> str:
-    """The whole document, from what is in comparison.json."""
-    first, *tasks = [pages.words(line) for line in verdicts(gathered)]
-    verdict = f"<p>{first}</p>" + "".join(f'<p class="advice">{line}</p>' for line in tasks)
-    above = (
-        f'<section class="verdict" aria-label="Verdict">{verdict}</section>\n{pages.tiles(glance(gathered))}'
+    first, *others = verdicts(gathered)
+    return Report(
+        title=f"{tasks[0]['task'] if len(tasks) == 1 else f'{len(tasks)} tasks'}: runs compared",
+        verdict=[Text(first), *(Text(line, "advice") for line in others)],
+        glance=glance(gathered),
+        sections=sections(gathered),
     )
-    return pages.document(title(gathered), "\n".join([above, *map(pages.section, sections(gathered))]))
 
 
 def verdicts(gathered: Mapping[str, Any]) -> list[str]:
-    """The sentence; of several tasks that of each on a line of its own."""
+    """Return the verdict; of several tasks that of each on a line of its own."""
     tasks = [task["summary"] for task in gathered["tasks"]]
     if len(tasks) == 1:
         return tasks
     return [gathered["summary"].removesuffix(" " + " ".join(tasks)), *tasks]
 
 
-def markdown(gathered: Mapping[str, Any]) -> str:
-    """The same where Markdown is shown; charts stand as their tables."""
-    facts = glance(gathered)
-    parts = [
-        f"# {marks.plain(title(gathered))}",
-        *(f"**{marks.plain(line)}**" for line in verdicts(gathered)),
-        marks.grid(Table("", [f.name for f in facts], [[f"{f.value} ({f.meaning})" for f in facts]])),
-        *(marks.section(each) for each in sections(gathered)),
+def glance(gathered: Mapping[str, Any]) -> list[Fact]:
+    """Return the few figures to know first."""
+    tasks = gathered["tasks"]
+    runs = sum(len(each["runs"]) for task in tasks for each in task["strategies"])
+    facts = [
+        Fact(
+            "runs",
+            str(runs),
+            f"{len(gathered['excluded'])} left out" if gathered["excluded"] else "none left out",
+        )
     ]
-    return "\n\n".join(parts) + "\n"
+    if len(tasks) > 1:
+        return [*facts, Fact("tasks", str(len(tasks)), ", ".join(task["task"] for task in tasks))]
+    task = tasks[0]
+    by_name = {each["name"]: each for each in task["strategies"]}
+    for title, name in (("best", task["best"]), ("lightest not told from it", task["lightest"])):
+        score = figure(by_name[name]["score"]["mean"], task["display_scale"])
+        share, seconds = (word.removeprefix(MARK) for word in costs(by_name[name]))
+        facts.append(Fact(title, name, f"{task['primary_score']} {score}; trains {share}, {seconds} s"))
+    return facts

@@ -9,13 +9,12 @@ from typing import Any
 
 from tlplug.commands.report.find import Unusable, evidence_of, find, is_run, result_of
 from tlplug.commands.report.groups import by_task
-from tlplug.commands.report.page import markdown, page
+from tlplug.commands.report.page import make_report
 from tlplug.commands.report.result import make_gathered
 from tlplug.errors import UsageError
 from tlplug.runs import directory as run_directory
-from tlplug.runs.directory import MARKDOWN, PAGE
-from tlplug.runs.result import write_reports
-from tlplug.runtime.files import write_whole
+from tlplug.runs.directory import PAGE
+from tlplug.runs.result import write_report, write_run_report
 
 COMPARISON = "comparison.json"
 REPORTS = "reports"
@@ -37,8 +36,7 @@ def gather(places: Sequence[Path], output: Path | None = None) -> tuple[dict[str
         reasons = "\n".join(f"  {each.folder}: {each.reason}" for each in excluded)
         raise UsageError(f"no run can be used:\n{reasons}")
     gathered = make_gathered(tasks, [*excluded, *others])
-    write_whole(folder / PAGE, page(gathered))
-    write_whole(folder / MARKDOWN, markdown(gathered))
+    write_report(folder, make_report(gathered))
     run_directory.write_json(folder / COMPARISON, gathered)
     return gathered, folder
 
@@ -71,7 +69,7 @@ def retell(run: Path, output: Path | None = None) -> Path:
         raise UsageError(f"{run}: {reason}") from reason
     run_directory.expect_writable(output or run)
     try:
-        return write_reports(run, output)
+        return write_run_report(run, output)
     except (OSError, ValueError) as error:
         raise UsageError(f"{run}: predictions.jsonl cannot be read: {error}") from error
 

@@ -9,8 +9,8 @@ from typing import Any
 from tlplug.commands.report import charts
 from tlplug.commands.report.result import FORGETTING
 from tlplug.commands.report.summary import BY, listed, p_value
-from tlplug.commands.report.table import MARK, costs, plus_minus
-from tlplug.reports.blocks import Block, Cell, Chart, Fact, Section, Table, Text
+from tlplug.commands.report.table import costs, plus_minus
+from tlplug.reports.blocks import Block, Cell, Chart, Section, Table, Text
 from tlplug.reports.formatting import figure, interval, signed
 
 HOW = (
@@ -246,25 +246,3 @@ def again(gathered: Mapping[str, Any]) -> Section:
     if others := [[each["folder"], each["reason"]] for each in gathered["excluded"]]:
         blocks.append(Table("Left out", ["folder", "why"], others))
     return Section("again", "How to do it again", blocks)
-
-
-def glance(gathered: Mapping[str, Any]) -> list[Fact]:
-    """The few figures to know first."""
-    tasks = gathered["tasks"]
-    runs = sum(len(each["runs"]) for task in tasks for each in task["strategies"])
-    facts = [
-        Fact(
-            "runs",
-            str(runs),
-            f"{len(gathered['excluded'])} left out" if gathered["excluded"] else "none left out",
-        )
-    ]
-    if len(tasks) > 1:
-        return [*facts, Fact("tasks", str(len(tasks)), ", ".join(task["task"] for task in tasks))]
-    task = tasks[0]
-    by_name = {each["name"]: each for each in task["strategies"]}
-    for title, name in (("best", task["best"]), ("lightest not told from it", task["lightest"])):
-        score = figure(by_name[name]["score"]["mean"], task["display_scale"])
-        share, seconds = (word.removeprefix(MARK) for word in costs(by_name[name]))
-        facts.append(Fact(title, name, f"{task['primary_score']} {score}; trains {share}, {seconds} s"))
-    return facts
