@@ -65,7 +65,7 @@ class Job:
 
 
 def build(config: DictConfig, typed: Sequence[str] = ()) -> Job:
-    """Objects for every plugin that the config names, and typed settings for the rest.
+    """Build the job of a config, and check that its strategies go with its head.
 
     Args:
         typed: the words that it was composed of.
@@ -74,6 +74,14 @@ def build(config: DictConfig, typed: Sequence[str] = ()) -> Job:
         UsageError: a required key is not set, a value is of no use to its plugin,
             or the strategy cannot work with the head.
     """
+    job = job_of(config, typed)
+    for name, strategy in {job.strategy_name: job.strategy, **job.baselines}.items():
+        check_fit(name, strategy, job)
+    return job
+
+
+def job_of(config: DictConfig, typed: Sequence[str] = ()) -> Job:
+    """Return an object for every plugin that the config names, and typed settings for the rest."""
     resolved = plain(config)
     if config.resume not in (None, AUTO):
         raise UsageError(f"resume is {config.resume!r}; it is {AUTO}, or null")
@@ -85,7 +93,7 @@ def build(config: DictConfig, typed: Sequence[str] = ()) -> Job:
         used.append(registry.find(kind, node.name))
         return instance(used[-1], node)
 
-    job = Job(
+    return Job(
         config=resolved,
         task=config.task,
         strategy_name=config.strategy.preset,
@@ -108,9 +116,6 @@ def build(config: DictConfig, typed: Sequence[str] = ()) -> Job:
         plugins=used,
         typed=tuple(typed),
     )
-    for name, strategy in {job.strategy_name: job.strategy, **job.baselines}.items():
-        check_fit(name, strategy, job)
-    return job
 
 
 def expect_nodes(config: DictConfig) -> None:

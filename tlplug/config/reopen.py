@@ -14,23 +14,12 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from tlplug.config.compose import SHORT, normalised, parse
-from tlplug.config.job import Job, build, instance, plain, settings
+from tlplug.config.job import Job, build, job_of, plain
 from tlplug.config.keys import key_paths
 from tlplug.errors import UsageError, no_such
-from tlplug.interfaces import Strategy, TaskHead
-from tlplug.interfaces.registry import Plugin, Registry
 from tlplug.runtime.files import refuse_address
 from tlplug.runtime.secrets import hidden_keys
-from tlplug.settings import (
-    OPEN,
-    DataSettings,
-    DomainSettings,
-    EvidenceSettings,
-    ModelSettings,
-    RootConfig,
-    TrainerSettings,
-    TransferSettings,
-)
+from tlplug.settings import OPEN, DomainSettings, RootConfig
 
 
 def give(config: DictConfig, words: Sequence[str], folder: Path) -> None:
@@ -70,29 +59,12 @@ def give(config: DictConfig, words: Sequence[str], folder: Path) -> None:
 CONFIG = "config.yaml"
 
 
-@dataclass(frozen=True)
-class Finished:
-    """What is needed of a run's config once it is finished; baselines, metrics and loggers are not."""
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun(Job):
+    """The job of a finished run, without its metrics, baselines and loggers; the head has not learnt from rows yet."""
 
     folder: Path
-    config: dict[str, Any]
-    task: str
-    strategy_name: str
-    strategy: Strategy
-    head_name: str
-    head: TaskHead
-    """Not yet bound to its labels."""
-    model: ModelSettings
-    data: DataSettings
-    trainer: TrainerSettings
-    transfer: TransferSettings
-    evidence: EvidenceSettings
-    seed: int
-
-    @property
-    def plugins(self) -> list[Plugin]:
-        """Its strategy and its head."""
-        return [Registry().find(kind, self.config[kind]["name"]) for kind in ("strategy", "head")]
+    """The run directory."""
 
 
 DATA = ("data",)
@@ -101,7 +73,7 @@ DATA = ("data",)
 
 def reopen(
     folder: Path, overrides: Sequence[str] = (), trust: bool = False, nodes: Sequence[str] = DATA
-) -> Finished:
+) -> FinishedRun:
     """Read the config of the run in `folder`.
 
     Args:
@@ -116,21 +88,9 @@ def reopen(
     override(config, overrides, nodes)
     if not trust:
         expect_trusted(folder, config, {"strategy": [config.strategy.name], "head": [config.head.name]})
-    return Finished(
-        folder=folder,
-        config=plain(config),
-        task=config.task,
-        strategy_name=config.strategy.preset,
-        strategy=instance(Registry().find("strategy", config.strategy.name), config.strategy),
-        head_name=config.head.name,
-        head=instance(Registry().find("head", config.head.name), config.head),
-        model=settings(config.model),
-        data=settings(config.data),
-        trainer=settings(config.trainer),
-        transfer=settings(config.transfer),
-        evidence=settings(config.evidence),
-        seed=config.seed,
-    )
+    config_of_run = plain(config)
+    config.metric, config.logger, config.transfer.baselines = {}, {}, []
+    return FinishedRun(**{**vars(job_of(config)), "config": config_of_run}, folder=folder)
 
 
 def job_again(folder: Path, typed: Sequence[str], trust: bool = False, secrets: Sequence[str] = ()) -> Job:

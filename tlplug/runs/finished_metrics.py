@@ -11,7 +11,7 @@ from typing import Any
 
 from tlplug.config.job import STREAMS
 from tlplug.config.metric_options import metrics_again
-from tlplug.config.reopen import Finished
+from tlplug.config.reopen import FinishedRun
 from tlplug.data.domain import read_domains
 from tlplug.data.read import read_splits
 from tlplug.errors import UsageError
@@ -31,7 +31,7 @@ NODES = ("data", "transfer", "evidence")
 """Whose keys can be set anew: which rows are looked at."""
 
 
-def known(run: Finished) -> dict[str, Any]:
+def known(run: FinishedRun) -> dict[str, Any]:
     """What the run recorded.
 
     Raises:
@@ -61,7 +61,7 @@ def lacking(metrics: Mapping[str, TransferMetric], found: Mapping[str, Any]) -> 
     }
 
 
-def record(run: Finished, metrics: Mapping[str, TransferMetric]) -> dict[str, Any]:
+def record(run: FinishedRun, metrics: Mapping[str, TransferMetric]) -> dict[str, Any]:
     """Load the base model and what the run made of it, and look at both."""
     import torch
 
@@ -74,7 +74,7 @@ def record(run: Finished, metrics: Mapping[str, TransferMetric]) -> dict[str, An
     return recorder.found()
 
 
-def recorder_of(run: Finished, metrics: Mapping[str, TransferMetric], device: str) -> Recorder:
+def recorder_of(run: FinishedRun, metrics: Mapping[str, TransferMetric], device: str) -> Recorder:
     head, base = bound_head(run), base_of(run.model, run.data.max_length)
     rows = read_splits(run.data, head.columns, head.optional_columns, ("train", "validation"))["validation"]
     settings = {"target": run.data.target_domain, "source": run.transfer.source_domain}
@@ -84,7 +84,7 @@ def recorder_of(run: Finished, metrics: Mapping[str, TransferMetric], device: st
 
 
 def measure(
-    run: Finished,
+    run: FinishedRun,
     metrics: Mapping[str, TransferMetric],
     words: Sequence[str] = (),
     anew: bool = False,

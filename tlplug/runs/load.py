@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from tlplug.config.plugin_versions import warn_of_versions
-from tlplug.config.reopen import Finished, reopen
+from tlplug.config.reopen import FinishedRun, reopen
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, LoadOptions, TaskHead
 from tlplug.models.base_model import find_base, save_processor
@@ -95,7 +95,7 @@ def base_of(settings: ModelSettings, max_length: int | None = None) -> BaseInfo:
     return replace(found, source=f"{settings.source} adapted by {settings.from_run}")
 
 
-def merged_folder(run: Finished) -> Path:
+def merged_folder(run: FinishedRun) -> Path:
     """The run's model, merged in float32, in the cache; made where it is not there."""
     head, base = bound_head(run), base_of(run.model, run.data.max_length)
     saved = sorted((run.folder / run.strategy.saved_folder).glob("*.safetensors"))
@@ -109,7 +109,7 @@ def merged_folder(run: Finished) -> Path:
     return folder
 
 
-def merged_model(run: Finished, head: TaskHead, base: BaseInfo) -> PreTrainedModel:
+def merged_model(run: FinishedRun, head: TaskHead, base: BaseInfo) -> PreTrainedModel:
     """The run's model as one that stands alone: merged in float32 into the unquantized base model.
 
     Raises:
@@ -127,7 +127,7 @@ def merged_model(run: Finished, head: TaskHead, base: BaseInfo) -> PreTrainedMod
     return cast("PreTrainedModel", merged)
 
 
-def bound_head(run: Finished) -> TaskHead:
+def bound_head(run: FinishedRun) -> TaskHead:
     """Return the head with the state that the run's rows gave it.
 
     Raises:
@@ -151,14 +151,14 @@ def are_texts(value: object) -> bool:
 
 
 def load_model(
-    run: Finished, head: TaskHead, base: BaseInfo, options: LoadOptions, device: torch.device
+    run: FinishedRun, head: TaskHead, base: BaseInfo, options: LoadOptions, device: torch.device
 ) -> nn.Module:
     """The base model with its head, and what the run saved over it."""
     return adapted_model(run, bare_model(run, head, base, device, options), base)
 
 
 def bare_model(
-    run: Finished, head: TaskHead, base: BaseInfo, device: torch.device, options: LoadOptions | None = None
+    run: FinishedRun, head: TaskHead, base: BaseInfo, device: torch.device, options: LoadOptions | None = None
 ) -> nn.Module:
     """The base model with its head, as the run's strategy loads it or as `options` say.
 
@@ -175,7 +175,7 @@ def bare_model(
     return cast("nn.Module", head.load_model(base, options))
 
 
-def adapted_model(run: Finished, bare: nn.Module, base: BaseInfo) -> nn.Module:
+def adapted_model(run: FinishedRun, bare: nn.Module, base: BaseInfo) -> nn.Module:
     """What the run saved, over a bare model."""
     from safetensors import SafetensorError
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tlplug.config.reopen import Finished
+from tlplug.config.reopen import FinishedRun
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, Prediction, Row, TaskHead
 from tlplug.models.precision import autocast
@@ -27,7 +27,7 @@ CHUNK = 16
 class Adapted:
     """A model that a run has adapted, with its head and base model."""
 
-    run: Finished
+    run: FinishedRun
     head: TaskHead
     base: BaseInfo
     model: nn.Module
