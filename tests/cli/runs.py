@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 
+from jsonschema import Draft202012Validator
 from rich.console import Console
 
 from tlplug.cli import main
@@ -51,4 +53,9 @@ def result_of(folder):
     return json.loads((Path(folder) / "result.json").read_text())
 
 
-__all__ = ["QUICK", "command_line", "main", "result_of", "run_in_process", "tiny_words"]
+SCHEMA = json.loads(files("tlplug.reports").joinpath("result.schema.json").read_text(encoding="utf-8"))
+CLOSED = Draft202012Validator({**SCHEMA, "additionalProperties": False})
+"""The schema of result.json with no keys but those that it describes."""
+
+
+__all__ = ["CLOSED", "QUICK", "SCHEMA", "command_line", "main", "result_of", "run_in_process", "tiny_words"]

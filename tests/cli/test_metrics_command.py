@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.cli.runs import main, result_of, tiny_words
+from tests.cli.runs import CLOSED, main, result_of, tiny_words
 from tlplug.evaluation import evidence
 from tlplug.runs import finished_metrics as room
 
@@ -154,6 +154,8 @@ def test_what_was_named_before_holds_for_the_next_one(run, tmp_path):
     assert main(["metrics", str(run), "metric=[cka]", "evidence.max_rows=12"]) == 0
     last = result_of(run)
     assert last["metric_config"]["knn"] == {"k": 3} and last["source_domain"] == str(texts)
+    assert "metrics_overrides" in last
+    CLOSED.validate(last)
     assert evidence.read(run / "evidence")["features/after"].shape[1] == 12
     assert {"knn", "coral_distance", "counterfactual_gap"} <= set(last["metrics"])
 

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tests.conftest import make_rows
 from tlplug import UsageError
+from tlplug.data import features as data_features
 from tlplug.data.features import KIND, encode, key_of
 from tlplug.interfaces.registry import Registry
 from tlplug.runtime import cache
@@ -45,6 +47,33 @@ def test_the_second_time_nothing_is_encoded(tiny_base):
     assert counting.seen == told == [1000, 1000, 300]
     again = encode(counting, rows, tiny_base, True, told.append)
     assert counting.seen == [1000, 1000, 300] and list(again) == list(first) and again.key == first.key
+
+
+class WithArrays(Classification):
+    """Gives 800 bytes of arrays for each row."""
+
+    def encode(self, rows, base, training):
+        features = super().encode(rows, base, training)
+        return [{**f, "pixels": np.full((2, 50), f["id"]), "empty": np.zeros(0)} for f in features]
+
+
+def test_arrays_are_written_in_pieces_that_arrow_can_hold(tiny_base, monkeypatch):
+    head = WithArrays().with_state({"labels": ["negative", "positive"]})
+    monkeypatch.setattr(data_features, "LARGEST", 2000)
+    found = encode(head, make_rows(5), tiny_base, True)
+    assert [len(batch) for batch in found.stored.data.to_batches()] == [2, 2, 1]
+    assert [int(feature["pixels"].max()) for feature in found] == [0, 1, 2, 3, 4]
+    assert found[4]["pixels"].shape == (2, 50) and len(found.lengths) == 5
+    monkeypatch.setattr(data_features, "LARGEST", 1)
+    assert [
+        len(piece) for piece in data_features.pieces(head.encode(make_rows(3), tiny_base, True), head)
+    ] == [*(1, 1, 1)]
+
+
+def test_a_piece_has_as_many_rows_as_can_be(head, tiny_base):
+    (piece,) = data_features.pieces(head.encode(make_rows(30), tiny_base, True), head)
+    assert len(piece) == 30
+    assert data_features.LARGEST < 2**31
 
 
 def test_the_key_changes_with_all_that_the_features_depend_on(head, tiny_base, monkeypatch):

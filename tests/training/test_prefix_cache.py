@@ -13,13 +13,14 @@ from tests.conftest import make_rows, make_tokenizer
 from tests.models.test_base_kinds import saved
 from tests.plugins.tiny_generators import FRAMES, byte_tokenizer
 from tests.training.sample_tasks import QUICK, prepare, strategy
-from tlplug import FrozenPrefix, Strategy
+from tlplug import FrozenPrefix, Strategy, TransformersHead
+from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.runtime import cache
 from tlplug.settings import ModelSettings, OptimizerSettings
-from tlplug.training.fit import adapt
+from tlplug.training.fit import Prepared, adapt
 from tlplug.training.prefix_cache.compute import KIND
 from tlplug.training.prefix_cache.store import FORM, SPANS, STATES, Kept
 
@@ -331,3 +332,71 @@ def test_windows_of_one_row_are_told_apart_by_their_part(bases):
         "attention_mask": torch.ones(len(features), 1),
     }
     assert kept.of(batch)[:, 0].tolist() == list(range(len(features)))[::-1]
+
+
+class Arrays(TransformersHead):
+    """A label for an array: no tokens and no mask, so that each row is one whole."""
+
+    contract = 1
+    columns = {"image": "an array, channels first", "label": "its class"}
+    targets = ("label",)
+    auto_class = "AutoModelForImageClassification"
+    head_modules = ("classifier",)
+    primary_score = "accuracy"
+
+    def inputs(self, row):
+        return {"pixel_values": row["image"]}
+
+    def example_scores(self, predictions, rows):
+        return [float(p["prediction"] == row["label"]) for p, row in zip(predictions, rows, strict=True)]
+
+
+def images(count, seed):
+    draw = np.random.default_rng(seed)
+    return [
+        {"id": n, "image": draw.normal(n % 2, size=(3, 8, 8)).astype(np.float32), "label": "ab"[n % 2]}
+        for n in range(count)
+    ]
+
+
+def array_task(folder):
+    from transformers import ViTConfig, ViTModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
+    torch.manual_seed(0)
+    ViTModel(ViTConfig(image_size=8, patch_size=4, **sizes)).save_pretrained(folder)
+    base = find_base(ModelSettings(source=str(folder)))
+    rows = {split: images(count, seed) for seed, (split, count) in enumerate(SIZES.items())}
+    head = Arrays().with_state({"labels": ["a", "b"]})
+    features = {split: encode(head, each, base, split == "train") for split, each in rows.items()}
+    sizes = {"batch_size": 8, "batching": "rows", "tokens_per_batch": None}
+    return Prepared(
+        head, base, rows, TransferData(**features, head=head, base=base, **sizes, seed=3), THREE, 3
+    )
+
+
+SIZES = {"train": 21, "validation": 8, "test": 11}
+
+
+def test_states_of_several_positions_are_kept_whole_where_the_head_has_no_mask(tmp_path, monkeypatch):
+    from transformers.models.vit.modeling_vit import ViTLayer
+
+    count = Count(monkeypatch, ViTLayer)
+    results = []
+    for cached in (True, False):
+        chosen = strategy("last_layers", layers=1, cache=cached)
+        model, outcome = adapt(array_task(tmp_path), chosen, OptimizerSettings(learning_rate=1e-3))
+        moved = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
+        results.append((moved, outcome, sorted(count.examples.values())))
+        count.examples.clear()
+    (kept, one, ran), (plain, other, every) = results
+    agree(kept, plain)
+    assert one.scores == pytest.approx(other.scores, abs=1e-4) and one.scores["accuracy"] > 0.5
+    tried, top = 3 * (2 + 1), 3 * 21 + 3 * 8 + 11
+    assert ran == sorted([40 + tried, 40 + tried, top + tried]) and every == [top] * 3
+    folders = list((cache.cache_folder() / KIND).iterdir())
+    forms = [json.loads((folder / FORM).read_text()) for folder in folders]
+    assert [form["shape"] for form in forms] == [[5, 16]] * 3 and {form["width"] for form in forms} == {80}
+    spans = [np.load(folder / SPANS) for folder in folders]
+    assert sorted(len(each) for each in spans) == [8, 11, 21]
+    assert all((each[:, 1] - each[:, 0] == 1).all() for each in spans), "one row of states for each example"

@@ -9,7 +9,7 @@ import logging
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from importlib.metadata import version
@@ -36,6 +36,8 @@ LENGTH = "__length__"
 """The column with `head.length` of each feature."""
 CHUNK = 1000
 """Rows that are encoded at a time."""
+LARGEST = 2**30
+"""Bytes of arrays that are written at a time, but for those of a single feature: Arrow's offsets into bytes have 32 bits."""
 
 log = logging.getLogger(__name__)
 
@@ -213,8 +215,22 @@ def _chunks(
         keys = keys or set(features[0])
         if other := next((feature for feature in features if set(feature) != keys), None):
             raise UsageError(f"the head gives features of different keys: {sorted(keys)} and {sorted(other)}")
-        yield [storable(feature, head.length(feature)) for feature in features]
+        yield from pieces(features, head)
         progress(len(chunk))
+
+
+def pieces(features: Iterable[Mapping[str, Any]], head: TaskHead) -> Iterator[list[dict[str, Any]]]:
+    """Yield the features as Arrow takes them, in lists whose arrays have at most `LARGEST` bytes."""
+    piece: list[dict[str, Any]] = []
+    size = 0
+    for feature in features:
+        added = sum(value.nbytes for value in feature.values() if isinstance(value, np.ndarray))
+        if piece and size + added > LARGEST:
+            yield piece
+            piece, size = [], 0
+        piece.append(storable(feature, head.length(feature)))
+        size += added
+    yield piece
 
 
 ARRAY = ("dtype", "shape", "bytes")
@@ -273,5 +289,5 @@ def write(path: Path, chunks: Iterator[list[dict[str, Any]]]) -> None:
             writer.write_table(table)
             for chunk in chunks:
                 writer.write_table(pa.Table.from_pylist(chunk, schema=table.schema))
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowCapacityError) as error:
         raise UsageError(f"the head's features cannot be stored: {error}") from error
