@@ -9,7 +9,7 @@ from jsonschema import validate
 from tests.cli.fake_hub import CARD
 from tlplug import LoadOptions, TransformersHead
 from tlplug.interfaces.registry import Registry
-from tlplug.runs.model_card import metadata
+from tlplug.runs.model_card import about, metadata
 from tlplug.settings import DataSettings, DomainSettings, ModelSettings
 
 SCORES = {"accuracy": 0.9, "macro_f1": 0.85}
@@ -93,6 +93,19 @@ def test_scores_on_another_domain_name_its_data(tmp_path):
     assert found["datasets"] == ["owner/reviews"]
     tested = found["model-index"][0]["results"][0]["dataset"]
     assert tested == {"name": "owner/products", "type": "owner/products", "split": "validation"}
+
+
+@pytest.mark.parametrize(("path", "says"), [(None, "of it"), ("owner/products", "of `owner/products`")])
+def test_the_text_says_which_rows_were_scored(path, says):
+    data = replace(DataSettings(path="owner/reviews"), target_domain=DomainSettings(path=path))
+    run = SimpleNamespace(data=data, strategy_name="lora", task="sentiment", head_name="classification")
+    cost = {"trainable_parameters": 1, "total_parameters": 4}
+    text = about(
+        SimpleNamespace(run=run, base=SimpleNamespace(source="owner/base")),
+        {"cost": cost, "seed": 0, "test_rows": 7},
+    )
+    assert "1 of 4 weights were trained (25%). Data: `owner/reviews`" in text
+    assert text.endswith(f"the scores are of the 7 test rows {says}.")
 
 
 @pytest.mark.parametrize(

@@ -84,13 +84,14 @@ def eval_results(task: str, data: DataSettings, scores: dict[str, float]) -> lis
 
 
 def about(adapted: Adapted, result: dict[str, Any]) -> str:
-    cost = result["cost"]
+    cost, domain = result["cost"], adapted.run.data.target_domain.path
     share = 100 * cost["trainable_parameters"] / cost["total_parameters"]
     return (
         f"The base model `{adapted.base.source}`, adapted by the strategy `{adapted.run.strategy_name}` to the task "
         f"`{adapted.run.task}` (head `{adapted.run.head_name}`), seed {result['seed']}. "
-        f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} weights moved ({share:.2g}%). "
-        f"Data: `{adapted.run.data.path}`; the scores are of its {result['test_rows']} test rows."
+        f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} weights were trained ({share:.2g}%). "
+        f"Data: `{adapted.run.data.path}`; the scores are of the {result['test_rows']} test rows of "
+        f"{f'`{domain}`' if domain else 'it'}."
     )
 
 
