@@ -17,7 +17,7 @@ from tests.data.sample_files import WANTED, jsonl, numbered, texts
 from tests.data.test_batching import data, features
 from tlplug.data.batching import EpochBatches, Repeated
 from tlplug.data.datamodule import TransferData
-from tlplug.data.domain import in_terms_of, labelled, looked_at, unlabelled
+from tlplug.data.domain import read_domain, read_labelled, read_unlabelled, rename_keys
 from tlplug.data.read import read_splits
 from tlplug.data.split import Split
 from tlplug.errors import UsageError
@@ -49,9 +49,9 @@ def domain(path: object, **more: Any) -> DomainSettings:
 def test_training_rows_come_without_what_is_to_be_predicted(tmp_path: Path, like: Split) -> None:
     jsonl(tmp_path / "far/train.jsonl", numbered(6, "far"))
     jsonl(tmp_path / "far/test.jsonl", numbered(3, "tested"))
-    seen = unlabelled(domain(tmp_path / "far"), HEAD, 0, KEY, like)
+    seen = read_unlabelled(domain(tmp_path / "far"), HEAD, 0, KEY, like)
     assert [dict(row) for row in seen] == [{"text": f"far{i}", "id": i} for i in range(6)]
-    tested = labelled(domain(tmp_path / "far"), HEAD, 0, KEY, like)
+    tested = read_labelled(domain(tmp_path / "far"), HEAD, 0, KEY, like)
     assert [dict(row) for row in tested] == [
         {"text": f"tested{i}", "label": str(i % 2), "id": i} for i in range(3)
     ]
@@ -60,15 +60,15 @@ def test_training_rows_come_without_what_is_to_be_predicted(tmp_path: Path, like
 def test_training_rows_need_no_column_of_what_is_to_be_predicted(tmp_path: Path, like: Split) -> None:
     path = jsonl(tmp_path / "far.jsonl", [{"tweet": "so so", "n": 1}, {"tweet": "ha", "n": 2}])
     settings = domain(path, columns={"text": "tweet", "label": "no such column"})
-    assert texts(unlabelled(settings, HEAD, 0, KEY, like)) == ["so so", "ha"]
+    assert texts(read_unlabelled(settings, HEAD, 0, KEY, like)) == ["so so", "ha"]
 
 
 def test_a_share_for_testing_is_not_among_the_training_rows(tmp_path: Path, like: Split) -> None:
     settings = domain(jsonl(tmp_path / "far.jsonl", numbered(20)), test=0.25)
-    seen, tested = (read(settings, HEAD, 3, KEY, like) for read in (unlabelled, labelled))
+    seen, tested = (read(settings, HEAD, 3, KEY, like) for read in (read_unlabelled, read_labelled))
     assert (len(seen), len(tested)) == (15, 5)
     assert {row["id"] for row in seen}.isdisjoint(row["id"] for row in tested)
-    other = labelled(settings, HEAD, 4, KEY, like)
+    other = read_labelled(settings, HEAD, 4, KEY, like)
     assert texts(other) != texts(tested), "the seed of the data draws"
 
 
@@ -76,11 +76,11 @@ def test_limits_are_the_domain_s_own(tmp_path: Path, like: Split) -> None:
     settings = domain(
         jsonl(tmp_path / "far.jsonl", numbered(20)), test=0.5, limit=LimitSettings(train=4, test=3)
     )
-    assert [len(read(settings, HEAD, 0, KEY, like)) for read in (unlabelled, labelled)] == [4, 3]
+    assert [len(read(settings, HEAD, 0, KEY, like)) for read in (read_unlabelled, read_labelled)] == [4, 3]
 
 
 def test_where_there_are_test_rows_alone_their_texts_are_learnt_from_and_it_is_said(caplog, like) -> None:
-    seen, tested = (read(domain(PRODUCTS), HEAD, 0, KEY, like) for read in (unlabelled, labelled))
+    seen, tested = (read(domain(PRODUCTS), HEAD, 0, KEY, like) for read in (read_unlabelled, read_labelled))
     assert texts(seen) == texts(tested) and len(seen) == 200
     assert set(seen[0]) == {"text", "id"} and set(tested[0]) == {"text", "id", "label"}
     assert f"data.target_domain={PRODUCTS} has no training rows" in caplog.text
@@ -90,7 +90,7 @@ def test_where_there_are_test_rows_alone_their_texts_are_learnt_from_and_it_is_s
 def test_named_training_rows_that_are_not_there_are_an_error(tmp_path: Path, like: Split, caplog) -> None:
     jsonl(tmp_path / "far/test.jsonl", numbered(3))
     with pytest.raises(UsageError, match=r"^data\.target_domain\.train=unlabeled: .* it has test\."):
-        unlabelled(domain(tmp_path / "far", train="unlabeled"), HEAD, 0, KEY, like)
+        read_unlabelled(domain(tmp_path / "far", train="unlabeled"), HEAD, 0, KEY, like)
     assert caplog.text == ""
 
 
@@ -103,10 +103,10 @@ def test_pairs_go_with_pairs_and_single_texts_with_single_texts(tmp_path: Path, 
     with pytest.raises(
         UsageError, match=r'no column "text_pair"[\s\S]*Set data\.target_domain\.columns\.text_pair='
     ):
-        unlabelled(domain(singles), HEAD, 0, KEY, paired)
-    assert set(unlabelled(domain(doubles), HEAD, 0, KEY, paired)[0]) == {"text", "text_pair", "id"}
-    assert set(unlabelled(domain(doubles), HEAD, 0, KEY, like)[0]) == {"text", "id"}
-    assert set(unlabelled(domain(singles), HEAD, 0, "transfer.source_domain")[0]) == {"text", "id"}
+        read_unlabelled(domain(singles), HEAD, 0, KEY, paired)
+    assert set(read_unlabelled(domain(doubles), HEAD, 0, KEY, paired)[0]) == {"text", "text_pair", "id"}
+    assert set(read_unlabelled(domain(doubles), HEAD, 0, KEY, like)[0]) == {"text", "id"}
+    assert set(read_unlabelled(domain(singles), HEAD, 0, "transfer.source_domain")[0]) == {"text", "id"}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_told_in_the_domain_s_own_keys(
     path = tmp_path / "data.jsonl"
     path.write_text(content)
     with pytest.raises(UsageError) as error:
-        labelled(domain(path, **settings), HEAD, 0, KEY, like)
+        read_labelled(domain(path, **settings), HEAD, 0, KEY, like)
     assert re.search(told, str(error.value), re.DOTALL), error.value
     assert str(path) in str(error.value) or "data.jsonl" not in str(error.value)
     assert not re.search(r"(?<![\w./])data\.(splits|columns|limit|path)", str(error.value))
@@ -163,12 +163,12 @@ def test_a_file_that_is_not_there_is_told_with_those_near_it(tmp_path: Path, lik
     with pytest.raises(
         UsageError, match=r"^data\.target_domain\.path=.*tweet\.jsonl: there is no .*tweets\.jsonl"
     ):
-        unlabelled(domain(tmp_path / "tweet.jsonl"), HEAD, 0, KEY, like)
+        read_unlabelled(domain(tmp_path / "tweet.jsonl"), HEAD, 0, KEY, like)
 
 
 def test_keys_are_renamed_and_file_names_are_not() -> None:
     told = "data.splits.test=x: /a/data.columns.csv and data.jsonl; set data.columns.text, data.limit.train or data.path."
-    assert in_terms_of("transfer.source_domain", told) == (
+    assert rename_keys("transfer.source_domain", told) == (
         "transfer.source_domain.test=x: /a/data.columns.csv and data.jsonl; set transfer.source_domain.columns.text, "
         "transfer.source_domain.limit.train or transfer.source_domain.path."
     )
@@ -322,11 +322,11 @@ def test_a_stream_s_batches_are_full_where_a_pass_ends_within_one() -> None:
 
 def test_a_domain_is_read_from_the_corpora_that_ship(like: Split) -> None:
     settings = replace(domain(FILM), limit=LimitSettings(train=5, test=2))
-    assert len(unlabelled(settings, HEAD, 0, "transfer.source_domain")) == 5
+    assert len(read_unlabelled(settings, HEAD, 0, "transfer.source_domain")) == 5
 
 
 def looked(tmp_path: Path, rows: list[Any], **more: Any) -> Any:
-    return looked_at(domain(jsonl(tmp_path / "far.jsonl", rows), **more), HEAD, 0, "transfer.source_domain")
+    return read_domain(domain(jsonl(tmp_path / "far.jsonl", rows), **more), HEAD, 0, "transfer.source_domain")
 
 
 def test_rows_that_are_looked_at_keep_what_is_to_be_predicted(tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ def test_rows_that_are_looked_at_keep_what_is_to_be_predicted(tmp_path: Path) ->
     assert [row["label"] for row in found.rows] == ["0", "1", "0"]
     jsonl(tmp_path / "parts/train.jsonl", numbered(6, "far"))
     jsonl(tmp_path / "parts/test.jsonl", numbered(2, "tested"))
-    of_folder = looked_at(domain(tmp_path / "parts"), HEAD, 0, "transfer.source_domain")
+    of_folder = read_domain(domain(tmp_path / "parts"), HEAD, 0, "transfer.source_domain")
     assert [row["text"] for row in of_folder.rows] == ["tested0", "tested1"]
 
 
@@ -347,13 +347,13 @@ def test_rows_without_labels_and_columns_of_other_names_are_looked_at(tmp_path: 
 def test_texts_are_looked_at_by_a_head_that_reads_more(tmp_path: Path) -> None:
     answering = Registry().find("head", "question_answering").load()()
     (tmp_path / "book.txt").write_text("One line.\nAnother line.\n")
-    found = looked_at(domain(tmp_path / "book.txt"), answering, 0, "transfer.source_domain")
+    found = read_domain(domain(tmp_path / "book.txt"), answering, 0, "transfer.source_domain")
     assert found.plain and [row[found.text] for row in found.rows] == ["One line.", "Another line."]
     with pytest.raises(UsageError, match=r'no column "text".*transfer\.source_domain\.columns\.text'):
         odd = jsonl(tmp_path / "odd.jsonl", [{"words": "x"}])
-        looked_at(domain(odd), answering, 0, "transfer.source_domain")
+        read_domain(domain(odd), answering, 0, "transfer.source_domain")
 
 
 def test_what_is_not_there_is_an_error_of_its_own_key(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="transfer.source_domain.path"):
-        looked_at(domain(tmp_path / "nothing.jsonl"), HEAD, 0, "transfer.source_domain")
+        read_domain(domain(tmp_path / "nothing.jsonl"), HEAD, 0, "transfer.source_domain")

@@ -1,4 +1,4 @@
-"""Rows of another domain than the task's: what `data.target_domain` and `transfer.source_domain` name."""
+"""Read rows of another domain than the task's, which `data.target_domain` and `transfer.source_domain` name."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from tlplug.interfaces import TaskHead
 from tlplug.settings import DataSettings, DomainSettings, LimitSettings, SplitSettings
 
 KEYS = re.compile(r"(?<![\w./-])data\.(?:splits\.|(?=(?:path|subset|revision|columns|limit)\b))")
-"""The beginning of a key below `data`; not that of a file's name, such as data.jsonl."""
+"""Matches the beginning of a key below `data`, not that of a file's name such as data.jsonl."""
 
 TEXT = "text"
-"""The column of data that is no more than texts."""
+"""The column of data that has only texts."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Domain:
-    """Rows of a domain that a model is looked at with."""
+    """Rows of another domain that a model is evaluated on."""
 
     rows: Split
     text: str
-    """The column that holds what is read first."""
+    """The column of the head's first input."""
     plain: bool
-    """Whether they are no more than texts, which the head cannot read."""
+    """Whether the rows have only texts, which the head cannot read."""
 
 
-def looked_at(settings: DomainSettings, head: TaskHead, seed: int, key: str, texts: bool = True) -> Domain:
-    """The domain's test rows, or where there are none its training rows, with targets where the data has them.
+def read_domain(settings: DomainSettings, head: TaskHead, seed: int, key: str, texts: bool = True) -> Domain:
+    """Read the domain's test rows, or where there are none its training rows, with targets where the data has them.
 
     Args:
-        texts: whether the base model reads texts. Data that does not have the head's columns, such as a file of texts, is
-            read as texts then.
+        texts: whether the base model reads texts. Data without the head's columns, such as a file of
+            texts, is read as texts then.
 
     Raises:
         UsageError: it is not there, not readable, or has no column of texts.
@@ -50,17 +50,19 @@ def looked_at(settings: DomainSettings, head: TaskHead, seed: int, key: str, tex
         name = "train" if settings.test == DomainSettings().test not in tables else "test"
         table = tables.get(str(getattr(settings, name)))
         present = set(head.columns) | {TEXT} if table is None else set(table.columns())
-        inputs = {column: told for column, told in head.columns.items() if column not in head.targets}
-        plain = texts and not {named(column, settings) for column in inputs} <= present
+        inputs = {column: meaning for column, meaning in head.columns.items() if column not in head.targets}
+        plain = texts and not {_data_column(column, settings) for column in inputs} <= present
         wanted = {TEXT: "a text"} if plain else inputs
-        optional = {} if plain else {**head.optional_columns, **head.columns}
+        possible = {} if plain else {**head.optional_columns, **head.columns}
         optional = {
-            c: told for c, told in optional.items() if c not in inputs and named(c, settings) in present
+            column: meaning
+            for column, meaning in possible.items()
+            if column not in inputs and _data_column(column, settings) in present
         }
-        columns = {c: given for c, given in settings.columns.items() if c in {*wanted, *optional}}
+        columns = {key: name for key, name in settings.columns.items() if key in {*wanted, *optional}}
         split = read_splits(replace(data, columns=columns), wanted, optional, [name])[name]
     except UsageError as error:
-        raise UsageError(in_terms_of(key, str(error))) from error
+        raise UsageError(rename_keys(key, str(error))) from error
     return Domain(split, next(iter(wanted)), plain)
 
 
@@ -71,41 +73,41 @@ def read_domains(
     seed: int,
     texts: bool = True,
 ) -> dict[str, Domain]:
-    """Rows of other domains, where they are named, that a model is looked at with, by the domains' names.
+    """Read the rows of other domains that a model is evaluated on, where the settings have a path.
 
     Args:
         keys: of the settings, for errors.
         texts: whether the base model reads texts.
 
     Raises:
-        UsageError: they are not usable.
+        UsageError: a domain cannot be read.
     """
-    found = {
-        name: looked_at(domain, head, seed, keys[name], texts)
+    domains = {
+        name: read_domain(domain, head, seed, keys[name], texts)
         for name, domain in settings.items()
         if domain.path is not None
     }
-    for domain in found.values():
+    for domain in domains.values():
         if not domain.plain:
             check_rows({"test": domain.rows}, head, with_targets=False)
-    return found
+    return domains
 
 
-def named(column: str, settings: DomainSettings) -> str:
-    """What the data calls one of the head's columns."""
+def _data_column(column: str, settings: DomainSettings) -> str:
+    """Return the data's name of one of the head's columns."""
     return settings.columns.get(column, column)
 
 
-def unlabelled(
+def read_unlabelled(
     settings: DomainSettings, head: TaskHead, seed: int, key: str, like: Split | None = None
 ) -> Split:
-    """The domain's training rows, without the head's targets: one split named `train`.
+    """Read the domain's training rows, without the head's targets, as a split named `train`.
 
-    Where there are no training rows but test rows, it is these, and a warning says so.
+    Without training rows, test rows are read, and a warning says so.
 
     Args:
         key: of the settings, for errors.
-        like: rows that go into the model beside these, which need the same columns; None: any that the head reads.
+        like: rows that share batches with these, which need the same columns; None: all that the head reads.
 
     Raises:
         UsageError: something is not there or not readable.
@@ -118,13 +120,15 @@ def unlabelled(
     log.warning(
         "%s=%s has no training rows: its test rows are learnt from, without what is to be predicted. "
         "%s.train names others",
-        *(key, settings.path, key),
+        key,
+        settings.path,
+        key,
     )
     return _read(replace(settings, train=settings.test), head, seed, key, "train", head.targets, like)
 
 
-def labelled(settings: DomainSettings, head: TaskHead, seed: int, key: str, like: Split) -> Split:
-    """The domain's test rows, with targets to be scored by: one split named `test`. Otherwise as `unlabelled`."""
+def read_labelled(settings: DomainSettings, head: TaskHead, seed: int, key: str, like: Split) -> Split:
+    """Read the domain's test rows with targets, as a split named `test`; otherwise as `read_unlabelled`."""
     return _read(settings, head, seed, key, "test", (), like)
 
 
@@ -137,17 +141,17 @@ def _read(
     without: Sequence[str],
     like: Split | None,
 ) -> Split:
-    optional = {column: told for column, told in head.optional_columns.items() if column not in without}
-    wanted = {column: told for column, told in head.columns.items() if column not in without}
+    optional = {key: meaning for key, meaning in head.optional_columns.items() if key not in without}
+    wanted = {key: meaning for key, meaning in head.columns.items() if key not in without}
     if like is not None:
-        # A model that has learnt from pairs is given pairs, and one that has not is not.
-        wanted |= {column: told for column, told in optional.items() if column in like.rows.column_names}
+        # A model that learns from pairs of texts is given pairs, and another one is not.
+        wanted |= {key: meaning for key, meaning in optional.items() if key in like.rows.column_names}
         optional = {}
-    columns = {column: given for column, given in settings.columns.items() if column not in without}
+    columns = {key: name for key, name in settings.columns.items() if key not in without}
     try:
         return read_splits(replace(_as_data(settings, seed), columns=columns), wanted, optional, [name])[name]
     except UsageError as error:
-        raise UsageError(in_terms_of(key, str(error))) from error
+        raise UsageError(rename_keys(key, str(error))) from error
 
 
 def _as_data(settings: DomainSettings, seed: int) -> DataSettings:
@@ -162,7 +166,7 @@ def _as_data(settings: DomainSettings, seed: int) -> DataSettings:
 
 
 def _has_test_rows_alone(settings: DomainSettings) -> bool:
-    """Whether no training rows are named, and there are none, but test rows are."""
+    """Return whether the data has test rows, and neither it nor the settings have training rows."""
     try:
         tables = open_source(_as_data(settings, 0)).tables
     except UsageError:
@@ -170,6 +174,6 @@ def _has_test_rows_alone(settings: DomainSettings) -> bool:
     return settings.train == DomainSettings().train not in tables and settings.test in tables
 
 
-def in_terms_of(key: str, told: str) -> str:
-    """An error that speaks of `data.path` and its neighbours, as one of the keys below `key`."""
-    return KEYS.sub(lambda _: f"{key}.", told)
+def rename_keys(key: str, message: str) -> str:
+    """Return an error's message with the keys below `key` in place of `data.path` and its neighbours."""
+    return KEYS.sub(lambda _: f"{key}.", message)

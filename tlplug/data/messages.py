@@ -1,4 +1,4 @@
-"""Parts of error messages: lists and paths as a person reads them."""
+"""Write lists and paths into error messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SHOWN = 20
 
 
 def listing(problems: Sequence[str]) -> str:
-    """The problems, each on an indented line; the first 20 and how many more there are."""
+    """Return the first 20 problems, each on an indented line, and the number of further ones."""
     shown = [f"  {problem}" for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
         shown.append(f"  and {len(problems) - SHOWN} more")
@@ -17,11 +17,11 @@ def listing(problems: Sequence[str]) -> str:
 
 
 def names(words: Iterable[str]) -> str:
-    """The words with commas between; `none` where there are none."""
+    """Return the words with commas between; `none` where there are none."""
     return ", ".join(words) or "none"
 
 
 def shown_path(path: Path) -> str:
-    """The path, relative to the working directory where it lies below it."""
+    """Return the path, relative to the working directory where it lies below it."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,4 +1,4 @@
-"""Find and read the rows of a task: splits, columns and ids."""
+"""Read the rows of a task: its splits, with the head's columns and ids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tlplug.data.readers.arrow_types import quiet_datasets
 from tlplug.data.readers.formats import SUFFIXES
 from tlplug.data.readers.library import StreamTable, Table, read_heads
 from tlplug.data.readers.sources import Source, open_source, open_table
-from tlplug.data.split import Split, divided, limited
+from tlplug.data.split import Split, divide, sample
 from tlplug.errors import UsageError, did_you_mean
 from tlplug.runtime.files import refuse_address
 from tlplug.settings import DataSettings
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def read_table(table: Table, columns: Mapping[str, str]) -> Dataset:
-    """All rows: the head's columns by the head's names (`columns`: head's -> table's), and `id` from 0."""
+    """Return all rows, with the columns of `columns` (the head's name -> the table's) and `id`, from 0."""
     import numpy as np
 
     wanted = list(columns.values())
@@ -31,15 +31,15 @@ def read_table(table: Table, columns: Mapping[str, str]) -> Dataset:
 
 
 def _with_class_names(rows: Dataset) -> Dataset:
-    """Class numbers replaced by the names that come with them; a number below 0 (no label) by null."""
+    """Replace class numbers by their names, and a number below 0 (no label) by null."""
     datasets = quiet_datasets()
     for column, feature in rows.features.items():
         inner = getattr(feature, "feature", feature)
         if isinstance(inner, datasets.ClassLabel):
             text = datasets.Value("string")
-            named = [_class_name(value, inner.names) for value in rows[column]]
+            labels = [_class_name(value, inner.names) for value in rows[column]]
             rows = rows.remove_columns(column).add_column(
-                column, named, feature=text if inner is feature else datasets.List(text)
+                column, labels, feature=text if inner is feature else datasets.List(text)
             )
     return rows
 
@@ -56,7 +56,7 @@ def match_columns(
     tables: Iterable[Table],
     optional: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """The head's columns -> the tables' columns; a column that `data.columns` does not name is its own name.
+    """Return the head's columns -> the tables' columns, which have the same name unless `data.columns` has another.
 
     Args:
         optional: columns that are read where `data.columns` names them or every table has them.
@@ -67,8 +67,8 @@ def match_columns(
     tables, possible = list(tables), {**wanted, **(optional or {})}
     if problems := [_unknown(key, possible) for key in given if key not in possible]:
         raise UsageError(f"data.columns has keys that the head does not use:\n{listing(problems)}")
-    found = {head for head in optional or {} if all(head in table.columns() for table in tables)}
-    wanted = {head: told for head, told in possible.items() if head in {*wanted, *given, *found}}
+    present = {head for head in optional or {} if all(head in table.columns() for table in tables)}
+    wanted = {head: meaning for head, meaning in possible.items() if head in {*wanted, *given, *present}}
     columns = {head: given.get(head, head) for head in wanted}
     if twice := sorted({name for name in columns.values() if list(columns.values()).count(name) > 1}):
         raise UsageError(
@@ -113,34 +113,34 @@ def read_splits(
     settings: DataSettings,
     wanted: Mapping[str, str],
     optional: Mapping[str, str] | None = None,
-    asked: Sequence[str] = SPLITS,
+    split_names: Sequence[str] = SPLITS,
 ) -> dict[str, Split]:
-    """The splits that are asked for, with the head's columns `wanted` (name -> meaning) and `id`.
+    """Return the named splits, with the head's columns `wanted` (name -> meaning) and `id`.
 
-    Columns in `optional` are there where the data has them. Fractions and limits are drawn by `data.seed`; rows
+    Columns in `optional` are read where the data has them. Fractions and limits are drawn by `data.seed`; rows
     keep the order of their source.
 
     Raises:
-        UsageError: something is not there, or not readable; all broken lines or missing columns at once.
+        UsageError: a file, split or column does not exist, or lines cannot be read; all of them at once.
     """
     fractions = _fractions(settings)
     limits = _limits(settings)
-    tables = read_heads(_tables(settings, fractions, asked), fractions, limits)
+    tables = read_heads(_tables(settings, fractions, split_names), fractions, limits)
     _refuse_broken(tables.values())
     columns = match_columns(settings.columns, wanted, dict.fromkeys(tables.values()), optional)
     rows = {table: read_table(table, columns) for table in dict.fromkeys(tables.values())}
-    parts = divided(len(rows[tables["train"]]), fractions, settings.seed) if "train" in tables else {}
+    parts = divide(len(rows[tables["train"]]), fractions, settings.seed) if "train" in tables else {}
     splits = {}
-    for name in asked:
+    for name in split_names:
         table = tables[name]
         positions = parts.get(name, range(len(rows[table])))
-        chosen = rows[table].select(limited(positions, limits[name], settings.seed))
+        chosen = rows[table].select(sample(positions, limits[name], settings.seed))
         splits[name] = Split(name, chosen, table.title, table.place)
     return splits
 
 
 def _fractions(settings: DataSettings) -> dict[str, float]:
-    """The splits that are drawn out of train: test first, so that it is the same whatever validation is."""
+    """Return the splits that are drawn out of train: test first, so that it is the same whatever validation is."""
     fractions = {}
     for name in ("test", "validation", "train"):
         if (number := _number(getattr(settings.splits, name))) is None:
@@ -171,42 +171,44 @@ def _limits(settings: DataSettings) -> dict[str, int | None]:
     return limits
 
 
-def _tables(settings: DataSettings, fractions: Mapping[str, float], asked: Sequence[str]) -> dict[str, Table]:
-    """The table that each split is read from, the same object for the same file; `train` too where one is drawn of it."""
+def _tables(
+    settings: DataSettings, fractions: Mapping[str, float], split_names: Sequence[str]
+) -> dict[str, Table]:
+    """Return the table of each split, and of `train` where one is drawn out of it; equal tables are one object."""
     source = open_source(settings)
-    origins = {name: "train" if name in fractions else name for name in asked}
+    origins = {name: "train" if name in fractions else name for name in split_names}
     if "train" in origins.values():
         origins["train"] = "train"
-    found: dict[str, Table] = {}
+    tables: dict[str, Table] = {}
     problems = []
     for name in dict.fromkeys(origins.values()):
         try:
             table = _table(source, str(getattr(settings.splits, name)), name)
-            found[name] = next((same for same in found.values() if same == table), table)
+            tables[name] = next((same for same in tables.values() if same == table), table)
         except UsageError as error:
             problems.append(str(error))
     if problems:
         raise UsageError("\n".join(problems))
-    return {name: found[origin] for name, origin in origins.items()}
+    return {name: tables[origin] for name, origin in origins.items()}
 
 
-def _table(source: Source, asked: str, name: str) -> Table:
-    key = f"data.splits.{name}={asked}"
-    if asked in source.tables:
-        return source.tables[asked]
-    refuse_address(f"data.splits.{name}", asked)
-    path = source.folder / Path(asked).expanduser()
-    if _is_path(asked):
+def _table(source: Source, value: str, name: str) -> Table:
+    key = f"data.splits.{name}={value}"
+    if value in source.tables:
+        return source.tables[value]
+    refuse_address(f"data.splits.{name}", value)
+    path = source.folder / Path(value).expanduser()
+    if _is_path(value):
         return open_table(path.resolve(), key)
     raise UsageError(
         f"{key}: {source.title} has no such split; it has {names(source.tables)}. "
-        f"Set {_remedy(source, name)}.{did_you_mean(asked, source.tables)}"
-        + (f" {asked} is a folder: a file in it is {asked}/..." if path.is_dir() else "")
+        f"Set {_remedy(source, name)}.{did_you_mean(value, source.tables)}"
+        + (f" {value} is a folder: a file in it is {value}/..." if path.is_dir() else "")
     )
 
 
-def _is_path(asked: str) -> bool:
-    return "/" in asked or "*" in asked or "?" in asked or asked.lower().endswith(SUFFIXES)
+def _is_path(value: str) -> bool:
+    return any(mark in value for mark in "/*?") or value.lower().endswith(SUFFIXES)
 
 
 def _remedy(source: Source, name: str) -> str:

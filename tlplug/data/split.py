@@ -23,7 +23,7 @@ BATCH = 1000
 
 @dataclass(frozen=True, eq=False)
 class Split(Sequence[Row]):
-    """Rows that know where they come from. A slice is a `Split` again."""
+    """Rows with the places that they come from. A slice is a `Split` again."""
 
     name: str
     """train, validation or test."""
@@ -32,10 +32,10 @@ class Split(Sequence[Row]):
     title: str
     """The source as a person calls it: a path, or `split 'train' of owner/name`."""
     place: Callable[[int], str]
-    """Position in the source -> where that is."""
+    """Position in the source -> file and line, or the number of the row."""
 
     def where(self, index: int) -> str:
-        """`file.jsonl, line 17` of the row at `index`; lines and rows are counted from 1."""
+        """Return `file.jsonl, line 17` of the row at `index`; lines and rows are counted from 1."""
         return self.place(self[index]["id"])
 
     def __len__(self) -> int:
@@ -58,22 +58,22 @@ class Split(Sequence[Row]):
         return self._read(self.rows[index])
 
     @cached_property
-    def _texts(self) -> list[str]:
-        """The columns whose values are still JSON text (`features_of` says why)."""
+    def _json_columns(self) -> list[str]:
+        """The columns whose values are JSON text (`features_of` says why)."""
         from datasets import Json
 
         features = self.rows.features.items()
         return [column for column, feature in features if isinstance(feature, Json) and not feature.decode]
 
     def _read(self, row: dict[str, Any]) -> Row:
-        for column in self._texts:
+        for column in self._json_columns:
             if row[column] is not None:
                 row[column] = json.loads(row[column])
         return row
 
 
-def shuffled(count: int, seed: int) -> array[int]:
-    """The numbers below `count` in an order that depends on nothing but `count` and `seed`.
+def shuffle(count: int, seed: int) -> array[int]:
+    """Return the numbers below `count` in an order that depends only on `count` and `seed`.
 
     An array, since a list takes four times as much, which counts where the rows themselves are on disk.
     """
@@ -82,14 +82,14 @@ def shuffled(count: int, seed: int) -> array[int]:
     return order
 
 
-def limited(positions: Sequence[int], limit: int | None, seed: int) -> Sequence[int]:
-    """At most `limit` of the positions, in their own order; a smaller limit draws a part of a larger."""
+def sample(positions: Sequence[int], limit: int | None, seed: int) -> Sequence[int]:
+    """Draw at most `limit` of the positions, in their own order; a smaller limit draws a part of a larger one."""
     if limit is None or limit >= len(positions):
         return positions
-    return [positions[index] for index in sorted(shuffled(len(positions), seed)[:limit])]
+    return [positions[index] for index in sorted(shuffle(len(positions), seed)[:limit])]
 
 
-def divided(count: int, fractions: Mapping[str, float], seed: int) -> dict[str, array[int]]:
+def divide(count: int, fractions: Mapping[str, float], seed: int) -> dict[str, array[int]]:
     """Split the positions below `count`: a share for each fraction and the rest for `train`, none twice.
 
     Raises:
@@ -97,9 +97,9 @@ def divided(count: int, fractions: Mapping[str, float], seed: int) -> dict[str, 
     """
     sizes = {name: max(1, round(count * fraction)) for name, fraction in fractions.items()}
     if sum(sizes.values()) >= count:
-        told = " and ".join(f"data.splits.{name}={fraction}" for name, fraction in fractions.items())
-        raise UsageError(f"{told} leave no row to train on: the training split has {count} rows.")
-    order, parts = shuffled(count, seed), {}
+        settings = " and ".join(f"data.splits.{name}={fraction}" for name, fraction in fractions.items())
+        raise UsageError(f"{settings} leave no row to train on: the training split has {count} rows.")
+    order, parts = shuffle(count, seed), {}
     for name, size in sizes.items():
         parts[name], order = _sorted(order[:size]), order[size:]
     return {"train": _sorted(order), **parts}
@@ -113,20 +113,20 @@ def _sorted(numbers: array[int]) -> array[int]:
 
 
 def check_rows(splits: Mapping[str, Split], head: TaskHead, with_targets: bool = True) -> None:
-    """Ask the head about every row.
+    """Check every row with the head.
 
     Args:
-        with_targets: whether the rows are there to be trained on or scored.
+        with_targets: whether the rows are for training or scoring.
 
     Raises:
         UsageError: a split is empty or rows are wrong; the first 20 with their file and line.
     """
-    problems = [problem for split in splits.values() for problem in _problems(split, head, with_targets)]
+    problems = [problem for split in splits.values() for problem in _row_errors(split, head, with_targets)]
     if problems:
         raise UsageError(f"the data cannot be used as it is:\n{listing(list(dict.fromkeys(problems)))}")
 
 
-def _problems(split: Split, head: TaskHead, with_targets: bool) -> Iterator[str]:
+def _row_errors(split: Split, head: TaskHead, with_targets: bool) -> Iterator[str]:
     if not len(split):
         yield f"{split.title}: no rows for data.splits.{split.name}"
     for index, row in enumerate(split):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tlplug.config.job import STREAMS, Job, domain_of
 from tlplug.data.datamodule import TransferData
-from tlplug.data.domain import labelled, unlabelled
+from tlplug.data.domain import read_labelled, read_unlabelled
 from tlplug.data.features import encode
 from tlplug.data.read import SPLITS, read_splits
 from tlplug.data.split import Split, check_rows
@@ -26,7 +26,7 @@ def prepare(job: Job, console: Console) -> Prepared:
     target = job.data.target_domain.path is not None
     splits = read_splits(job.data, job.head.columns, job.head.optional_columns, SPLITS[: 2 if target else 3])
     if target:
-        splits["test"] = labelled(
+        splits["test"] = read_labelled(
             job.data.target_domain, job.head, job.data.seed, STREAMS["target"], splits["train"]
         )
     head = job.head.with_state(job.head.fit(splits["train"]))
@@ -45,7 +45,7 @@ def read_streams(job: Job, head: TaskHead, train: Split) -> dict[str, Split]:
     wanted = {name for strategy in strategies for name in strategy.extra_data}
     return {
         # The target's rows are read as the task's are; what must not be forgotten may be of another form.
-        name: unlabelled(
+        name: read_unlabelled(
             domain_of(name, job), head, job.data.seed, key, like=train if name == "target" else None
         )
         for name, key in STREAMS.items()

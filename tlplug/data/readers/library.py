@@ -62,8 +62,9 @@ class StreamTable(DatasetTable):
         Raises:
             UsageError: they cannot be read.
         """
-        stream, folder = self.rows.take(limit), mkdtemp(dir=temporary_folder())
+        stream = self.rows.take(limit)
         try:
+            folder = mkdtemp(dir=temporary_folder())
             rows = quiet_datasets().Dataset.from_generator(
                 stream.__iter__, features=stream.features, cache_dir=folder
             )
