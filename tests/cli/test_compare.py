@@ -158,7 +158,7 @@ def compared(tmp_path_factory, tiny_folder, rows_folder):
 def test_the_folder_holds_what_is_promised(compared):
     folder, _, _ = compared
     assert {path.name for path in (folder / "one").iterdir()} == {
-        *("config.yaml", "compare.json", "report.html", "log.txt")
+        *("config.yaml", "compare.json", "report.html", "report.md", "log.txt")
     }
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -15,10 +16,9 @@ from lightning.pytorch import Callback
 from scipy.stats import t as student
 
 from tests.training.sample_tasks import QUICK, prepare, strategy
-from tlplug.commands.compare.chart import Axis, round_step
 from tlplug.commands.compare.decision import Judge, Run, Rung, chosen_rate, finished
 from tlplug.commands.compare.estimate import Batches, Estimate, batches_of, estimates
-from tlplug.commands.compare.page import page
+from tlplug.commands.compare.page import make_report
 from tlplug.commands.compare.plan import CompareSettings
 from tlplug.commands.compare.result import figures, spread
 from tlplug.commands.compare.timing import Timing, timed
@@ -27,7 +27,10 @@ from tlplug.errors import UsageError
 from tlplug.evaluation.bootstrap import compare_paired
 from tlplug.evaluation.confidence_intervals import over_seeds
 from tlplug.interfaces import Outcome
+from tlplug.reports.blocks import Chart
 from tlplug.reports.formatting import duration
+from tlplug.reports.html import page
+from tlplug.reports.markdown import markdown
 from tlplug.runtime import cache
 from tlplug.settings import OptimizerSettings
 from tlplug.training.fit import adapt
@@ -424,7 +427,7 @@ def result(rungs, head=ACCURACY, **more):
         },
         "trivial": figures(trivial, judge),
         "strategies": strategies,
-        **{"skipped": [], "stop_reason": None, "versions": {"tlplug": "1"}},
+        **{"skipped": [], "stop_reason": None, "versions": {"tlplug": "2.0.1"}},
         "best": judge.best(rungs).name if done else None,
         "lightest": judge.lightest(rungs).name if done else None,
         "summary": judge.sentence(rungs, trivial),
@@ -442,7 +445,7 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, dict(attributes)))
-        if tag != "meta":
+        if tag not in ("meta", "link"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attributes):
@@ -467,14 +470,23 @@ class Outline(HTMLParser):
     ids=["three", "stopped", "failed", "all failed", "perplexity"],
 )
 def test_the_page_is_one_whole_file_that_asks_for_nothing(found):
-    text = page(found)
+    text = page(make_report(found))
     outline = Outline()
     outline.feed(text)
-    assert outline.open == [] and not re.search(r"https?://|<script|url\(|@import|src=|nan", text)
+    assert outline.open == [] and not re.search(r"https?://|<script|url\((?!#)|@import|src=|nan", text)
+    ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
+    assert len(ids) == len(set(ids)) and set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
+    charts = [attributes for tag, attributes in outline.tags if tag == "svg"]
+    assert len(charts) == bool(found["lightest"]) + any(
+        each.get("gap_to_best") for each in found["strategies"]
+    )
+    assert all(a["role"] == "img" and len(a["aria-label"]) > 30 for a in charts)
     assert "<task>" not in text and "a <task>" in outline.text and "<b>" not in text
     for each in found["strategies"]:
         assert each["name"] in outline.text and (each["error"] or "") in outline.text
-    assert found["summary"] in outline.text
+    assert found["summary"] in outline.text and (found["command"] or "") in outline.text
+    for expected in [*found["skipped"], "trivial", "2.0.1", "0, 1, 2", "100 test rows"]:
+        assert expected in outline.text
     assert json.loads(json.dumps(found)) == found
 
 
@@ -482,31 +494,63 @@ def test_the_page_is_one_whole_file_that_asks_for_nothing(found):
 def test_every_column_of_the_page_has_its_head_and_its_cells(tried):
     found = result(ladder(0.5, 0.7))
     found["strategies"][1]["learning_rates"] = tried
-    rows = re.findall(r"<tr.*?</tr>", page(found))
-    heads, trivial, *others = (re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in rows)
+    rows = re.findall(r"<tr.*?</tr>", page(make_report(found)), re.DOTALL)
+    heads, trivial, *others = (re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows[:4])
     assert heads == ["", "accuracy", "gain", "trainable", "MB", "time", *(["rate"] if tried else [])]
     assert len(trivial) == len(heads) and trivial[:2] == ["trivial", "40.0 ±9.8"]
     assert all(len(cells) == len(heads) and all(cells) for cells in others)
     assert others[1][0] == "s1" and others[1][3:6] == ["5.0%", "9", "3.0 s"]
+    assert 'class="own"' in rows[3] and "own" not in "".join(rows[:3])
+
+
+def chart_of(found, name):
+    """The chart of a section, its SVG, and the places of the dots in it with what they are."""
+    (section,) = [each for each in make_report(found).sections if each.name == name]
+    (chart,) = [each for each in section.blocks if isinstance(each, Chart)]
+    svg = chart.draw()
+    dots = [use for use in re.findall(r"<use [^>]*>", svg) if "stroke-width: 2.5" in use]
+    return chart, svg, [float(re.search(r' x="([^"]+)"', dot)[1]) for dot in dots], dots
 
 
 def test_marks_stand_where_the_scores_are():
-    found = result(ladder(0.5, 0.9))
-    outline = Outline()
-    outline.feed(page(found))
-    places = [float(a["cx"]) for tag, a in outline.tags if tag == "circle" and a.get("r") == "6"]
-    trivial, first, _, second = places[:2] + places[2:4]
+    chart, svg, (trivial, first, second), dots = chart_of(result(ladder(0.5, 0.9)), "scores")
     assert trivial < first < second and (first - trivial) * 4 == pytest.approx(second - first, rel=0.02)
+    assert ["taken" in dot for dot in dots] == [False, False, True]
+    assert "s1 90.0 (84.0 to 96.0)" in chart.told and chart.told in unescape(svg)
 
 
-@given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
-def test_ticks_are_few_round_and_inside(low, width):
-    axis = Axis(low, low + width, 0, 100)
-    ticks = axis.ticks()
-    assert 2 <= len(ticks) <= 7
-    assert all(-0.2 <= axis.at(tick) <= 100.2 for tick in ticks)
+def test_the_target_is_a_line_among_the_scores():
+    def dashed(svg):
+        return re.findall(r'<path d="M ([\d.]+) [^"]*"[^>]*stroke-dasharray', svg)
+
+    assert dashed(chart_of(result(ladder(0.5, 0.9)), "scores")[1]) == []
+    _, svg, (_, first, second), _ = chart_of(result(ladder(0.5, 0.9), target_score=0.7), "scores")
+    (line,) = map(float, dashed(svg))
+    assert line == pytest.approx((first + second) / 2, abs=0.5)
 
 
-@pytest.mark.parametrize(("rough", "step"), [(0.7, 1), (1, 1), (1.1, 2), (3, 5), (6, 10), (0.03, 0.05)])
-def test_steps_are_1_2_or_5_times_a_power_of_ten(rough, step):
-    assert round_step(rough) == pytest.approx(step)
+def test_what_the_others_lack_to_the_best_is_drawn_and_listed():
+    chart, _, (first, second), dots = chart_of(result(ladder(0.5, 0.88, 0.9)), "gaps")
+    assert first > second
+    assert [re.search(r"fill: var\(--(\w+)\)", dot)[1] for dot in dots] == ["mark", "paper"]
+    assert [row[:2] for row in chart.data.rows] == [["s0", "+40.0"], ["s1", "+2.0"]]
+    assert "s2, the best, is better than s0 by +40.0" in chart.told
+    assert "gaps" not in {each.name for each in make_report(result(ladder(0.5))).sections}
+
+
+def test_the_learning_rates_that_were_tried_are_listed_with_the_one_that_was_taken():
+    found = result(ladder(0.5))
+    assert "rates" not in {each.name for each in make_report(found).sections}
+    tried = [{"learning_rate": 1e-3, "validation": 0.5}, {"learning_rate": 2e-3, "validation": 0.4}]
+    found["strategies"][0]["learning_rates"] = tried
+    (section,) = [each for each in make_report(found).sections if each.name == "rates"]
+    assert section.blocks[0].rows == [["s0", "0.001", "50.0", "taken"], ["s0", "0.002", "40.0", ""]]
+
+
+def test_the_markdown_has_all_that_the_page_has_in_words():
+    broken = Rung("broken", error="ValueError: <b>")
+    found = result([*ladder(0.5, 0.7), broken], skipped=["full"], stop_reason="s1 is enough")
+    text = markdown(make_report(found)).replace("\\", "")
+    for words in (found["summary"], found["command"], "broken failed: ValueError: <b>", "full was not run"):
+        assert words in text
+    assert "| **s1** | **70.0 ±9.1** | **+20.0 ±8.0** | **5.0%** | **9** | **3.0 s** |" in text

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -114,25 +115,61 @@ def inline(svg: str, name: str, told: str) -> str:
     return svg.strip()
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A value on its interval, in a row of its own."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    colour: str = MARK
+    seeds: Sequence[float] = ()
+    """Single values, small below the row."""
+
+
+def draw_marks(
+    axes: Any, marks: Sequence[Mark], label: str, signs: bool = False, reference: float | None = None
+) -> None:
+    """Draw a dot on its interval for each.
+
+    Args:
+        signs: the values are differences; a dot is hollow where its interval holds zero.
+        reference: where a dashed line stands.
+    """
+    for place, mark in enumerate(marks):
+        fill = PAPER if signs and mark.low <= 0 <= mark.high else mark.colour
+        dot = {"color": mark.colour, "markersize": 12, "markerfacecolor": fill, "markeredgewidth": 2.5}
+        seed = {"color": INK, "markersize": 9, "markeredgewidth": 1.8}
+        axes.plot([mark.low, mark.high], [place] * 2, color=mark.colour, linewidth=4, solid_capstyle="round")
+        axes.plot([mark.value], [place], "o", **dot)
+        axes.plot(mark.seeds, [place + 0.27] * len(mark.seeds), "|", **seed)
+    if reference is not None:
+        axes.axvline(reference, color=SOFT, linestyle=(0, (3, 3)), linewidth=1.2, zorder=0)
+    axes.set_yticks(range(len(marks)), [mark.name for mark in marks])
+    axes.set_ylim(len(marks) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.grid(axis="x", color=LINE)
+    axes.set_axisbelow(True)
+    axes.locator_params(axis="x", nbins=5)
+    plus = "+" if signs else ""
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:{plus},g}" if round(value, 9) else "0")
+    axes.set_xlabel(label)
+
+
+def marks_height(marks: Sequence[Mark]) -> float:
+    """Return the height of the picture that has room for them."""
+    return 74 + 44 * len(marks)
+
+
 def gains(told: str, rows: Sequence[tuple[str, float, float, float]], unit: str, kind: str = SVG) -> Any:
-    """Name, gain, low and high of each: a dot on its interval, hollow where the interval holds no gain at all."""
-    with drawn("gains", told, 74 + 40 * len(rows), kind) as (axes, written):
-        for place, (_, gain, low, high) in enumerate(rows):
-            colour = TAKEN if low > 0 else BAD if high < 0 else MARK
-            axes.plot([low, high], [place, place], color=colour, linewidth=4, solid_capstyle="round")
-            fill = PAPER if low <= 0 <= high else colour
-            axes.plot(
-                [gain], [place], "o", color=colour, markersize=12, markerfacecolor=fill, markeredgewidth=2.5
-            )
-        axes.axvline(0, color=SOFT, linestyle=(0, (3, 3)), linewidth=1.2, zorder=0)
-        axes.set_yticks(range(len(rows)), [f"over {name}" for name, *_ in rows])
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.tick_params(axis="y", length=0, labelcolor=INK)
-        axes.grid(axis="x", color=LINE)
-        axes.set_axisbelow(True)
-        axes.locator_params(axis="x", nbins=5)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}" if round(value, 9) else "0")
-        axes.set_xlabel(f"gain in {unit}")
+    """Draw each one's gain: its name, the gain, low and high."""
+    marks = [
+        Mark(f"over {name}", gain, low, high, TAKEN if low > 0 else BAD if high < 0 else MARK)
+        for name, gain, low, high in rows
+    ]
+    with drawn("gains", told, marks_height(marks), kind) as (axes, written):
+        draw_marks(axes, marks, f"gain in {unit}", signs=True, reference=0)
     return written[0]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 ON_ITS_WAY = 100
 """Up to so many seconds or minutes, a duration is told in these."""
 
@@ -29,6 +31,21 @@ def digits(value: float) -> int:
 def interval(low: float, high: float, scale: int) -> str:
     """Differences of scores: `-1.5 to +4.0`."""
     return f"{signed(low, scale)} to {signed(high, scale)}"
+
+
+def ends(score: Mapping[str, float], scale: int) -> str:
+    """Return the interval of a score: `70.9 to 82.7`."""
+    return f"{figure(score['low'], scale)} to {figure(score['high'], scale)}"
+
+
+def unit(name: str, scale: int) -> str:
+    """Return a score's name with the number that its figures are multiplied by, if there is one."""
+    return f"{name} \u00d7 {scale}" if scale != 1 else name
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as in a sentence: `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tlplug.reports.blocks import Text
-from tlplug.reports.formatting import figure, signed
+from tlplug.reports.formatting import figure, signed, unit
 
 RUN = "run"
 LAYER = "layer/"
@@ -34,7 +34,7 @@ class Material:
     @property
     def unit(self) -> str:
         """The primary score's name as figures of it are written."""
-        return f"{self.primary} \u00d7 {self.scale}" if self.scale != 1 else self.primary
+        return unit(self.primary, self.scale)
 
     @property
     def sign(self) -> int:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from tlplug.commands.compare.decision import Judge, Run, Rung
 from tlplug.commands.compare.estimate import estimates
-from tlplug.commands.compare.page import page
+from tlplug.commands.compare.page import make_report
 from tlplug.commands.compare.plan import ComparePlan
 from tlplug.commands.compare.result import make_comparison
 from tlplug.commands.compare.table import show_comparison, show_estimates
@@ -26,8 +26,8 @@ from tlplug.reports.formatting import duration, figure
 from tlplug.runs import directory as run_directory
 from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import Bar
+from tlplug.runs.result import write_report
 from tlplug.runtime import console as screen
-from tlplug.runtime.files import write_whole
 
 
 class AllStrategies(Strategy):
@@ -50,7 +50,7 @@ class AllStrategies(Strategy):
         return {name: REQUIRED if (name, REQUIRED) in every else need for name, need in every}
 
 
-COMPARE, REPORT = "compare.json", "report.html"
+COMPARE = "compare.json"
 
 log = logging.getLogger(__name__)
 
@@ -170,8 +170,8 @@ def say(rungs: Sequence[Rung], judge: Judge, trivial: Rung, console: Console) ->
 
 
 def report(result: dict[str, Any], folder: Path, console: Console) -> None:
-    """Write compare.json and report.html, and print the table."""
+    """Write compare.json and the report, and print the table."""
     run_directory.write_json(folder / COMPARE, result)
-    write_whole(folder / REPORT, page(result))
+    write_report(folder, make_report(result))
     show_comparison(console, result)
-    screen.facts(console, {"Figures": str(folder / COMPARE), "Report": str(folder / REPORT)})
+    screen.facts(console, {"Figures": str(folder / COMPARE), "Report": str(folder / run_directory.PAGE)})

@@ -1,126 +1,187 @@
-"""report.html of a comparison: one file that needs nothing else, no script among it."""
+"""Make the report of a comparison from what is in compare.json."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from html import escape
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from tlplug.commands.compare.chart import chart
-from tlplug.commands.compare.table import columns, row, scored, skipped_note
-from tlplug.reports.formatting import duration
+from tlplug.commands.compare.table import columns, row, scored, skipped_note, tuned
+from tlplug.reports.blocks import Block, Chart, Code, Fact, Report, Section, Table, Text
+from tlplug.reports.charts import MARK, TAKEN, Mark, draw_marks, drawn, marks_height
+from tlplug.reports.formatting import duration, ends, figure, interval, percent_of, signed, unit
 
-STYLE = """\
-:root { color-scheme: light dark; --paper: #fcfcfb; --ink: #1d2126; --soft: #5d6670; --line: #e2e4e6;
-  --mark: #8b95a1; --taken: #0b6e4f; --panel: #f1f5f3; --bad: #a4262c; }
-@media (prefers-color-scheme: dark) { :root { --paper: #15181b; --ink: #e8eaec; --soft: #9aa4ae; --line: #2c3238;
-  --mark: #7b8794; --taken: #4cc38a; --panel: #1b2420; --bad: #ff8080; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 1000px; margin: 0 auto; padding: 48px 24px 72px; }
-h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 4px; letter-spacing: -0.01em; }
-h2 { font-size: 1.05rem; margin: 44px 0 12px; }
-p { max-width: 72ch; margin: 0 0 12px; }
-.about, .note { color: var(--soft); }
-.note { font-size: 0.9rem; }
-.verdict { background: var(--panel); border-left: 4px solid var(--taken); border-radius: 4px; padding: 16px 20px;
-  margin: 28px 0; }
-.verdict.bad { border-color: var(--bad); }
-.verdict p { margin: 0; font-size: 1.08rem; }
-pre { margin: 12px 0 0; padding: 10px 12px; background: var(--paper); border: 1px solid var(--line);
-  border-radius: 4px; overflow-x: auto; font: 0.86rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
-.wide { overflow-x: auto; }
-svg { display: block; width: 100%; min-width: 640px; height: auto; }
-svg text { fill: var(--ink); } svg .head { fill: var(--soft); } svg .tick { fill: var(--soft); font-size: 12px; }
-svg .name { font-size: 14px; } svg .name.taken { font-weight: 650; fill: var(--taken); }
-svg .grid { stroke: var(--line); } svg .zero { stroke: var(--soft); stroke-dasharray: 3 3; }
-svg .mark line { stroke: var(--mark); stroke-width: 3; stroke-linecap: round; } svg .mark circle { fill: var(--mark); }
-svg .mark.taken line { stroke: var(--taken); } svg .mark.taken circle { fill: var(--taken); }
-svg .mark .seed { opacity: 0.55; }
-table { border-collapse: collapse; width: 100%; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 7px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--soft); font-weight: 500; } th:first-child, td:first-child { text-align: left; padding-left: 0; }
-tr.taken td { font-weight: 650; color: var(--taken); } tr.absent td { color: var(--soft); }
-td.error { white-space: normal; text-align: left; color: var(--bad); font-weight: 400; }
-"""
-
-DECIDED = """\
-<p>Every strategy was trained with the same seeds, on the same rows in the same order, and tested on the same examples.
-A gain is over the row above it, and is positive where it is an improvement. ± is half of a 95% interval, about other
-seeds and other examples of the same kind; differences are of pairs, so two intervals of scores may overlap where the
-difference between them is above noise: go by the right panel and by the column gain.</p>
-<p>The strategy named is the first one, from the least invasive on, that the best is not better than beyond noise. That is
-no proof that the two are equal: with more test rows or seeds a smaller difference could be told.</p>
-"""
-TARGET = """\
-<p>Every strategy was trained with the same seeds, on the same rows in the same order, and tested on the same examples.
-The strategy named is the first one, from the least invasive on, whose mean score reaches the target, or where none
-does, the first one that the best is not better than beyond noise. ± is half of a 95% interval, about other seeds and
-other examples.</p>
-"""
+TRAINED = "Every strategy was trained with the same seeds on the same rows in the same order, and tested on the same rows."
+DECIDED = (
+    "The strategy named is the first one, from the least invasive on, that the best is not better than beyond noise. "
+    "That is no proof that the two are equal: with more test rows or seeds a smaller difference could be told."
+)
+TARGET = (
+    "The strategy named is the first one, from the least invasive on, whose mean score reaches the target (the dashed "
+    "line), or where none does, the first one that the best is not better than beyond noise."
+)
+INTERVALS = (
+    "\u00b1 is half of a 95% interval, about other seeds and other rows of the same kind. Differences are of pairs, so two "
+    "intervals of scores may overlap where the difference between them is beyond noise: go by the gains."
+)
+COLUMNS = (
+    "gain: over the row above, positive where it is an improvement. trainable: the share of the weights that are trained. "
+    "MB: the most memory in any training. time: the mean of one training."
+)
 
 
-def page(result: Mapping[str, Any]) -> str:
-    """The whole document, from what is in compare.json."""
-    title = escape(f"{result['task']}: strategies compared")
-    body = "\n".join([*header(result), *picture(result), *table(result), *ending(result)])
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
-        f"<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
-    )
-
-
-def header(result: Mapping[str, Any]) -> Iterator[str]:
-    """What was compared on what, and what to take."""
+def make_report(result: Mapping[str, Any]) -> Report:
     seeds = ", ".join(map(str, result["seeds"]))
-    yield (
-        f'<p class="about">{escape(result["base_model"])}, head {escape(result["head"])}; {result["test_rows"]:,} test '
-        f"rows; seeds {seeds}</p>"
+    return Report(
+        title=f"{result['task']}: strategies compared",
+        about=f"base model {result['base_model']}, head {result['head']}; {result['test_rows']:,} test rows; seeds {seeds}",
+        verdict=[Text(result["summary"]), *([Code(result["command"])] if result["command"] else [])],
+        outcome="good" if result["lightest"] else "bad",
+        glance=list(glance(result)),
+        sections=[
+            Section("scores", "Which strategy is enough?", list(scores(result))),
+            *(Section(name, title, blocks) for name, title, blocks in further(result) if blocks),
+            Section("decision", "How was this decided?", list(decision(result))),
+        ],
     )
-    command = f"<pre>{escape(result['command'])}</pre>" if result["command"] else ""
-    kind = "verdict" if result["lightest"] else "verdict bad"
-    yield f'<section class="{kind}"><p>{escape(result["summary"])}</p>{command}</section>'
 
 
-def picture(result: Mapping[str, Any]) -> Iterator[str]:
+def trained(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each for each in result["strategies"] if not each["error"]]
+
+
+def glance(result: Mapping[str, Any]) -> Iterator[Fact]:
+    """Yield the few figures to know first."""
+    by_name, scale = {each["name"]: each for each in trained(result)}, result["display_scale"]
+    for title, name in (("lightest that is enough", result["lightest"]), ("best", result["best"])):
+        if each := by_name.get(name):
+            score = f"{result['primary_score']} {figure(each['score']['mean'], scale)}"
+            share = percent_of(each["trainable_parameters"], each["total_parameters"])
+            yield Fact(title, name, f"{score}; trains {share}, {duration(each['seconds'])}")
+    runs = [run for each in trained(result) for run in each["runs"]]
+    if runs:
+        spent = sum((run["cost"] or {}).get("seconds", 0.0) for run in runs)
+        yield Fact("time", duration(spent), f"for the {len(runs)} trainings of the table")
+
+
+def scores(result: Mapping[str, Any]) -> Iterator[Block]:
+    """Yield all rows, those that failed or were not run among them."""
+    scale, better = result["display_scale"], "higher" if result["higher_is_better"] else "lower"
+    yield Text(f"The score is {unit(result['primary_score'], scale)} on the test rows; {better} is better.")
     if result["lightest"]:
-        yield f'<div class="wide">{chart(result)}</div>'
-
-
-def table(result: Mapping[str, Any]) -> Iterator[str]:
-    """All rows, those that failed or were not run among them."""
-    heads = ["", *columns(result)]
-    yield '<h2>Figures</h2>\n<div class="wide"><table>'
-    yield "<tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"
-    yield line(["trivial", scored(result["trivial"], result["display_scale"])], len(heads))
-    for found in result["strategies"]:
-        if found["error"]:
-            told = f"failed: {escape(found['error'])}"
-            yield f'<tr><td>{escape(found["name"])}</td><td class="error" colspan="{len(heads) - 1}">{told}</td></tr>'
-            continue
-        kind = "taken" if found["name"] == result["lightest"] else ""
-        yield line([found["name"], *row(found, result)], len(heads), kind)
-    for name in result["skipped"]:
-        yield line([name, "not run"], len(heads), "absent")
-    yield "</table></div>"
-
-
-def line(cells: list[str], width: int, kind: str = "") -> str:
-    filled = [*cells, *[""] * (width - len(cells))]
-    return f'<tr class="{kind}">' + "".join(f"<td>{escape(cell)}</td>" for cell in filled) + "</tr>"
-
-
-def ending(result: Mapping[str, Any]) -> Iterator[str]:
-    """How it was decided, and with what."""
+        shown = "; ".join(f"{each['name']} {spread(each['score'], scale)}" for each in rows_of(result))
+        told = f"{result['primary_score']} of each strategy with its 95% interval: {shown}"
+        yield Chart(partial(draw_scores, told, result), told, table(result), unfolded=True)
+    else:
+        yield table(result)
+    for each in result["strategies"]:
+        if each["error"]:
+            yield Text(f"{each['name']} failed: {each['error']}", "lack")
     if result["skipped"]:
-        yield f'<p class="note" style="margin-top:12px">{escape(skipped_note(result))}</p>'
-    yield "<h2>How this was decided</h2>"
-    yield TARGET if result["target_score"] is not None else DECIDED
-    spent = sum(
-        (run["cost"] or {}).get("seconds", 0.0) for s in result["strategies"] for run in s.get("runs", ())
-    )
+        yield Text(skipped_note(result))
+    yield Text(COLUMNS, "note")
+
+
+def rows_of(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return all that has a score: the trivial baseline and what was trained."""
+    return [{"name": "trivial", **result["trivial"]}, *trained(result)]
+
+
+def spread(score: Mapping[str, float], scale: int) -> str:
+    return f"{figure(score['mean'], scale)} ({ends(score, scale)})"
+
+
+def table(result: Mapping[str, Any]) -> Table:
+    heads = ["", *columns(result)]
+    rows = [["trivial", scored(result["trivial"], result["display_scale"])]]
+    rows += [
+        [each["name"], *(["failed"] if each["error"] else row(each, result))] for each in result["strategies"]
+    ]
+    rows += [[name, "not run"] for name in result["skipped"]]
+    filled = [[*cells, *[""] * (len(heads) - len(cells))] for cells in rows]
+    names = [cells[0] for cells in rows]
+    own = names.index(result["lightest"], 1) if result["lightest"] else None
+    return Table("Scores, gains and costs", heads, filled, marked=own)
+
+
+def draw_scores(told: str, result: Mapping[str, Any]) -> Any:
+    """Draw the mean of each on its interval, a small mark for each seed, and a line at the target."""
+    scale, primary, target = result["display_scale"], result["primary_score"], result["target_score"]
+    marks = [
+        mark(
+            each["name"],
+            each["score"],
+            result,
+            seeds=[scale * run["scores"][primary] for run in each["runs"]],
+        )
+        for each in rows_of(result)
+    ]
+    with drawn("scores", told, marks_height(marks)) as (axes, written):
+        draw_marks(axes, marks, unit(primary, scale), reference=None if target is None else scale * target)
+    return written[0]
+
+
+def mark(
+    name: str, found: Mapping[str, float], result: Mapping[str, Any], seeds: Sequence[float] = ()
+) -> Mark:
+    mean, low, high = (result["display_scale"] * found[end] for end in ("mean", "low", "high"))
+    return Mark(name, mean, low, high, TAKEN if name == result["lightest"] else MARK, seeds)
+
+
+def further(result: Mapping[str, Any]) -> Iterator[tuple[str, str, list[Block]]]:
+    yield "gaps", "How far are the others from the best?", list(gaps(result))
+    yield "rates", "Which learning rates were tried?", list(rates(result))
+
+
+def gaps(result: Mapping[str, Any]) -> Iterator[Block]:
+    """Yield what each strategy lacks to the best."""
+    scale, below = result["display_scale"], [each for each in trained(result) if each["gap_to_best"]]
+    if not below:
+        return
+    rows = [
+        [
+            each["name"],
+            signed(each["gap_to_best"]["mean"], scale),
+            interval(each["gap_to_best"]["low"], each["gap_to_best"]["high"], scale),
+        ]
+        for each in below
+    ]
+    shown = "; ".join(f"than {name} by {mean} ({between})" for name, mean, between in rows)
+    told = f"{result['best']}, the best, is better {shown}"
+    label = f"by how much {result['best']} is better, {unit(result['primary_score'], scale)}"
+    data = Table(f"By how much {result['best']} is better", ["", "difference", "95% interval"], rows)
+    yield Chart(partial(draw_gaps, told, below, label, result), told, data)
+    yield Text("An interval that holds zero (a hollow dot) means that no difference could be shown.", "note")
+
+
+def draw_gaps(told: str, below: list[Mapping[str, Any]], label: str, result: Mapping[str, Any]) -> Any:
+    marks = [mark(each["name"], each["gap_to_best"], result) for each in below]
+    with drawn("gaps", told, marks_height(marks)) as (axes, written):
+        draw_marks(axes, marks, label, signs=True, reference=0)
+    return written[0]
+
+
+def rates(result: Mapping[str, Any]) -> Iterator[Block]:
+    """Yield the validation scores of the learning rates where several were tried."""
+    if not tuned(result):
+        return
+    rows = [
+        [
+            each["name"],
+            f"{tried['learning_rate']:g}",
+            figure(tried["validation"], result["display_scale"]),
+            "taken" if tried["learning_rate"] == each["learning_rate"] else "",
+        ]
+        for each in trained(result)
+        for tried in each["learning_rates"]
+    ]
+    heads = ["", "learning rate", f"validation {result['primary_score']}", ""]
+    yield Table("Mean validation score of each learning rate", heads, rows)
+
+
+def decision(result: Mapping[str, Any]) -> Iterator[Block]:
+    yield Text(TRAINED)
+    yield Text(DECIDED if result["target_score"] is None else TARGET)
+    yield Text(INTERVALS)
     versions = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
-    yield '<p class="note">trainable: the share of the weights that are trained. MB: the most memory in any training. '
-    yield f"time: the mean of one training; {duration(spent)} for those in this table. {escape(versions)}.</p>"
+    yield Text(f"Versions: {versions}.", "note")

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tlplug.commands.compare.estimate import Estimate
-from tlplug.reports.formatting import duration, figure, percent_of, signed
+from tlplug.reports.formatting import duration, figure, listed, percent_of, signed
 from tlplug.reports.terminal import empty_table
 
 
@@ -99,7 +99,6 @@ def row(found: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def skipped_note(result: Mapping[str, Any]) -> str:
-    names = " and ".join(filter(None, [", ".join(result["skipped"][:-1]), result["skipped"][-1]]))
     was = "was" if len(result["skipped"]) == 1 else "were"
     more = " stop_early=false runs all." if result["target_score"] is None else ""
-    return f"{names} {was} not run: {result['stop_reason']}.{more}"
+    return f"{listed(result['skipped'])} {was} not run: {result['stop_reason']}.{more}"

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tlplug.commands.rank.ranking import Ranking
-from tlplug.reports.formatting import figure
+from tlplug.reports.formatting import figure, listed
 
 HARD_TO_BEAT = "A ranking by size alone is hard to beat"
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def sentences(ranking: Ranking, verified: Mapping[str, Any] | None, scale: int) -> Iterator[str]:

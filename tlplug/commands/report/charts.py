@@ -8,32 +8,28 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.reports.charts import INK, LINE, MARK, SOFT, TAKEN, drawn
+from tlplug.reports.charts import LINE, MARK, SOFT, TAKEN, Mark, draw_marks, drawn, marks_height
 
 NEAR, ASIDE, LETTER = 17, 9, 7.5
 """In units of the picture: between names above each other, from a point to its name, and the width of a letter."""
 
 
 def scores(told: str, task: Mapping[str, Any], unit: str) -> str:
-    """The mean of each strategy on its interval, and a small mark for each seed."""
-    found, scale = task["strategies"], task["display_scale"]
-    with drawn(f"scores-{plain(task)}", told, 74 + 44 * len(found)) as (axes, written):
-        for place, each in enumerate(found):
-            score = {end: scale * value for end, value in each["score"].items()}
-            colour = TAKEN if each["name"] == task["lightest"] else MARK
-            ends = [score["low"], score["high"]]
-            axes.plot(ends, [place, place], color=colour, linewidth=4, solid_capstyle="round")
-            axes.plot(score["mean"], place, "o", color=colour, markersize=12)
-            seeds = [scale * run["score"] for run in each["runs"]]
-            axes.plot(seeds, [place + 0.27] * len(seeds), "|", color=INK, markersize=9, markeredgewidth=1.8)
-        axes.set_yticks(range(len(found)), [wrapped(each["name"]) for each in found])
-        axes.set_ylim(len(found) - 0.5, -0.5)
-        axes.tick_params(axis="y", length=0, labelcolor=INK)
-        axes.grid(axis="x", color=LINE)
-        axes.set_axisbelow(True)
-        axes.locator_params(axis="x", nbins=5)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-        axes.set_xlabel(unit)
+    """Draw the mean of each strategy on its interval, and a small mark for each seed."""
+    scale = task["display_scale"]
+    marks = [
+        Mark(
+            name=wrapped(each["name"]),
+            value=scale * each["score"]["mean"],
+            low=scale * each["score"]["low"],
+            high=scale * each["score"]["high"],
+            colour=TAKEN if each["name"] == task["lightest"] else MARK,
+            seeds=[scale * run["score"] for run in each["runs"]],
+        )
+        for each in task["strategies"]
+    ]
+    with drawn(f"scores-{plain(task)}", told, marks_height(marks)) as (axes, written):
+        draw_marks(axes, marks, unit)
     return str(written[0])
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from tlplug.commands.report import charts
 from tlplug.commands.report.result import FORGETTING
-from tlplug.commands.report.summary import BY, listed, p_value
+from tlplug.commands.report.summary import BY, p_value
 from tlplug.commands.report.table import costs, plus_minus
 from tlplug.reports.blocks import Block, Cell, Chart, Section, Table, Text
-from tlplug.reports.formatting import figure, interval, signed
+from tlplug.reports.formatting import ends, figure, interval, listed, signed, unit
 
 HOW = (
     "A score's 95% interval is about other seeds and other test rows of the same kind; of a single seed it is about other "
@@ -56,11 +56,7 @@ def matrix(tasks: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def unit_of(task: Mapping[str, Any]) -> str:
-    return (
-        f"{task['primary_score']} \u00d7 {task['display_scale']}"
-        if task["display_scale"] != 1
-        else str(task["primary_score"])
-    )
+    return unit(task["primary_score"], task["display_scale"])
 
 
 def of_task(task: Mapping[str, Any], number: int, before: str) -> Iterator[Section]:
@@ -100,10 +96,6 @@ def scores(task: Mapping[str, Any]) -> Iterator[Block]:
         yield pairs(task)
         yield Text(TESTED, "note")
     yield Text(HOW, "note")
-
-
-def ends(score: Mapping[str, float], scale: int) -> str:
-    return f"{figure(score['low'], scale)} to {figure(score['high'], scale)}"
 
 
 def pairs(task: Mapping[str, Any]) -> Table:

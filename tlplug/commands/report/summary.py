@@ -8,7 +8,7 @@ from typing import Any
 
 from tlplug.evaluation.significance import ENOUGH_SEEDS
 from tlplug.evaluation.verdict import points
-from tlplug.reports.formatting import figure, interval, percent_of
+from tlplug.reports.formatting import ends, figure, interval, listed, percent_of
 
 BY = {"trainable_share": "share of weights trained", "seconds": "seconds"}
 
@@ -51,8 +51,7 @@ def few_seeds(task: Mapping[str, Any]) -> Iterator[str]:
 
 def scored(found: Mapping[str, Any], task: Mapping[str, Any]) -> str:
     score, scale = found["score"], task["display_scale"]
-    ends = " to ".join(figure(score[end], scale) for end in ("low", "high"))
-    return f"{task['primary_score']} {figure(score['mean'], scale)} (95% interval {ends})"
+    return f"{task['primary_score']} {figure(score['mean'], scale)} (95% interval {ends(score, scale)})"
 
 
 def light(task: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]) -> str:
@@ -93,10 +92,6 @@ def fronts(task: Mapping[str, Any]) -> str:
     if len(set(lists)) == 1:
         return f"Pareto-optimal by {' and by '.join(named)}: {lists[0]}."
     return f"Pareto-optimal by {'; by '.join(f'{words}: {listed(names)}' for words, names in named.items())}."
-
-
-def listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def p_value(value: float) -> str:
