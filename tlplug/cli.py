@@ -62,9 +62,9 @@ def main(words: Sequence[str] | None = None) -> int:
         # Its traceback is in the run's log. Of several processes that stop for one reason, the first tells it, and the
         # others end as if all were well: Lightning kills the first one as soon as another has failed.
         if told := str(error):
-            from tlplug.runtime.console import tell
+            from tlplug.runtime.console import print_error
 
-            tell(f"tlplug: {told}")
+            print_error(f"tlplug: {told}")
         return FAILED if told else 0
     except BrokenPipeError:
         # Whoever read the predictions has enough of them; Python would complain once more at exit.
@@ -76,9 +76,9 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"tlplug: {error.strerror}: {error.filename}", file=sys.stderr)
         return USAGE
     except Stopped as stopped:
-        from tlplug.runtime.console import tell
+        from tlplug.runtime.console import print_error
 
-        tell(f"tlplug: {stopped}")
+        print_error(f"tlplug: {stopped}")
         return stopped.code
     except KeyboardInterrupt:
         print("tlplug: interrupted", file=sys.stderr)
@@ -181,11 +181,11 @@ def compare(words: list[str]) -> int:
     with Composer() as composer:
         planned = plan(composer, given.keys)
     from tlplug.commands.compare.compare import compare as run
-    from tlplug.runtime.console import console
-    from tlplug.runtime.signals import Stop, signals
+    from tlplug.runtime.console import open_console
+    from tlplug.runtime.signals import stop_on_signals
 
-    with signals(Stop()):
-        return run(planned, console(), dry_run=given.dry_run)
+    with stop_on_signals():
+        return run(planned, open_console(), dry_run=given.dry_run)
 
 
 def rank(words: list[str]) -> int:
@@ -199,8 +199,8 @@ def rank(words: list[str]) -> int:
     with Composer() as composer:
         planned = plan(composer, given.keys)
     from tlplug.commands.rank.rank import rank as run
-    from tlplug.runtime.console import console
-    from tlplug.runtime.signals import Stop, signals
+    from tlplug.runtime.console import open_console
+    from tlplug.runtime.signals import stop_on_signals
 
-    with signals(Stop()):
-        return run(planned, console())
+    with stop_on_signals():
+        return run(planned, open_console())

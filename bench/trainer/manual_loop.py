@@ -27,8 +27,8 @@ from bench.trainer.timing import spent
 from tlplug.config.compose import Composer
 from tlplug.config.job import Job, build
 from tlplug.interfaces import Batch
-from tlplug.models.precision import autocast, settled
-from tlplug.models.predict import in_order
+from tlplug.models.precision import autocast, resolve_precision
+from tlplug.models.predict import order_outputs
 from tlplug.runs.prepare import prepare
 from tlplug.training.fit import Prepared, load
 
@@ -92,7 +92,7 @@ class Loop:
 
     def format(self) -> Any:
         trainer = self.task.trainer
-        return autocast(settled(trainer.precision, trainer.accelerator, self.task.base.dtype), CPU)
+        return autocast(resolve_precision(trainer.precision, trainer.accelerator, self.task.base.dtype), CPU)
 
     def step(self) -> Step:
         """With dropout; a probe's trunk, which does not move, is left behind after one pass over the rows."""
@@ -128,7 +128,7 @@ class Loop:
         for batch in self.task.data.test_dataloader():
             with self.format():
                 outputs += head.predict(self.model, batch)
-        found, rows = in_order(outputs, self.task.rows["test"])
+        found, rows = order_outputs(outputs, self.task.rows["test"])
         return head.scores(head.decode(found, rows, self.task.base), rows)
 
 

@@ -109,10 +109,10 @@ def test_predictions_come_without_what_trains_and_scores(tmp_path, tiny_folder, 
 def test_what_is_compiled_after_an_import_without_a_compiler_is_compiled():
     code = """
 import os, torch
-from tlplug.runtime.imports import VARIABLE, import_uncompiled
-os.environ[VARIABLE] = "0"
-import_uncompiled("peft")
-assert os.environ[VARIABLE] == "0"
+from tlplug.runtime.imports import DISABLE_DYNAMO, import_without_dynamo
+os.environ[DISABLE_DYNAMO] = "0"
+import_without_dynamo("peft")
+assert os.environ[DISABLE_DYNAMO] == "0"
 frames = []
 def backend(graph, examples):
     frames.append(graph)

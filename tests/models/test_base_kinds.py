@@ -14,9 +14,9 @@ from tests.plugins.tiny_generators import CONFIGS, FRAMES, byte_tokenizer, word_
 from tlplug import LoadOptions, UsageError, load_pretrained
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
-from tlplug.models.gguf import unpacked
+from tlplug.models.gguf import convert_gguf
 from tlplug.models.loading import has_model
-from tlplug.models.precision import autocast, hold_moving_in_float32
+from tlplug.models.precision import autocast, cast_trainable_to_float32
 from tlplug.settings import ModelSettings
 
 SMOLLM2 = ModelSettings(
@@ -137,7 +137,7 @@ def test_weights_in_16_bits_and_what_moves_in_float32(dtype, tmp_path):
     assert {str(p.dtype) for p in model.parameters()} == {f"torch.{dtype}"}
     model.requires_grad_(False)
     model.score.requires_grad_(True)
-    hold_moving_in_float32(model)
+    cast_trainable_to_float32(model)
     assert model.score.weight.dtype == torch.float32
     assert model.model.embed_tokens.weight.dtype == getattr(torch, dtype)
     with autocast("bf16-mixed", torch.device("cpu")):
@@ -302,7 +302,7 @@ def test_without_the_package_gguf_the_error_says_what_to_install(tmp_path, monke
     monkeypatch.setattr("tlplug.models.gguf.find_spec", lambda name: None)
     (tmp_path / "model.gguf").write_bytes(b"x")
     with pytest.raises(UsageError, match=r"pip install 'tlplug\[gguf\]'"):
-        unpacked(tmp_path / "model.gguf")
+        convert_gguf(tmp_path / "model.gguf")
 
 
 def test_without_smollm2_the_error_says_what_to_run(monkeypatch):

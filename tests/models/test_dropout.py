@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.training.sample_tasks import prepare, strategy
-from tlplug.models.dropout import STEPS, ByteDropout, kept, with_byte_dropout
+from tlplug.models.dropout import STEPS, ByteDropout, draw_mask, use_byte_dropout
 from tlplug.settings import ModelSettings, OptimizerSettings
 from tlplug.training.fit import load, module_for
 
@@ -34,7 +34,7 @@ def test_the_rate_is_kept_to_half_a_step_and_the_expectation_is_exact(rate):
 
 def test_every_place_of_a_word_is_drawn_alike_and_no_two_are_alike():
     torch.manual_seed(0)
-    masks = kept(torch.empty(MANY), 128).view(-1, 8).float()
+    masks = draw_mask(torch.empty(MANY), 128).view(-1, 8).float()
     assert masks.mean(0) == pytest.approx(torch.full((8,), 0.5), abs=0.005)
     off = torch.corrcoef(masks.T) - torch.eye(8)
     assert off.abs().max() < 0.01
@@ -74,7 +74,7 @@ def test_dropout_modules_are_replaced_and_no_others():
         nn.Linear(2, 2), nn.Dropout(0.1), nn.Sequential(nn.Dropout(0.2).eval()), nn.AlphaDropout(0.3)
     )
     names = list(model.state_dict())
-    with_byte_dropout(model)
+    use_byte_dropout(model)
     assert [type(module) for module in model] == [nn.Linear, ByteDropout, nn.Sequential, nn.AlphaDropout]
     assert (model[1].p, model[2][0].p, model[1].training, model[2][0].training) == (0.1, 0.2, True, False)
     assert list(model.state_dict()) == names

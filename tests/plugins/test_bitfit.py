@@ -86,11 +86,11 @@ def test_over_weights_in_16_bits_a_norm_s_scale_and_shift_have_one_format():
     """torch has no layer norm of a scale in bfloat16 and a shift in float32 on a CPU."""
     import dataclasses
 
-    from tlplug.models.precision import autocast, hold_moving_in_float32
+    from tlplug.models.precision import autocast, cast_trainable_to_float32
 
     head, base = head_of("classification"), dataclasses.replace(generator("bert"), dtype="bfloat16")
     context = AdaptContext(head, base, 0, lambda: iter(()), torch.device("cpu"))
-    model = hold_moving_in_float32(BitFit().adapt(random_model(head, base), context))
+    model = cast_trainable_to_float32(BitFit().adapt(random_model(head, base), context))
     norm = model.bert.encoder.layer[0].output.LayerNorm
     assert norm.weight.dtype == norm.bias.dtype == torch.float32 and not norm.weight.requires_grad
     assert model.bert.encoder.layer[0].output.dense.weight.dtype == torch.bfloat16

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tlplug.models.precision import hold_moving_in_float32
+from tlplug.models.precision import cast_trainable_to_float32
 
 NEW = {"classifier.weight", "classifier.bias"}
 
@@ -106,7 +106,7 @@ def test_the_start_is_a_copy_in_what_the_weights_move_in(adapted):
         assert name in NEW or strategy.start[name].data_ptr() != parameter.data_ptr()
     model.bfloat16()
     strategy.adapt(model, replace_context(strategy, model))
-    hold_moving_in_float32(model)
+    cast_trainable_to_float32(model)
     assert {tensor.dtype for tensor in strategy.start.values()} == {torch.float32}
     assert strategy.penalty(model).item() == 0.0
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tlplug.runtime.distributed import from_first, gather, rank, world_size
+from tlplug.runtime.distributed import broadcast, gather, rank, world_size
 
 
 def test_alone_a_process_is_the_whole_world():
-    assert (rank(), world_size(), gather([1, 2]), from_first("x")) == (0, 1, [1, 2], "x")
+    assert (rank(), world_size(), gather([1, 2]), broadcast("x")) == (0, 1, [1, 2], "x")

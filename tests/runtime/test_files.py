@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tlplug.runtime import files
-from tlplug.runtime.files import one_at_a_time
+from tlplug.runtime.files import file_lock
 
 
 def test_one_process_at_a_time_makes_a_file(tmp_path):
@@ -16,7 +16,7 @@ def test_one_process_at_a_time_makes_a_file(tmp_path):
     path, made = tmp_path / "cache" / "file", []
 
     def make():
-        with one_at_a_time(path):
+        with file_lock(path):
             if not path.exists():
                 time.sleep(0.05)
                 made.append(path.write_text("made"))
@@ -31,14 +31,14 @@ def test_one_process_at_a_time_makes_a_file(tmp_path):
 
 def test_where_nothing_can_be_written_nobody_waits(tmp_path):
     (tmp_path / "file").write_text("in the way of a folder")
-    with one_at_a_time(tmp_path / "file" / "below"):
+    with file_lock(tmp_path / "file" / "below"):
         pass
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "a" / "b.json"
-    files.write_whole(path, "first")
+    files.atomic_write(path, "first")
     monkeypatch.setattr("os.fsync", lambda number: (_ for _ in ()).throw(OSError("no space")))
     with pytest.raises(OSError, match="no space"):
-        files.write_whole(path, "second")
+        files.atomic_write(path, "second")
     assert path.read_text() == "first" and list(path.parent.iterdir()) == [path]

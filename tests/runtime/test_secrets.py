@@ -2,7 +2,7 @@
 
 import pytest
 
-from tlplug.runtime.secrets import hidden_keys, is_secret, redacted, redacted_words
+from tlplug.runtime.secrets import is_secret, list_redacted_keys, redact, redact_overrides
 
 SECRET = (
     "api_key hf_token token key password secret client_secret secret_name credentials AWS_SECRET_ACCESS_KEY apiKey "
@@ -52,12 +52,12 @@ def test_a_redacted_config_keeps_all_but_the_secrets():
         "data": {"columns": {"token": "word"}},
         "credentials": {"user": "x"},
     }
-    found = redacted(config)
+    found = redact(config)
     assert found["head"] == {**config["head"], "api_key": "***", "password": "***"}
     assert found["logger"]["mlflow"] == {"tracking_uri": "https://***@host/a", "tags": ["https://***@h/"]}
     assert found["data"] == config["data"] and found["credentials"] == "***"
     assert config["head"]["api_key"] == "x", "the config itself stays"
-    assert sorted(hidden_keys(found)) == [
+    assert sorted(list_redacted_keys(found)) == [
         *("credentials", "head.api_key", "head.password", "logger.mlflow.tags", "logger.mlflow.tracking_uri")
     ]
 
@@ -79,4 +79,4 @@ def test_a_redacted_config_keeps_all_but_the_secrets():
     ],
 )
 def test_words_without_their_secrets(word, expected):
-    assert redacted_words([word]) == [expected]
+    assert redact_overrides([word]) == [expected]

@@ -12,7 +12,7 @@ from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.errors import UsageError
 from tlplug.runs.prepare import prepare
-from tlplug.runtime.signals import Stop
+from tlplug.runtime.signals import StopRequest
 from tlplug.settings import CheckpointSettings
 from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.checkpoint_files import WholeFiles, newest
@@ -30,7 +30,9 @@ def fit(tiny_folder, rows_folder, tmp_path_factory):
             job = build(composer.compose([*tiny_words(tiny_folder, rows_folder, strategy), *words]))
         task = prepare(job, Console(quiet=True))
         head = task.head
-        keeps = kind(folder, settings, identity or {}, head.primary_score, head.higher_is_better, Stop())
+        keeps = kind(
+            folder, settings, identity or {}, head.primary_score, head.higher_is_better, StopRequest()
+        )
         model, outcome = adapt(task, job.strategy, job.optimizer, checkpoints=keeps)
         return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}, outcome
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import make_rows
 from tlplug.interfaces.registry import Registry
-from tlplug.models.predict import in_order
+from tlplug.models.predict import order_outputs
 from tlplug.settings import OptimizerSettings
 from tlplug.training.module import TransferModule
 
@@ -35,6 +35,6 @@ def test_rows_that_come_twice_count_once(monkeypatch):
 
 def test_parts_of_a_row_come_together_in_their_order():
     outputs = [{"id": 2, "part": 1}, {"id": 0, "part": 0}, {"id": 2, "part": 0}, {"id": 2, "part": 1}]
-    found, rows = in_order(outputs, [{"id": 0}, {"id": 1}, {"id": 2}])
+    found, rows = order_outputs(outputs, [{"id": 0}, {"id": 1}, {"id": 2}])
     assert found == [{"id": 0, "part": 0}, {"id": 2, "part": 0}, {"id": 2, "part": 1}]
     assert rows == [{"id": 0}, {"id": 2}]

@@ -273,7 +273,7 @@ def test_a_cache_that_cannot_be_written_costs_time_and_not_the_run(bases, caplog
     def full(folder):
         raise OSError("no space")
 
-    monkeypatch.setattr("tlplug.runtime.files.whole_folder", full)
+    monkeypatch.setattr("tlplug.runtime.files.atomic_cache_folder", full)
     trained(bases["bert-right"], "last_layers", layers=1)
     assert "cannot be written (no space)" in caplog.text
 

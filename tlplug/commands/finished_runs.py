@@ -31,7 +31,7 @@ def evaluate(words: Sequence[str]) -> int:
     from tlplug.runs.evaluate import evaluate as score
     from tlplug.runs.evaluate import rows_of, write
     from tlplug.runs.load import load
-    from tlplug.runtime.console import counting, quiet_libraries
+    from tlplug.runtime.console import progress_bar, quiet_libraries
 
     folder = given.output or given.run / "evaluations" / run_directory.stamp()
     run_directory.expect_empty(folder, f"--output {folder}")
@@ -39,7 +39,7 @@ def evaluate(words: Sequence[str]) -> int:
     with quiet_libraries():
         adapted = load(given.run, given.data, given.trust)
         rows = rows_of(adapted, given.data)
-        with counting(console, "predicting", len(rows)) as progress:
+        with progress_bar(console, "predicting", len(rows)) as progress:
             figures, predicted = score(adapted, rows, progress)
     write(folder, figures, predicted)
     show_scores(console, figures, folder)

@@ -12,7 +12,7 @@ from tlplug.errors import Stopped
 from tlplug.interfaces import TaskHead
 from tlplug.runs import directory as run_directory
 from tlplug.runs.launch import follows
-from tlplug.runtime.files import write_whole
+from tlplug.runtime.files import atomic_write
 
 
 def choose_folder(plan: CommandPlan, result: str) -> Path | None:
@@ -41,7 +41,7 @@ def logged(plan: CommandPlan, folder: Path, step: str) -> Iterator[None]:
         Stopped: a signal ended the run; the message names how to resume it.
     """
     with run_directory.logged(folder / run_directory.LOG):
-        write_whole(folder / run_directory.CONFIG, plan.config())
+        atomic_write(folder / run_directory.CONFIG, plan.config())
         try:
             yield
         except Stopped as stopped:

@@ -15,7 +15,7 @@ from tlplug.config.reopen import job_again
 from tlplug.errors import UsageError
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import finished
-from tlplug.runtime.secrets import redacted
+from tlplug.runtime.secrets import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,9 +36,9 @@ def resume(words: Sequence[str]) -> int:
         raise UsageError(f"{folder} has finished: it holds {run_directory.RESULT}")
     job = job_again(folder, run_directory.begun(folder)["overrides"], given.trust, given.keys)
     from tlplug.runs.run import run
-    from tlplug.runtime.console import console
+    from tlplug.runtime.console import open_console
 
-    run(job, console(), folder)
+    run(job, open_console(), folder)
     return 0
 
 
@@ -102,7 +102,7 @@ def differing(job: Job, folder: Path) -> list[str]:
     from yaml import YAMLError, safe_load  # type: ignore[import-untyped]
 
     # By way of YAML, as the other was, so that equal values are equal here.
-    here = safe_load(OmegaConf.to_yaml(OmegaConf.create(redacted(job.config))))
+    here = safe_load(OmegaConf.to_yaml(OmegaConf.create(redact(job.config))))
     try:
         there = safe_load((folder / run_directory.CONFIG).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, YAMLError) as error:
@@ -125,17 +125,17 @@ def train(words: list[str]) -> int:
     """The default command, which may be named; with `-m`, a sweep."""
     given = train_parser().parse(words)
     overrides = given.keys[1:] if given.keys[:1] == ["train"] else given.keys
-    from tlplug.runtime.console import console
+    from tlplug.runtime.console import open_console
 
     with Composer() as composer:
         if given.multirun:
             from tlplug.commands.sweep.sweep import sweep
 
-            return sweep(composer, overrides, console())
+            return sweep(composer, overrides, open_console())
         job = build(composer.compose(overrides), overrides)
     if job.resume is not None:
-        return resume_or_begin(job, console())
+        return resume_or_begin(job, open_console())
     from tlplug.runs.run import run
 
-    run(job, console())
+    run(job, open_console())
     return 0

@@ -18,7 +18,7 @@ from tlplug.config.job import Job, build, job_of, plain
 from tlplug.config.keys import key_paths
 from tlplug.errors import UsageError, no_such
 from tlplug.runtime.files import refuse_address
-from tlplug.runtime.secrets import hidden_keys
+from tlplug.runtime.secrets import list_redacted_keys
 from tlplug.settings import OPEN, DomainSettings, RootConfig
 
 
@@ -31,7 +31,7 @@ def give(config: DictConfig, words: Sequence[str], folder: Path) -> None:
     Raises:
         UsageError: one is lacking, or a word is about something else.
     """
-    hidden = hidden_keys(plain(config))
+    hidden = list_redacted_keys(plain(config))
     for found in parse([normalised(word).lstrip("+") for word in words]):
         key = found.key_or_group
         if key not in hidden:
@@ -48,7 +48,7 @@ def give(config: DictConfig, words: Sequence[str], folder: Path) -> None:
             OmegaConf.update(config, key, found.value())
         except OmegaConfBaseException as error:
             raise UsageError(f"resume: {key}: {str(error).splitlines()[0]}") from error
-    if lacking := [key for key in hidden_keys(plain(config)) if key in hidden]:
+    if lacking := [key for key in list_redacted_keys(plain(config)) if key in hidden]:
         again = " ".join(f"{key}=..." for key in lacking)
         raise UsageError(
             f"{folder} was written without its secrets; give {', '.join(lacking)} again: "

@@ -23,7 +23,7 @@ from tlplug.data.readers.arrow_types import quiet_datasets
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, Row, Rows, TaskHead
 from tlplug.runtime import cache
-from tlplug.runtime.files import one_at_a_time
+from tlplug.runtime.files import file_lock
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -119,7 +119,7 @@ def encode(
     """
     key = key_of(head, rows, base, training)
     path = cache.cache_folder() / KIND / f"{key}.arrow"
-    with one_at_a_time(path):
+    with file_lock(path):
         known = opened(path) if path.is_file() else None
         if known is None:
             known = opened(stored(path, _chunks(head, rows, base, training, progress)))

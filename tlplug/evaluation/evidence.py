@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tlplug.interfaces import Evidence, Outcome, Rows, TaskHead
-from tlplug.runtime.files import whole_folder
+from tlplug.runtime.files import atomic_cache_folder
 
 FOLDER = "evidence"
 """Where it lies in a run directory."""
@@ -33,7 +33,7 @@ def write(evidence: Evidence, folder: Path) -> None:
     values = {name: value for name, value in evidence.items() if name not in arrays}
     files = {name: file_of(name) for name in values}
     index = {"version": VERSION, "entries": dict(sorted({**dict.fromkeys(arrays, ARRAYS), **files}.items()))}
-    with whole_folder(folder) as beside:
+    with atomic_cache_folder(folder) as beside:
         save_file(arrays, beside / ARRAYS)
         for file in set(files.values()):
             put(beside / file, {name: value for name, value in values.items() if files[name] == file})

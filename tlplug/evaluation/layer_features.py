@@ -226,7 +226,7 @@ def recalled(key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
             return known
     found = compute()
     try:
-        with files.whole_file(path, lasting=False) as beside, beside.open("wb") as file:
+        with files.atomic_file(path, durable=False) as beside, beside.open("wb") as file:
             np.save(file, found)
     except OSError as error:
         log.warning("%s cannot be written (%s); the next run makes it again", path, error)

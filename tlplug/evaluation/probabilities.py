@@ -11,7 +11,7 @@ from tlplug.evaluation.layer_features import transformers_model
 from tlplug.interfaces import BaseInfo, Batch, LoadOptions, TaskHead
 from tlplug.models.layers import newly_initialized
 from tlplug.models.loading import has_model, load_pretrained
-from tlplug.models.precision import on_device
+from tlplug.models.precision import to_device
 
 if TYPE_CHECKING:
     import torch
@@ -95,6 +95,6 @@ def source_probabilities(
             raise ValueError(f"{base.source} names a classifier, but its files have no {absent}")
         found = []
         for batch in batches:
-            given = on_device(head.model_inputs(batch), device)
+            given = to_device(head.model_inputs(batch), device)
             found.append(model(**given).logits.double().softmax(dim=-1).cpu().numpy())
     return np.concatenate(found)

@@ -24,8 +24,8 @@ from tlplug.evaluation.weight_changes import Moved
 from tlplug.interfaces import BaseInfo, Rows, Strategy, TaskHead, TransferMetric
 from tlplug.interfaces.evidence_names import asks_weights
 from tlplug.models.layers import new_blocks, newly_initialized
-from tlplug.models.precision import on_device
-from tlplug.models.predict import predictions_of
+from tlplug.models.precision import to_device
+from tlplug.models.predict import predict_rows
 from tlplug.settings import DataSettings, EvidenceSettings
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Recorder:
             reader = probe.reader(self.head)
 
             def of_batch(some: list[dict[str, Any]]) -> np.ndarray:
-                batch = on_device(reader.collate(some, self.base), device)
+                batch = to_device(reader.collate(some, self.base), device)
                 return layer_features(model, reader, self.base, [batch])
 
             def compute() -> np.ndarray:
@@ -204,7 +204,7 @@ class Recorder:
             texts = PlainTexts(probe.text)
 
             def of_batch(some: list[dict[str, Any]]) -> np.ndarray:
-                return likelihoods(model, texts, [on_device(texts.collate(some, self.base), device)])
+                return likelihoods(model, texts, [to_device(texts.collate(some, self.base), device)])
 
             # One at a time: the logits of a text are as wide as the vocabulary.
             features = texts.encode(probe.rows, self.base, False)
@@ -220,7 +220,7 @@ class Recorder:
             return
         with self.kept.reported(name, scores):
             rows = probe.rows[: self.head.max_validation_rows] if probe.scored else probe.rows
-            predictions = predictions_of(rows, self.head, model, self.base, self._rows, device)
+            predictions = predict_rows(rows, self.head, model, self.base, self._rows, device)
             if probe.predicted:
                 self.kept.evidence[name] = predictions
             if probe.scored:

@@ -1,4 +1,4 @@
-"""Dropout whose mask costs a byte of chance for each value, not a random number."""
+"""Dropout that draws one random byte for each value instead of a random float."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import torch
 from torch import nn
 
 STEPS = 256
-"""Different values of a byte: a rate is kept to half a step."""
+"""Different values of a byte; a rate is rounded to 1 / 256."""
 WORD = 8
-"""Bytes that are drawn at once."""
+"""Bytes in a random integer."""
 
 
 class ByteDropout(nn.Dropout):
-    """Dropout (Srivastava et al. 2014) at the rate k/256 that is nearest to `p`, for a processor.
+    """Dropout (Srivastava et al. 2014) on a CPU, at the rate k/256 that is nearest to `p`.
 
-    A value is dropped where a random byte is below k, and multiplied by 256 / (256 - k) where it stays: its expectation is
-    the value itself. torch draws a float for each value, which takes a quarter of a training step of a small encoder.
+    A value is dropped where a random byte is below k, and multiplied by 256 / (256 - k) elsewhere, which keeps its
+    expectation. torch draws a float for each value, which takes a quarter of a training step of a small encoder.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -29,19 +29,20 @@ class ByteDropout(nn.Dropout):
             or self.dropped == STEPS
             or torch.compiler.is_compiling()
         ):
-            # torch.compile works masks into its own loops.
+            # torch.compile fuses the drawing of the mask with other operations.
             return super().forward(input)
-        found: torch.Tensor = _Masked.apply(input, kept(input, self.dropped), STEPS / (STEPS - self.dropped))  # type: ignore[no-untyped-call]
-        return found
+        mask = draw_mask(input, self.dropped)
+        output: torch.Tensor = _MaskAndScale.apply(input, mask, STEPS / (STEPS - self.dropped))  # type: ignore[no-untyped-call]
+        return output
 
     @property
     def dropped(self) -> int:
-        """Values of a byte that drop."""
+        """Number of byte values for which a value is dropped."""
         return round(self.p * STEPS)
 
 
-class _Masked(torch.autograd.Function):
-    """values * mask * scale, which remembers the mask alone."""
+class _MaskAndScale(torch.autograd.Function):
+    """values * mask * scale, which saves only the mask for the backward pass."""
 
     @staticmethod
     def forward(context: Any, values: torch.Tensor, mask: torch.Tensor, scale: float) -> torch.Tensor:
@@ -55,17 +56,17 @@ class _Masked(torch.autograd.Function):
         return mask.to(gradients[0].dtype).mul_(gradients[0]).mul_(context.scale), None, None
 
 
-def kept(like: torch.Tensor, dropped: int) -> torch.Tensor:
-    """Which values stay: bytes of the same shape, 1 with the chance 1 - dropped / 256. Drawn from the global generator."""
-    words = torch.empty(-(-like.numel() // WORD), dtype=torch.int64)
+def draw_mask(like: torch.Tensor, dropped: int) -> torch.Tensor:
+    """Draw bytes in the shape of `like` that are 1 with probability 1 - dropped / 256, by the global generator."""
+    integers = torch.empty(-(-like.numel() // WORD), dtype=torch.int64)
     # Without a range the sign bit would stay 0.
-    words.random_(torch.iinfo(torch.int64).min, None)
-    # In place and not as bool, which torch compares and converts ten times as slowly.
-    return words.view(torch.uint8).ge_(dropped)[: like.numel()].view(like.shape)
+    integers.random_(torch.iinfo(torch.int64).min, None)
+    # Compare bytes in place: a comparison to bool, and its conversion, take ten times as long.
+    return integers.view(torch.uint8).ge_(dropped)[: like.numel()].view(like.shape)
 
 
-def with_byte_dropout(model: nn.Module) -> nn.Module:
-    """The model with its dropout modules replaced, those of an adapter too; what attention drops within itself is not."""
+def use_byte_dropout(model: nn.Module) -> nn.Module:
+    """Replace the dropout modules of a model and its adapter in place; dropout inside attention kernels stays."""
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is nn.Dropout:

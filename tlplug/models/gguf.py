@@ -1,7 +1,7 @@
-"""A GGUF file as a folder that everything else can load.
+"""Convert a GGUF file into a folder of safetensors.
 
-transformers reads GGUF into float32, but quantizes, saves and changes the head of a model only where it came from
-safetensors. So the file is unpacked once, into the cache, and is an ordinary base model from there on.
+transformers reads GGUF into float32, but cannot quantize, save or change the head of such a model. So the file is
+converted once, into the cache, and the result is an ordinary base model.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ KIND = "gguf"
 log = logging.getLogger(__name__)
 
 
-def unpacked(file: Path) -> Path:
-    """The folder of the file's model and tokenizer, in float32; made where the cache has none.
+def convert_gguf(file: Path) -> Path:
+    """Return the cached folder with the file's model, in float32, and tokenizer; convert the file if there is none.
 
     Raises:
         UsageError: there is no such file, it cannot be read, or the package `gguf` is missing.
@@ -33,29 +33,31 @@ def unpacked(file: Path) -> Path:
     if not folder.is_dir():
         if find_spec("gguf") is None:
             raise UsageError(f"base model {file}: reading it needs a package: pip install 'tlplug[gguf]'")
-        log.info("unpacking %s into %s, once", file, folder)
-        with files.whole_folder(folder) as beside:
-            save(file, beside)
+        log.info("converting %s into %s, once", file, folder)
+        with files.atomic_cache_folder(folder) as temporary:
+            save_as_safetensors(file, temporary)
     return folder
 
 
-def save(file: Path, folder: Path) -> None:
+def save_as_safetensors(file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        # transformers shows a progress bar of every tensor, and has no switch for it.
+        # transformers shows a progress bar for every tensor and has no setting to hide it.
         with redirect_stderr(StringIO()):
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-            read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
-    except Exception as error:  # a damaged file fails in as many ways as it has bytes
+            loaded = AutoModelForCausalLM.from_pretrained(
+                file.parent, gguf_file=file.name, dtype=torch.float32
+            )
+    except Exception as error:  # a damaged file can raise anything
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UsageError(f"base model {file} cannot be read as GGUF: {reason}") from error
-    # A model that was read from GGUF does not let itself be saved; one of the same config does, once that no longer
-    # says that the weights are quantized.
-    del read.config.quantization_config
-    model = AutoModelForCausalLM.from_config(read.config, dtype=torch.float32)
-    model.load_state_dict(read.state_dict())
-    model.generation_config = read.generation_config
+    # transformers refuses to save a model read from GGUF. A new model of the same config can be saved, once the config
+    # no longer says that the weights are quantized.
+    del loaded.config.quantization_config
+    model = AutoModelForCausalLM.from_config(loaded.config, dtype=torch.float32)
+    model.load_state_dict(loaded.state_dict())
+    model.generation_config = loaded.generation_config
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Which layers of a transformers model an adaptation can act on."""
+"""Find the layers of a transformers model that a strategy adapts."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 def modules_to_save(model: nn.Module, names: Sequence[str]) -> list[str]:
-    """What has to be trained whole: a head's `head_modules` that this architecture has, and what is as new as they.
+    """Return the modules to train in full: a head's `head_modules` and other modules with newly initialized weights.
 
-    A base model that was saved without its pooler, say, gets a random one.
+    A base model that was saved without its pooler, for example, gets a random one.
     """
-    found = [name for name, _ in model.named_modules() if name in names]
-    new = [name.rpartition(".")[0] for name in newly_initialized(model) if not is_inside(name, found)]
-    return list(dict.fromkeys([*found, *new]))
+    present = [name for name, _ in model.named_modules() if name in names]
+    new = [name.rpartition(".")[0] for name in newly_initialized(model) if not is_inside(name, present)]
+    return list(dict.fromkeys([*present, *new]))
 
 
 def newly_initialized(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Random parameters, which the base model's files do not have; a bias of zeros is not random."""
+    """Return the randomly initialized parameters, which the base model's files lack; constant ones are left out."""
     return {
         name: parameter
         for name, parameter in model.named_parameters()
@@ -30,20 +30,20 @@ def newly_initialized(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def new_blocks(model: nn.Module) -> list[str]:
-    """Random parameters up to the last block: the base model's files lack a part of what makes features."""
+    """Return the names of newly initialized parameters up to the last block, which make the features unreliable."""
     depth, top = parameter_depths(model), len(transformer_blocks(model))
     return [name for name in newly_initialized(model) if depth[name] <= top]
 
 
 def is_inside(name: str, modules: Sequence[str]) -> bool:
-    """Whether a module or parameter is one of the modules or lies in one."""
+    """Return whether a module or parameter is one of the modules or inside one of them."""
     return any(f"{name}.".startswith(f"{module}.") for module in modules)
 
 
 def backbone_linear_names(model: PreTrainedModel, head_modules: Sequence[str]) -> list[str]:
-    """Full names of the linear layers (quantized ones too) that are no part of the head or of the output embedding.
+    """Return the full names of the linear layers outside the head and the output embedding, quantized ones included.
 
-    peft's `all-linear` leaves out only the heads that it knows, and fails on others; this asks the model.
+    peft's `all-linear` excludes only the heads that it knows by name, and fails on others.
     """
     from torch import nn
     from transformers.pytorch_utils import Conv1D
@@ -59,36 +59,36 @@ def backbone_linear_names(model: PreTrainedModel, head_modules: Sequence[str]) -
 
 
 def transformer_blocks(model: nn.Module) -> dict[str, nn.Module]:
-    """The transformer blocks by their full names, bottom first; of an encoder-decoder the encoder's and then the decoder's.
+    """Return the transformer blocks by full name, from the bottom up; of an encoder-decoder the encoder's first.
 
-    Layers that share their weights are one block.
+    Layers that share their weights count as one block.
 
     Raises:
-        ValueError: the model has no list of blocks, or keeps the parts of its blocks in several lists.
+        ValueError: the model has no list of blocks, or splits its blocks over several lists.
     """
     names = {id(module): name for name, module in model.named_modules()}
     return {names[id(block)]: block for stack in _stacks(model) for block in _block_list(stack)}
 
 
 def parameter_depths(model: nn.Module) -> dict[str, int]:
-    """Each parameter's depth by its name: 0 for the embeddings, 1 for the lowest block, n for the n-th; n + 1 for what
-    lies above all blocks, such as the head.
+    """Return each parameter's depth by name: 0 for the embeddings, 1 to n for the n blocks, n + 1 above them.
 
-    What stands between two blocks, such as the norm at an encoder's end, has the depth of the block before it.
+    The head, for example, is above all blocks. A parameter between two blocks, such as the norm at the end of an
+    encoder, has the depth of the block before it.
     """
-    order = {block: depth for depth, block in enumerate(transformer_blocks(model), start=1)}
-    below = _encoder_names(model, list(order))
+    block_depths = {block: depth for depth, block in enumerate(transformer_blocks(model), start=1)}
+    encoder = _encoder_names(model, list(block_depths))
     embeddings = _embedding_names(model)
-    found = {}
+    depths = {}
     for name, _ in model.named_parameters():
-        inside = next((depth for block, depth in order.items() if is_inside(name, [block])), None)
-        above = order[below[-1]] if is_inside(name, below[:1]) else len(order) + 1
-        found[name] = inside or (0 if is_inside(name, embeddings) else above)
-    return found
+        inside = next((depth for block, depth in block_depths.items() if is_inside(name, [block])), None)
+        above = block_depths[encoder[-1]] if is_inside(name, encoder[:1]) else len(block_depths) + 1
+        depths[name] = inside or (0 if is_inside(name, embeddings) else above)
+    return depths
 
 
 def _encoder_names(model: nn.Module, order: Sequence[str]) -> list[str]:
-    """Of an encoder-decoder the encoder's name and its last block's; else nothing."""
+    """Return the names of an encoder-decoder's encoder and of its last block; else an empty list."""
     first, *others = _stacks(model)
     if not others:
         return []
@@ -97,11 +97,11 @@ def _encoder_names(model: nn.Module, order: Sequence[str]) -> list[str]:
 
 
 def _embedding_names(model: nn.Module) -> list[str]:
-    """What makes vectors of tokens and positions, with its norms and projections; no architecture calls them otherwise."""
+    """Return the names of the embedding modules, with their norms and projections; their names contain `emb`."""
     from torch import nn
 
-    ask = getattr(model, "get_output_embeddings", None)
-    output = ask() if callable(ask) else None
+    get_output = getattr(model, "get_output_embeddings", None)
+    output = get_output() if callable(get_output) else None
     return [
         name
         for name, module in model.named_modules()
@@ -116,7 +116,7 @@ def _stacks(model: nn.Module) -> list[nn.Module]:
 
 
 def _block_list(stack: nn.Module) -> nn.ModuleList:
-    """The longest list of modules that lies in no other list: parts of a block may be lists too."""
+    """Return the longest list of modules that is not inside another list, since a block can contain lists too."""
     from torch import nn
 
     lists = {
@@ -124,14 +124,14 @@ def _block_list(stack: nn.Module) -> nn.ModuleList:
         for name, module in stack.named_modules()
         if isinstance(module, nn.ModuleList) and len(module)
     }
-    outer = {
-        name: found
-        for name, found in lists.items()
+    outer = [
+        modules
+        for name, modules in lists.items()
         if not is_inside(name, [other for other in lists if other != name])
-    }
-    longest = max(map(len, outer.values()), default=0)
-    chosen = [found for found in outer.values() if len(found) == longest]
-    if len(chosen) != 1:
-        many = "keeps the parts of its blocks in several lists" if chosen else "has no list of blocks"
-        raise ValueError(f"{type(stack).__name__} {many}")
-    return chosen[0]
+    ]
+    longest = max(map(len, outer), default=0)
+    candidates = [modules for modules in outer if len(modules) == longest]
+    if len(candidates) != 1:
+        problem = "keeps the parts of its blocks in several lists" if candidates else "has no list of blocks"
+        raise ValueError(f"{type(stack).__name__} {problem}")
+    return candidates[0]

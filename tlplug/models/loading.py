@@ -1,4 +1,4 @@
-"""The weights of a base model, with a head on them."""
+"""Load the weights of a base model with a head."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 def has_model(auto: Any, base: BaseInfo) -> bool:
-    """Whether transformers has a model of this Auto class for the base model's architecture."""
+    """Return whether transformers has a model of this Auto class for the base model's architecture."""
     return has_auto_model(auto, base.config) or base.trust_remote_code
 
 
 def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: Any) -> PreTrainedModel:
-    """The base model through a transformers Auto class, in training mode, in `base.dtype` where it is not quantized.
+    """Load the base model with a transformers Auto class, in training mode and, unless quantized, in `base.dtype`.
 
-    Parameters that the base model's files do not have, or have in another shape, such as a new head's, get the
-    attribute `is_new`.
+    Each parameter gets the attribute `is_new`, true where the base model's files lack it or have it in another shape,
+    as for a new head.
 
     Args:
         auto: the Auto class, which decides the head.
@@ -37,45 +37,46 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
     if base.attention is not None:
         common["attn_implementation"] = base.attention
     if options.random_weights:
-        with attending(base):
+        with explain_attention_errors(base):
             model = auto.from_config(config, **common)
     else:
-        with readable(base.source), attending(base):
-            model, told = auto.from_pretrained(
+        with explain_weight_errors(base.source), explain_attention_errors(base):
+            model, loading_info = auto.from_pretrained(
                 base.path,
                 config=config,
                 revision=base.revision,
                 use_safetensors=True,
                 output_loading_info=True,
-                # A classifier that came with the base model may tell other classes apart than the task's.
+                # A classifier in the base model's files may have other classes than the task.
                 ignore_mismatched_sizes=True,
                 **common,
-                **quantized(auto, config, options),
+                **quantization_arguments(auto, config, options),
             )
-        other = [name for name, *_ in told["mismatched_keys"]]
-        if strange := [name for name in other if name.startswith(f"{model.base_model_prefix}.")]:
-            raise UsageError(f"{base.source}: {strange[0]} has another shape than its config says")
-        new = {*told["missing_keys"], *other}
+        mismatched = [name for name, *_ in loading_info["mismatched_keys"]]
+        for name in mismatched:
+            if name.startswith(f"{model.base_model_prefix}."):
+                raise UsageError(f"{base.source}: {name} has another shape than its config says")
+        new = {*loading_info["missing_keys"], *mismatched}
         for name, parameter in model.named_parameters():
             parameter.is_new = name in new
-    keep_trainable(model)
+    disable_cpu_repacking(model)
     if base.has_tokenizer:
-        make_room_for_tokens(model, len(base.tokenizer))
+        resize_embeddings(model, len(base.tokenizer))
     if base.gradient_checkpointing:
         model.config.use_cache = False
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    # from_pretrained leaves eval mode on, and Lightning keeps it: dropout would silently be off.
+    # from_pretrained returns a model in eval mode, and Lightning keeps the mode: dropout would silently be off.
     return model.train()
 
 
 @contextmanager
-def attending(base: BaseInfo) -> Iterator[None]:
-    """An attention implementation that there is not, or not for this model, is an error that names the key."""
+def explain_attention_errors(base: BaseInfo) -> Iterator[None]:
+    """Raise a UsageError that names the key where this model cannot use the attention implementation."""
     try:
         yield
     except (ValueError, ImportError) as error:
-        told = str(error).lower()
-        if base.attention is None or not ("attention" in told or "attn" in told):
+        message = str(error).lower()
+        if base.attention is None or not ("attention" in message or "attn" in message):
             raise
         raise UsageError(
             f"model.attn_implementation={base.attention} cannot be used with {base.source}: {error}"
@@ -83,8 +84,8 @@ def attending(base: BaseInfo) -> Iterator[None]:
 
 
 @contextmanager
-def readable(source: str) -> Iterator[None]:
-    """Weights that are damaged, or not there as safetensors, are an error that names the base model."""
+def explain_weight_errors(source: str) -> Iterator[None]:
+    """Raise a UsageError that names the base model where its weights are damaged or not safetensors."""
     from safetensors import SafetensorError
 
     try:
@@ -93,11 +94,11 @@ def readable(source: str) -> Iterator[None]:
         raise UsageError(f"base model {source}: its weights cannot be read: {error}") from error
 
 
-def quantized(auto: Any, config: PretrainedConfig, options: LoadOptions) -> dict[str, Any]:
-    """The quantization, with the layers left out that transformers leaves out by itself where none is named.
+def quantization_arguments(auto: Any, config: PretrainedConfig, options: LoadOptions) -> dict[str, Any]:
+    """Return the arguments that quantize a model, except for the head and the layers that transformers skips by default.
 
-    It is one or the other there: with a head's modules named, an output embedding that is tied to the input's would
-    be quantized.
+    transformers skips its default layers only where no others are named. With only the head's modules named, it would
+    quantize an output embedding that is tied to the input embedding.
     """
     if options.quantization is None:
         return {}
@@ -106,27 +107,27 @@ def quantized(auto: Any, config: PretrainedConfig, options: LoadOptions) -> dict
 
     quantization = copy.deepcopy(options.quantization)
     with torch.device("meta"):
-        usual = get_keys_to_not_convert(auto.from_config(config))
-    named = quantization.llm_int8_skip_modules or []
-    quantization.llm_int8_skip_modules = list(dict.fromkeys([*named, *usual]))
+        default = get_keys_to_not_convert(auto.from_config(config))
+    skipped = quantization.llm_int8_skip_modules or []
+    quantization.llm_int8_skip_modules = list(dict.fromkeys([*skipped, *default]))
     return {"quantization_config": quantization, "device_map": {"": options.device or "cpu"}}
 
 
-def keep_trainable(model: PreTrainedModel) -> None:
-    """Keep bitsandbytes from packing 4-bit weights anew at the first evaluation, on a CPU that has AVX-512 bfloat16.
+def disable_cpu_repacking(model: PreTrainedModel) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights at the first evaluation on a CPU with AVX-512 bfloat16.
 
-    Packed weights pass no gradient on, and are not unpacked when training goes on after a validation.
+    Repacked weights pass on no gradient, and bitsandbytes does not restore them when training continues.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
 
 
-def make_room_for_tokens(model: PreTrainedModel, tokens: int) -> None:
-    """An embedding for each token of the tokenizer, where tokens were added to it.
+def resize_embeddings(model: PreTrainedModel, tokens: int) -> None:
+    """Add an embedding for each token that was added to the tokenizer.
 
-    A new row is the mean of those that were there (Hewitt 2021, "Initializing new word embeddings for pretrained
-    language models"), the same each time: a strategy that does not train it need not save it.
+    A new row is the mean of the present rows (Hewitt 2021, "Initializing new word embeddings for pretrained language
+    models"). It is the same in every run, so that a strategy that does not train it need not save it.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""In which number format is computed, and where. What moves is always held in float32."""
+"""Resolve the number format of the computation. Trainable weights are always in float32."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ if TYPE_CHECKING:
 
     from tlplug.interfaces import Batch
 
-HALF = ("bfloat16", "float16")
-UNITS = ("amx_bf16", "avx512_bf16")
-"""As torch names them, the fastest first."""
-FULL = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
-"""Lightning's short names."""
+HALF_PRECISION = ("bfloat16", "float16")
+BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
+"""Instructions of a CPU by torch's names, the fastest first."""
+FULL_NAMES = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
+"""Lightning's full names by its short ones."""
 
 
 def best_precision(accelerator: str, dtype: str) -> tuple[str, str]:
-    """Lightning's name of what `trainer.precision=auto` stands for, and why.
+    """Return the precision that `trainer.precision=auto` selects, by Lightning's name, and the reason.
 
-    bf16-mixed where the device multiplies matrices in bfloat16 faster than in float32, and over frozen weights in
-    16 bits (what moves is in float32, and autocast lets the two meet); else 32-true.
+    bf16-mixed where the device multiplies matrices in bfloat16 faster than in float32, and where frozen weights have
+    16 bits (autocast combines them with the trainable weights in float32); else 32-true.
     """
-    fast, why = fast_in_bfloat16(accelerator)
+    fast, reason = bfloat16_support(accelerator)
     if fast:
-        return "bf16-mixed", why
-    if dtype in HALF:
-        return "bf16-mixed", f"the weights that do not move are in {dtype}"
-    return "32-true", why
+        return "bf16-mixed", reason
+    if dtype in HALF_PRECISION:
+        return "bf16-mixed", f"the frozen weights are in {dtype}"
+    return "32-true", reason
 
 
-def fast_in_bfloat16(accelerator: str) -> tuple[bool, str]:
-    """Whether the device has a unit for bfloat16, and in words."""
+def bfloat16_support(accelerator: str) -> tuple[bool, str]:
+    """Return whether the device computes in bfloat16 without emulation, and a sentence that says so."""
     import torch
 
-    kind = kind_of(accelerator)
+    kind = device_kind(accelerator)
     if kind == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
         return fast, f"the GPU {'computes' if fast else 'does not compute'} in bfloat16"
     if kind != "cpu":
         return False, f"whether {kind} is faster in bfloat16 is not known"
-    unit = cpu_bfloat16_instructions()
-    return unit is not None, (
-        f"the processor computes in bfloat16 ({unit})" if unit else "the processor has no unit for bfloat16"
-    )
+    name = cpu_bfloat16_instructions()
+    if name is None:
+        return False, "the processor has no instructions for bfloat16"
+    return True, f"the processor computes in bfloat16 ({name})"
 
 
-def kind_of(accelerator: str) -> str:
-    """The kind of device that Lightning takes for `trainer.accelerator`."""
+def device_kind(accelerator: str) -> str:
+    """Return the kind of device that Lightning selects for `trainer.accelerator`."""
     import torch
 
     if accelerator not in ("auto", "gpu", "cuda"):
@@ -61,36 +61,36 @@ def kind_of(accelerator: str) -> str:
 
 
 def cpu_bfloat16_instructions() -> str | None:
-    """The processor's instructions that multiply matrices of bfloat16; without them that is slower than float32."""
+    """Return the CPU's instructions that multiply matrices in bfloat16; without them bfloat16 is slower than float32."""
     import torch
 
-    # torch before 2.11 cannot tell.
-    known: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return next((unit for unit in UNITS if known.get(unit)), None)
+    # torch before 2.11 does not report them.
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return next((name for name in BFLOAT16_INSTRUCTIONS if capabilities.get(name)), None)
 
 
-def settled(precision: str, accelerator: str, dtype: str) -> str:
-    """Lightning's full name of what is computed in; `auto` and short names may have been asked for."""
-    return chosen(precision, accelerator, dtype)[0]
+def resolve_precision(precision: str, accelerator: str, dtype: str) -> str:
+    """Return Lightning's full name for a precision, which may be `auto` or a short name."""
+    return resolve_with_reason(precision, accelerator, dtype)[0]
 
 
-def chosen(precision: str, accelerator: str, dtype: str) -> tuple[str, str]:
-    """The same, and why."""
+def resolve_with_reason(precision: str, accelerator: str, dtype: str) -> tuple[str, str]:
+    """Return Lightning's full name for a precision and the reason for it."""
     if precision == "auto":
         return best_precision(accelerator, dtype)
-    name = FULL.get(str(precision), str(precision))
-    if name == "16-mixed" and kind_of(accelerator) == "cpu":
-        return "bf16-mixed", "Lightning computes in it on a processor where float16 is asked for"
-    return name, "as asked"
+    name = FULL_NAMES.get(str(precision), str(precision))
+    if name == "16-mixed" and device_kind(accelerator) == "cpu":
+        return "bf16-mixed", "Lightning replaces float16 with it on a processor"
+    return name, "as set"
 
 
-def told(precision: str, accelerator: str, dtype: str) -> str:
-    """For a person."""
-    return ": ".join(chosen(precision, accelerator, dtype))
+def describe_precision(precision: str, accelerator: str, dtype: str) -> str:
+    """Return the precision and its reason for the preflight table."""
+    return ": ".join(resolve_with_reason(precision, accelerator, dtype))
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """What Lightning computes in for `precision`, outside of its Trainer."""
+    """Return the context in which Lightning computes for `precision`, for use outside its Trainer."""
     import torch
 
     if not precision.endswith("-mixed"):
@@ -98,13 +98,13 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return torch.autocast(device.type, torch.bfloat16 if precision.startswith("bf16") else torch.float16)
 
 
-def on_device(batch: Batch, device: torch.device) -> Batch:
-    """A batch with its tensors where the model is."""
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Return a batch with its tensors on the device."""
     return {name: value.to(device) if hasattr(value, "to") else value for name, value in batch.items()}
 
 
-def hold_moving_in_float32(model: nn.Module) -> nn.Module:
-    """Steps of an optimizer are too small for the 8 bits of a bfloat16 (Micikevicius et al. 2018)."""
+def cast_trainable_to_float32(model: nn.Module) -> nn.Module:
+    """Cast the trainable weights to float32 in place: updates are too small for bfloat16 (Micikevicius et al. 2018)."""
     import torch
 
     for parameter in model.parameters():

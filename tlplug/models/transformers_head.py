@@ -1,4 +1,4 @@
-"""A head of one transformers Auto class, which says only what is its own."""
+"""The base class of heads that use one transformers Auto class."""
 
 from __future__ import annotations
 
@@ -17,39 +17,44 @@ if TYPE_CHECKING:
 
 
 class TransformersHead(TaskHead):
-    """Define a task by an Auto class, what the processor is given, the target, the loss and the answer.
+    """A head that is defined by an Auto class, the processor's inputs, the target, the loss and the answer.
 
     Each row is one feature and one forward pass. A subclass sets `contract`, `columns`, `targets`, `auto_class` and
-    `primary_score`, and implements `inputs` and `example_scores`. The defaults of the rest are those of a classifier: the
-    labels are the different values of the only target column, the loss is their cross entropy, the answer is the label of
-    the largest logit.
+    `primary_score`, and implements `inputs` and `example_scores`. By default the rest is that of a classifier: the
+    labels are the distinct values of the only target column, the loss is their cross entropy, and the answer is the
+    label with the largest logit.
     """
 
     required: ClassVar[Sequence[str]] = (
-        *("columns", "targets", "auto_class", "primary_score", "inputs or encode", "example_scores"),
+        "columns",
+        "targets",
+        "auto_class",
+        "primary_score",
+        "inputs or encode",
+        "example_scores",
     )
-    """What a subclass has to define; of `a or b` one of the two."""
+    """Names that a subclass has to define; `a or b` requires one of the two."""
     auto_class: str
     """Name of the transformers Auto class that puts the head on the base model: `AutoModelForSequenceClassification`."""
     single_forward_pass = True
     logits_per_row = True
 
     def inputs(self, row: Row) -> Any:
-        """Return what the processor is given of a row: a text, a tuple of two texts, an image, a waveform.
+        """Return the processor's input for a row: a text, a tuple of two texts, an image or a waveform.
 
-        A dict of arrays goes into the model as it is, for base models without a processor.
+        For a base model without a processor, return a dict of arrays, which is passed to the model unchanged.
         """
         raise NotImplementedError
 
     def target(self, row: Row) -> Any:
-        """Return what is learnt of a row, a number or a list of numbers: by default the place of its label."""
+        """Return the target of a row, a number or a list of numbers: by default the index of its label."""
         return self.labels.index(str(row[self._only_target]))
 
     def loss(self, outputs: Any, batch: Batch) -> torch.Tensor:
         """Compute the loss, a mean over the rows of the batch; `batch["labels"]` stacks the targets.
 
         Args:
-            outputs: of the transformers model.
+            outputs: the output of the transformers model.
         """
         from torch.nn.functional import cross_entropy
 
@@ -59,18 +64,18 @@ class TransformersHead(TaskHead):
         """Return the prediction for a row: by default the label of the largest logit.
 
         Args:
-            output: the row's logits as a plain number or list, as `output_of` gives them.
+            output: the row's part of `output_of`, as a plain number or list.
         """
         return self.labels[max(range(len(self.labels)), key=output.__getitem__)]
 
     def output_of(self, outputs: Any) -> torch.Tensor:
-        """Return what `answer` is given of a batch, [B, ...]: by default the logits."""
+        """Return the tensor [B, ...] whose rows `answer` receives: by default the logits."""
         return outputs.logits.float()  # type: ignore[no-any-return]
 
     def process(self, inputs: Sequence[Any], base: BaseInfo) -> Mapping[str, Sequence[Any]]:
-        """Run the processor on the inputs of several rows; a value for each row by the names of the model's arguments."""
+        """Process the inputs of several rows; return a value for each row under each of the model's argument names."""
         if isinstance(inputs[0], Mapping):
-            return {name: [each[name] for each in inputs] for name in inputs[0]}
+            return {name: [arrays[name] for arrays in inputs] for name in inputs[0]}
         if base.processor is None:
             raise UsageError(
                 f"{base.source} has no processor: head {type(self).__name__} has to give dicts of arrays, by the names "
@@ -94,7 +99,7 @@ class TransformersHead(TaskHead):
         }
 
     def fit(self, rows: Rows) -> dict[str, Any]:
-        """Return `labels`: the different values of the only target column, numbers in their order."""
+        """Return `labels`: the distinct values of the only target column, sorted, integers by value."""
         values = {
             row[self._only_target] for row in rows if isinstance(row[self._only_target], str | int | float)
         }
@@ -102,9 +107,9 @@ class TransformersHead(TaskHead):
             sorted(values) if all(isinstance(value, int) for value in values) else sorted(map(str, values))
         )
         if len(ordered) < 2:
-            found = ", ".join(map(str, ordered)) or "none"
+            labels = ", ".join(map(str, ordered)) or "none"
             raise UsageError(
-                f"the training rows have fewer than two labels in column '{self._only_target}': {found}"
+                f"the training rows have fewer than two labels in column '{self._only_target}': {labels}"
             )
         return {"labels": [str(value) for value in ordered]}
 
@@ -121,7 +126,7 @@ class TransformersHead(TaskHead):
     def why_incompatible(self, base: BaseInfo) -> str | None:
         if has_model(self._auto(), base):
             return None
-        return f"transformers has no {spelled_out(self.auto_class)} for {base.config.model_type}."
+        return f"transformers has no {describe_auto_class(self.auto_class)} for {base.config.model_type}."
 
     def load_model(self, base: BaseInfo, options: LoadOptions) -> PreTrainedModel:
         return load_pretrained(self._auto(), base, options, **self.model_config(base))
@@ -131,8 +136,8 @@ class TransformersHead(TaskHead):
             return []
         encoded = self.process([self.inputs(row) for row in rows], base)
         features = [
-            {"id": row["id"], **{name: values[place] for name, values in encoded.items()}}
-            for place, row in enumerate(rows)
+            {"id": row["id"], **{name: values[index] for name, values in encoded.items()}}
+            for index, row in enumerate(rows)
         ]
         if training:
             for feature, row in zip(features, rows, strict=True):
@@ -156,21 +161,22 @@ class TransformersHead(TaskHead):
         ]
 
     def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[Prediction] | None:
-        """Predict the label that most training rows have; None where the head has no labels."""
+        """Predict the most frequent label of the training rows; None where the head has no labels."""
         if not self.labels:
             return None
         counts = [sum(str(row[self._only_target]) == label for row in train) for label in self.labels]
-        most = self.labels[counts.index(max(counts))]
-        return [{"id": row["id"], "prediction": most} for row in rows]
+        most_frequent = self.labels[counts.index(max(counts))]
+        return [{"id": row["id"], "prediction": most_frequent} for row in rows]
 
     def class_of(self, row: Row) -> str | None:
         return str(row[self._only_target]) if self.labels else None
 
     def pipeline_tag(self, base: BaseInfo) -> str | None:
-        """Return the first task that transformers has a pipeline of the Auto class for."""
+        """Return the first task for which transformers has a pipeline of the Auto class."""
         from transformers.pipelines import SUPPORTED_TASKS
 
-        return next((task for task, known in SUPPORTED_TASKS.items() if self._auto() in known["pt"]), None)
+        auto = self._auto()
+        return next((task for task, pipeline in SUPPORTED_TASKS.items() if auto in pipeline["pt"]), None)
 
     @property
     def _only_target(self) -> str:
@@ -180,15 +186,15 @@ class TransformersHead(TaskHead):
     def _auto(self) -> Any:
         import transformers
 
-        found = getattr(transformers, self.auto_class, None)
-        if found is None:
+        auto = getattr(transformers, self.auto_class, None)
+        if auto is None:
             raise PluginError(
                 f"head {type(self).__name__}: transformers has no {self.auto_class}; auto_class is the name of an Auto "
                 "class, such as AutoModelForSequenceClassification"
             )
-        return found
+        return auto
 
 
-def spelled_out(auto_class: str) -> str:
-    """Return the task of an Auto class in words: `AutoModelForSequenceClassification` -> sequence classification."""
+def describe_auto_class(auto_class: str) -> str:
+    """Return the task of an Auto class in words, for example `AutoModelForMultipleChoice` -> multiple choice."""
     return " ".join(re.findall("[A-Z][a-z0-9]*", auto_class.removeprefix("AutoModelFor"))).lower()

@@ -19,8 +19,8 @@ from omegaconf import OmegaConf
 from tlplug.config.job import Job
 from tlplug.errors import UsageError
 from tlplug.interfaces.registry import told_of
-from tlplug.runtime.files import TAKEN, lock, new_folder, refuse_address, write_whole
-from tlplug.runtime.secrets import redacted, redacted_words
+from tlplug.runtime.files import NOT_EMPTY, atomic_folder, atomic_write, refuse_address, try_lock
+from tlplug.runtime.secrets import redact, redact_overrides
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +68,10 @@ def choose_or_go_on(run_dir: str | None, config: str, ends_with: str, *names: st
 def create(folder: Path, config: str, **record: Any) -> None:
     """What a run can be begun anew or gone on with from: its resolved config, and `record` in run.json; both or neither."""
     try:
-        with new_folder(folder) as beside:
+        with atomic_folder(folder) as beside:
             write_begin(beside, config, record)
     except OSError as error:
-        if error.errno in TAKEN:
+        if error.errno in NOT_EMPTY:
             raise UsageError(f"{folder}: something lies there already; name a new folder") from error
         if not folder.is_dir() or error.errno not in FIXED:
             raise
@@ -83,7 +83,7 @@ FIXED = (errno.EBUSY, errno.ENOTDIR, errno.EXDEV, errno.EINVAL)
 
 
 def write_begin(folder: Path, config: str, record: Mapping[str, Any]) -> None:
-    write_whole(folder / CONFIG, config)
+    atomic_write(folder / CONFIG, config)
     write_json(folder / RUN, {"version": RUN_VERSION, **record})
 
 
@@ -140,7 +140,7 @@ def held(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
     """
     until = time.monotonic() + patience
     with (folder / RUN).open() as file:
-        while not lock(file.fileno(), folder):
+        while not try_lock(file.fileno(), folder):
             if time.monotonic() >= until:
                 raise UsageError(f"another process works on the run in {folder}; it is left to that one")
             time.sleep(0.1)
@@ -177,12 +177,12 @@ def stamp() -> str:
     return f"{datetime.now().strftime('%Y-%m-%d_%H-%M-%S')}-{secrets.token_hex(2)}"
 
 
-def write_json(path: Path, value: Any, lasting: bool = True) -> None:
-    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", lasting)
+def write_json(path: Path, value: Any, durable: bool = True) -> None:
+    atomic_write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n", durable)
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    atomic_write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def write_head(folder: Path, state: Mapping[str, Any]) -> None:
@@ -221,8 +221,8 @@ SWEEP_VARIABLE = "TLPLUG_SWEEP"
 
 def begin(job: Job, folder: Path) -> None:
     """What the run can be gone on with from, or begun with in another process; secrets are left out."""
-    config = OmegaConf.to_yaml(OmegaConf.create(redacted(job.config)))
-    overrides = redacted_words(job.typed)
+    config = OmegaConf.to_yaml(OmegaConf.create(redact(job.config)))
+    overrides = redact_overrides(job.typed)
     create(folder, config, overrides=overrides, plugins=told_of(job.plugins))
 
 

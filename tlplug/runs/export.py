@@ -17,7 +17,7 @@ from tlplug.runs.evaluate import predict_all, stored_rows
 from tlplug.runs.load import ADAPTER_CONFIG, merged_model
 from tlplug.runs.model_card import model_card
 from tlplug.runs.predict import Adapted
-from tlplug.runtime.files import write_whole
+from tlplug.runtime.files import atomic_write
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,7 +44,7 @@ def export(adapted: Adapted, out: Path, merge: bool = False, dtype: str | None =
     drift = save_merged(adapted, out, dtype) if merge else save_as_it_is(adapted, out)
     shutil.copy(adapted.run.folder / HEAD, out / HEAD)
     result = json.loads((adapted.run.folder / RESULT).read_text(encoding="utf-8"))
-    write_whole(out / CARD, model_card(adapted, out, result, drift))
+    atomic_write(out / CARD, model_card(adapted, out, result, drift))
     return drift
 
 
@@ -62,7 +62,7 @@ def save_as_it_is(adapted: Adapted, out: Path) -> dict[str, Any]:
         # What peft wrote is where the base model lay on this machine.
         known = json.loads(config.read_text(encoding="utf-8"))
         known["base_model_name_or_path"] = adapted.base.source
-        write_whole(config, json.dumps(known, indent=2) + "\n")
+        atomic_write(config, json.dumps(known, indent=2) + "\n")
     return {}
 
 

@@ -20,7 +20,7 @@ from tlplug.evaluation.compute_metrics import describe
 from tlplug.evaluation.compute_metrics import measure as measure_evidence
 from tlplug.evaluation.recorder import Recorder
 from tlplug.interfaces import TransferMetric
-from tlplug.models.precision import settled
+from tlplug.models.precision import resolve_precision
 from tlplug.runs import directory as run_directory
 from tlplug.runs.load import adapted_model, bare_model, base_of, bound_head
 from tlplug.runs.result import report_facts
@@ -79,7 +79,7 @@ def recorder_of(run: FinishedRun, metrics: Mapping[str, TransferMetric], device:
     rows = read_splits(run.data, head.columns, head.optional_columns, ("train", "validation"))["validation"]
     settings = {"target": run.data.target_domain, "source": run.transfer.source_domain}
     domains = read_domains(settings, STREAMS, head, run.data.seed, base.has_tokenizer)
-    precision = settled(run.trainer.precision, device, base.dtype)
+    precision = resolve_precision(run.trainer.precision, device, base.dtype)
     return Recorder.of(*(head, base, run.strategy, metrics, rows, domains, run.evidence, run.data, precision))
 
 

@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from tlplug.errors import UsageError
 from tlplug.runs import directory as run_directory
-from tlplug.runtime.distributed import from_first, in_group, rank, world_size
+from tlplug.runtime.distributed import broadcast, is_distributed, rank, world_size
 from tlplug.settings import TrainerSettings
 from tlplug.training.trainer import build_trainer
 
@@ -77,7 +77,7 @@ def refuse(strategy: str) -> None:
 
 def started(asked: int) -> tuple[int, str]:
     """How many processes there are, and who says so; `asked` where Lightning is going to start them itself."""
-    if in_group():
+    if is_distributed():
         return world_size(), f"this process is one of {world_size()} that have trained together"
     if TorchElasticEnvironment.detect():
         return int(os.environ["WORLD_SIZE"]), f"torchrun started {os.environ['WORLD_SIZE']} processes"
@@ -102,7 +102,7 @@ class Told(Callback):
         self.folder = folder
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.folder = from_first(self.folder)
+        self.folder = broadcast(self.folder)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Of a process that was killed, the first one sees a broken connection and nothing more."""

@@ -13,12 +13,12 @@ from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, LoadOptions, TaskHead
 from tlplug.models.base_model import find_base, save_processor
 from tlplug.models.locate import PICKLES
-from tlplug.models.precision import hold_moving_in_float32, settled
+from tlplug.models.precision import cast_trainable_to_float32, resolve_precision
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import HEAD, HEAD_VERSION, read_object
 from tlplug.runs.predict import Adapted
 from tlplug.runtime import cache, files
-from tlplug.runtime.imports import import_uncompiled
+from tlplug.runtime.imports import import_without_dynamo
 from tlplug.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def load(run: str | Path, overrides: Sequence[str] = (), trust: bool = False) ->
     warn_of_versions(finished.folder, run_directory.recorded(finished.folder), finished.plugins)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     head, base = bound_head(finished), base_of(finished.model, finished.data.max_length)
-    precision = settled(finished.trainer.precision, device.type, base.dtype)
+    precision = resolve_precision(finished.trainer.precision, device.type, base.dtype)
     options = finished.strategy.load_options(head)
     model = load_model(finished, head, base, options, device).to(device).eval()
     return Adapted(finished, head, base, model, device, precision)
@@ -103,7 +103,7 @@ def merged_folder(run: FinishedRun) -> Path:
     folder = cache.cache_folder() / MERGED / cache.key_of({"base": base.fingerprint, "adapter": digests})
     if not folder.is_dir():
         merged = merged_model(run, head, base)
-        with files.whole_folder(folder) as beside:
+        with files.atomic_cache_folder(folder) as beside:
             merged.save_pretrained(beside)
             save_processor(base, beside)
     return folder
@@ -168,7 +168,7 @@ def bare_model(
     saved = run.folder / run.strategy.saved_folder
     expect_safe(saved)
     if (saved / ADAPTER_CONFIG).is_file():
-        import_uncompiled("peft")
+        import_without_dynamo("peft")
     options = options or run.strategy.load_options(head)
     if options.quantization is not None:
         options = replace(options, device=str(device))
@@ -181,6 +181,6 @@ def adapted_model(run: FinishedRun, bare: nn.Module, base: BaseInfo) -> nn.Modul
 
     saved = run.folder / run.strategy.saved_folder
     try:
-        return hold_moving_in_float32(run.strategy.load(bare, saved, base))
+        return cast_trainable_to_float32(run.strategy.load(bare, saved, base))
     except SafetensorError as error:
         raise UsageError(f"{saved} cannot be read: {error}") from error

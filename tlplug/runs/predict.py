@@ -12,7 +12,7 @@ from tlplug.config.reopen import FinishedRun
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, Prediction, Row, TaskHead
 from tlplug.models.precision import autocast
-from tlplug.models.predict import predictions_of
+from tlplug.models.predict import predict_rows
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +108,7 @@ class Adapted:
         import torch
 
         with torch.inference_mode(), autocast(self.precision, self.device):
-            return predictions_of(rows, self.head, self.model, self.base, batch_size, self.device)
+            return predict_rows(rows, self.head, self.model, self.base, batch_size, self.device)
 
 
 def taken(rows: Iterator[Row], count: int) -> tuple[list[Row], UsageError | None]:

@@ -102,7 +102,7 @@ def encoded(
     console: Console,
 ) -> TransferData:
     """All rows encoded, from the cache where they were encoded before."""
-    with screen.counting(
+    with screen.progress_bar(
         console, "encoding", sum(map(len, [*splits.values(), *streams.values()]))
     ) as progress:
         features = {

@@ -65,7 +65,7 @@ class ProgressFile:
             "scores": self.scores,
         }
         try:
-            write_json(self.path, told, lasting=False)
+            write_json(self.path, told, durable=False)
         except OSError as error:
             # A full disk, which the run may outlive: somebody makes room before it has to save.
             log.warning("%s could not be written (%s)", self.path, error)

@@ -30,8 +30,8 @@ from tlplug.reports.run_data import Material
 from tlplug.reports.run_report import make_report
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import MARKDOWN, PAGE
-from tlplug.runtime.files import write_whole
-from tlplug.runtime.secrets import redacted, redacted_words
+from tlplug.runtime.files import atomic_write
+from tlplug.runtime.secrets import redact, redact_overrides
 
 if TYPE_CHECKING:
     from tlplug.training.fit import Prepared
@@ -181,7 +181,7 @@ def names_of(job: Job, task: Prepared, outcome: Outcome) -> dict[str, Any]:
     return {
         "task": job.task,
         "strategy": job.strategy_name,
-        "strategy_config": redacted(asdict(job.strategy.config)),
+        "strategy_config": redact(asdict(job.strategy.config)),
         "head": job.head_name,
         "base_model": task.base.source,
         "seed": job.seed,
@@ -231,7 +231,7 @@ def command_of(job: Job, strategy: str | None = None) -> str:
     words = [word for word in job.typed if re.split(r"[.=]", word.lstrip("+"), maxsplit=1)[0] not in others]
     if strategy is not None:
         words.insert(0, f"+strategy={strategy}")
-    return shlex.join(["python", "-m", "tlplug", *redacted_words(words)])
+    return shlex.join(["python", "-m", "tlplug", *redact_overrides(words)])
 
 
 def material(folder: Path) -> Material:
@@ -251,5 +251,5 @@ def write_run_report(run: Path, output: Path | None = None) -> Path:
 
 def write_report(folder: Path, report: Report) -> None:
     """Write report.html and report.md."""
-    write_whole(folder / PAGE, page(report))
-    write_whole(folder / MARKDOWN, markdown(report))
+    atomic_write(folder / PAGE, page(report))
+    atomic_write(folder / MARKDOWN, markdown(report))

@@ -20,7 +20,7 @@ from tlplug.errors import Stopped, TrainingFailed, UsageError
 from tlplug.evaluation.recorder import Recorder
 from tlplug.interfaces import BaseInfo, Rows, TaskHead
 from tlplug.models.base_model import save_processor
-from tlplug.models.precision import settled, told
+from tlplug.models.precision import describe_precision, resolve_precision
 from tlplug.reports.formatting import percent_of
 from tlplug.reports.run_report import pictures
 from tlplug.reports.terminal import show_result
@@ -34,8 +34,8 @@ from tlplug.runs.progress import ProgressFile
 from tlplug.runs.result import judge_run, material, write_run_report
 from tlplug.runs.train_with_baselines import Trainings
 from tlplug.runtime import console as screen
-from tlplug.runtime.secrets import redacted
-from tlplug.runtime.signals import Stop, signals
+from tlplug.runtime.secrets import redact
+from tlplug.runtime.signals import StopRequest, stop_on_signals
 from tlplug.training.checkpoint_files import FOLDER as CHECKPOINTS
 from tlplug.training.checkpoint_files import newest
 from tlplug.training.fit import Prepared
@@ -57,7 +57,7 @@ def run(job: Job, console: Console, begun: Path | None = None) -> dict[str, Any]
     """
     with screen.quiet_libraries():
         further = follows(job.trainer)
-    with signals(Stop()) as stop:
+    with stop_on_signals() as stop:
         if further:
             return follow(job, begun, stop)
         folder = begun or run_directory.choose(job.run_dir, job.task, job.strategy_name)
@@ -71,7 +71,7 @@ def run(job: Job, console: Console, begun: Path | None = None) -> dict[str, Any]
             raise TrainingFailed(f"{failed}{log}") from failed
 
 
-def whole_run(job: Job, folder: Path, begun: bool, stop: Stop, console: Console) -> dict[str, Any]:
+def whole_run(job: Job, folder: Path, begun: bool, stop: StopRequest, console: Console) -> dict[str, Any]:
     """From the rows to the report."""
     with screen.quiet_libraries(), naming_plugins(job.plugins), ExitStack() as stack:
         if begun:
@@ -115,7 +115,7 @@ def goes_on(folder: Path, job: Job) -> str:
 def about(job: Job, folder: Path) -> About:
     """What loggers are told of the run at its begin."""
     sweep = os.environ.get(SWEEP_VARIABLE)
-    return About(folder, job.task, job.strategy_name, job.seed, redacted(job.config), sweep)
+    return About(folder, job.task, job.strategy_name, job.seed, redact(job.config), sweep)
 
 
 def ended(job: Job, result: dict[str, Any], folder: Path) -> Ended:
@@ -124,7 +124,7 @@ def ended(job: Job, result: dict[str, Any], folder: Path) -> Ended:
     return Ended(result, lambda: pictures(material(folder)), folder / PAGE, trained)
 
 
-def follow(job: Job, begun: Path | None, stop: Stop) -> dict[str, Any]:
+def follow(job: Job, begun: Path | None, stop: StopRequest) -> dict[str, Any]:
     """A further process of a run on several devices: it trains along, shows nothing and leaves nothing."""
     told = Told()
     with screen.quiet_libraries(), told.heard(), naming_plugins(job.plugins):
@@ -144,7 +144,7 @@ def recorder_of(job: Job, task: Prepared) -> Recorder:
         job.data.seed,
         task.base.has_tokenizer,
     )
-    precision = settled(job.trainer.precision, job.trainer.accelerator, task.base.dtype)
+    precision = resolve_precision(job.trainer.precision, job.trainer.accelerator, task.base.dtype)
     return Recorder.of(
         *(task.head, task.base, job.strategy, job.metrics, task.rows["validation"], domains),
         *(job.evidence, job.data, precision),
@@ -156,7 +156,7 @@ def preflight(job: Job, task: Prepared, console: Console) -> None:
     optimizer = job.optimizer.over(job.strategy.optimizer_defaults)
     data = task.data.with_streams(job.strategy.extra_data)
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in task.rows.items())
-    screen.facts(
+    screen.print_facts(
         console,
         {
             "Task": f"{job.task} ({'; '.join(filter(None, (job.head_name, ', '.join(task.head.labels))))})",
@@ -165,7 +165,7 @@ def preflight(job: Job, task: Prepared, console: Console) -> None:
             "Base model": described(task.base),
             "Strategy": f"{job.strategy_name}, {job.trainer.max_epochs} epochs, {data.batches_told()}, "
             f"learning rate {optimizer.learning_rate:g} {optimizer.schedule}, seed {job.seed}",
-            "Precision": told(job.trainer.precision, job.trainer.accelerator, task.base.dtype),
+            "Precision": describe_precision(job.trainer.precision, job.trainer.accelerator, task.base.dtype),
             "Baselines": ", ".join(job.baselines) or "none",
         },
     )
@@ -196,7 +196,7 @@ def trust_flag(job: Job) -> str:
 
 def where(console: Console, folder: Path, job: Job) -> None:
     """Print where the run's files are, and how it is used."""
-    screen.facts(
+    screen.print_facts(
         console,
         {
             "Report": str(folder / PAGE),

@@ -22,7 +22,7 @@ from tlplug.models.base_model import sampled_digest
 from tlplug.runs.launch import Told
 from tlplug.runs.progress import Bar, ProgressFile
 from tlplug.runtime import console as screen
-from tlplug.runtime.signals import Stop
+from tlplug.runtime.signals import StopRequest
 from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.checkpoint_files import FOLDER
 from tlplug.training.fit import Prepared, adapt
@@ -39,7 +39,7 @@ class Trainings:
     task: Prepared
     folder: Path | None
     """The run directory; None in a process that follows and was not told it."""
-    stop: Stop
+    stop: StopRequest
     progress: ProgressFile | None
     """None in a process that follows."""
     console: Console
@@ -55,7 +55,7 @@ class Trainings:
             self.job.optimizer,
             opened,
             [*self._shown(name, own=True), told or Told(self.folder)],
-            partial(screen.counting, self.console),
+            partial(screen.progress_bar, self.console),
             recorder,
             self.checkpoints(),
         )
@@ -65,7 +65,7 @@ class Trainings:
         baselines = Baselines(
             self.task,
             lambda name: self._shown(f"baseline {name}"),
-            partial(screen.counting, self.console),
+            partial(screen.progress_bar, self.console),
             self.checkpoints,
         )
         outcomes = {

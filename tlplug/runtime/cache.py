@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any
 from uuid import UUID
 
-from tlplug.runtime.files import write_whole
+from tlplug.runtime.files import atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,6 @@ def write(kind: str, key: str, value: Any) -> None:
     """Store a JSON value. A cache that cannot be written to costs time later, not this run."""
     path = cache_folder() / kind / f"{key}.json"
     try:
-        write_whole(path, json.dumps(value))
+        atomic_write(path, json.dumps(value))
     except OSError as error:
         log.warning("%s cannot be written (%s); the next run makes it again", path, error)

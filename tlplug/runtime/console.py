@@ -18,7 +18,7 @@ from rich.table import Table
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Lines of libraries that say nothing to the user of a run are kept off the screen; errors are not."""
+    """Hide warnings, log lines below ERROR and progress bars of libraries."""
     import transformers
 
     names = ("lightning.pytorch", "lightning.fabric", "transformers", "peft", "bitsandbytes", "datasets")
@@ -38,8 +38,8 @@ def quiet_libraries() -> Iterator[None]:
                 transformers.utils.logging.enable_progress_bar()
 
 
-def facts(console: Console, rows: Mapping[str, str]) -> None:
-    """A name and a value a line, values wrapped under themselves."""
+def print_facts(console: Console, rows: Mapping[str, str]) -> None:
+    """Print a table of names and values, with each value wrapped inside its column."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -49,29 +49,29 @@ def facts(console: Console, rows: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def counting(console: Console, what: str, rows: int) -> Iterator[Callable[[int], None]]:
-    """Progress of what is done to so many rows: a bar on a terminal, nothing elsewhere."""
+def progress_bar(console: Console, description: str, rows: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on a terminal and yield the function that advances it by a number of rows."""
     if not console.is_terminal:
         yield lambda count: None
         return
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        shown = bar.add_task(what, total=rows)
-        yield lambda count: bar.advance(shown, count)
+        task = bar.add_task(description, total=rows)
+        yield lambda count: bar.advance(task, count)
 
 
-def console() -> Console:
-    """One for long work, which goes on when nobody is there to read of it."""
-    return Console(file=cast("IO[str]", Steady(sys.stdout)))
+def open_console() -> Console:
+    """Return a console for long work, which continues after the terminal or pipe is closed."""
+    return Console(file=cast("IO[str]", BrokenPipeSafeStream(sys.stdout)))
 
 
-def tell(words: str) -> None:
-    """A sentence at the end of it all."""
-    print(words, file=cast("IO[str]", Steady(sys.stderr)), flush=True)
+def print_error(message: str) -> None:
+    """Print a line to stderr, which may be closed."""
+    print(message, file=cast("IO[str]", BrokenPipeSafeStream(sys.stderr)), flush=True)
 
 
-class Steady:
-    """A stream that falls silent where it cannot be written to any more."""
+class BrokenPipeSafeStream:
+    """A stream that discards what is written after the terminal or pipe was closed."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.stream = stream
@@ -83,15 +83,15 @@ class Steady:
         try:
             return self.stream.write(text)
         except OSError:
-            self._hush()
+            self._discard()
             return len(text)
 
     def flush(self) -> None:
         try:
             self.stream.flush()
         except OSError:
-            self._hush()
+            self._discard()
 
-    def _hush(self) -> None:
-        """What was not written yet would be an error once more when Python ends."""
+    def _discard(self) -> None:
+        """Send buffered text to /dev/null, since flushing it at exit would raise once more."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())

@@ -1,4 +1,4 @@
-"""What one process of several knows of the others. With a single process everything here is the identity."""
+"""Exchange values between the processes of a distributed run; in a single process each function is the identity."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def in_group() -> bool:
+def is_distributed() -> bool:
     import torch.distributed as dist
 
     return dist.is_available() and dist.is_initialized()
 
 
 def rank() -> int:
-    """This process's number; 0 before the processes have met. Which one begins a run, `launch.follows` knows."""
+    """Return this process's rank; 0 before the process group is initialized."""
     import torch.distributed as dist
 
-    return dist.get_rank() if in_group() else 0
+    return dist.get_rank() if is_distributed() else 0
 
 
 def world_size() -> int:
     import torch.distributed as dist
 
-    return dist.get_world_size() if in_group() else 1
+    return dist.get_world_size() if is_distributed() else 1
 
 
 def gather(items: list[T]) -> list[T]:
-    """The items of all processes, in the order of ranks, on every process."""
+    """Return the items of all processes, in the order of ranks, on every process."""
     import torch.distributed as dist
 
-    if not in_group():
+    if not is_distributed():
         return items
     parts: list[list[T]] = [[] for _ in range(world_size())]
     dist.all_gather_object(parts, items)
     return [item for part in parts for item in part]
 
 
-def total(number: float, device: torch.device) -> torch.Tensor:
-    """The sum of a number over all processes, without waiting for a device to tell it."""
+def all_reduce_sum(number: float, device: torch.device) -> torch.Tensor:
+    """Return the sum of a number over all processes as a tensor on the device, without synchronizing the device."""
     import torch
     import torch.distributed as dist
 
-    found = torch.tensor(float(number), device=device)
-    if in_group():
-        dist.all_reduce(found)
-    return found
+    result = torch.tensor(float(number), device=device)
+    if is_distributed():
+        dist.all_reduce(result)
+    return result
 
 
-def from_first(value: T) -> T:
-    """Rank 0's value, on every process: what one process decides and the others follow."""
+def broadcast(value: T) -> T:
+    """Return rank 0's value on every process."""
     import torch.distributed as dist
 
-    if not in_group():
+    if not is_distributed():
         return value
     box = [value]
     dist.broadcast_object_list(box, src=0)
@@ -66,8 +66,8 @@ def from_first(value: T) -> T:
 
 
 def barrier() -> None:
-    """Wait until all processes are here."""
+    """Wait until all processes reach this call."""
     import torch.distributed as dist
 
-    if in_group():
+    if is_distributed():
         dist.barrier()

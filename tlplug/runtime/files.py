@@ -18,64 +18,59 @@ from tlplug.errors import UsageError
 
 log = logging.getLogger(__name__)
 
-
 ADDRESS = re.compile(r"(?!pkg://)[A-Za-z][A-Za-z0-9+.-]+:/")
-"""`https://host`, also with the one slash that `Path` leaves of two; `pkg://` is a package that is installed."""
+"""`https://host`, or with the single slash that `Path` leaves of two; `pkg://` names an installed package."""
 
 
-def refuse_address(named: str, value: str) -> None:
-    """Raise where `value`, which the user named by `named`, is an address.
-
-    Raises:
-        UsageError: it is one.
-    """
+def refuse_address(key: str, value: str) -> None:
+    """Raise a UsageError that names the key where its value is the address of a host."""
     if ADDRESS.match(value):
         raise UsageError(
-            f"{named}: {value} is an address, and nothing is fetched from one. Download it, look at what it is, "
+            f"{key}: {value} is an address, and nothing is fetched from one. Download it, look at what it is, "
             "and name the file or the folder"
         )
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, which may be larger than memory."""
+    """Return the SHA-256 of a file, which may be larger than memory."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder of the cache to write into, `folder` once all is written; where another process was faster, its own."""
+def atomic_cache_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `folder` at the end, unless another process has created that meanwhile."""
     try:
-        with new_folder(folder) as beside:
-            yield beside
+        with atomic_folder(folder) as temporary:
+            yield temporary
     except OSError as error:
-        if error.errno not in TAKEN:
+        if error.errno not in NOT_EMPTY:
             raise
 
 
-TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
-"""What a folder cannot be put in the place of: one that holds something."""
+NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
+"""Errors of replacing a folder that is not empty."""
 
 
 @contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into, which is `folder` once all is written; nothing is left otherwise.
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder that is renamed to `folder` at the end, and removed after an error.
 
     Raises:
-        OSError: it cannot be written, or (`TAKEN`) something lies there.
+        OSError: the folder cannot be written, or (`NOT_EMPTY`) it exists and is not empty.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=".begun-", dir=folder.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=".begun-", dir=folder.parent))
     try:
-        yield beside
-        open_to_others(beside)
-        beside.replace(folder)
+        yield temporary
+        apply_umask(temporary)
+        temporary.replace(folder)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def open_to_others(folder: Path) -> None:
-    """As open as what is made in the ordinary way; temporary folders and some files are for their owner alone."""
+def apply_umask(folder: Path) -> None:
+    """Give a folder and its contents the default permissions; temporary ones are readable by their owner only."""
     mask = os.umask(0)
     os.umask(mask)
     folder.chmod(0o777 & ~mask)
@@ -83,66 +78,64 @@ def open_to_others(folder: Path) -> None:
         path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
-def write_whole(path: Path, text: str, lasting: bool = True) -> None:
-    """All of the file or nothing; `lasting` as of `whole_file`."""
-    with whole_file(path, lasting) as beside:
-        beside.write_text(text, encoding="utf-8")
+def atomic_write(path: Path, text: str, durable: bool = True) -> None:
+    """Write a file completely or not at all; `durable` as in `atomic_file`."""
+    with atomic_file(path, durable) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager
-def whole_file(path: Path, lasting: bool = True) -> Iterator[Path]:
-    """A file to write, which takes the place of `path` once all is written: beside, synced, renamed.
+def atomic_file(path: Path, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; the file written there replaces `path` at the end.
 
     Args:
-        lasting: whether it has to outlast a loss of power; what is soon written again need not wait for the disk.
+        durable: wait until the file is on the disk, so that it survives a loss of power.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield beside
-        if lasting:
-            sync(beside)
-        beside.replace(path)
-        if lasting:
-            sync(path.parent)
+        yield temporary
+        if durable:
+            flush_to_disk(temporary)
+        temporary.replace(path)
+        if durable:
+            flush_to_disk(path.parent)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def sync(path: Path) -> None:
-    """What was written lies on the disk, and outlasts a loss of power; of a folder, the names in it."""
-    opened = os.open(path, os.O_RDONLY)
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file's contents, or a folder's entries, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     finally:
-        os.close(opened)
+        os.close(descriptor)
 
 
-UNLOCKABLE = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-"""What a file system says that has no locks."""
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""Errors of a file system without locks."""
 
 
-def lock(opened: int, told: Path) -> bool:
-    """Whether the file's lock is ours now. A file system without locks guards nothing, and a warning says so."""
+def try_lock(descriptor: int, path: Path) -> bool:
+    """Lock an open file and return whether that succeeded; on a file system without locks warn and return True."""
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno not in UNLOCKABLE:
+        if error.errno not in NO_LOCKS:
             raise
-        log.warning("%s lies on a file system without locks: begin no second process on it", told)
+        log.warning("%s is on a file system without locks: begin no second process on it", path)
     return True
 
 
 @contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
-    """Of processes that would make the same file, one does, and the others come after it.
+def file_lock(path: Path) -> Iterator[None]:
+    """Hold a file's lock, so that processes that would create the file do so one after another.
 
-    Where the disk has no locks, or may not be written to, nobody waits.
+    Where the disk has no locks or is not writable, no process waits.
     """
-    import fcntl
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(f".{path.name}.lock").open("w")

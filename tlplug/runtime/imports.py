@@ -1,4 +1,4 @@
-"""Imports that would bring more than the run uses."""
+"""Import libraries without what a run does not use."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import sys
 from importlib import import_module
 from threading import Lock
 
-VARIABLE = "TORCHDYNAMO_DISABLE"
-ONE_AT_A_TIME = Lock()
-"""Of two threads, the second would take the first one's setting for the user's."""
+DISABLE_DYNAMO = "TORCHDYNAMO_DISABLE"
+LOCK = Lock()
+"""Without it, a second thread would take the first one's value of the variable for the user's."""
 
 
-def import_uncompiled(name: str) -> None:
-    """Import a library; functions that it hands to `torch.compile` as it defines them stay as they are.
+def import_without_dynamo(name: str) -> None:
+    """Import a library without compiling the functions that it decorates with `torch.compile`.
 
-    transformers' schedules import peft, and peft imports bitsandbytes, which has two functions compiled for devices that it
-    has no kernels for. To ask for that is to import torch's compiler: 3 CPU seconds, 45 MB. What is handed to
-    `torch.compile` later is compiled.
+    transformers' schedules import peft, and peft imports bitsandbytes, which decorates two functions for devices without
+    kernels of its own. The decorator imports torch's compiler: 3 CPU seconds, 45 MB. Later calls of `torch.compile` are
+    not affected.
     """
-    with ONE_AT_A_TIME:
+    with LOCK:
         if name in sys.modules:
             return
-        before = os.environ.get(VARIABLE)
-        os.environ[VARIABLE] = "1"
+        before = os.environ.get(DISABLE_DYNAMO)
+        os.environ[DISABLE_DYNAMO] = "1"
         try:
             import_module(name)
         finally:
-            del os.environ[VARIABLE]
+            del os.environ[DISABLE_DYNAMO]
             if before is not None:
-                os.environ[VARIABLE] = before
+                os.environ[DISABLE_DYNAMO] = before

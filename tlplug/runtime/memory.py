@@ -1,4 +1,4 @@
-"""What one training leaves in the process must not count to the next one's memory."""
+"""Release memory between training runs in one process, so that each one's peak is measured by itself."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import sys
 import torch
 
 
-def give_back() -> None:
-    """Free what nothing refers to, and let the allocators return it: they keep pages that once were in use."""
+def release_memory() -> None:
+    """Collect garbage and return unused memory from the allocators to the system."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if sys.platform == "linux":
-        # Of glibc; other C libraries have no such function.
+        # Only glibc has this function.
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)

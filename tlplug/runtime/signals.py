@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: a training that can keep what it has is asked to, everything else ends at once."""
+"""Handle Ctrl-C, SIGTERM and SIGHUP: training stops after a checkpoint, everything else stops at once."""
 
 from __future__ import annotations
 
@@ -19,49 +19,50 @@ NAMES = {
 }
 
 
-class Stop:
-    """Whether the run is to end."""
+class StopRequest:
+    """A request, by a signal, to end the run."""
 
     def __init__(self) -> None:
         self.signal = 0
-        """The first that was heard; 0: none."""
+        """The first signal; 0 before there is one."""
         self.since = 0.0
-        self.patient = False
-        """Somebody looks at `signal` soon. At another time, and when it comes again, a signal raises at once."""
+        self.deferred = False
+        """A training loop will check `signal` soon. Otherwise, and for a second signal, the handler raises."""
 
-    def heard(self, number: int, frame: FrameType | None = None) -> None:
-        if self.signal or not self.patient:
-            raise stopped_by(number)
+    def handle(self, number: int, frame: FrameType | None = None) -> None:
+        if self.signal or not self.deferred:
+            raise stop_error(number)
         self.signal, self.since = number, time.monotonic()
-        # A print could meet another one that it interrupts; and the terminal may be gone.
+        # The signal may have interrupted a print, so print() is not safe; and the terminal may be closed.
         with suppress(OSError):
             os.write(2, b"\ntlplug: stopping after this step; once more to stop at once\n")
 
 
-def stopped_by(number: int) -> Stopped:
+def stop_error(number: int) -> Stopped:
     return Stopped(number, f"stopped by {NAMES[signal.Signals(number)]}")
 
 
 @contextmanager
-def signals(stop: Stop) -> Iterator[Stop]:
-    """While it lasts, `stop` hears the process's signals."""
-    with heard_by(stop.heard):
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Yield a StopRequest that receives the process's signals."""
+    stop = StopRequest()
+    with handle_signals(stop.handle):
         yield stop
 
 
 @contextmanager
-def heard_by(hear: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """While it lasts, `hear` is called for each signal, but for those that are ignored (`nohup`, a shell's background).
+def handle_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Call the handler for each signal, except for ignored ones (`nohup`, a shell's background job).
 
-    Only a program's main thread has any.
+    Only the main thread of a program receives signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    asked = [number for number in NAMES if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, hear) for number in asked}
+    numbers = [number for number in NAMES if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)

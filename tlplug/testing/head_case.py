@@ -52,11 +52,11 @@ class HeadOnBase:
 
     def predictions(self, model: nn.Module) -> list[dict[str, Any]]:
         """As a finished run makes them."""
-        from tlplug.models.predict import in_order
+        from tlplug.models.predict import order_outputs
 
         with torch.inference_mode():
             outputs = self.head.predict(model.eval(), self.batch(False))
-        return self.head.decode(*in_order(outputs, self.unanswered), self.base)
+        return self.head.decode(*order_outputs(outputs, self.unanswered), self.base)
 
 
 class CheckedRow(dict[str, Any]):

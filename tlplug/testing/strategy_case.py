@@ -10,7 +10,7 @@ import torch
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
 from tlplug.interfaces import REQUIRED, BaseInfo, Strategy
-from tlplug.models.precision import HALF
+from tlplug.models.precision import HALF_PRECISION
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.adapted import BATCH, EPOCHS, AdaptedModel, TrainingLog
@@ -83,7 +83,7 @@ class StrategyCase:
             seed=0,
             streams=dict.fromkeys(required, unlabelled),
         )
-        precision = "bf16-mixed" if base.dtype in HALF else "32-true"
+        precision = "bf16-mixed" if base.dtype in HALF_PRECISION else "32-true"
         trainer = TrainerSettings(accelerator="cpu", devices=1, precision=precision)
         return Prepared(head, base, dict(cell.rows), data, trainer, seed=0)
 

@@ -14,8 +14,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from tlplug.errors import UsageError
 from tlplug.runtime.compat import is_validation_due
-from tlplug.runtime.distributed import from_first, gather
-from tlplug.runtime.signals import Stop, stopped_by
+from tlplug.runtime.distributed import broadcast, gather
+from tlplug.runtime.signals import StopRequest, stop_error
 from tlplug.settings import CheckpointSettings
 from tlplug.training.checkpoint_files import (
     BEST,
@@ -60,7 +60,7 @@ class Checkpoints(Checkpoint):
         identity: Mapping[str, Any],
         primary: str,
         higher_is_better: bool,
-        stop: Stop,
+        stop: StopRequest,
     ) -> None:
         self._folder = folder
         self.settings = settings
@@ -81,7 +81,7 @@ class Checkpoints(Checkpoint):
         return self._folder
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._folder = from_first(self._folder)
+        self._folder = broadcast(self._folder)
 
     def begin(self) -> Path | None:
         """The checkpoint to go on from; None where there is none.
@@ -139,13 +139,13 @@ class Checkpoints(Checkpoint):
         self._random = None
         self._step = self._written = trainer.global_step
         self._since = time.monotonic()
-        self.stop.patient = True
+        self.stop.deferred = True
 
     def on_train_end(self, *given: Any) -> None:
-        self.stop.patient = False
+        self.stop.deferred = False
 
     def on_exception(self, *given: Any) -> None:
-        self.stop.patient = False
+        self.stop.deferred = False
 
     def on_train_batch_end(self, trainer: Trainer, *given: Any, **named: Any) -> None:
         if trainer.global_step == self._step:
@@ -158,7 +158,7 @@ class Checkpoints(Checkpoint):
     def on_validation_batch_end(self, trainer: Trainer, *given: Any, **named: Any) -> None:
         asked = self.stop.signal and time.monotonic() - self.stop.since > GRACE
         if asked and trainer.world_size == 1 and trainer.state.fn == TrainerFn.FITTING:
-            raise stopped_by(self.stop.signal)
+            raise stop_error(self.stop.signal)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING:
@@ -189,7 +189,7 @@ class Checkpoints(Checkpoint):
         if (self._due or self.stop.signal) and self._step > self._written:
             self._write(trainer)
         if self.stop.signal:
-            raise stopped_by(self.stop.signal)
+            raise stop_error(self.stop.signal)
 
     def _write(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(at(self.folder, LAST, self._step))
@@ -213,7 +213,7 @@ class Checkpoints(Checkpoint):
         if self.best is None or self.sign * score > self.sign * self.best[1]:
             path = at(self.folder, BEST, trainer.global_step)
             trainer.save_checkpoint(path, weights_only=True)
-            self.best = (trainer.global_step, score) if from_first(path.exists()) else self.best
+            self.best = (trainer.global_step, score) if broadcast(path.exists()) else self.best
 
 
 def is_over(trainer: Trainer) -> bool:

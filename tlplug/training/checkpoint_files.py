@@ -33,7 +33,7 @@ class WholeFiles(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         try:
-            with files.whole_file(Path(path)) as beside, beside.open("wb") as file:
+            with files.atomic_file(Path(path)) as beside, beside.open("wb") as file:
                 torch.save(checkpoint, file)
         except (OSError, RuntimeError) as error:
             # torch says of a disk that is full that its writer failed, and keeps the reason to itself.

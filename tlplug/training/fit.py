@@ -14,11 +14,11 @@ from lightning.pytorch.loggers import Logger
 from tlplug.data.datamodule import TransferData
 from tlplug.errors import UsageError
 from tlplug.interfaces import AdaptContext, BaseInfo, Outcome, Rows, Strategy, TaskHead
-from tlplug.models.dropout import with_byte_dropout
+from tlplug.models.dropout import use_byte_dropout
 from tlplug.models.layers import newly_initialized
-from tlplug.models.precision import hold_moving_in_float32, settled
-from tlplug.models.predict import in_order
-from tlplug.runtime.imports import import_uncompiled
+from tlplug.models.precision import cast_trainable_to_float32, resolve_precision
+from tlplug.models.predict import order_outputs
+from tlplug.runtime.imports import import_without_dynamo
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.checkpoint_files import WholeFiles
@@ -149,7 +149,7 @@ def tune(trainer: Trainer, module: TransferModule, data: TransferData) -> dict[s
     if "validation" not in module.outputs:
         log.warning("trainer.limit_val_batches=0: the head's decoding is not tuned")
         return {}
-    outputs, rows = in_order(module.outputs["validation"], module.rows["validation"])
+    outputs, rows = order_outputs(module.outputs["validation"], module.rows["validation"])
     tuned = module.head.tune(outputs, rows, module.base)
     module.head = module.head.with_state({**module.head.state, **tuned})
     log.info("tuned on %d validation rows: %s", len(rows), tuned)
@@ -178,7 +178,7 @@ def module_for(
 
 def load(task: Prepared, strategy: Strategy, device: torch.device, watch: Watch | None = None) -> nn.Module:
     """The base model with the head, adapted, in training mode."""
-    import_uncompiled("peft")
+    import_without_dynamo("peft")
     options = strategy.load_options(task.head)
     if options.quantization is not None:
         options = replace(options, device=str(device))
@@ -186,13 +186,13 @@ def load(task: Prepared, strategy: Strategy, device: torch.device, watch: Watch 
     if watch is not None:
         watch.before(model, device)
     new = newly_initialized(model)
-    precision = settled(task.trainer.precision, task.trainer.accelerator, task.base.dtype)
+    precision = resolve_precision(task.trainer.precision, task.trainer.accelerator, task.base.dtype)
     context = AdaptContext(task.head, task.base, task.seed, task.data.train_batches, device, precision)
     adapted = strategy.adapt(model, context)
     refuse_random(new, adapted, task)
     if task.base.fast_dropout and device.type == "cpu":
-        with_byte_dropout(adapted)
-    hold_moving_in_float32(adapted)
+        use_byte_dropout(adapted)
+    cast_trainable_to_float32(adapted)
     if task.base.compile:
         adapted.compile(dynamic=True)
     return adapted

@@ -13,8 +13,8 @@ from torch import nn
 
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, Batch, Rows, StepOutput, Strategy, TaskHead
-from tlplug.models.predict import in_order
-from tlplug.runtime.distributed import gather, total
+from tlplug.models.predict import order_outputs
+from tlplug.runtime.distributed import all_reduce_sum, gather
 from tlplug.settings import OptimizerSettings
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class StepMean:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         if not gradients:
             return
-        weight = total(self.weight, gradients[0].device)
+        weight = all_reduce_sum(self.weight, gradients[0].device)
         torch._foreach_mul_(gradients, self.batches / weight)
         self.weight = 0.0
 
@@ -204,7 +204,7 @@ class TransferModule(LightningModule):
     def _score(self, split: str) -> None:
         self.outputs[split] = gather(self._outputs)
         self._outputs = []
-        outputs, rows = in_order(self.outputs[split], self.rows[split])
+        outputs, rows = order_outputs(self.outputs[split], self.rows[split])
         self.predictions[split] = self.head.decode(outputs, rows, self.base)
         self.scores[split] = self.head.scores(self.predictions[split], rows)
         logged = {f"{split}/{name}": value for name, value in self.scores[split].items()}

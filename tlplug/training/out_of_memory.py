@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tlplug.errors import TrainingFailed
 from tlplug.interfaces import BaseInfo, Strategy, TaskHead
 from tlplug.interfaces.registry import Registry
-from tlplug.models.precision import HALF
+from tlplug.models.precision import HALF_PRECISION
 from tlplug.training.module import MAIN, TransferModule, by_stream
 
 SAYS = (
@@ -121,7 +121,7 @@ def remedies(
         found.append(f"{halved}{same}")
     if seen.trains and not base.gradient_checkpointing:
         found.append("model.gradient_checkpointing=true")
-    if base.dtype not in HALF:
+    if base.dtype not in HALF_PRECISION:
         found.append("model.dtype=bfloat16")
     if strategy.load_options(head).quantization is None:
         found += quantized(head)

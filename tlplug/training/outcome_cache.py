@@ -12,9 +12,9 @@ from lightning.pytorch import Callback
 
 from tlplug.data.features import identity
 from tlplug.interfaces import CONTRACT, Outcome, Strategy
-from tlplug.models.precision import settled
+from tlplug.models.precision import resolve_precision
 from tlplug.runtime import cache
-from tlplug.runtime.distributed import from_first, rank
+from tlplug.runtime.distributed import broadcast, rank
 from tlplug.settings import OptimizerSettings
 from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.fit import Prepared, adapt, outcome
@@ -43,7 +43,7 @@ class Outcomes:
     def stored(self, strategy: Strategy, optimizer: OptimizerSettings) -> Outcome | None:
         """What the same training gave earlier."""
         # One process looks, all follow: the others would look after the first has written.
-        found = from_first(cache.read(KIND, self.key(strategy, optimizer)))
+        found = broadcast(cache.read(KIND, self.key(strategy, optimizer)))
         return None if found is None else Outcome(**found)
 
     def known(self, strategy: Strategy, optimizer: OptimizerSettings) -> bool:
@@ -102,7 +102,10 @@ class Outcomes:
                 for name in ("max_length", "attention", "dtype", "fast_dropout", "compile")
             },
             "data": task.data.digest(),
-            "trainer": [asdict(task.trainer), settled("auto", task.trainer.accelerator, task.base.dtype)],
+            "trainer": [
+                asdict(task.trainer),
+                resolve_precision("auto", task.trainer.accelerator, task.base.dtype),
+            ],
             "seed": task.seed,
             # As many as the fit is going to have; before it there is one.
             "processes": build_trainer(task.trainer, (), (), task.base.dtype).world_size,

@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 
 from tlplug.interfaces import Strategy
-from tlplug.models.precision import settled
+from tlplug.models.precision import resolve_precision
 from tlplug.runtime.compat import disable_signal_handlers
 from tlplug.settings import TrainerSettings
 from tlplug.training.checkpoint import Checkpoints
@@ -23,7 +23,7 @@ def build_trainer(
 ) -> Trainer:
     """Lightning's Trainer, with what tlplug does itself switched off: sampling, progress, signals."""
     arguments = asdict(settings)
-    arguments["precision"] = settled(settings.precision, settings.accelerator, dtype)
+    arguments["precision"] = resolve_precision(settings.precision, settings.accelerator, dtype)
     trainer = Trainer(
         **arguments,
         logger=list(loggers) or False,

@@ -97,7 +97,7 @@ def prepared(plan: ComparePlan, console: Console) -> Trainings:
         raise UsageError(
             "the test split has one row; a comparison needs two at least, to tell noise from gain"
         )
-    counting = partial(screen.counting, console)
+    counting = partial(screen.progress_bar, console)
     return Trainings.of(task, plan.settings, job.optimizer, counting)
 
 
@@ -112,7 +112,7 @@ def preflight(plan: ComparePlan, trainings: Trainings, console: Console) -> None
         if chosen.stop_early
         else "all of them"
     )
-    screen.facts(
+    screen.print_facts(
         console,
         {
             "Task": describe_task(job, task.head),
@@ -174,4 +174,6 @@ def report(result: dict[str, Any], folder: Path, console: Console) -> None:
     run_directory.write_json(folder / COMPARE, result)
     write_report(folder, make_report(result))
     show_comparison(console, result)
-    screen.facts(console, {"Figures": str(folder / COMPARE), "Report": str(folder / run_directory.PAGE)})
+    screen.print_facts(
+        console, {"Figures": str(folder / COMPARE), "Report": str(folder / run_directory.PAGE)}
+    )

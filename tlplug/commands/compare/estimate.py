@@ -12,7 +12,7 @@ from tlplug.data.batching import share
 from tlplug.data.datamodule import TransferData
 from tlplug.errors import UsageError
 from tlplug.interfaces import Strategy
-from tlplug.runtime.memory import give_back
+from tlplug.runtime.memory import release_memory
 from tlplug.training.fit import Prepared
 from tlplug.training.trainer import total_steps
 
@@ -95,7 +95,7 @@ def estimate(name: str, strategy: Strategy, trainings: Trainings) -> Estimate:
         log.exception("%s could not be tried", name)
         return Estimate(name, missing, error=f"{type(error).__name__}: {error}")
     finally:
-        give_back()
+        release_memory()
     return Estimate(name, missing, timing, batches_of(trainings.task, timing.processes))
 
 

@@ -14,7 +14,7 @@ from tlplug.commands.compare.plan import CompareSettings
 from tlplug.errors import UsageError
 from tlplug.interfaces import Outcome, Strategy
 from tlplug.runtime.distributed import world_size
-from tlplug.runtime.memory import give_back
+from tlplug.runtime.memory import release_memory
 from tlplug.settings import OptimizerSettings
 from tlplug.training.fit import Prepared
 from tlplug.training.outcome_cache import Outcomes
@@ -103,7 +103,7 @@ class Trainings:
             stored = outcomes.stored(strategy, optimizer)
             found = stored or outcomes.train(strategy, optimizer, shown.begins(title, seed))
             if stored is None:
-                give_back()
+                release_memory()
             run = Run(seed, found, stored is not None)
             shown.ends(title, run)
             yield run

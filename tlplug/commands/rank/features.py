@@ -20,7 +20,7 @@ from tlplug.evaluation.probabilities import no_classifier, source_probabilities
 from tlplug.evaluation.probes import TASK, Probe
 from tlplug.interfaces import LoadOptions
 from tlplug.models.layers import new_blocks
-from tlplug.models.precision import on_device, settled
+from tlplug.models.precision import resolve_precision, to_device
 from tlplug.runtime import cache
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def place(candidate: Candidate) -> tuple[torch.device, str]:
 
     settings, base = candidate.job.trainer, candidate.base
     gpu = settings.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    precision = settled(settings.precision, settings.accelerator, base.dtype)
+    precision = resolve_precision(settings.precision, settings.accelerator, base.dtype)
     return torch.device("cuda" if gpu else "cpu"), precision
 
 
@@ -125,7 +125,7 @@ def looked_at(
     expect_whole(model)
 
     def features(some: list[dict[str, Any]]) -> np.ndarray:
-        found = layer_features(model, head, base, [on_device(head.collate(some, base), device)])
+        found = layer_features(model, head, base, [to_device(head.collate(some, base), device)])
         telling(len(some))
         return found
 

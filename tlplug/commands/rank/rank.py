@@ -21,7 +21,7 @@ from tlplug.commands.rank.verify import Verified, verified
 from tlplug.reports.formatting import duration, figure
 from tlplug.runs import directory as run_directory
 from tlplug.runtime import console as screen
-from tlplug.runtime.memory import give_back
+from tlplug.runtime.memory import release_memory
 
 RANK = "rank.json"
 
@@ -56,13 +56,13 @@ def report(result: dict[str, Any], folder: Path, console: Console) -> None:
     """Write rank.json, and print the table."""
     run_directory.write_json(folder / RANK, result)
     show_ranking(console, result)
-    screen.facts(console, {"Figures": str(folder / RANK)})
+    screen.print_facts(console, {"Figures": str(folder / RANK)})
 
 
 def preflight(plan: RankPlan, rows: Shown, found: Sequence[Candidate], console: Console) -> None:
     """What was found, before any model is loaded."""
     job, chosen = plan.first, plan.settings
-    screen.facts(
+    screen.print_facts(
         console,
         {
             "Task": describe_task(job, rows.head),
@@ -92,9 +92,9 @@ def seen(
     number: int, candidate: Candidate, count: int, plan: RankPlan, rows: Shown, console: Console
 ) -> Judged:
     """One model looked at, with a line that says so."""
-    with screen.counting(console, candidate.title, len(rows.rows)) as telling:
+    with screen.progress_bar(console, candidate.title, len(rows.rows)) as telling:
         found = judged(candidate, rows, plan.first.metrics, telling)
-    give_back()
+    release_memory()
     took = f"{duration(found.seconds)}{', from the cache' if found.kept else ''}"
     say(
         console,
@@ -111,7 +111,7 @@ def seen(
 def train(number: int, model: Judged, count: int, plan: RankPlan, console: Console) -> Verified:
     """One model fine-tuned, with a line that says so."""
     head = plan.first.head
-    found = verified(model, plan.settings.strategy, console, partial(screen.counting, console))
+    found = verified(model, plan.settings.strategy, console, partial(screen.progress_bar, console))
     score = found.score(head.primary_score)
     told = (
         f"failed: {found.error}"

@@ -16,7 +16,7 @@ from tlplug.interfaces import Outcome
 from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import Bar
 from tlplug.runtime.distributed import world_size
-from tlplug.runtime.memory import give_back
+from tlplug.runtime.memory import release_memory
 from tlplug.training.outcome_cache import Outcomes
 from tlplug.training.prefix_cache.compute import Counting
 
@@ -51,7 +51,7 @@ def verified(model: Judged, strategy_name: str, console: Console, counting: Coun
         log.exception("%s could not be fine-tuned by %s", candidate.name, strategy_name)
         return Verified(candidate.name, error=f"{type(error).__name__}: {error}")
     finally:
-        give_back()
+        release_memory()
     return Verified(candidate.name, found, stored is not None)
 
 

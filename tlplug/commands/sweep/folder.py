@@ -20,8 +20,8 @@ from tlplug.config.reopen import needs_trust
 from tlplug.errors import UsageError
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import begin
-from tlplug.runtime.files import new_folder
-from tlplug.runtime.secrets import hidden_keys, redacted, redacted_words
+from tlplug.runtime.files import atomic_folder
+from tlplug.runtime.secrets import list_redacted_keys, redact, redact_overrides
 
 SWEEPS = "sweeps"
 FREE = ("sweep.max_parallel", "sweep.resume", "sweep.n_trials", "launcher")
@@ -50,7 +50,7 @@ def composed(composer: Composer, overrides: Sequence[str], folder: Path) -> Job:
     config = composer.compose(overrides)
     config.run_dir = str(folder)
     job = build(config, overrides)
-    if hidden := hidden_keys(redacted(job.config)):
+    if hidden := list_redacted_keys(redact(job.config)):
         raise UsageError(
             f"{hidden[0]}: the jobs of a sweep are frozen in files, and no secret is written into one; give it in the "
             "environment"
@@ -95,7 +95,7 @@ def whole(folder: Path) -> Iterator[Path]:
         UsageError: it cannot be written.
     """
     try:
-        with new_folder(folder) as beside:
+        with atomic_folder(folder) as beside:
             yield beside
     except OSError as error:
         raise NotWritten(
@@ -141,7 +141,7 @@ def expect_same(folder: Path, words: Sequence[str]) -> None:
 
 def words_of(asked: SweepWords) -> list[str]:
     """As sweep.json keeps them, without secrets."""
-    return redacted_words([*asked.own, *asked.runs])
+    return redact_overrides([*asked.own, *asked.runs])
 
 
 def telling(words: Iterable[str]) -> Counter[str]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tlplug.errors import UsageError
-from tlplug.runtime.files import lock
+from tlplug.runtime.files import try_lock
 
 LOCK, OUTPUT = "sweep.lock", "output.txt"
 PATIENCE = 120.0
@@ -28,7 +28,7 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"{folder} cannot be written to: {error.strerror}") from error
     with file:
-        if not lock(file.fileno(), folder):
+        if not try_lock(file.fileno(), folder):
             raise UsageError(f"another process works on the sweep in {folder}; it is left to that one")
         yield
 
@@ -59,6 +59,6 @@ def alive(run: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not lock(opened, run)
+        return not try_lock(opened, run)
     finally:
         os.close(opened)

@@ -14,7 +14,7 @@ from tlplug.commands.sweep import record as states
 from tlplug.commands.sweep.errors import last_line
 from tlplug.commands.sweep.protocols import LEFT_CHECKPOINT, Launcher, NotTaken, Running, Search, SweepJob
 from tlplug.commands.sweep.record import Entry, Progress, Record, progress_of
-from tlplug.runtime.signals import heard_by
+from tlplug.runtime.signals import handle_signals
 
 
 class Heard:
@@ -38,7 +38,7 @@ class Heard:
 def hearing() -> Iterator[Heard]:
     """While it lasts signals are counted."""
     heard = Heard()
-    with heard_by(heard.hear):
+    with handle_signals(heard.hear):
         yield heard
 
 

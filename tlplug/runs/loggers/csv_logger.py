@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tlplug.runs.loggers.service import Ended, Ending
-from tlplug.runtime.files import write_whole
+from tlplug.runtime.files import atomic_write
 
 STEP = "step"
 Row = dict[str, str]
@@ -47,7 +47,7 @@ class CsvRows:
         self.rows = [*(old for old in self.rows if old not in again), row] if again else [*self.rows, row]
         self.columns = sorted({*self.columns, *new})
         if again or new or not self.path.is_file():
-            write_whole(self.path, table(self.columns, self.rows, header=True))
+            atomic_write(self.path, table(self.columns, self.rows, header=True))
         else:
             with self.path.open("a", encoding="utf-8", newline="") as file:
                 file.write(table(self.columns, [row]))
@@ -59,7 +59,7 @@ class CsvRows:
         self.tied = [row for row in self.rows if int(row[STEP]) == step]
         self.columns = sorted({name for row in self.rows for name in row})
         if earlier:
-            write_whole(self.path, table(self.columns, self.rows, header=True))
+            atomic_write(self.path, table(self.columns, self.rows, header=True))
 
     def ended(self, ended: Ended) -> None:
         """result.json lies beside it."""

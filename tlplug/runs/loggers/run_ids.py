@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from tlplug.errors import UsageError
-from tlplug.runtime.files import write_whole
+from tlplug.runtime.files import atomic_write
 
 FILE, VERSION = "loggers.json", 1
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -43,4 +43,4 @@ class Kept:
 
     def keep(self, name: str, id_: str) -> None:
         self.ids[name] = id_
-        write_whole(self.path, json.dumps({"version": VERSION, "ids": self.ids}, indent=2) + "\n")
+        atomic_write(self.path, json.dumps({"version": VERSION, "ids": self.ids}, indent=2) + "\n")

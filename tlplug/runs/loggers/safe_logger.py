@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 
 from tlplug.runs.loggers.service import Ended, Ending, Service
-from tlplug.runtime.secrets import without_logins
+from tlplug.runtime.secrets import redact_logins
 
 PAUSE = 120.0
 """Seconds for which a service that failed is left alone: each try may wait for the network."""
@@ -81,7 +81,7 @@ class Door(Logger):
             self._warn(error)
 
     def _warn(self, error: Exception) -> None:
-        cause = without_logins(" ".join(str(error).split()))[:300]
+        cause = redact_logins(" ".join(str(error).split()))[:300]
         text = f"logger {self.name} failed ({type(error).__name__}: {cause}); the run goes on without it"
         if self._warned:
             log.info("%s", text)

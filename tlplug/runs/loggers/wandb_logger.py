@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from tlplug.runs.loggers.run_ids import Kept
 from tlplug.runs.loggers.service import About, Ended, Ending, flat, summary
-from tlplug.runtime.secrets import without_logins
+from tlplug.runtime.secrets import redact_logins
 from tlplug.settings import WandbSettings
 
 
@@ -115,7 +115,7 @@ class Wandb:
             run = self._init(os.environ.get("WANDB_MODE") or "online")
         except Exception as error:
             # A key that is refused, a service that is away: the run is written all the same.
-            cause = without_logins(" ".join(str(error).split()))[:200]
+            cause = redact_logins(" ".join(str(error).split()))[:200]
             log.warning("W&B cannot be reached (%s: %s)", type(error).__name__, cause)
             self.say(f"W&B cannot be reached ({cause}); the run is written offline")
             # W&B's own process holds the id for the run that could not begin; `sync` gives it back.

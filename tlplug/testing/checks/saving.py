@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
 from tlplug.interfaces import LoadOptions
-from tlplug.models.precision import hold_moving_in_float32
+from tlplug.models.precision import cast_trainable_to_float32
 from tlplug.testing.adapted import AdaptedModel, TrainingLog
 from tlplug.testing.check import CheckFailure, join_names
 from tlplug.testing.checks.plugin import importable
@@ -89,7 +89,7 @@ def loaded(case: StrategyCase, made: AdaptedModel, folder: Path, quantized: bool
         options = LoadOptions(quantization=options.quantization, device="cpu")
     seed(99)
     fresh = made.head.load_model(made.task.base, options)
-    return hold_moving_in_float32(strategy.load(fresh, folder, made.task.base))
+    return cast_trainable_to_float32(strategy.load(fresh, folder, made.task.base))
 
 
 def merge_matches_capability(case: StrategyCase) -> None:

@@ -155,7 +155,7 @@ def compute(
     loader = data.once(split)
     places = iter([place for together in loader.order for place in together])
     spans, at = np.zeros((len(data.features[split]), 2), np.int64), 0
-    with files.whole_folder(folder) as beside:
+    with files.atomic_cache_folder(folder) as beside:
         with (beside / STATES).open("wb") as file, torch.no_grad(), autocast(precision, module.device):
             for batch in loader:
                 output = reached(module, prefix, split, batch)

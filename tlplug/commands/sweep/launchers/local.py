@@ -16,7 +16,7 @@ from typing import IO
 
 from tlplug.commands.sweep.lock import OUTPUT
 from tlplug.commands.sweep.protocols import Launcher, Running, SweepJob
-from tlplug.runtime.files import lock
+from tlplug.runtime.files import try_lock
 from tlplug.settings import LocalSettings
 
 PR_SET_PDEATHSIG = 1
@@ -91,7 +91,7 @@ class Process(Running):
 def opened(job: SweepJob) -> IO[bytes]:
     """The job's output, at its end a line that a process begins; locked as long as one of its processes lives."""
     output = (job.folder / OUTPUT).open("ab")
-    lock(output.fileno(), job.folder)  # processes that inherit the file hold it on
+    try_lock(output.fileno(), job.folder)  # processes that inherit the file hold it on
     line = f"{HEADER}{datetime.now().isoformat(' ', 'seconds')} {shlex.join(job.command())}\n"
     output.write(line.encode())
     output.flush()

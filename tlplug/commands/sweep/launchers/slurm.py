@@ -13,7 +13,7 @@ from tlplug.commands.sweep.launchers.slurm_task import ENDED, Task
 from tlplug.commands.sweep.launchers.worker import CUT_OFF, LOST, ask_to_stop, take_back
 from tlplug.commands.sweep.protocols import Launcher, NotTaken, Running, SweepJob
 from tlplug.errors import UsageError
-from tlplug.runtime.files import write_whole
+from tlplug.runtime.files import atomic_write
 from tlplug.settings import SlurmSettings
 
 LOGS, SUBMITTED = "slurm", "slurm.json"
@@ -89,7 +89,7 @@ class Slurm(Launcher):
         for submitted, job in zip(jobs, found, strict=True):
             submitted.id = job.job_id
             record = {"version": 1, "cluster": self.settings.cluster, "id": job.job_id}
-            write_whole(submitted.job.folder / SUBMITTED, json.dumps(record) + "\n")
+            atomic_write(submitted.job.folder / SUBMITTED, json.dumps(record) + "\n")
             self.queue.add(job.job_id)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from tlplug.commands.sweep.launchers.local import HEADER
 from tlplug.commands.sweep.launchers.worker import STOPPED, Work
 from tlplug.commands.sweep.lock import OUTPUT
 from tlplug.commands.sweep.protocols import SweepJob
-from tlplug.runtime.files import write_whole
+from tlplug.runtime.files import atomic_write
 
 ENDED = "ended.json"
 
@@ -36,7 +36,7 @@ class Task(Work):
             signal.raise_signal(signal.SIGUSR2)
             time.sleep(self.signal_delay_s)
         if self.rank == 0 or code:
-            write_whole(self.job.folder / ENDED, json.dumps({"code": code}) + "\n")
+            atomic_write(self.job.folder / ENDED, json.dumps({"code": code}) + "\n")
         if code:
             sys.exit(1)  # at which srun ends the other tasks
         return code
