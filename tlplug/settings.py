@@ -113,6 +113,9 @@ class DataSettings:
     tokens_per_batch: Optional[int] = None
     """About so many tokens in a batch of each process, in the place of `batch_size`, in evaluation too; null: as many as
     `batch_size` rows have."""
+    num_workers: int = 0
+    """Processes that make batches ahead, for each loader and each process of the training; 0: batches are made where they
+    are used. The batches are the same."""
     max_length: Optional[int] = None
     """Tokens at which an input is cut; null: what the base model takes."""
     target_domain: DomainSettings = field(default_factory=DomainSettings)
@@ -121,6 +124,8 @@ class DataSettings:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"data.batch_size is {self.batch_size}; it is a number of rows from 1 on")
+        if self.num_workers < 0:
+            raise ValueError(f"data.num_workers is {self.num_workers}; it is a number of processes from 0 on")
         if self.batching not in BATCHING:
             raise ValueError(f"data.batching is {self.batching!r}; it is one of: {', '.join(BATCHING)}")
         tokens = self.tokens_per_batch

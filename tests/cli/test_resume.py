@@ -180,6 +180,36 @@ def test_a_signal_leaves_a_checkpoint_of_the_last_step_and_says_how_to_go_on(
     assert left(folder) == left(tmp_path / "whole")
 
 
+def workers_of(process):
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_workers_too_leaves_a_checkpoint_and_no_worker(
+    number, tmp_path, tiny_folder, rows_folder, cache
+):
+    """A terminal sends Ctrl-C to all processes, and Slurm SIGTERM."""
+    words = [word for word in words_of(tiny_folder, rows_folder, *LONG) if "every_steps" not in word]
+    output, folder, workers = tmp_path / "output.txt", tmp_path / "run", set()
+    process = forked.start([*words, "data.num_workers=2", f"run_dir={folder}"], output, cache)
+
+    def all_signalled():
+        if not validated(folder) or len(found := workers_of(process)) < 2:
+            return False
+        workers.update(found)
+        for pid in found:
+            os.kill(pid, number)
+        return True
+
+    assert forked.kill_when(process, all_signalled, number) == 128 + number, output.read_text()
+    assert len(checkpoints(folder)) == 1 and "Traceback" not in output.read_text()
+    assert workers and not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert forked.run(["resume", folder], output, cache) == 0
+    assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0
+    assert left(folder) == left(tmp_path / "whole")
+
+
 @pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_written_costs_a_warning(tmp_path, tiny_folder, rows_folder, cache):
     words = words_of(tiny_folder, rows_folder, *LONG, "checkpoint.keep_last=2")

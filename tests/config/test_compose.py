@@ -131,6 +131,7 @@ def test_wrong_words_get_one_clear_error(composer, words, says):
         (["data=files"], "data.path has no value"),
         (["model=custom"], "model.source has no value"),
         (["data.batching=token"], "data.batching is 'token'; it is one of: tokens, rows"),
+        (["data.num_workers=-1"], "data.num_workers is -1; it is a number of processes from 0 on"),
         (["data.tokens_per_batch=0"], "data.tokens_per_batch is 0; it is a number of tokens from 1 on"),
         (
             ["data.batching=rows", "data.tokens_per_batch=64"],

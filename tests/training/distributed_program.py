@@ -66,6 +66,8 @@ def trained(name, folder, processes, checkpointing=False, rows=ROWS):
         train=rows,
         batch_size=BATCH // processes,
     )
+    # Two processes with a worker each for every loader see the batches of one without.
+    task.data.num_workers = processes - 1
     noted = Noted()
     model, outcome = adapt(task, with_sgd(name), SETTINGS, callbacks=[noted])
     moved = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}

@@ -1,6 +1,7 @@
 """From whichever checkpoint a training is gone on with, it ends at the same weights."""
 
 import json
+import multiprocessing
 import shutil
 
 import pytest
@@ -81,6 +82,21 @@ def test_a_training_goes_on_bit_for_bit_from_each_of_its_checkpoints(strategy, w
             f"from step {step}"
         )
         assert outcome.predictions == expected.predictions
+
+
+def test_workers_change_neither_a_training_nor_what_resumes_it(fit, tmp_path):
+    (tmp_path / "all").mkdir()
+    words = ["trainer.max_epochs=2", "trainer.val_check_interval=0.5"]
+    whole, expected = fit(tmp_path / "whole", *words)
+    ahead, outcome = fit(tmp_path / "ahead", *words, "data.num_workers=2", kind=Copying)
+    folder = tmp_path / "again"
+    folder.mkdir()
+    shutil.copy(tmp_path / "all/step-8.ckpt", folder)  # of 12, in the middle of the second epoch
+    again, resumed = fit(folder, *words, "data.num_workers=1")
+    assert same(whole, ahead) and same(whole, again)
+    for found in (outcome, resumed):
+        assert (found.curve, found.predictions) == (expected.curve, expected.predictions)
+    assert multiprocessing.active_children() == []
 
 
 def test_a_checkpoint_holds_what_moves_and_plain_types(fit, tmp_path):

@@ -177,6 +177,7 @@ class Repeated(Sampler[list[int]]):
 
     def __init__(self, passes: EpochBatches, size: int, count: int) -> None:
         self.passes = passes
+        self.seed = passes.seed
         self.size = size
         self.count = count
         self.epoch = 0
@@ -211,6 +212,6 @@ def share(count: int, parts: int) -> int:
     return -(-count // parts)
 
 
-def mixed_seed(seed: int, epoch: int) -> int:
-    """A seed of 64 bits; unlike seed + epoch, no two pairs of small numbers give the same."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8], "big")
+def mixed_seed(*numbers: int) -> int:
+    """Return a seed of 64 bits; unlike seed + epoch, no two pairs of small numbers give the same."""
+    return int.from_bytes(hashlib.sha256("/".join(map(str, numbers)).encode()).digest()[:8], "big")

@@ -3,60 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from itertools import islice
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
-from torch.utils.data import Sampler
 
+from tlplug.data.batches import Batches
 from tlplug.data.batching import EpochBatches, Repeated, share
 from tlplug.data.features import Features
 from tlplug.interfaces import BaseInfo, Batch, TaskHead
 from tlplug.runtime.cache import key_of
 from tlplug.runtime.distributed import rank, world_size
-
-
-class Batches:
-    """In this process, as the order says; knows how many batches it has handed out, and goes on after them.
-
-    torch's DataLoader draws a number from the global generator whenever it is begun, so that dropout after a resume would
-    be another one than without it, and Lightning would take its sampler from it. This one draws nothing.
-
-    Args:
-        order: the places of the features of each batch.
-    """
-
-    def __init__(
-        self, features: Features, order: Sampler[list[int]], collate: Callable[[list[Any]], Any]
-    ) -> None:
-        self.features = features
-        self.order = order
-        self.collate = collate
-        # Here Lightning looks for whom to tell the epoch.
-        self.batch_sampler = SimpleNamespace(sampler=order)
-        self._first = self._given = 0
-
-    def __len__(self) -> int:
-        return len(self.order)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[Any]:
-        first, self._first = self._first, 0
-        self._given = first
-        for places in islice(iter(self.order), first, None):
-            self._given += 1
-            yield self.collate(self.features.__getitems__(places))
-
-    def state_dict(self) -> dict[str, int]:
-        return {"given": self._given}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """The next pass begins after so many batches; where that is all of them, with the next epoch's first."""
-        self._first = state["given"] % len(self)
 
 
 class TransferData(LightningDataModule):
@@ -68,6 +27,7 @@ class TransferData(LightningDataModule):
         batch_size: `data.batch_size`.
         batching: `data.batching`.
         tokens_per_batch: `data.tokens_per_batch`.
+        num_workers: `data.num_workers`; the batches do not depend on it.
     """
 
     def __init__(
@@ -83,6 +43,7 @@ class TransferData(LightningDataModule):
         tokens_per_batch: int | None,
         seed: int,
         streams: Mapping[str, Features] | None = None,
+        num_workers: int = 0,
     ) -> None:
         super().__init__()
         self.features = {"train": train, "validation": validation, "test": test}
@@ -97,6 +58,7 @@ class TransferData(LightningDataModule):
             self.batch_size = min(max(1, rows), max(1, len(train)))
         self._windows: dict[tuple[int, int, bool], int] = {}
         self.seed = seed
+        self.num_workers = num_workers
         self.max_validation_rows = head.max_validation_rows
         self.collate = partial(head.collate, base=base)
 
@@ -135,12 +97,13 @@ class TransferData(LightningDataModule):
 
     def train_batches(self) -> Iterator[Batch]:
         """The batches of epoch 0, as a single process sees them."""
-        return iter(self._loader("train", rank=0, world=1, shuffle=True))
+        order = self._order(self.features["train"], True, 0, 1)
+        return iter(Batches(self.features["train"], order, self.collate))
 
     def once(self, split: str) -> Batches:
         """Every feature of a split once, in one process, longest first."""
         features = self.features[split]
-        return Batches(features, self._order(features, False, 0, 1), self.collate)
+        return self._batches(features, self._order(features, False, 0, 1))
 
     @property
     def even(self) -> bool:
@@ -185,12 +148,15 @@ class TransferData(LightningDataModule):
         self, split: str, rank: int, world: int, most: int | None = None, shuffle: bool = False
     ) -> Batches:
         features = self.features[split] if most is None else self.features[split].of_rows(most)
-        return Batches(features, self._order(features, shuffle, rank, world), self.collate)
+        return self._batches(features, self._order(features, shuffle, rank, world))
+
+    def _batches(self, features: Features, order: EpochBatches | Repeated) -> Batches:
+        return Batches(features, order, self.collate, self.num_workers)
 
     def _stream(self, features: Features, batches: int) -> Batches:
         """So many batches of a stream, begun anew where it ends."""
         order = Repeated(self._order(features, True, rank(), world_size()), self.batch_size, batches)
-        return Batches(features, order, self.collate)
+        return self._batches(features, order)
 
     def _order(self, features: Features, shuffle: bool, rank: int, world: int) -> EpochBatches:
         even = self.even if shuffle else self.tokens_per_batch is not None

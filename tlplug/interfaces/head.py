@@ -129,7 +129,12 @@ class TaskHead:
         raise NotImplementedError
 
     def collate(self, features: Sequence[Feature], base: BaseInfo) -> Batch:
-        """Make a batch of features: pad what is ragged to the longest, stack the rest; `id` [B]."""
+        """Make a batch of features: pad what is ragged to the longest, stack the rest; `id` [B].
+
+        May run in a worker (`data.num_workers`), so it computes on the processor and changes nothing of the head. Draw
+        random numbers from torch's global generator alone: it is seeded for each batch by the run's seed, the epoch and
+        the features, and put back afterwards, so that a batch is the same in any process and after a resume.
+        """
         return pad_batch(features, base)
 
     def training_step(self, model: nn.Module, batch: Batch) -> StepOutput:

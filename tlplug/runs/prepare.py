@@ -118,4 +118,5 @@ def encoded(
         tokens_per_batch=job.data.tokens_per_batch,
         seed=job.seed,
         streams=others,
+        num_workers=job.data.num_workers,
     )

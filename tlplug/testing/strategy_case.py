@@ -82,6 +82,7 @@ class StrategyCase:
             tokens_per_batch=None,
             seed=0,
             streams=dict.fromkeys(required, unlabelled),
+            num_workers=0,
         )
         precision = "bf16-mixed" if base.dtype in HALF_PRECISION else "32-true"
         trainer = TrainerSettings(accelerator="cpu", devices=1, precision=precision)

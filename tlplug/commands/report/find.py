@@ -46,6 +46,7 @@ NO_SETTING = {
         "checkpoint",
     ),
     *("strategy.name", "strategy.preset", "model.source", "model.sha256", "model.install", "model.license"),
+    "data.num_workers",
 }
 """Keys of a config that name a run or say what it records, and do not change what is trained."""
 
