@@ -208,10 +208,11 @@ def test_workers_end_with_the_second_sigterm():
     os.kill(worker.pid, signal.SIGTERM)
     time.sleep(0.2)
     assert worker.is_alive()
-    with pytest.raises(RuntimeError, match="killed by signal: Terminated"):
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
         os.kill(worker.pid, signal.SIGTERM)
-        worker.join(10)
         list(batches)
+    worker.join(10)
+    assert worker.exitcode == -signal.SIGTERM
 
 
 def test_hidden_words_are_the_same_with_workers():
