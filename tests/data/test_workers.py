@@ -17,7 +17,7 @@ import torch
 import tlplug.data.batches
 from tests.data.test_batching import base_info, data, features
 from tests.plugins.tiny_generators import tiny_base
-from tlplug.data.batches import BatchPlan, WorkerError
+from tlplug.data.batches import BatchPlan, WorkerError, ignore_signals
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
 from tlplug.interfaces import TaskHead
@@ -201,17 +201,23 @@ def test_workers_outlive_a_signal_to_all_processes(number):
     assert multiprocessing.active_children() == []
 
 
+def wait_as_a_worker(ready):
+    ignore_signals(0)
+    ready.set()
+    time.sleep(60)
+
+
 def test_workers_end_with_the_second_sigterm():
-    batches = iter(loaded(1).train_dataloader())
-    next(batches)
-    (worker,) = multiprocessing.active_children()
-    os.kill(worker.pid, signal.SIGTERM)
-    time.sleep(0.2)
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    worker = context.Process(target=wait_as_a_worker, args=(ready,), daemon=True)
+    worker.start()
+    assert ready.wait(30)
+    worker.terminate()
+    worker.join(0.3)
     assert worker.is_alive()
-    with pytest.raises(RuntimeError, match="DataLoader worker"):
-        os.kill(worker.pid, signal.SIGTERM)
-        list(batches)
-    worker.join(10)
+    worker.terminate()
+    worker.join(30)
     assert worker.exitcode == -signal.SIGTERM
 
 

@@ -96,7 +96,7 @@ class Batches:
             worker_init_fn=ignore_signals,
             generator=torch.Generator(),
         )
-        with single_threaded_tokenizers():
+        with signals_blocked(), single_threaded_tokenizers():
             batches = iter(loader)
         try:
             for batch in batches:
@@ -167,6 +167,19 @@ def single_threaded_tokenizers() -> Iterator[None]:
             os.environ[TOKENIZER_THREADS] = before
 
 
+SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Start workers that get no signal before they ignore it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def ignore_signals(worker: int) -> None:
     """Leave it to the main process to end the workers: it may need their batches until it has written a checkpoint.
 
@@ -175,6 +188,7 @@ def ignore_signals(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, end_next_time)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 def end_next_time(number: int, frame: FrameType | None) -> None:
