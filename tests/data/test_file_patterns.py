@@ -143,6 +143,22 @@ def test_values_that_do_not_agree_name_file_and_line(tmp_path: Path, name: str) 
     assert failure("[ab].*").startswith('b.jsonl, line 3: "text" has a value that does not go with those')
 
 
+def test_kinds_of_a_typed_and_of_a_text_file_name_both_places(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    write_table(pa.Table.from_pylist([{"text": "a", "label": 0}]), tmp_path / "a.parquet")
+    jsonl(tmp_path / "b.jsonl", [{"text": "b", "label": None}, {"text": "b", "label": "x"}])
+    assert failure("[ab].*") == (
+        'b.jsonl, line 2: "label" has a value that does not go with those of the rows before it: '
+        "it is string, and a.parquet, row 1 has int64. A column has one type."
+    )
+    jsonl(tmp_path / "b.jsonl", [{"text": "b", "label": 2**53 + 1}, {"text": "b", "label": 0.5}])
+    told = failure("[ab].*")
+    assert told.startswith('b.jsonl, line 1: "label" has an unusable value: Integer value 9007199254740993')
+    assert told.endswith("The column has int64 in a.parquet, row 1, double in b.jsonl, line 2.")
+
+
 def test_types_are_those_that_hold_the_values_of_all_files(tmp_path: Path) -> None:
     jsonl(tmp_path / "a.jsonl", [{"text": None, "label": 1, "m": []}])
     jsonl(tmp_path / "b.jsonl", [{"text": "t", "label": 0.5, "m": [{"role": "user"}]}])

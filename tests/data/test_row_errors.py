@@ -193,6 +193,27 @@ def test_json_beyond_all_reason_is_one_line_each() -> None:
     assert "a.jsonl, line 2: not valid JSON (Exceeds the limit (4300 digits)" in told[1] and len(told) == 2
 
 
+def test_lists_in_lists_without_end_are_one_line() -> None:
+    Path("a.jsonl").write_text('{"text": ' + "[" * 300 + "]" * 300 + ', "label": "a"}\n')
+    assert failure("a.jsonl").startswith("a.jsonl has a column that cannot be used: maximum recursion depth")
+
+
+def test_a_list_of_another_depth_is_described_in_short() -> None:
+    Path("a.jsonl").write_text(
+        f'{{"text": {"[" * 50}{"]" * 50}, "label": "a"}}\n{{"text": ["x"], "label": "a"}}\n'
+    )
+    told = failure("a.jsonl")
+    assert told.startswith('a.jsonl, line 2: "text" has a value that does not go with') and len(told) < 250
+
+
+def test_all_lines_that_are_not_utf_8_are_told() -> None:
+    Path("a.csv").write_bytes(b"\xef\xbb\xbf\xfftext,label\nt,a\nt\xfft,a,b\n")
+    assert lines("a.csv") == [
+        "a.csv, line 1: byte 1 is not UTF-8; save the file as UTF-8",
+        "a.csv, line 3: byte 2 is not UTF-8; save the file as UTF-8",
+    ]
+
+
 def test_a_long_field_is_read() -> None:
     Path("a.csv").write_text(f"text,label\n{'x' * 200_000},a\n")
     check("a.csv")

@@ -5,16 +5,21 @@ The csv module reads tables: `pyarrow.csv` has no strict mode, so that a stray q
 
 from __future__ import annotations
 
+import codecs
 import csv
+import gzip
 import io
 import json
 import re
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tlplug.data.readers.formats import SEPARATORS, format_of
-from tlplug.data.readers.text_file import open_text
+from tlplug.data.messages import shown_path
+from tlplug.data.readers.formats import PACKED, SEPARATORS, format_of
+from tlplug.errors import UsageError
 
 COLUMN = "text"
 """The only column of a plain text file."""
@@ -41,7 +46,7 @@ def read_records(path: Path) -> Iterator[Record]:
     """
     form = format_of(path)
     is_list = form == ".json" and _begins_list(path)
-    with open_text(path) as file:
+    with _open_text(path) as file:
         if form in SEPARATORS:
             yield from _table_rows(file, SEPARATORS[form])
         elif is_list:
@@ -52,6 +57,18 @@ def read_records(path: Path) -> Iterator[Record]:
                     is_text = form == ".txt"
                     values = {COLUMN: text.rstrip("\r\n")}
                     yield Record(line, values, len(text)) if is_text else _json_line(line, text)
+
+
+def undecodable_lines(path: Path) -> list[tuple[int, str]]:
+    """Return number and problem of each line that is not UTF-8."""
+    problems = []
+    with _open_bytes(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                problems.append((number, f"byte {error.start + 1} is not UTF-8; save the file as UTF-8"))
+    return problems
 
 
 def _table_rows(file: io.TextIOWrapper, separator: str) -> Iterator[Record]:
@@ -96,7 +113,7 @@ def _split_rows(file: io.TextIOWrapper, separator: str) -> Iterator[tuple[int, l
 
 
 def _begins_list(path: Path) -> bool:
-    with open_text(path) as file:
+    with _open_text(path) as file:
         while (character := file.read(1)).isspace():
             pass
     return character == "["
@@ -167,3 +184,31 @@ def kind(value: Any) -> str:
     if isinstance(value, (int, float)):
         return "a number"
     return "a list" if isinstance(value, list) else "an object"
+
+
+@contextmanager
+def _open_text(path: Path) -> Iterator[io.TextIOWrapper]:
+    """Open a file of UTF-8, whose lines end in a line feed. A byte order mark is skipped."""
+    with _open_bytes(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="\n") as text:
+        yield text
+
+
+@contextmanager
+def _open_bytes(path: Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
+    """Open the unpacked bytes; an error that occurs while they are read becomes a `UsageError`."""
+    try:
+        with gzip.open(path) if path.name.lower().endswith(PACKED) else path.open("rb") as file:
+            if file.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
+                file.read(len(codecs.BOM_UTF8))
+            yield file
+    except EOFError as error:
+        raise UsageError(
+            f"{shown_path(path)} is cut off: its gzip data has no end. Copy or pack it again."
+        ) from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise UsageError(
+            f"{shown_path(path)} cannot be unpacked as gzip: {error}. "
+            f"Pack it again, or take {PACKED} off its name if it is not packed."
+        ) from error
+    except OSError as error:
+        raise UsageError(f"{shown_path(path)} cannot be read: {error.strerror or error}.") from error

@@ -12,8 +12,7 @@ from typing import Any
 
 from tlplug.data.readers.arrow_types import Columns, merge, type_of
 from tlplug.data.readers.formats import ROWS, SIZE, DataFile
-from tlplug.data.readers.records import Record, kind, read_records
-from tlplug.data.readers.text_file import undecodable_lines
+from tlplug.data.readers.records import Record, kind, read_records, undecodable_lines
 
 
 class TextTable(DataFile):
