@@ -1,5 +1,6 @@
 """`-m`: a process a job, a record that outlives every kill, and what a person sees of it."""
 
+import errno
 import json
 import os
 import re
@@ -252,6 +253,22 @@ def test_two_processes_do_not_work_on_one_sweep(tmp_path, capsys):
     assert "another process works on the sweep" in capsys.readouterr().err
     with lock.locked(tmp_path / "sweep"):
         """It was let go."""
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_sweep_on_a_file_system_without_locks_goes_on_with_a_warning(number, tmp_path, monkeypatch, caplog):
+    def refuse(opened, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with lock.locked(tmp_path):
+        assert f"{tmp_path} is on a file system without locks" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("in the way of a folder")
+    with pytest.raises(UsageError, match="file cannot be written to"), lock.locked(tmp_path / "file"):
+        pass
 
 
 @pytest.mark.parametrize(

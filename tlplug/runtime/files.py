@@ -113,21 +113,30 @@ def flush_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+UNLOCKABLE = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """Errors of a file system without locks."""
+NO_LOCKS = "%s is on a file system without locks: begin no second process on it"
 
 
 def try_lock(descriptor: int, path: Path) -> bool:
-    """Lock an open file and return whether that succeeded; on a file system without locks warn and return True."""
+    """Lock an open file, until all processes that inherit it have ended, and return whether that succeeded.
+
+    On a file system without locks warn and return True.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno not in NO_LOCKS:
+        if not lacks_locks(error):
             raise
-        log.warning("%s is on a file system without locks: begin no second process on it", path)
+        log.warning(NO_LOCKS, path)
     return True
+
+
+def lacks_locks(error: Exception) -> bool:
+    """Return whether locking failed because the file system has no locks; filelock 3 raises an error of its own then."""
+    return isinstance(error, NotImplementedError) or getattr(error, "errno", None) in UNLOCKABLE
 
 
 @contextmanager
@@ -136,16 +145,14 @@ def file_lock(path: Path) -> Iterator[None]:
 
     Where the disk has no locks or is not writable, no process waits.
     """
+    from filelock import FileLock
+
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(f".{path.name}.lock").open("w")
-    except OSError as error:
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
         log.debug("%s has no lock: %s", path, error)
+    try:
         yield
-        return
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as error:
-            log.debug("%s has no lock: %s", path, error)
-        yield
+    finally:
+        lock.release()

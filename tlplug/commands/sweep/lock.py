@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from tlplug.errors import UsageError
-from tlplug.runtime.files import try_lock
+from tlplug.runtime import files
+
+log = logging.getLogger(__name__)
 
 LOCK, OUTPUT = "sweep.lock", "output.txt"
 PATIENCE = 120.0
@@ -23,14 +28,19 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         UsageError: another process works on it, or the folder cannot be written to.
     """
+    lock = FileLock(folder / LOCK)
     try:
-        file = (folder / LOCK).open("a")
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be written to: {error.strerror}") from error
-    with file:
-        if not try_lock(file.fileno(), folder):
-            raise UsageError(f"another process works on the sweep in {folder}; it is left to that one")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(f"another process works on the sweep in {folder}; it is left to that one") from error
+    except (OSError, NotImplementedError) as error:
+        if not files.lacks_locks(error):
+            raise UsageError(f"{folder} cannot be written to: {error}") from error
+        log.warning(files.NO_LOCKS, folder)
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def wait_for_ends(runs: Sequence[Path], told: Callable[[str], None]) -> None:
@@ -59,6 +69,6 @@ def alive(run: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return not try_lock(opened, run)
+        return not files.try_lock(opened, run)
     finally:
         os.close(opened)
