@@ -21,7 +21,7 @@ from tlplug.commands.sweep import errors as failures
 from tlplug.commands.sweep import folder, lock, record
 from tlplug.commands.sweep.errors import TRACEBACK
 from tlplug.commands.sweep.launchers.local import Local, share
-from tlplug.commands.sweep.loop import Loop, hearing
+from tlplug.commands.sweep.loop import Loop, SignalCount
 from tlplug.commands.sweep.options import sweep_words
 from tlplug.commands.sweep.protocols import SweepJob
 from tlplug.commands.sweep.record import Entry, Progress, Record, progress_of
@@ -31,6 +31,7 @@ from tlplug.commands.sweep.table import cells, differences, jobs_table, most_tel
 from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
 from tlplug.runs.directory import finished
+from tlplug.runtime.signals import handle_signals
 from tlplug.settings import LocalSettings
 
 BASIC = ["strategy=lora", "task=sentiment"]
@@ -76,9 +77,10 @@ def drive(folder, jobs, at_once=1, search=None):
     for job in jobs:
         found.add(job)
     console = Console(record=True, width=120, file=StringIO())
-    with hearing() as heard:
+    received = SignalCount()
+    with handle_signals(received.handle):
         launcher = Local(LocalSettings(), folder, at_once)
-        Loop(search or Grid(jobs), launcher, found, at_once, Lines(console, found), heard).run()
+        Loop(search or Grid(jobs), launcher, found, at_once, Lines(console, found), received).run()
     return found, console.export_text()
 
 

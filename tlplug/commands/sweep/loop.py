@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
@@ -14,32 +12,20 @@ from tlplug.commands.sweep import record as states
 from tlplug.commands.sweep.errors import last_line
 from tlplug.commands.sweep.protocols import LEFT_CHECKPOINT, Launcher, NotTaken, Running, Search, SweepJob
 from tlplug.commands.sweep.record import Entry, Progress, Record, progress_of
-from tlplug.runtime.signals import handle_signals
+from tlplug.runtime.signals import NAMES
 
 
-class Heard:
-    """Which signal asked for an end, and how often one did."""
+class SignalCount:
+    """Count the signals that ask a sweep to end."""
 
     def __init__(self) -> None:
         self.number = 0
-        """The first; 0: none."""
+        """The first signal; 0 before there is one."""
         self.times = 0
 
-    @property
-    def name(self) -> str:
-        return "Ctrl-C" if self.number == signal.SIGINT else signal.Signals(self.number).name
-
-    def hear(self, number: int, frame: FrameType | None = None) -> None:
+    def handle(self, number: int, frame: FrameType | None = None) -> None:
         self.number = self.number or number
         self.times += 1
-
-
-@contextmanager
-def hearing() -> Iterator[Heard]:
-    """While it lasts signals are counted."""
-    heard = Heard()
-    with handle_signals(heard.hear):
-        yield heard
 
 
 TICK, LOOK = 0.2, 1.0
@@ -81,13 +67,19 @@ class Screen(Protocol):
 
 
 class Loop:
-    """Drives a sweep to its end, or until a signal is heard."""
+    """Drives a sweep to its end, or until a signal asks for its end."""
 
     def __init__(
-        self, search: Search, launcher: Launcher, record: Record, at_once: int, screen: Screen, heard: Heard
+        self,
+        search: Search,
+        launcher: Launcher,
+        record: Record,
+        at_once: int,
+        screen: Screen,
+        received: SignalCount,
     ) -> None:
         self.search, self.launcher, self.record = search, launcher, record
-        self.at_once, self.screen, self.heard = at_once, screen, heard
+        self.at_once, self.screen, self.received = at_once, screen, received
         self.lives: dict[int, Live] = {}
         self._again: list[SweepJob] = []
         """Those that the launcher did not take."""
@@ -98,9 +90,9 @@ class Loop:
         """Nothing of it runs any more when this returns, or raises."""
         try:
             self._fill()
-            while self.lives or (self._again and not self.heard.number):
+            while self.lives or (self._again and not self.received.number):
                 time.sleep(TICK)
-                self._hear()
+                self._check_signals()
                 self._look()
                 self._reap()
                 if not self._stopping:
@@ -117,7 +109,7 @@ class Loop:
         fresh: list[SweepJob] = []
         try:
             with self.launcher.together():
-                while len(self.lives) < self.at_once and not self.heard.number:
+                while len(self.lives) < self.at_once and not self.received.number:
                     job = self._again.pop(0) if self._again else self.search.next()
                     if job is None:
                         return
@@ -192,18 +184,19 @@ class Loop:
         self.search.ended(job, code)
         self.screen.ended(entry)
 
-    def _hear(self) -> None:
+    def _check_signals(self) -> None:
         """The first signal asks all jobs to end; the second kills them."""
-        if self.heard.number and not self._stopping:
+        if self.received.number and not self._stopping:
             self._stopping = True
             for live in self.lives.values():
                 live.running.stop()
             if self.lives:
+                name = NAMES[signal.Signals(self.received.number)]
                 self.screen.note(
-                    f"{self.heard.name}: waiting for {len(self.lives)} running jobs to leave a checkpoint; "
+                    f"{name}: waiting for {len(self.lives)} running jobs to leave a checkpoint; "
                     "once more kills them"
                 )
-        if self.heard.times > 1:
+        if self.received.times > 1:
             self.launcher.close()
 
 

@@ -19,7 +19,7 @@ from tlplug.commands.sweep.errors import show_failures
 from tlplug.commands.sweep.folder import SweepFolder
 from tlplug.commands.sweep.launchers.local import Local
 from tlplug.commands.sweep.lock import locked, wait_for_ends
-from tlplug.commands.sweep.loop import Heard, Loop, hearing
+from tlplug.commands.sweep.loop import Loop, SignalCount
 from tlplug.commands.sweep.options import SweepWords, sweep_words
 from tlplug.commands.sweep.protocols import Launcher, Search
 from tlplug.commands.sweep.record import DONE, Record
@@ -29,6 +29,7 @@ from tlplug.commands.sweep.table import jobs_table, summary
 from tlplug.config.compose import Composer
 from tlplug.errors import UsageError
 from tlplug.runs import directory as run_directory
+from tlplug.runtime.signals import handle_signals
 from tlplug.settings import LocalSettings, OptunaSettings, RaySettings, SlurmSettings
 
 
@@ -78,13 +79,13 @@ def sweep(composer: Composer, words: Sequence[str], console: Console) -> int:
         tell_begun(console, asked, folder, record, found is not None)
         if isinstance(launcher, Local):
             wait_for_ends([job.folder for job in record.jobs()], lambda told: say(console, told))
-        heard = drive(search, launcher, record, asked.sweep.max_parallel, console)
+        received = drive(search, launcher, record, asked.sweep.max_parallel, console)
         report(console, record, search)
         search.close(console)
-    if heard.number:
-        left = "what ran was killed" if heard.times > 1 else "what trained has left a checkpoint"
+    if received.number:
+        left = "what ran was killed" if received.times > 1 else "what trained has left a checkpoint"
         say(console, f"Stopped; {left}. Go on: {folders.command(folder, record.words)}")
-        return 128 + heard.number
+        return 128 + received.number
     if record.unfinished():
         say(console, f"Try the rest again: {folders.command(folder, record.words)}")
     return int(bool(record.unfinished() or record.problem))
@@ -140,11 +141,12 @@ def search_of(sweep: SweepFolder, settings: Any, record: Record) -> Search:
     return Grid(record.jobs())
 
 
-def drive(search: Search, launcher: Launcher, record: Record, at_once: int, console: Console) -> Heard:
+def drive(search: Search, launcher: Launcher, record: Record, at_once: int, console: Console) -> SignalCount:
     """All jobs, to their ends; gives back the signal that ended it before, where there was one."""
-    with hearing() as heard, shown(console, record, search) as screen:
-        Loop(search, launcher, record, at_once, screen, heard).run()
-    return heard
+    received = SignalCount()
+    with handle_signals(received.handle), shown(console, record, search) as screen:
+        Loop(search, launcher, record, at_once, screen, received).run()
+    return received
 
 
 def report(console: Console, record: Record, search: Search) -> None:
