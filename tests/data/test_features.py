@@ -8,7 +8,8 @@ import pytest
 from tests.conftest import make_rows
 from tlplug import UsageError
 from tlplug.data import features as data_features
-from tlplug.data.features import KIND, encode, key_of
+from tlplug.data.feature_keys import key_of
+from tlplug.data.features import KIND, encode
 from tlplug.interfaces.registry import Registry
 from tlplug.runtime import cache
 

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from tlplug import TransformersHead, UsageError
-from tlplug.data.features import encode, key_of
+from tlplug.data.feature_keys import key_of
+from tlplug.data.features import encode
 from tlplug.models.base_model import PREPROCESSOR, find_base
 from tlplug.settings import ModelSettings
 

@@ -27,6 +27,51 @@ def test_a_cache_that_cannot_be_written_does_not_fail_the_run(tmp_path, monkeypa
     assert "cannot be written" in caplog.text and cache.read("outcomes", "key") is None
 
 
+@pytest.fixture
+def counted(tmp_path):
+    """Ask for a value of the file `a/b`; gives it, and how often it was computed so far."""
+    calls = []
+
+    def ask(compute=lambda: "content"):
+        def run():
+            calls.append(1)
+            return compute()
+
+        path = tmp_path / "a/b"
+        value = cache.get_or_compute(path, run, lambda file: json.loads(file.read_text()), write_json)
+        return value, len(calls)
+
+    return ask
+
+
+def write_json(value, path):
+    path.write_text(json.dumps(value))
+
+
+def test_a_value_is_computed_once_and_again_where_its_file_is_damaged(counted, tmp_path, caplog):
+    assert [counted(), counted()] == [("content", 1)] * 2
+    (tmp_path / "a/b").write_text('"con')
+    assert counted() == ("content", 2) and f"{tmp_path / 'a/b'} is damaged (" in caplog.text
+    assert counted() == ("content", 2)
+
+
+def test_a_value_that_cannot_be_written_is_given_all_the_same(counted, tmp_path, caplog, monkeypatch):
+    def full(value, path):
+        path.write_text("half of it")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(f"{__name__}.write_json", full)
+    assert [counted(), counted()] == [("content", 1), ("content", 2)]
+    assert f"{tmp_path / 'a/b'} cannot be written (no space left); the next run makes it again" in caplog.text
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_what_fails_to_be_computed_leaves_nothing(counted, tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        counted(lambda: 1 / 0)
+    assert not (tmp_path / "a").exists()
+
+
 def picture(mode: str = "RGB", size: tuple[int, int] = (3, 2), color: object = 7) -> Image.Image:
     return Image.new(mode, size, color)
 

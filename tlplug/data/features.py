@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
-import logging
-import os
-import platform
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from tlplug.data.feature_keys import key_of
 from tlplug.data.readers.arrow_types import quiet_datasets
 from tlplug.errors import UsageError
 from tlplug.interfaces import BaseInfo, Row, Rows, TaskHead
 from tlplug.runtime import cache
-from tlplug.runtime.files import file_lock
+from tlplug.runtime.files import atomic_file, file_lock
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerBase
 
 KIND = "features"
-FORM = 2
-"""Of the files; another one has other keys."""
 LENGTH = "__length__"
 """The column with `head.length` of each feature."""
 CHUNK = 1000
 """Rows that are encoded at a time."""
 LARGEST = 2**30
 """Bytes of arrays that are written at a time, but for those of a single feature: Arrow's offsets into bytes have 32 bits."""
-
-log = logging.getLogger(__name__)
 
 
 class Features(Sequence[Mapping[str, Any]]):
@@ -120,89 +107,18 @@ def encode(
     key = key_of(head, rows, base, training)
     path = cache.cache_folder() / KIND / f"{key}.arrow"
     with file_lock(path):
-        known = opened(path) if path.is_file() else None
-        if known is None:
-            known = opened(stored(path, _chunks(head, rows, base, training, progress)))
-    assert known is not None
-    return Features(known, key)
+        stored = cache.load_file(path, read)
+        if stored is None:
+            writable = cache.writable_path(path)
+            with atomic_file(writable, durable=False) as temporary:
+                write(temporary, _chunks(head, rows, base, training, progress))
+            stored = read(writable)
+    return Features(stored, key)
 
 
-def opened(path: Path) -> Dataset | None:
-    """The stored features, memory-mapped; a damaged file is reported and made again."""
-    from pyarrow import ArrowInvalid  # type: ignore[import-untyped]
-
-    try:
-        return quiet_datasets().Dataset.from_file(str(path))
-    except (ArrowInvalid, OSError) as error:
-        log.warning("%s is damaged (%s); it is made again", path, error)
-        return None
-
-
-def key_of(head: TaskHead, rows: Rows, base: BaseInfo, training: bool) -> str:
-    """Return a hash of all that determines the features: the rows, the head and its code, the processor."""
-    parts = {
-        "form": FORM,
-        "head": [f"{type(head).__module__}.{type(head).__qualname__}", asdict(head.config), head.state],
-        "code": code_digest(type(head)),
-        "processor": tokenizer_parts(base) if base.has_tokenizer else processor_parts(base.processor),
-        "transformers": version("transformers"),
-        "base": [base.config.model_type, base.kind, base.max_length],
-        "training": training,
-        "rows": digest(rows),
-    }
-    return cache.key_of(parts)
-
-
-def tokenizer_parts(base: BaseInfo) -> dict[str, Any]:
-    tokenizer = base.tokenizer
-    return {
-        "rules": rules(tokenizer) if tokenizer.is_fast else base.fingerprint,
-        "specials": tokenizer.special_tokens_map,
-        "sides": [tokenizer.truncation_side, tokenizer.padding_side, tokenizer.model_input_names],
-        "template": tokenizer.chat_template,
-    }
-
-
-def processor_parts(processor: Any) -> Any:
-    """Return what an image processor or a feature extractor does, as it would be saved."""
-    return None if processor is None else [type(processor).__qualname__, processor.to_dict()]
-
-
-def rules(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """A fast tokenizer's vocabulary and rules, without the truncation and padding that its last call has left."""
-    known: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
-    return {name: value for name, value in known.items() if name not in ("truncation", "padding")}
-
-
-def identity(plugin: Any) -> list[Any]:
-    """What a plugin is, for a key: its class, the fields of its Config, its code."""
-    cls = type(plugin)
-    return [f"{cls.__module__}.{cls.__qualname__}", asdict(plugin.config), code_digest(cls)]
-
-
-def code_digest(plugin: type) -> str:
-    """SHA-256 of the class's file and of all that lies beside it in its package: a plugin may be several files."""
-    file = Path(inspect.getfile(plugin))
-    files = sorted(file.parent.rglob("*.py")) if "." in plugin.__module__ else [file]
-    found = hashlib.sha256()
-    for each in files:
-        found.update(each.read_bytes())
-    return found.hexdigest()
-
-
-def digest(rows: Rows) -> str:
-    """Return SHA-256 of the rows' content.
-
-    Raises:
-        UsageError: a row holds something of which no key can be made.
-    """
-    found = hashlib.sha256()
-    try:
-        for row in rows:
-            found.update(cache.canonical_bytes(row))
-    except TypeError as error:
-        raise UsageError(f"the rows cannot be encoded: {error}") from error
-    return found.hexdigest()
+def read(path: Path) -> Dataset:
+    """Return the stored features, memory-mapped."""
+    return quiet_datasets().Dataset.from_file(str(path))
 
 
 def _chunks(
@@ -258,29 +174,9 @@ def is_array(feature: Any) -> bool:
     return isinstance(feature, dict) and set(feature) == set(ARRAY) and feature["bytes"].dtype == "binary"
 
 
-def stored(path: Path, chunks: Iterator[list[dict[str, Any]]]) -> Path:
-    """Where the chunks lie now: `path`, or a temporary file where the cache cannot be written to."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
-        beside.touch()
-    except OSError as error:
-        log.warning("%s cannot be written (%s); the next run encodes again", path, error)
-        handle, name = tempfile.mkstemp(suffix=".arrow")
-        os.close(handle)
-        write(Path(name), chunks)
-        return Path(name)
-    try:
-        write(beside, chunks)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
-
-
 def write(path: Path, chunks: Iterator[list[dict[str, Any]]]) -> None:
     """The chunks as an Arrow stream; its types are those of the first one."""
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped]
 
     first = next(chunks, [])
     try:

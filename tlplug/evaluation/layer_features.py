@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from tlplug.interfaces import BaseInfo, Batch, FrozenPrefix, LoadOptions, TaskHead
 from tlplug.models.layers import is_inside, transformer_blocks
 from tlplug.models.precision import autocast
-from tlplug.runtime import cache, files
+from tlplug.runtime import cache
 
 if TYPE_CHECKING:
     import torch
@@ -190,8 +191,6 @@ def looking(model: nn.Module, device: torch.device, precision: str) -> Iterator[
 KIND = "base_features"
 LIBRARIES = ("tlplug", "torch", "transformers")
 
-log = logging.getLogger(__name__)
-
 
 def key_for(
     base: BaseInfo, options: LoadOptions, encoded: Sequence[dict[str, Any]], computed: Sequence[Any]
@@ -214,20 +213,11 @@ def key_for(
 
 
 def recalled(key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """What an earlier run computed; else computed now and kept."""
+    """Return what an earlier run computed; else compute it and keep it."""
     path = cache.cache_folder() / KIND / f"{key}.npy"
-    if path.is_file():
-        try:
-            known: np.ndarray = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            log.warning("%s is damaged (%s); it is made again", path, error)
-        else:
-            log.info("features of the base model come from an earlier run")
-            return known
-    found = compute()
-    try:
-        with files.atomic_file(path, durable=False) as beside, beside.open("wb") as file:
-            np.save(file, found)
-    except OSError as error:
-        log.warning("%s cannot be written (%s); the next run makes it again", path, error)
-    return found
+    return cache.get_or_compute(path, compute, partial(np.load, allow_pickle=False), write_array)
+
+
+def write_array(array: np.ndarray, path: Path) -> None:
+    with path.open("wb") as file:  # given a path, numpy would add a suffix to it
+        np.save(file, array)

@@ -6,15 +6,19 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from tlplug.runtime.files import atomic_write
+from tlplug.runtime.files import atomic_file
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -104,21 +108,67 @@ def _of_foreign(value: Any) -> bytes:
 
 
 def read(kind: str, key: str) -> Any | None:
-    """The stored JSON value; None where there is none. A damaged entry is reported and made again."""
+    """Return the stored JSON value; None where there is none that can be read."""
+    return load_file(
+        cache_folder() / kind / f"{key}.json", lambda path: json.loads(path.read_text(encoding="utf-8"))
+    )
+
+
+def write(kind: str, key: str, value: Any) -> None:
+    """Store a JSON value, so that it survives a loss of power."""
     path = cache_folder() / kind / f"{key}.json"
+    save_file(path, lambda temporary: temporary.write_text(json.dumps(value), encoding="utf-8"), durable=True)
+
+
+def get_or_compute(
+    path: Path, compute: Callable[[], T], read_from: Callable[[Path], T], write_to: Callable[[T, Path], Any]
+) -> T:
+    """Return what a file of the cache holds; where there is none that can be read, compute it and write the file."""
+    stored = load_file(path, read_from)
+    if stored is not None:
+        log.info("%s is from an earlier run", path)
+        return stored
+    value = compute()
+    save_file(path, partial(write_to, value))
+    return value
+
+
+def load_file(path: Path, read_from: Callable[[Path], T]) -> T | None:
+    """Read a file of the cache. Return None where there is none, or a damaged one, which a warning reports.
+
+    Args:
+        read_from: raises a ValueError, an EOFError or an OSError where the file is damaged.
+    """
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return read_from(path)
+    except (ValueError, EOFError, OSError) as error:
         log.warning("%s is damaged (%s); it is made again", path, error)
         return None
 
 
-def write(kind: str, key: str, value: Any) -> None:
-    """Store a JSON value. A cache that cannot be written to costs time later, not this run."""
-    path = cache_folder() / kind / f"{key}.json"
+def save_file(path: Path, write_to: Callable[[Path], Any], durable: bool = False) -> None:
+    """Write a file of the cache atomically. A cache that is not writable costs time later, not this run."""
     try:
-        atomic_write(path, json.dumps(value))
+        with atomic_file(path, durable) as temporary:
+            write_to(temporary)
     except OSError as error:
-        log.warning("%s cannot be written (%s); the next run makes it again", path, error)
+        warn_unwritable(path, error)
+
+
+def writable_path(path: Path) -> Path:
+    """Return the path; where its folder is not writable, that of a temporary file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        warn_unwritable(path, error)
+    descriptor, name = tempfile.mkstemp(suffix=path.suffix)
+    os.close(descriptor)
+    return Path(name)
+
+
+def warn_unwritable(path: Path, error: Exception) -> None:
+    log.warning("%s cannot be written (%s); the next run makes it again", path, error)

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -92,7 +93,7 @@ def atomic_file(path: Path, durable: bool = True) -> Iterator[Path]:
         durable: wait until the file is on the disk, so that it survives a loss of power.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
     try:
         yield temporary
         if durable:

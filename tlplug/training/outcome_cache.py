@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
-from tlplug.data.features import identity
+from tlplug.data.feature_keys import identity
 from tlplug.interfaces import CONTRACT, Outcome, Strategy
 from tlplug.models.precision import resolve_precision
 from tlplug.runtime import cache

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tlplug.commands.rank.candidates import Candidate, Shown
-from tlplug.data.features import key_of
+from tlplug.data.feature_keys import key_of
 from tlplug.evaluation.layer_features import BATCH_SIZE, by_length, in_batches, layer_features, looking
 from tlplug.evaluation.probabilities import no_classifier, source_probabilities
 from tlplug.evaluation.probes import TASK, Probe
@@ -32,7 +30,6 @@ LIBRARIES = ("tlplug", "torch", "transformers")
 FEATURES, PROBABILITIES = "features", "source_probabilities"
 PARAMETERS, LAYERS, REASON = "parameters", "layers", "reason"
 
-log = logging.getLogger(__name__)
 Arrays = dict[str, np.ndarray]
 Telling = Callable[[int], None]
 """Told how many rows have been done since it was last told."""
@@ -60,11 +57,11 @@ def look(candidate: Candidate, shown: Shown, telling: Telling) -> Look:
     device, precision = place(candidate)
     key = key_for(candidate, shown, device, precision)
     path = cache.cache_folder() / KIND / f"{key}.safetensors"
-    facts = read_facts(path)
+    facts = cache.load_file(path, read_facts)
     if facts is not None:
         return made(key, facts, partial(read_arrays, path), kept=True)
     facts, arrays = computed(candidate, shown, device, precision, telling)
-    keep(path, facts, arrays)
+    cache.save_file(path, partial(write_look, facts, arrays))
     return made(key, facts, lambda: arrays, kept=False)
 
 
@@ -163,18 +160,19 @@ def probabilities(
     return found
 
 
-def read_facts(path: Path) -> dict[str, str] | None:
-    """What was written beside the arrays; None where there is nothing. A damaged file is reported and made again."""
+def read_facts(path: Path) -> dict[str, str]:
+    """Return what was written beside the arrays.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        return None
     try:
         with safe_open(path, "np") as file:
             return dict(file.metadata())
-    except (SafetensorError, OSError) as error:
-        log.warning("%s is damaged (%s); it is made again", path, error)
-        return None
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 def read_arrays(path: Path) -> Arrays:
@@ -183,18 +181,11 @@ def read_arrays(path: Path) -> Arrays:
     return dict(load_file(path))
 
 
-def keep(path: Path, facts: dict[str, str], arrays: Arrays) -> None:
-    """All of the file or nothing. A cache that cannot be written to costs time later, not this ranking."""
+def write_look(facts: dict[str, str], arrays: Arrays, path: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save_file({name: np.ascontiguousarray(each) for name, each in arrays.items()}, beside, facts)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        log.warning("%s cannot be written (%s); the next ranking makes it again", path, error)
+        save_file({name: np.ascontiguousarray(each) for name, each in arrays.items()}, path, facts)
+    except SafetensorError as error:  # a full disk is one too
+        raise OSError(str(error)) from error

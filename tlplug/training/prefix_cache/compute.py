@@ -17,7 +17,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from tlplug.data.datamodule import TransferData
-from tlplug.data.features import Features, identity
+from tlplug.data.feature_keys import identity
+from tlplug.data.features import Features
 from tlplug.interfaces import Batch, FrozenPrefix, Strategy
 from tlplug.models.precision import autocast
 from tlplug.runtime import cache, files
