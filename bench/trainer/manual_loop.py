@@ -114,7 +114,7 @@ class Loop:
     def features(self) -> dict[int, torch.Tensor]:
         """What a probe reads of each training row, by its id."""
         trunk, found = self.model.get_submodule("prefix").eval(), dict[int, torch.Tensor]()
-        for batch in self.task.data.once("train"):
+        for batch in self.task.data.single_pass("train"):
             inputs = {name: value for name, value in batch.items() if name not in ("id", "labels")}
             with self.format():
                 found |= dict(zip(batch["id"].tolist(), trunk(**inputs), strict=True))

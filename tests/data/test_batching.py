@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlplug.data.batching import WINDOWS, EpochBatches, even_cut
+from tlplug.data.batching import WINDOWS, EpochBatches, equal_token_batches
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import LENGTH, Features
 from tlplug.interfaces import BaseInfo, Batch, TaskHead
@@ -275,7 +275,7 @@ def test_a_cut_is_as_even_as_can_be(lengths: list[int], drawn: st.DataObject) ->
     """Against all cuts: no batch of the best one of so many is larger than the largest of another."""
     lengths = sorted(lengths, reverse=True)
     count = drawn.draw(st.integers(1, len(lengths)))
-    sizes = even_cut(lengths, count)
+    sizes = equal_token_batches(lengths, count)
     assert len(sizes) == count and sum(sizes) == len(lengths) and min(sizes) > 0
     starts = [sum(sizes[:at]) for at in range(count)]
     largest = max(size * max(1, lengths[start]) for size, start in zip(sizes, starts, strict=True))
@@ -301,11 +301,14 @@ def test_a_number_of_tokens_stands_in_the_place_of_rows() -> None:
     )  # fmt: skip
     assert loaded.batch_size == 5 and loaded.steps_per_epoch(1) == 8
     assert sum(len(batch["id"]) for batch in loaded.train_dataloader()) == 40
-    assert loaded.halved() == "data.tokens_per_batch=7"
-    assert data(batch_size=7).halved() == "data.batch_size=3" and data(batch_size=1).halved() is None
-    told = loaded.batches_told()
+    assert loaded.suggest_smaller_batch() == "data.tokens_per_batch=7"
+    assert (
+        data(batch_size=7).suggest_smaller_batch() == "data.batch_size=3"
+        and data(batch_size=1).suggest_smaller_batch() is None
+    )
+    told = loaded.describe_batches()
     assert told.startswith("batches of 5 rows on average, ") and told.endswith(" tokens each")
-    assert data(batch_size=7).batches_told() == "batches of 7 rows"
+    assert data(batch_size=7).describe_batches() == "batches of 7 rows"
 
 
 def test_who_shares_a_batch_changes_with_the_epoch_and_lengths_come_in_any_order() -> None:

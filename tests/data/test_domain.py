@@ -17,7 +17,7 @@ from tests.data.sample_files import WANTED, jsonl, numbered, texts
 from tests.data.test_batching import data, features
 from tlplug.data.batching import EpochBatches, Repeated
 from tlplug.data.datamodule import TransferData
-from tlplug.data.domain import read_domain, read_labelled, read_unlabelled, rename_keys
+from tlplug.data.domain import read_for_evaluation, read_labelled, read_unlabelled, rename_keys
 from tlplug.data.read import read_splits
 from tlplug.data.split import Split
 from tlplug.errors import UsageError
@@ -326,7 +326,9 @@ def test_a_domain_is_read_from_the_corpora_that_ship(like: Split) -> None:
 
 
 def looked(tmp_path: Path, rows: list[Any], **more: Any) -> Any:
-    return read_domain(domain(jsonl(tmp_path / "far.jsonl", rows), **more), HEAD, 0, "transfer.source_domain")
+    return read_for_evaluation(
+        domain(jsonl(tmp_path / "far.jsonl", rows), **more), HEAD, 0, "transfer.source_domain"
+    )
 
 
 def test_rows_that_are_looked_at_keep_what_is_to_be_predicted(tmp_path: Path) -> None:
@@ -335,7 +337,7 @@ def test_rows_that_are_looked_at_keep_what_is_to_be_predicted(tmp_path: Path) ->
     assert [row["label"] for row in found.rows] == ["0", "1", "0"]
     jsonl(tmp_path / "parts/train.jsonl", numbered(6, "far"))
     jsonl(tmp_path / "parts/test.jsonl", numbered(2, "tested"))
-    of_folder = read_domain(domain(tmp_path / "parts"), HEAD, 0, "transfer.source_domain")
+    of_folder = read_for_evaluation(domain(tmp_path / "parts"), HEAD, 0, "transfer.source_domain")
     assert [row["text"] for row in of_folder.rows] == ["tested0", "tested1"]
 
 
@@ -347,13 +349,13 @@ def test_rows_without_labels_and_columns_of_other_names_are_looked_at(tmp_path: 
 def test_texts_are_looked_at_by_a_head_that_reads_more(tmp_path: Path) -> None:
     answering = Registry().find("head", "question_answering").load()()
     (tmp_path / "book.txt").write_text("One line.\nAnother line.\n")
-    found = read_domain(domain(tmp_path / "book.txt"), answering, 0, "transfer.source_domain")
+    found = read_for_evaluation(domain(tmp_path / "book.txt"), answering, 0, "transfer.source_domain")
     assert found.plain and [row[found.text] for row in found.rows] == ["One line.", "Another line."]
     with pytest.raises(UsageError, match=r'no column "text".*transfer\.source_domain\.columns\.text'):
         odd = jsonl(tmp_path / "odd.jsonl", [{"words": "x"}])
-        read_domain(domain(odd), answering, 0, "transfer.source_domain")
+        read_for_evaluation(domain(odd), answering, 0, "transfer.source_domain")
 
 
 def test_what_is_not_there_is_an_error_of_its_own_key(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="transfer.source_domain.path"):
-        read_domain(domain(tmp_path / "nothing.jsonl"), HEAD, 0, "transfer.source_domain")
+        read_for_evaluation(domain(tmp_path / "nothing.jsonl"), HEAD, 0, "transfer.source_domain")

@@ -97,12 +97,14 @@ def one_order(loader):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_batches_are_the_same_with_workers(workers):
-    names = ("train_dataloader", "val_dataloader", "whole_val_dataloader", "test_dataloader")
+    names = ("train_dataloader", "val_dataloader", "full_val_dataloader", "test_dataloader")
     for name in names:
         here, there = (getattr(loaded(count), name)() for count in (0, workers))
         assert there.num_workers == workers
         assert passes(here, one_order) == passes(there, one_order), name
-    assert [*map(plain, loaded(0).once("train"))] == [*map(plain, loaded(workers).once("train"))]
+    assert [*map(plain, loaded(0).single_pass("train"))] == [
+        *map(plain, loaded(workers).single_pass("train"))
+    ]
     assert multiprocessing.active_children() == []
 
 
@@ -174,7 +176,7 @@ def test_what_only_workers_cannot_do_is_done_by_the_main_process(caplog):
 
 
 def test_the_answer_for_a_batch_that_failed_has_its_plan():
-    maker = loaded(0, Failing()).once("train").maker
+    maker = loaded(0, Failing()).single_pass("train").maker
     plan = BatchPlan([5], 1)
     assert maker[plan] == WorkerError(plan, "LookupError: ('5 is unknown', 5)")
 

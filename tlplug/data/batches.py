@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from tlplug.data.batching import EpochBatches, Repeated, mixed_seed
+from tlplug.data.batching import EpochBatches, Repeated, mix_seed
 from tlplug.data.features import Features
 
 START_METHOD = "fork" if sys.platform == "linux" else None
@@ -82,7 +82,7 @@ class Batches:
     def _plans(self) -> Iterator[BatchPlan]:
         seed, epoch = self.order.seed, self.order.epoch
         for places in self.order:
-            yield BatchPlan(places, mixed_seed(seed, epoch, *places))
+            yield BatchPlan(places, mix_seed(seed, epoch, *places))
 
     def _from_workers(self, plans: Iterator[BatchPlan]) -> Iterator[Any]:
         """Yield the batches in the order of their plans; what a worker cannot make is made here, where it can raise."""

@@ -13,15 +13,15 @@ import torch
 from torch.utils.data import Sampler
 
 
-def padded(lengths: np.ndarray) -> int:
-    """Tokens of a batch of examples of these lengths, padding included."""
+def padded_tokens(lengths: np.ndarray) -> int:
+    """Return the tokens of a batch of examples of these lengths, padding included."""
     return int(lengths.max(initial=0)) * len(lengths)
 
 
-def regular_cut(count: int, size: int, place: int) -> list[int]:
-    """Batches of one size; what is left over is a smaller one, at the given place.
+def fixed_size_batches(count: int, size: int, place: int) -> list[int]:
+    """Return batch sizes that are equal but for the remainder, a smaller batch at the given place.
 
-    The last would always have the shortest examples.
+    At the end, it would always have the shortest examples.
     """
     sizes = [size] * (count // size)
     if left := count % size:
@@ -29,8 +29,8 @@ def regular_cut(count: int, size: int, place: int) -> list[int]:
     return sizes
 
 
-def even_cut(lengths: Sequence[int], count: int) -> list[int]:
-    """The sizes of so many batches whose padded tokens are about equal: the largest has as few as can be.
+def equal_token_batches(lengths: Sequence[int], count: int) -> list[int]:
+    """Return the sizes of `count` batches of about equal padded tokens: the largest has as few as possible.
 
     Args:
         lengths: of the examples, the longest first; at least as many as batches.
@@ -38,16 +38,16 @@ def even_cut(lengths: Sequence[int], count: int) -> list[int]:
     lengths = [max(1, length) for length in lengths]
     most = lengths[0] * len(lengths)
     least = bisect_left(
-        range(most), True, lo=lengths[0], key=lambda budget: len(_filled(lengths, budget)) <= count
+        range(most), True, lo=lengths[0], key=lambda budget: len(_fill(lengths, budget)) <= count
     )
-    sizes = _filled(lengths, least)
+    sizes = _fill(lengths, least)
     while len(sizes) < count:
         _halve_largest(sizes, lengths)
     return sizes
 
 
-def _filled(lengths: Sequence[int], budget: int) -> list[int]:
-    """The sizes of batches of at most so many padded tokens, each of as many examples as it can take."""
+def _fill(lengths: Sequence[int], budget: int) -> list[int]:
+    """Return the sizes of batches of at most `budget` padded tokens, each with as many examples as fit."""
     sizes, at = [], 0
     while at < len(lengths):
         sizes.append(min(budget // lengths[at], len(lengths) - at))
@@ -66,14 +66,14 @@ def _halve_largest(sizes: list[int], lengths: Sequence[int]) -> None:
 
 
 WINDOWS = (5, 10, 20, 50, 100)
-"""Batches whose examples are sorted by length together. The smallest of these is taken that keeps padding low enough:
-the less is sorted, the more it is left to chance who shares a batch with whom, and the less alike they are."""
+"""Numbers of batches whose examples are sorted by length together. The smallest one that keeps padding low is used: the
+smaller the window, the more random the batches."""
 PADDING = 0.045
-"""The share of an epoch's tokens that may be padding."""
+"""The largest share of padding among an epoch's tokens."""
 
 
 class EpochBatches(Sampler[list[int]]):
-    """One process's batches of an epoch, the same number on every process and in every epoch.
+    """Yield one process's batches of an epoch, the same number on every process and in every epoch.
 
     Training shuffles by (seed, epoch) and nothing else, so that a resumed run and a baseline see the same batches: process
     r of w takes every w-th example of each. The examples of a batch are of about one length, so that little of it is
@@ -108,67 +108,69 @@ class EpochBatches(Sampler[list[int]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch of the next iteration; Lightning calls it."""
+        """Set the epoch of the next iteration; Lightning calls it."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return share(len(self.lengths), self.batch)
+        return ceil_div(len(self.lengths), self.batch)
 
     def __iter__(self) -> Iterator[list[int]]:
-        for together in self.whole():
+        for together in self.global_batches():
             own = together[self.rank :: self.world]
             yield (own if len(own) else together[self.rank % len(together)][None]).tolist()
 
-    def whole(self) -> list[np.ndarray]:
-        """The epoch's batches, each that of all processes."""
+    def global_batches(self) -> list[np.ndarray]:
+        """Return the epoch's batches, each with the examples of all processes."""
         if self.shuffle:
-            return self._shuffled(self.epoch, self.window)
+            return self._shuffle(self.epoch, self.window)
         if not len(self.lengths):
             return []
         order = self._longest_first(np.arange(len(self.lengths)))
-        return parted(order, self._sizes(self.lengths[order], len(self) - 1))
+        return split_batches(order, self._sizes(self.lengths[order], len(self) - 1))
 
     @cached_property
     def window(self) -> int:
-        """Batches that are sorted together, the same in every epoch."""
-        enough = (w for w in WINDOWS if self._padding(self._shuffled(0, w)) <= PADDING)
+        """The number of batches that are sorted together, the same in every epoch."""
+        enough = (w for w in WINDOWS if self._padding(self._shuffle(0, w)) <= PADDING)
         return next(enough, WINDOWS[-1])
 
-    def _shuffled(self, epoch: int, window: int) -> list[np.ndarray]:
-        generator = torch.Generator().manual_seed(mixed_seed(self.seed, epoch))
+    def _shuffle(self, epoch: int, window: int) -> list[np.ndarray]:
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
         order = torch.randperm(len(self.lengths), generator=generator).numpy()
         batches: list[np.ndarray] = []
         for start in range(0, len(order), self.batch * window):
             part = self._longest_first(order[start : start + self.batch * window])
-            smaller = int(torch.randint(share(len(part), self.batch), (), generator=generator))
-            batches += parted(part, self._sizes(self.lengths[part], smaller))
+            smaller = int(torch.randint(ceil_div(len(part), self.batch), (), generator=generator))
+            batches += split_batches(part, self._sizes(self.lengths[part], smaller))
         return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
 
     def _sizes(self, lengths: np.ndarray, smaller: int) -> list[int]:
-        """How many examples each batch takes, of the longest first; what is left over is the batch `smaller`.
+        """Return the sizes of batches, of the longest examples first; the remainder is the batch at `smaller`.
 
-        Even batches are cut between as many examples as there are processes, which get one of each such few.
+        The size of an even batch is a multiple of the number of processes.
         """
         if not self.even:
-            return regular_cut(len(lengths), self.batch, smaller)
-        few = even_cut(lengths[:: self.world].tolist(), share(len(lengths), self.batch))
-        return [count * self.world for count in few]
+            return fixed_size_batches(len(lengths), self.batch, smaller)
+        sizes = equal_token_batches(lengths[:: self.world].tolist(), ceil_div(len(lengths), self.batch))
+        return [count * self.world for count in sizes]
 
     def _longest_first(self, indices: np.ndarray) -> np.ndarray:
         return indices[np.argsort(-self.lengths[indices], kind="stable")]
 
     def padding(self) -> float:
-        """The share of an epoch's tokens that is padding, where each batch is as long as its longest example."""
-        return self._padding(self.whole())
+        """Return the share of padding among an epoch's tokens: each batch is as long as its longest example."""
+        return self._padding(self.global_batches())
 
     def _padding(self, batches: list[np.ndarray]) -> float:
         if not batches:
             return 0.0
-        return 1 - int(self.lengths.sum()) / max(1, sum(padded(self.lengths[each]) for each in batches))
+        return 1 - int(self.lengths.sum()) / max(
+            1, sum(padded_tokens(self.lengths[each]) for each in batches)
+        )
 
 
 class Repeated(Sampler[list[int]]):
-    """So many batches of a stream beside the task's own examples, one pass after another.
+    """Yield batches of a stream of other examples beside the task's, one pass over it after another.
 
     Args:
         size: examples of each batch, also where a pass ends within one.
@@ -183,7 +185,7 @@ class Repeated(Sampler[list[int]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch of the next iteration; Lightning calls it."""
+        """Set the epoch of the next iteration; Lightning calls it."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -202,16 +204,16 @@ class Repeated(Sampler[list[int]]):
                 yield from batch
 
 
-def parted(order: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
-    """The order cut into batches; the last one takes what there is."""
+def split_batches(order: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
+    """Split the order into batches; the last one takes the rest."""
     return np.split(order, np.cumsum(sizes)[:-1])
 
 
-def share(count: int, parts: int) -> int:
-    """The size of the largest part where `count` things are divided evenly."""
+def ceil_div(count: int, parts: int) -> int:
+    """Return `count / parts`, rounded up."""
     return -(-count // parts)
 
 
-def mixed_seed(*numbers: int) -> int:
+def mix_seed(*numbers: int) -> int:
     """Return a seed of 64 bits; unlike seed + epoch, no two pairs of small numbers give the same."""
     return int.from_bytes(hashlib.sha256("/".join(map(str, numbers)).encode()).digest()[:8], "big")

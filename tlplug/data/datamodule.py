@@ -1,4 +1,4 @@
-"""Encoded examples as Lightning wants them."""
+"""Give Lightning the encoded examples in batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
 
 from tlplug.data.batches import Batches
-from tlplug.data.batching import EpochBatches, Repeated, share
+from tlplug.data.batching import EpochBatches, Repeated, ceil_div
 from tlplug.data.features import Features
 from tlplug.interfaces import BaseInfo, Batch, TaskHead
 from tlplug.runtime.cache import key_of
@@ -63,19 +63,19 @@ class TransferData(LightningDataModule):
         self.collate = partial(head.collate, base=base)
 
     def with_streams(self, names: Iterable[str]) -> TransferData:
-        """The same data with these streams alone."""
+        """Return the same data with only these streams."""
         chosen = copy.copy(self)
         chosen.streams = {name: self.streams[name] for name in names if name in self.streams}
         return chosen
 
     def with_seed(self, seed: int) -> TransferData:
-        """The same data in another order."""
+        """Return the same data in another order."""
         chosen = copy.copy(self)
         chosen.seed = seed
         return chosen
 
     def train_dataloader(self) -> Batches | CombinedLoader:
-        """Shuffled anew in every epoch; with streams, batches by name, `main` the task's own."""
+        """Return training batches, shuffled in every epoch; with streams, batches by name, `main` the task's own."""
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         main = self._loader("train", rank=rank(), world=world_size(), shuffle=not overfit)
         if not self.streams:
@@ -84,24 +84,24 @@ class TransferData(LightningDataModule):
         return CombinedLoader({"main": main, **streams}, "min_size")
 
     def val_dataloader(self) -> Batches:
-        """Longest first, at most `head.max_validation_rows`; one may come twice where processes have to be even."""
+        """Return at most `head.max_validation_rows`, the longest first; one may occur twice, so that processes are even."""
         return self._loader("validation", rank=rank(), world=world_size(), most=self.max_validation_rows)
 
-    def whole_val_dataloader(self) -> Batches:
-        """All of the validation split, for `head.tune`."""
+    def full_val_dataloader(self) -> Batches:
+        """Return the whole validation split, for `head.tune`."""
         return self._loader("validation", rank=rank(), world=world_size())
 
     def test_dataloader(self) -> Batches:
-        """Longest first."""
+        """Return the test split, the longest first."""
         return self._loader("test", rank=rank(), world=world_size())
 
     def train_batches(self) -> Iterator[Batch]:
-        """The batches of epoch 0, as a single process sees them."""
+        """Return the batches of epoch 0, as a single process sees them."""
         order = self._order(self.features["train"], True, 0, 1)
         return iter(Batches(self.features["train"], order, self.collate))
 
-    def once(self, split: str) -> Batches:
-        """Every feature of a split once, in one process, longest first."""
+    def single_pass(self, split: str) -> Batches:
+        """Return every feature of a split once, in one process, the longest first."""
         features = self.features[split]
         return self._batches(features, self._order(features, False, 0, 1))
 
@@ -111,15 +111,15 @@ class TransferData(LightningDataModule):
         return self.batching == "tokens" and not self.streams
 
     def steps_per_epoch(self, world: int) -> int:
-        """Training batches that each of `world` processes gets in an epoch."""
-        return share(len(self.features["train"]), self.batch_size * world)
+        """Return the number of training batches of each of `world` processes in an epoch."""
+        return ceil_div(len(self.features["train"]), self.batch_size * world)
 
     def padding(self, world: int = 1) -> float:
-        """The share of the first epoch's tokens that is padding."""
+        """Return the share of padding among the first epoch's tokens."""
         return self._order(self.features["train"], True, 0, world).padding()
 
-    def batches_told(self) -> str:
-        """What a training batch is, for a person."""
+    def describe_batches(self) -> str:
+        """Describe the training batches for the preflight."""
         rows = f"batches of {self.batch_size:,} row{'s' if self.batch_size > 1 else ''}"
         if not self.even or (self.features["train"].lengths == 1).all():
             return rows
@@ -127,8 +127,8 @@ class TransferData(LightningDataModule):
         each = tokens / (1 - self.padding()) / max(1, self.steps_per_epoch(1))
         return f"{rows} on average, {each:,.0f} tokens each"
 
-    def halved(self) -> str | None:
-        """What to type for batches of half the size; None where they cannot be smaller."""
+    def suggest_smaller_batch(self) -> str | None:
+        """Return the setting for batches of half the size; None where they cannot be smaller."""
         if self.batch_size == 1:
             return None
         if self.tokens_per_batch is not None:
@@ -136,11 +136,11 @@ class TransferData(LightningDataModule):
         return f"data.batch_size={self.batch_size // 2}"
 
     def first_epoch(self) -> list[np.ndarray]:
-        """The places of the training features of each batch, as a single process sees them."""
-        return self._order(self.features["train"], True, 0, 1).whole()
+        """Return the places of the training features of each batch, as a single process sees them."""
+        return self._order(self.features["train"], True, 0, 1).global_batches()
 
     def digest(self) -> str:
-        """SHA-256 of all features, of how they are batched and in which order."""
+        """Return SHA-256 of all features, their batches and their order."""
         keys = {split: features.key for split, features in self.features.items()}
         return key_of({**keys, "batch_size": self.batch_size, "even": self.even, "seed": self.seed})
 
@@ -154,7 +154,7 @@ class TransferData(LightningDataModule):
         return Batches(features, order, self.collate, self.num_workers)
 
     def _stream(self, features: Features, batches: int) -> Batches:
-        """So many batches of a stream, begun anew where it ends."""
+        """Return batches of a stream, which begins again where it ends."""
         order = Repeated(self._order(features, True, rank(), world_size()), self.batch_size, batches)
         return self._batches(features, order)
 
@@ -169,7 +169,7 @@ class TransferData(LightningDataModule):
         return order
 
     def _remember_window(self, order: EpochBatches) -> None:
-        """Finding it takes as long as making some epochs' batches."""
+        """Reuse the window: to find it takes as long as making the batches of several epochs."""
         key = (order.seed, order.batch, order.even)
         if key in self._windows:
             order.window = self._windows[key]

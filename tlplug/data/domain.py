@@ -34,7 +34,9 @@ class Domain:
     """Whether the rows have only texts, which the head cannot read."""
 
 
-def read_domain(settings: DomainSettings, head: TaskHead, seed: int, key: str, texts: bool = True) -> Domain:
+def read_for_evaluation(
+    settings: DomainSettings, head: TaskHead, seed: int, key: str, texts: bool = True
+) -> Domain:
     """Read the domain's test rows, or where there are none its training rows, with targets where the data has them.
 
     Args:
@@ -83,7 +85,7 @@ def read_domains(
         UsageError: a domain cannot be read.
     """
     domains = {
-        name: read_domain(domain, head, seed, keys[name], texts)
+        name: read_for_evaluation(domain, head, seed, keys[name], texts)
         for name, domain in settings.items()
         if domain.path is not None
     }

@@ -39,7 +39,7 @@ def key_of(head: TaskHead, rows: Rows, base: BaseInfo, training: bool) -> str:
 def tokenizer_parts(base: BaseInfo) -> dict[str, Any]:
     tokenizer = base.tokenizer
     return {
-        "rules": rules(tokenizer) if tokenizer.is_fast else base.fingerprint,
+        "rules": tokenizer_state(tokenizer) if tokenizer.is_fast else base.fingerprint,
         "specials": tokenizer.special_tokens_map,
         "sides": [tokenizer.truncation_side, tokenizer.padding_side, tokenizer.model_input_names],
         "template": tokenizer.chat_template,
@@ -51,26 +51,26 @@ def processor_parts(processor: Any) -> Any:
     return None if processor is None else [type(processor).__qualname__, processor.to_dict()]
 
 
-def rules(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-    """A fast tokenizer's vocabulary and rules, without the truncation and padding that its last call has left."""
-    known: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
-    return {name: value for name, value in known.items() if name not in ("truncation", "padding")}
+def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """Return a fast tokenizer's vocabulary and rules, without the truncation and padding of its last call."""
+    state: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    return {name: value for name, value in state.items() if name not in ("truncation", "padding")}
 
 
-def identity(plugin: Any) -> list[Any]:
-    """What a plugin is, for a key: its class, the fields of its Config, its code."""
+def plugin_identity(plugin: Any) -> list[Any]:
+    """Return a plugin's class, the fields of its Config and its code, for a key."""
     cls = type(plugin)
     return [f"{cls.__module__}.{cls.__qualname__}", asdict(plugin.config), code_digest(cls)]
 
 
 def code_digest(plugin: type) -> str:
-    """SHA-256 of the class's file and of all that lies beside it in its package: a plugin may be several files."""
+    """Return SHA-256 of the class's file and of its neighbours in the package: a plugin may be several files."""
     file = Path(inspect.getfile(plugin))
     files = sorted(file.parent.rglob("*.py")) if "." in plugin.__module__ else [file]
-    found = hashlib.sha256()
+    result = hashlib.sha256()
     for each in files:
-        found.update(each.read_bytes())
-    return found.hexdigest()
+        result.update(each.read_bytes())
+    return result.hexdigest()
 
 
 def digest(rows: Rows) -> str:
@@ -79,10 +79,10 @@ def digest(rows: Rows) -> str:
     Raises:
         UsageError: a row holds something of which no key can be made.
     """
-    found = hashlib.sha256()
+    result = hashlib.sha256()
     try:
         for row in rows:
-            found.update(cache.canonical_bytes(row))
+            result.update(cache.canonical_bytes(row))
     except TypeError as error:
         raise UsageError(f"the rows cannot be encoded: {error}") from error
-    return found.hexdigest()
+    return result.hexdigest()

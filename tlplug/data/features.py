@@ -1,4 +1,4 @@
-"""Encoded examples on disk: encoded once for a content, memory-mapped after that."""
+"""Encode examples once for each content, and map them from a file after that."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Features(Sequence[Mapping[str, Any]]):
         return self._read(self.stored[index])
 
     def __getitems__(self, indices: list[int]) -> list[dict[str, Any]]:
-        """A batch at once, which the loader asks for where it can."""
+        """Return a batch; torch's loader calls it."""
         return [self._read(feature) for feature in self.stored.__getitems__(indices)]
 
     def _read(self, feature: dict[str, Any]) -> dict[str, Any]:
@@ -70,19 +70,19 @@ class Features(Sequence[Mapping[str, Any]]):
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """The length of each feature as the head says, [n]."""
+        """The length of each feature by `head.length`, [n]."""
         if LENGTH not in self._with_lengths.column_names:
             return np.ones(len(self), np.int64)
         return self._with_lengths.select_columns(LENGTH).with_format("numpy")[:][LENGTH]  # type: ignore[no-any-return]
 
     def identities(self) -> tuple[np.ndarray, np.ndarray]:
-        """Each feature's id and its part, which is 0 where it has none, [n] both."""
+        """Return each feature's id and its part, which is 0 where it has none, [n] both."""
         names = [name for name in ("id", "part") if name in self.stored.column_names]
         columns = self.stored.select_columns(names).with_format("numpy")[:]
         return columns["id"], columns.get("part", np.zeros_like(columns["id"]))
 
     def of_rows(self, count: int) -> Features:
-        """The features of the first `count` rows."""
+        """Return the features of the first `count` rows."""
         ids: list[int] = self.stored["id"][:]
         first = set(dict.fromkeys(ids)) if count >= len(ids) else set(list(dict.fromkeys(ids))[:count])
         return self[: sum(identity in first for identity in ids)]
@@ -95,10 +95,10 @@ def encode(
     training: bool,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Features:
-    """The rows as the head encodes them, from the cache where the same were encoded before.
+    """Encode the rows with the head, or read them from the cache where the same rows were encoded before.
 
     Args:
-        progress: told how many rows have been done since it was last told.
+        progress: called with the number of rows that were encoded since the last call.
 
     Raises:
         UsageError: the head gives features that are neither JSON types nor numpy arrays, or of other types than the
@@ -150,7 +150,7 @@ def pieces(features: Iterable[Mapping[str, Any]], head: TaskHead) -> Iterator[li
 
 
 ARRAY = ("dtype", "shape", "bytes")
-"""What a numpy array is stored as."""
+"""The fields that a numpy array is stored in."""
 
 
 def storable(feature: Mapping[str, Any], length: int) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def is_array(feature: Any) -> bool:
 
 
 def write(path: Path, chunks: Iterator[list[dict[str, Any]]]) -> None:
-    """The chunks as an Arrow stream; its types are those of the first one."""
+    """Write the chunks as an Arrow stream, with the types of the first one."""
     import pyarrow as pa  # type: ignore[import-untyped]
 
     first = next(chunks, [])

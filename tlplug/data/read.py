@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from tlplug.data.messages import listing, names
 from tlplug.data.readers.arrow_types import quiet_datasets
 from tlplug.data.readers.formats import SUFFIXES
-from tlplug.data.readers.library import StreamTable, Table, read_heads
+from tlplug.data.readers.library import StreamTable, Table, take_rows
 from tlplug.data.readers.sources import Source, open_source, open_table
-from tlplug.data.split import Split, divide, sample
+from tlplug.data.split import Split, draw_limit, draw_splits
 from tlplug.errors import UsageError, did_you_mean
 from tlplug.runtime.files import refuse_address
 from tlplug.settings import DataSettings
@@ -125,16 +125,16 @@ def read_splits(
     """
     fractions = _fractions(settings)
     limits = _limits(settings)
-    tables = read_heads(_tables(settings, fractions, split_names), fractions, limits)
+    tables = take_rows(_tables(settings, fractions, split_names), fractions, limits)
     _refuse_broken(tables.values())
     columns = match_columns(settings.columns, wanted, dict.fromkeys(tables.values()), optional)
     rows = {table: read_table(table, columns) for table in dict.fromkeys(tables.values())}
-    parts = divide(len(rows[tables["train"]]), fractions, settings.seed) if "train" in tables else {}
+    parts = draw_splits(len(rows[tables["train"]]), fractions, settings.seed) if "train" in tables else {}
     splits = {}
     for name in split_names:
         table = tables[name]
         positions = parts.get(name, range(len(rows[table])))
-        chosen = rows[table].select(sample(positions, limits[name], settings.seed))
+        chosen = rows[table].select(draw_limit(positions, limits[name], settings.seed))
         splits[name] = Split(name, chosen, table.title, table.place)
     return splits
 

@@ -82,14 +82,14 @@ def shuffle(count: int, seed: int) -> array[int]:
     return order
 
 
-def sample(positions: Sequence[int], limit: int | None, seed: int) -> Sequence[int]:
+def draw_limit(positions: Sequence[int], limit: int | None, seed: int) -> Sequence[int]:
     """Draw at most `limit` of the positions, in their own order; a smaller limit draws a part of a larger one."""
     if limit is None or limit >= len(positions):
         return positions
     return [positions[index] for index in sorted(shuffle(len(positions), seed)[:limit])]
 
 
-def divide(count: int, fractions: Mapping[str, float], seed: int) -> dict[str, array[int]]:
+def draw_splits(count: int, fractions: Mapping[str, float], seed: int) -> dict[str, array[int]]:
     """Split the positions below `count`: a share for each fraction and the rest for `train`, none twice.
 
     Raises:

@@ -163,7 +163,7 @@ def preflight(job: Job, task: Prepared, console: Console) -> None:
             "Data": f"{job.data.path}{tested_on(job)}: {counts} rows, "
             f"{percent_of(data.padding(), 1)} padding in training",
             "Base model": described(task.base),
-            "Strategy": f"{job.strategy_name}, {job.trainer.max_epochs} epochs, {data.batches_told()}, "
+            "Strategy": f"{job.strategy_name}, {job.trainer.max_epochs} epochs, {data.describe_batches()}, "
             f"learning rate {optimizer.learning_rate:g} {optimizer.schedule}, seed {job.seed}",
             "Precision": describe_precision(job.trainer.precision, job.trainer.accelerator, task.base.dtype),
             "Baselines": ", ".join(job.baselines) or "none",

@@ -99,7 +99,7 @@ def adapt(
     steps = total_steps(task.trainer, data.steps_per_epoch(trainer.world_size))
     device = trainer.strategy.root_device
     accumulated = task.trainer.accumulate_grad_batches
-    with explained(seen, task.base, strategy, task.head, data.halved(), accumulated):
+    with explained(seen, task.base, strategy, task.head, data.suggest_smaller_batch(), accumulated):
         module = module_for(task, strategy, optimizer, device, steps, watch)
         fit(trainer, module, data, begun)
         if checkpoints is not None and (best := checkpoints.chosen()) is not None:
@@ -145,7 +145,7 @@ def test(trainer: Trainer, module: TransferModule, data: TransferData) -> dict[s
 
 def tune(trainer: Trainer, module: TransferModule, data: TransferData) -> dict[str, Any]:
     """Let the head find values for `decode` on all validation rows, with the weights that are tested; returns them."""
-    trainer.validate(module, dataloaders=data.whole_val_dataloader(), verbose=False)
+    trainer.validate(module, dataloaders=data.full_val_dataloader(), verbose=False)
     if "validation" not in module.outputs:
         log.warning("trainer.limit_val_batches=0: the head's decoding is not tuned")
         return {}

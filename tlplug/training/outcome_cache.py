@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
-from tlplug.data.feature_keys import identity
+from tlplug.data.feature_keys import plugin_identity
 from tlplug.interfaces import CONTRACT, Outcome, Strategy
 from tlplug.models.precision import resolve_precision
 from tlplug.runtime import cache
@@ -76,7 +76,7 @@ class Outcomes:
             {
                 "fields": [field.name for field in fields(Outcome)],
                 "contract": CONTRACT,
-                "strategy": identity(strategy),
+                "strategy": plugin_identity(strategy),
                 "streams": {stream: features.key for stream, features in data.streams.items()},
                 "optimizer": asdict(optimizer.over(strategy.optimizer_defaults)),
                 "weights": self._weights(strategy),

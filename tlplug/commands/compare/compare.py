@@ -119,7 +119,7 @@ def preflight(plan: ComparePlan, trainings: Trainings, console: Console) -> None
             "Data": f"{job.data.path}: {counts} rows",
             "Base model": f"{task.base.source} ({task.base.config.model_type}, {task.base.kind}, {task.base.dtype})",
             "Strategies": f"{', '.join(plan.jobs)}; {ends}",
-            "Trainings": f"{job.trainer.max_epochs} epochs, {task.data.batches_told()}, "
+            "Trainings": f"{job.trainer.max_epochs} epochs, {task.data.describe_batches()}, "
             f"seeds {', '.join(map(str, chosen.seed_list()))}"
             + (
                 f", learning rates times {', '.join(f'{f:g}' for f in chosen.learning_rate_factors)}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from tlplug.commands.compare.timing import Timing, timed
 from tlplug.commands.compare.train_strategies import Trainings
-from tlplug.data.batching import share
+from tlplug.data.batching import ceil_div
 from tlplug.data.datamodule import TransferData
 from tlplug.errors import UsageError
 from tlplug.interfaces import Strategy
@@ -109,7 +109,7 @@ def batches_of(task: Prepared, processes: int) -> Batches:
     validations = train // max(epoch, 1) // (settings.check_val_every_n_epoch or 1)
     tuning = batches_in(data, "validation", processes) if task.head.tunes else 0
     test = limited(batches_in(data, "test", processes), settings.limit_test_batches)
-    once = sum(share(len(features), data.batch_size) for features in data.features.values())
+    once = sum(ceil_div(len(features), data.batch_size) for features in data.features.values())
     return Batches(train, validations * validation + tuning + test, once)
 
 
@@ -117,7 +117,7 @@ def batches_in(data: TransferData, split: str, processes: int) -> int:
     features = data.features[split]
     if split == "validation" and data.max_validation_rows is not None:
         features = features.of_rows(data.max_validation_rows)
-    return share(share(len(features), processes), data.batch_size)
+    return ceil_div(ceil_div(len(features), processes), data.batch_size)
 
 
 def limited(batches: int, limit: float | None) -> int:

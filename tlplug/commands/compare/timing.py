@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlplug.data.batching import padded
+from tlplug.data.batching import padded_tokens
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import Features
 from tlplug.interfaces import Batch, Strategy
@@ -157,7 +157,9 @@ def of_training(data: TransferData) -> tuple[Batch, Batch]:
     """Of the first epoch's batches the middling one and the one that takes most memory; attention's grows with the square
     of a text's length."""
     lengths, batches = data.features["train"].lengths, data.first_epoch()
-    order = np.argsort([padded(lengths[each]) * int(lengths[each].max()) for each in batches], kind="stable")
+    order = np.argsort(
+        [padded_tokens(lengths[each]) * int(lengths[each].max()) for each in batches], kind="stable"
+    )
     middling, largest = batches[order[len(order) // 2]], batches[order[-1]]
     return collated(data, data.features["train"], middling), collated(data, data.features["train"], largest)
 

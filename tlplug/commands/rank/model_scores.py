@@ -11,7 +11,7 @@ from typing import Any
 
 from tlplug.commands.rank.candidates import Candidate, Shown
 from tlplug.commands.rank.features import FEATURES, PROBABILITIES, Look, Telling, look
-from tlplug.data.feature_keys import identity
+from tlplug.data.feature_keys import plugin_identity
 from tlplug.evaluation.compute_metrics import measure_one
 from tlplug.interfaces import Evidence, TransferMetric
 from tlplug.runtime import cache
@@ -94,7 +94,7 @@ class Measuring:
         key = cache.key_of(
             {
                 "look": self.seen.key,
-                "metric": identity(metric),
+                "metric": plugin_identity(metric),
                 "classes": [self.shown.classes.tolist(), self.shown.head.labels],
             }
         )

@@ -54,9 +54,9 @@ class DatasetTable:
 
 
 class StreamTable(DatasetTable):
-    """A split of a hub data set that is not downloaded; `read_heads` takes rows from it."""
+    """A split of a hub data set that is not downloaded; `take_rows` takes rows from it."""
 
-    def head(self, limit: int) -> DatasetTable:
+    def take_rows(self, limit: int) -> DatasetTable:
         """Return the first `limit` rows, which are written to a temporary file.
 
         Raises:
@@ -94,7 +94,7 @@ def open_hub(settings: DataSettings) -> dict[str, Table]:
     return {split: table(settings.path, split, rows) for split, rows in loaded.items()}
 
 
-def read_heads(
+def take_rows(
     tables: Mapping[str, Table], fractions: Mapping[str, float], limits: Mapping[str, int | None]
 ) -> dict[str, Table]:
     """Return the tables with the first `data.limit.*` rows in place of each stream.
@@ -105,7 +105,7 @@ def read_heads(
     streams = {name: table for name, table in tables.items() if isinstance(table, StreamTable)}
     if problems := [problem for name in streams if (problem := _unlimited(name, fractions, limits))]:
         raise UsageError("\n".join(problems))
-    return {**tables, **{name: table.head(limits[name] or 0) for name, table in streams.items()}}
+    return {**tables, **{name: table.take_rows(limits[name] or 0) for name, table in streams.items()}}
 
 
 def _unlimited(name: str, fractions: Mapping[str, float], limits: Mapping[str, int | None]) -> str | None:

@@ -17,7 +17,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from tlplug.data.datamodule import TransferData
-from tlplug.data.feature_keys import identity
+from tlplug.data.feature_keys import plugin_identity
 from tlplug.data.features import Features
 from tlplug.interfaces import Batch, FrozenPrefix, Strategy
 from tlplug.models.precision import autocast
@@ -69,7 +69,7 @@ class ComputeOnce(Callback):
         """All that determines the prefix's output beside the features: its weights, its code, the number format."""
         return {
             "weights": weights_digest(prefix),
-            "strategy": identity(self.strategy),
+            "strategy": plugin_identity(self.strategy),
             "base": [module.base.config.to_json_string(), module.base.attention, module.base.dtype],
             "precision": [str(trainer.precision), module.device.type],
             "libraries": {name: version(name) for name in ("torch", "transformers")},
@@ -153,7 +153,7 @@ def compute(
     states.bin: rows of one width, one for each position that `head.mask` has, or where there is no mask one for each
     feature, flattened; spans.npy: where each feature's begin and end, [features, 2].
     """
-    loader = data.once(split)
+    loader = data.single_pass(split)
     places = iter([place for together in loader.order for place in together])
     spans, at = np.zeros((len(data.features[split]), 2), np.int64), 0
     with files.atomic_cache_folder(folder) as beside:
