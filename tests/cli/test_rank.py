@@ -238,7 +238,9 @@ def ranked(tmp_path_factory, models, rows_folder):
 
 
 def test_the_folder_holds_what_is_promised(ranked):
-    assert {path.name for path in (ranked[0] / "one").iterdir()} == {"config.yaml", "rank.json", "log.txt"}
+    assert {path.name for path in (ranked[0] / "one").iterdir()} == {
+        *("config.yaml", "rank.json", "report.html", "report.md", "log.txt")
+    }
 
 
 def test_the_figures_are_those_of_all_models(ranked, models):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from html import unescape
 from itertools import combinations
 from math import sqrt
 from types import SimpleNamespace
@@ -19,7 +20,9 @@ from tlplug.commands.rank.candidates import Candidate, Shown, titles
 from tlplug.commands.rank.consensus import agreement, chosen, consensus, ranks
 from tlplug.commands.rank.features import key_for, look
 from tlplug.commands.rank.model_scores import Judged, judged
+from tlplug.commands.rank.page import make_report
 from tlplug.commands.rank.ranking import Ranking
+from tlplug.commands.rank.result import make_ranking
 from tlplug.commands.rank.summary import sentences
 from tlplug.commands.rank.table import parameters_told, rank_told
 from tlplug.commands.rank.verify import Verified, how_good
@@ -27,6 +30,8 @@ from tlplug.evaluation.probabilities import no_classifier, source_probabilities
 from tlplug.interfaces import Outcome
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
+from tlplug.reports import html, markdown
+from tlplug.reports.blocks import Cell
 from tlplug.runtime import cache
 from tlplug.settings import ModelSettings, TrainerSettings
 
@@ -486,6 +491,92 @@ def test_verifying_is_said_with_its_figures_and_the_size_ranking_s():
     assert "Kendall's tau with accuracy: 0.67, by size none." in text
     assert "Regret at 1: 1.5 points of accuracy, by size 4.0." in text
     assert "No tau of the ranking by size: all have the same rank." in text and "fine_tune_top=3" not in text
+
+
+COST = {
+    **{"trainable_parameters": 10, "total_parameters": 1000, "seconds": 74.0, "peak_memory_mb": 900.0},
+}
+
+
+def verified(name, score, error=None):
+    return Verified(name, None if error else Outcome([], {"accuracy": score}, [], COST), error=error)
+
+
+def sample_ranking(*tried, models=None):
+    """What is in rank.json of a small, a large and a broken model, and one without a classifier."""
+    models = models or (
+        model("small", 20_000_000, knn=0.75, logme=-0.51, leep=-0.6),
+        model("large <b>", 130_000_000, knn=0.72, logme=-0.48, leep="it came without a classifier"),
+        model("broken", error="OSError: no weights"),
+        model("last", 15_000_000, knn=0.5, logme=-0.7, leep=-0.9),
+    )
+    metrics = {
+        "knn": SimpleNamespace(higher_is_better=True),
+        **{name: SimpleNamespace(higher_is_better=name != "leep") for name in ("logme", "leep")},
+    }
+    head = SimpleNamespace(
+        **{"primary_score": "accuracy", "higher_is_better": True, "display_scale": 100, "labels": ["a", "b"]}
+    )
+    data = SimpleNamespace(seed=7)
+    first = SimpleNamespace(
+        **{"task": "a <task>", "head_name": "classification", "data": data, "plugins": []},
+        **{"head": head, "seed": 3},
+    )
+    plan = SimpleNamespace(
+        first=first,
+        settings=SimpleNamespace(strategy="lora"),
+        command_for=lambda name: f"python -m tlplug +strategy=lora model='{name}'",
+    )
+    found = make_ranking(plan, Shown(head, [{}] * 320, np.zeros(320)), Ranking(models, metrics), tried)
+    return json.loads(json.dumps(found))
+
+
+def sections_of(result):
+    return {section.name: list(section.blocks) for section in make_report(result).sections}
+
+
+TRIED = [verified("small", 0.86), verified("large <b>", 0.9), verified("last", 0.0, error="boom <i>")]
+ALL = (*TRIED[:2], verified("last", 0.6))
+
+
+@pytest.mark.parametrize("tried", [(), TRIED, ALL], ids=["untried", "one failed", "all"])
+def test_the_page_and_markdown_have_the_order_the_values_and_what_was_left_out(tried):
+    found = sample_ranking(*tried)
+    report = make_report(found)
+    text, plain = unescape(html.page(report)), markdown.markdown(report).replace("\\", "")
+    for words in (
+        found["summary"],
+        found["command"],
+        "OSError: no weights",
+        "0.750",
+        "-0.480",
+        "320",
+        "seed 7",
+    ):
+        assert words in text and words in plain
+    assert "leep is not counted: measured for 2 of 3 models" in text and "leep (lower is better)" in text
+    assert "<task>" not in html.page(report) and "<b>" not in html.page(report).replace("<wbr>", "")
+    assert ("fine_tune_top=3" in text) == (not tried)
+    assert ("boom <i>" in text) == (tried is TRIED) and report.outcome == "good"
+
+
+def test_the_page_s_tables_are_those_of_the_ranking():
+    blocks = sections_of(sample_ranking(*ALL))
+    order, values = blocks["order"][1], blocks["metrics"][2]
+    assert [row[0] for row in order.rows] == ["small", "large <b>", "last"] and order.marked == 0
+    assert order.rows[0] == ["small", "1.5", "1.5", "2", "20.0M", "-", "86.0"]
+    assert values.heads == ["", "knn", "logme", "leep (lower is better)"]
+    shaded = [[cell.words for cell in row[1:] if isinstance(cell, Cell)] for row in values.rows]
+    assert shaded == [["0.750"], ["-0.480"], ["-0.900"]] and values.rows[1][3] == "-"
+    _, tried, agreement, _ = blocks["verification"]
+    assert tried.rows[1] == ["large <b>", "1.5", "1", "90.0", "1.0%", "74 s"] and tried.marked == 1
+    assert [row[:2] for row in agreement.rows] == [["this ranking", "0.82"], ["by size alone", "1.00"]]
+
+
+def test_a_ranking_of_nothing_has_a_page_with_the_errors():
+    report = make_report(sample_ranking(models=(model("x", error="boom"), model("y", error="bang"))))
+    assert report.outcome == "bad" and [each.name for each in report.sections] == ["excluded", "again"]
+    assert "x failed: boom" in html.page(report) and "y failed: bang" in markdown.markdown(report)
 
 
 def test_titles_are_short_and_of_one_model_each():

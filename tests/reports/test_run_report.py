@@ -59,7 +59,7 @@ from tlplug.reports.charts import curves, gains, heat
 from tlplug.reports.run_data import Material, number
 from tlplug.runs.result import make_result
 
-VOID = {"meta", "link", "br"}
+VOID = {"meta", "link", "br", "wbr"}
 SECTIONS = "scores curve forgotten layers labels examples inherited base others cost again".split()
 
 

@@ -107,15 +107,10 @@ def table(result: Mapping[str, Any]) -> Table:
 def draw_scores(told: str, result: Mapping[str, Any]) -> Any:
     """Draw the mean of each on its interval, a small mark for each seed, and a line at the target."""
     scale, primary, target = result["display_scale"], result["primary_score"], result["target_score"]
-    marks = [
-        mark(
-            each["name"],
-            each["score"],
-            result,
-            seeds=[scale * run["scores"][primary] for run in each["runs"]],
-        )
-        for each in rows_of(result)
-    ]
+    marks = [mark("trivial", result["trivial"]["score"], result)]
+    for each in trained(result):
+        seeds = [scale * run["scores"][primary] for run in each["runs"]]
+        marks.append(mark(each["name"], each["score"], result, seeds))
     with drawn("scores", told, marks_height(marks)) as (axes, written):
         draw_marks(axes, marks, unit(primary, scale), reference=None if target is None else scale * target)
     return written[0]
@@ -148,7 +143,7 @@ def gaps(result: Mapping[str, Any]) -> Iterator[Block]:
     ]
     shown = "; ".join(f"than {name} by {mean} ({between})" for name, mean, between in rows)
     told = f"{result['best']}, the best, is better {shown}"
-    label = f"by how much {result['best']} is better, {unit(result['primary_score'], scale)}"
+    label = f"difference in {unit(result['primary_score'], scale)}"
     data = Table(f"By how much {result['best']} is better", ["", "difference", "95% interval"], rows)
     yield Chart(partial(draw_gaps, told, below, label, result), told, data)
     yield Text("An interval that holds zero (a hollow dot) means that no difference could be shown.", "note")

@@ -72,7 +72,7 @@ COMMAND = Command(
         },
         "metric": "rank has metrics of its own: metrics=[logme,h_score]; metric.knn.k=3 sets a field of one",
         "transfer.baselines": "rank compares base models; a run of the one you take has baselines",
-        "logger": "rank keeps its figures in rank.json; loggers are for a run",
+        "logger": "rank keeps its figures in rank.json and report.html; loggers are for a run",
     },
     left_out=frozenset({"model", RUN_DIR, "logger"}),
 )

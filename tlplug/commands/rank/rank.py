@@ -13,6 +13,7 @@ from rich.console import Console
 from tlplug.commands.plan_run import choose_folder, describe_task, logged
 from tlplug.commands.rank.candidates import Candidate, Shown, candidates, shown
 from tlplug.commands.rank.model_scores import Judged, judged
+from tlplug.commands.rank.page import make_report
 from tlplug.commands.rank.plan import RankPlan
 from tlplug.commands.rank.ranking import Ranking
 from tlplug.commands.rank.result import make_ranking
@@ -20,6 +21,7 @@ from tlplug.commands.rank.table import parameters_told, show_ranking
 from tlplug.commands.rank.verify import Verified, verified
 from tlplug.reports.formatting import duration, figure
 from tlplug.runs import directory as run_directory
+from tlplug.runs.result import write_report
 from tlplug.runtime import console as screen
 from tlplug.runtime.memory import release_memory
 
@@ -53,10 +55,11 @@ def rank(plan: RankPlan, console: Console) -> int:
 
 
 def report(result: dict[str, Any], folder: Path, console: Console) -> None:
-    """Write rank.json, and print the table."""
+    """Write rank.json and the report, and print the table."""
     run_directory.write_json(folder / RANK, result)
+    write_report(folder, make_report(result))
     show_ranking(console, result)
-    screen.print_facts(console, {"Figures": str(folder / RANK)})
+    screen.print_facts(console, {"Figures": str(folder / RANK), "Report": str(folder / run_directory.PAGE)})
 
 
 def preflight(plan: RankPlan, rows: Shown, found: Sequence[Candidate], console: Console) -> None:

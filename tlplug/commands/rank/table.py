@@ -32,25 +32,32 @@ def show_ranking(console: Console, result: Mapping[str, Any]) -> None:
 
 
 def show_order(console: Console, result: Mapping[str, Any], sound: list[Mapping[str, Any]]) -> None:
-    scores = {each["name"]: each for each in (result["verification"] or {"models": []})["models"]}
-    columns = ["rank", "mean rank", "by size", "parameters", "best layer"]
-    if scores:
-        columns.append(result["primary_score"])
     title = f"{result['task']}: {len(sound)} base models on {result['rows']:,} training rows"
-    table = empty_table(title, "", columns)
+    table = empty_table(title, "", order_columns(result))
     for model in sound:
-        cells = [
-            rank_told(model["rank"]),
-            DASH if model["mean_rank"] is None else f"{model['mean_rank']:.1f}",
-            rank_told(model["size_rank"]),
-            parameters_told(model["parameters"]),
-            layer_told(model),
-            *([score_told(scores.get(model["name"]), result["display_scale"])] if scores else []),
-        ]
-        table.add_row(
-            Text(model["title"]), *cells, style="bold" if model["name"] == result["top_model"] else ""
-        )
+        style = "bold" if model["name"] == result["top_model"] else ""
+        table.add_row(Text(model["title"]), *order_row(model, result), style=style)
     console.print(table)
+
+
+def order_columns(result: Mapping[str, Any]) -> list[str]:
+    columns = ["rank", "mean rank", "by size", "parameters", "best layer"]
+    return [*columns, result["primary_score"]] if result["verification"] else columns
+
+
+def order_row(model: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
+    """Return the cells of a model: its ranks, its size, its best layer, and its score where some were fine-tuned."""
+    cells = [
+        rank_told(model["rank"]),
+        DASH if model["mean_rank"] is None else f"{model['mean_rank']:.1f}",
+        rank_told(model["size_rank"]),
+        parameters_told(model["parameters"]),
+        layer_told(model),
+    ]
+    if result["verification"]:
+        scores = {each["name"]: each for each in result["verification"]["models"]}
+        cells.append(score_told(scores.get(model["name"]), result["display_scale"]))
+    return cells
 
 
 def show_values(
