@@ -49,6 +49,24 @@ def test_each_command_has_a_help_of_its_own_with_an_example(command, flag, capsy
     assert "{" not in text.replace("{strategy,head,metric}", ""), "no placeholder is left"
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--multrun", "seed=1,2"], " Did you mean '--multirun'?"),
+        (["compare", "--dryrun"], " Did you mean '--dry-run'?"),
+        (["predict", "RUN", "--txt", "x"], " Did you mean '--text'?"),
+        (["--dry-run", "seed=1"], ""),
+        (["compare", "-m"], ""),
+        (["rank", "--cfg", "job"], ""),
+        (["resume", "RUN", "--multirun"], ""),
+    ],
+)
+def test_a_flag_that_is_not_there_gets_its_neighbour_where_one_is_near(words, hint, capsys):
+    (flag,) = (word for word in words if word.startswith("-"))
+    assert main(words) == 2
+    assert capsys.readouterr().err.splitlines()[0].endswith(f": there is no flag {flag}.{hint}")
+
+
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
 def test_the_group_of_plugin_commands_has_a_help(words, capsys):
     assert main(["plugins", *words]) == 0

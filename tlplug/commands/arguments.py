@@ -36,7 +36,8 @@ class Parser(argparse.ArgumentParser):
         flags = [word.partition("=")[0] for word in words if FLAG.fullmatch(word)]
         if strange := [flag for flag in flags if flag not in known]:
             long = [flag for flag in known if flag.startswith("--")]
-            self.error(f"there is no flag {strange[0]}.{did_you_mean(strange[0], long)}")
+            hint = did_you_mean(strange[0], long, cutoff=0.7)  # All of them have the dashes.
+            self.error(f"there is no flag {strange[0]}.{hint}")
         return self.parse_intermixed_args(words)
 
     def error(self, message: str) -> NoReturn:
