@@ -7,25 +7,33 @@ import pytest
 import torch
 
 from tests.training.sample_tasks import prepare, strategy
-from tlplug.evaluation.weight_changes import Start, matrices_of
-from tlplug.interfaces import LoadOptions
+from tlplug.evaluation.evidence import Kept
+from tlplug.evaluation.weight_changes import WeightChangeRecorder
+from tlplug.interfaces import LoadOptions, TransferMetric
 from tlplug.settings import OptimizerSettings
 from tlplug.training.fit import load, module_for
+
+
+def recorder(task, method, bare):
+    made = WeightChangeRecorder(method, {"any": TransferMetric()}, Kept())
+    made.find_layers(bare, task.head)
+    return made
 
 
 def moved(task, name, noise=0.05, **fields):
     """The bare base model's weights, an adapted model and what it began with; then everything that moves is shaken."""
     method = strategy(name, **fields)
     bare = task.head.load_model(task.base, LoadOptions())
-    layers = matrices_of(bare, task.head)
+    weights = recorder(task, method, bare)
     model = load(task, method, torch.device("cpu"))
-    start = Start.of(layers, model, method)
+    weights.start(model)
     torch.manual_seed(5)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter += noise * torch.randn_like(parameter)
-    return method, dict(bare.state_dict()), model, {c.name: c for c in start.changes(model, method)}
+    assert weights.kept.reasons == {}
+    return method, dict(bare.state_dict()), model, {c.name: c for c in weights.changes(model)}
 
 
 LORA = [
@@ -98,8 +106,9 @@ def test_a_finished_run_s_changes_are_those_of_the_run(tiny_base, tmp_path, name
     method, _, model, changes = moved(task, name)
     method.save(model, tmp_path)
     bare = task.head.load_model(task.base, method.load_options(task.head))
-    start = Start.bare(matrices_of(bare, task.head), bare)
-    again = {c.name: c for c in start.changes(method.load(bare, tmp_path, task.base), method)}
+    weights = recorder(task, method, bare)
+    weights.start(bare, adapted=False)
+    again = {c.name: c for c in weights.changes(method.load(bare, tmp_path, task.base))}
     assert set(again) == set(changes)
     for each, change in changes.items():
         np.testing.assert_allclose(again[each].after, change.after, atol=1e-6)
@@ -109,6 +118,6 @@ def test_a_finished_run_s_changes_are_those_of_the_run(tiny_base, tmp_path, name
 def test_training_moves_what_the_start_knows(tiny_base):
     task, method = prepare(tiny_base), strategy("full")
     module = module_for(task, method, OptimizerSettings(), torch.device("cpu"), 1)
-    layers = matrices_of(task.head.load_model(task.base, LoadOptions()), task.head)
-    start = Start.of(layers, module.model, method)
-    assert list(start.changes(module.model, method)) == [], "nothing has moved yet"
+    weights = recorder(task, method, task.head.load_model(task.base, LoadOptions()))
+    weights.start(module.model)
+    assert list(weights.changes(module.model)) == [], "nothing has moved yet"

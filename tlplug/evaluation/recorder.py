@@ -20,7 +20,7 @@ from tlplug.evaluation.layer_features import (
 )
 from tlplug.evaluation.probabilities import likelihoods, no_classifier, no_likelihood, source_probabilities
 from tlplug.evaluation.probes import SOURCE, TASK, PlainTexts, Probe, classes_of, probes_of
-from tlplug.evaluation.weight_changes import Moved
+from tlplug.evaluation.weight_changes import WeightChangeRecorder
 from tlplug.interfaces import BaseInfo, Rows, Strategy, TaskHead, TransferMetric
 from tlplug.interfaces.evidence_names import asks_weights
 from tlplug.models.layers import new_blocks, newly_initialized
@@ -68,7 +68,8 @@ class Recorder:
 
     def __post_init__(self) -> None:
         asking = {name: m for name, m in self.metrics.items() if asks_weights(type(m))}
-        self._moved = Moved(self.strategy, asking if self.settings.weight_changes else {}, self.kept)
+        asking = asking if self.settings.weight_changes else {}
+        self._weights = WeightChangeRecorder(self.strategy, asking, self.kept)
 
     @classmethod
     def of(
@@ -102,22 +103,22 @@ class Recorder:
             self._no_before("the strategy starts from random weights, so there is no base model to look at")
         else:
             self._look(model, BEFORE, device)
-        self._moved.before(model, self.head)
+        self._weights.find_layers(model, self.head)
 
     def bare(self, model: nn.Module) -> None:
         """The bare base model of a finished run, over which what was trained is loaded next."""
-        self._moved.bare(model)
+        self._weights.start(model, adapted=False)
 
     def begins(self, model: nn.Module) -> None:
         """The adapted model, before the first step."""
-        self._moved.begins(model)
+        self._weights.start(model)
 
     def after(self, model: nn.Module, head: TaskHead) -> None:
         """The adapted model, trained; `head` decodes as it learnt to."""
         assert self._device is not None, "it was not shown before"
         self.head = head
         self._look(model, AFTER, self._device)
-        self._moved.after(model)
+        self._weights.record(model)
 
     def found(self) -> dict[str, Any]:
         """All evidence, with the reasons for what is not there, and the fields of the metrics that asked for some of it."""

@@ -64,43 +64,6 @@ def _own(name: str, value: nn.Parameter, head: TaskHead) -> bool:
     return not getattr(value, "is_new", False) and not is_inside(name, list(head.head_modules))
 
 
-@dataclass(frozen=True)
-class Start:
-    """The weights that are going to move, as they are before they do."""
-
-    layers: Mapping[str, int | None]
-    whole: Mapping[str, torch.Tensor]
-    factors: Mapping[str, tuple[torch.Tensor, torch.Tensor]]
-
-    @classmethod
-    def of(cls, layers: Mapping[str, int | None], model: nn.Module, strategy: Strategy) -> Start:
-        """What moves, or where that changes in the course of a training, all that may."""
-        every = strategy.capabilities.changes_trainable_weights
-        whole = Aside(
-            (name, value)
-            for name, value in model.named_parameters()
-            if name in layers and (value.requires_grad or every)
-        )
-        factors = {name: _copies(found) for name, found in strategy.low_rank_updates(model).items()}
-        return cls(layers, whole, factors)
-
-    @classmethod
-    def bare(cls, layers: Mapping[str, int | None], model: nn.Module) -> Start:
-        """A bare base model, over which what moved is going to be loaded."""
-        whole = Aside((name, value) for name, value in model.named_parameters() if name in layers)
-        return cls(layers, whole, {})
-
-    def changes(self, model: nn.Module, strategy: Strategy) -> Iterator[WeightChange]:
-        """What has become of those that moved."""
-        now = dict(model.named_parameters())
-        for name, value in self.whole.items():
-            before, after = array(value), array(now[name]) if name in now else None
-            if after is not None and not np.array_equal(before, after):
-                yield WeightChange(name, self.layers[name], before, after)
-        for name, found in strategy.low_rank_updates(model).items():
-            yield low_rank_change(name, self.layers.get(name), found, self.factors.get(name))
-
-
 def _copies(found: LowRankUpdate) -> tuple[torch.Tensor, torch.Tensor]:
     left, right = (factor.detach().to("cpu", copy=True) for factor in (found.left, found.right))
     return left, right
@@ -128,55 +91,70 @@ UNMOVED = "no matrix of the base model moved whose change could be told"
 
 
 @dataclass
-class Moved:
-    """`weights/<metric>`, for each of the metrics that ask; where none does, nothing is copied."""
+class WeightChangeRecorder:
+    """Record `weights/<metric>` for each of the metrics that ask; where none does, nothing is copied."""
 
     strategy: Strategy
     metrics: Mapping[str, TransferMetric]
     kept: Kept
     _layers: dict[str, int | None] = field(default_factory=dict)
-    _start: Start | None = None
+    _before: Mapping[str, torch.Tensor] | None = None
+    """Copies of the matrices that may change whole; None: none have been made."""
+    _factors: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
         return [f"weights/{name}" for name in self.metrics]
 
-    def before(self, bare: nn.Module, head: TaskHead) -> None:
-        """The bare base model, which knows the layers of its matrices."""
+    def find_layers(self, bare: nn.Module, head: TaskHead) -> None:
+        """Note the layer of each matrix of the bare base model."""
         if self.metrics:
             with self.kept.reported(*self.names):
                 self._layers = matrices_of(bare, head)
 
-    def begins(self, model: nn.Module) -> None:
-        """The adapted model, before the first step."""
-        if self.metrics:
-            with self.kept.reported(*self.names):
-                self._start = Start.of(self._layers, model, self.strategy)
+    def start(self, model: nn.Module, adapted: bool = True) -> None:
+        """Copy what is trainable, or may become it in the course of a training, before the first step.
 
-    def bare(self, model: nn.Module) -> None:
-        """The bare base model of a finished run, over which what was trained is loaded next."""
-        if self.metrics:
-            with self.kept.reported(*self.names):
-                self._start = Start.bare(self._layers, model)
+        Args:
+            adapted: False for the bare base model of a finished run, over which what was trained is loaded next.
+        """
+        if not self.metrics:
+            return
+        with self.kept.reported(*self.names):
+            updates = self.strategy.low_rank_updates(model) if adapted else {}
+            self._factors = {name: _copies(update) for name, update in updates.items()}
+            every = not adapted or self.strategy.capabilities.changes_trainable_weights
+            self._before = Aside(
+                (name, value)
+                for name, value in model.named_parameters()
+                if name in self._layers and (value.requires_grad or every)
+            )
 
-    def after(self, model: nn.Module) -> None:
-        """The adapted model, trained."""
-        if self._start is not None:
-            with self.kept.reported(*self.names):
-                self._keep(self._told(model, self._start))
+    def record(self, model: nn.Module) -> None:
+        """Ask the metrics of each matrix that training changed; one metric's fault is none of the others'."""
+        if self._before is None:
+            return
+        values: dict[str, dict[str, Any]] = {name: {} for name in self.metrics}
+        with self.kept.reported(*self.names):
+            for change in self.changes(model):
+                for name, metric in self.metrics.items():
+                    with self.kept.reported(f"weights/{name}"):
+                        numbers = {key: float(value) for key, value in metric.weight_change(change).items()}
+                        values[name][change.name] = {"layer": change.layer, **numbers}
+            self._keep(values)
 
-    def _told(self, model: nn.Module, start: Start) -> dict[str, dict[str, Any]]:
-        """Of each metric, by the matrices' names; one metric's fault is none of the others'."""
-        found: dict[str, dict[str, Any]] = {name: {} for name in self.metrics}
-        for change in start.changes(model, self.strategy):
-            for name, metric in self.metrics.items():
-                with self.kept.reported(f"weights/{name}"):
-                    values = {key: float(value) for key, value in metric.weight_change(change).items()}
-                    found[name][change.name] = {"layer": change.layer, **values}
-        return found
+    def changes(self, model: nn.Module) -> Iterator[WeightChange]:
+        """Yield the change of each matrix that differs from its copy, and of those with a low-rank update."""
+        now = dict(model.named_parameters())
+        for name, value in (self._before or {}).items():
+            before, after = array(value), array(now[name]) if name in now else None
+            if after is not None and not np.array_equal(before, after):
+                yield WeightChange(name, self._layers[name], before, after)
+        for name, update in self.strategy.low_rank_updates(model).items():
+            yield low_rank_change(name, self._layers.get(name), update, self._factors.get(name))
 
-    def _keep(self, found: Mapping[str, Mapping[str, Any]]) -> None:
-        for name, changes in found.items():
+    def _keep(self, values: Mapping[str, Mapping[str, Any]]) -> None:
+        for name, changes in values.items():
             if not changes:
                 self.kept.reasons.setdefault(f"weights/{name}", UNMOVED)
             elif f"weights/{name}" not in self.kept.reasons:
