@@ -436,6 +436,20 @@ def result(rungs, head=ACCURACY, **more):
     }
 
 
+def sample_comparison():
+    """One with a long name, tuned rates, a failure and a target."""
+    rungs = [
+        *ladder(0.5, 0.7, 0.72),
+        rung("gradual_unfreezing", right(0.75)),
+        Rung("broken", error="boom " * 30),
+    ]
+    found = result(rungs, skipped=["full"], stop_reason="s2 gains nothing", target_score=0.72)
+    for each in found["strategies"][:4]:
+        tried = [{"learning_rate": rate, "validation": 0.5} for rate in (5e-4, 1e-3)]
+        each["learning_rates"] = tried
+    return found
+
+
 class Outline(HTMLParser):
     """Every opened element is closed, in order."""
 

@@ -9,7 +9,11 @@ import shutil
 import pytest
 
 from tests.commands.sample_runs import make_sweep
+from tests.commands.test_compare import sample_comparison
+from tests.commands.test_rank import ALL, sample_ranking
 from tests.reports.sample_run_data import RUNS
+from tlplug.commands.compare.page import make_report as report_of_comparison
+from tlplug.commands.rank.page import make_report as report_of_ranking
 from tlplug.commands.report.report import gather
 from tlplug.reports.html import page
 from tlplug.reports.run_data import Material
@@ -22,9 +26,9 @@ pytestmark = [
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium or chromedriver is missing"),
 ]
 PHONE, DESKTOP = 390, 1100
-GATHERED = "gathered"
-PAGES = [*RUNS, GATHERED]
-"""Reports of single runs, and one of several."""
+GATHERED, COMPARED, RANKED = "gathered", "compared", "ranked"
+PAGES = [*RUNS, GATHERED, COMPARED, RANKED]
+"""Reports of single runs, one of several, and those of `compare` and `rank`."""
 
 # Every text node with its contrast to what it stands on. Colours are painted to be read, for a browser may tell them
 # in any notation; what lies behind is laid over each other from the root, in an SVG the shapes painted before too.
@@ -96,6 +100,8 @@ def folder(tmp_path_factory):
         (made / f"{name}.html").write_text(page(make_report(Material(*maker()))), encoding="utf-8")
     gather([make_sweep(made / "sweep", tasks=("sentiment", "topic"))], made / "gathered")
     (made / "gathered" / "report.html").rename(made / f"{GATHERED}.html")
+    (made / f"{COMPARED}.html").write_text(page(report_of_comparison(sample_comparison())), encoding="utf-8")
+    (made / f"{RANKED}.html").write_text(page(report_of_ranking(sample_ranking(*ALL))), encoding="utf-8")
     return made
 
 
@@ -167,8 +173,9 @@ def test_text_in_charts_can_be_read_on_a_phone(browser, folder):
     assert len(sizes) > 30 and min(sizes) >= 11
 
 
-def test_no_text_of_a_chart_is_cut_off(browser, folder):
-    opened(browser, folder / "everything.html")
+@pytest.mark.parametrize("name", ["everything", GATHERED, COMPARED])
+def test_no_text_of_a_chart_is_cut_off(browser, folder, name):
+    opened(browser, folder / f"{name}.html")
     cut = """return [...document.querySelectorAll('svg text')].filter(t => { const a = t.getBoundingClientRect(),
       b = t.ownerSVGElement.getBoundingClientRect(); return a.left < b.left - 1 || a.right > b.right + 1
       || a.top < b.top - 1 || a.bottom > b.bottom + 1 }).map(t => t.textContent)"""
