@@ -14,7 +14,7 @@ from tlplug import (
     TransformersHead,
     UsageError,
 )
-from tlplug.interfaces.registry import GROUPS, KINDS, Registry, contract_problems, misspelt_names
+from tlplug.interfaces.registry import GROUPS, KINDS, Registry, find_contract_errors, find_misspelt_names
 
 
 def point(name, value, kind="strategy"):
@@ -97,7 +97,7 @@ def test_a_class_is_usable_by_its_dotted_path():
     ],
 )
 def test_what_breaks_the_contract_is_told_at_registration(cls, problem):
-    assert any(problem in sentence for sentence in contract_problems(cls, "strategy"))
+    assert any(problem in sentence for sentence in find_contract_errors(cls, "strategy"))
 
 
 class Distance(TransferMetric):
@@ -121,7 +121,7 @@ def test_every_name_of_evidence_can_be_required(name):
         extra_rows=lambda self, context: {},
         weight_change=lambda self, change: {},
     )
-    assert list(contract_problems(own, "metric", "mine")) == []
+    assert list(find_contract_errors(own, "metric", "mine")) == []
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_every_name_of_evidence_can_be_required(name):
 def test_a_name_that_is_a_letter_off_one_of_the_contract_is_told(kind, defined, meant):
     base = TransformersHead if kind == "head" else KINDS[kind]
     name = next(iter(defined.get("__annotations__", defined)))
-    sentences = list(misspelt_names(type("Mine", (type("Theirs", (base,), defined),), {}), kind))
+    sentences = list(find_misspelt_names(type("Mine", (type("Theirs", (base,), defined),), {}), kind))
     told = f"it defines {name!r}, which the contract does not have. Did you mean {meant!r}?"
     assert sentences == ([told] if meant else [])
 
@@ -147,7 +147,7 @@ def test_a_name_that_is_a_letter_off_one_of_the_contract_is_told(kind, defined, 
 def test_helpers_of_the_built_in_plugins_are_no_misspelt_names():
     plugins = Registry().plugins
     assert len(plugins) > 40
-    assert [told for plugin in plugins for told in misspelt_names(plugin.load(), plugin.kind)] == []
+    assert [told for plugin in plugins for told in find_misspelt_names(plugin.load(), plugin.kind)] == []
 
 
 def test_a_method_that_is_missing_is_told_with_the_one_that_is_misspelt():
@@ -156,7 +156,7 @@ def test_a_method_that_is_missing_is_told_with_the_one_that_is_misspelt():
 
         def ecnode(self, rows, base, training): ...
 
-    told = list(contract_problems(Mine, "head"))
+    told = list(find_contract_errors(Mine, "head"))
     assert "it does not define `encode`" in told
     assert "it defines 'ecnode', which the contract does not have. Did you mean 'encode'?" in told
 
@@ -172,13 +172,13 @@ def test_a_method_that_is_missing_is_told_with_the_one_that_is_misspelt():
     ],
 )
 def test_evidence_that_can_never_exist_is_told_with_the_nearest_name(name, near):
-    (sentence,) = contract_problems(requiring(name), "metric", "mine")
+    (sentence,) = find_contract_errors(requiring(name), "metric", "mine")
     assert f"it requires {name!r}, which is no name of evidence." in sentence
     assert f"Did you mean {near!r}?" in sentence
 
 
 def test_a_metric_that_notes_nothing_of_weights_cannot_require_its_notes():
-    (sentence,) = contract_problems(requiring("weights/mine"), "metric", "mine")
+    (sentence,) = find_contract_errors(requiring("weights/mine"), "metric", "mine")
     assert "defines no `weight_change`" in sentence
 
 
@@ -191,12 +191,12 @@ def test_a_metric_that_requires_it_is_refused_when_it_is_selected():
 
 
 def test_a_set_of_letters_is_no_set_of_names():
-    (sentence,) = contract_problems(requiring(requires="cost"), "metric")
+    (sentence,) = find_contract_errors(requiring(requires="cost"), "metric")
     assert "a set of names" in sentence
 
 
 def test_a_sound_plugin_has_no_problems():
-    assert list(contract_problems(Fine, "strategy")) == []
+    assert list(find_contract_errors(Fine, "strategy")) == []
 
 
 @pytest.mark.parametrize("plugin", Registry().plugins, ids=lambda plugin: f"{plugin.kind}-{plugin.name}")
@@ -220,7 +220,7 @@ def test_a_head_of_an_auto_class_is_asked_for_what_only_it_can_say():
         def input(self, row):
             return row["text"]
 
-    assert list(contract_problems(Misspelt, "head")) == [
+    assert list(find_contract_errors(Misspelt, "head")) == [
         "it does not define `auto_class`",
         "it does not define `inputs` or `encode`",
         "it does not define `example_scores`",

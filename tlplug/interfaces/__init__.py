@@ -1,6 +1,6 @@
-"""What a plugin author implements: the three contracts and the records between the core and a plugin.
+"""The three contracts that a plugin author implements, and the records that the core and a plugin exchange.
 
-Nothing heavy is imported here, so that a plugin file can be read without torch being loaded.
+Nothing heavy is imported here, so that a plugin file can be imported without torch.
 """
 
 from tlplug.interfaces.collate import pad_batch
@@ -29,7 +29,7 @@ from tlplug.interfaces.strategy import (
 from tlplug.interfaces.types import BaseInfo, Batch, LoadOptions, Outcome, Row, Rows, StepOutput
 
 CONTRACT = 1
-"""The version of the three contracts. A plugin says `contract = 1`; it is checked at registration."""
+"""The version of the three contracts. A plugin sets `contract = 1`, which is checked when it is loaded."""
 
 __all__ = [
     "CONTRACT",

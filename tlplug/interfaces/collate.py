@@ -1,4 +1,4 @@
-"""Make a batch of features of different lengths."""
+"""Collate features of different lengths into a batch."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ def pad_batch(
 ) -> Batch:
     """Pad lists to the longest, [B, T, ...], and stack arrays and numbers, [B, ...].
 
-    A tokenizer's own `pad` gives the same and takes many times as long, which counts where the model is frozen.
+    A tokenizer's own `pad` gives the same result but takes many times as long, which matters for a frozen model.
 
     Args:
-        fill: name of a list with something for each token -> what stands at padding; the tokenizer's inputs have theirs.
-        side: on the right with decoders too, what stands at a token is found by counting from the first.
+        fill: padding values by the name of the feature's list; the tokenizer's inputs have theirs by default.
+        side: `right` or `left`. On the right, also for decoders, positions count from a text's first token.
     """
-    at_padding = {**tokenizer_fill(base), **(fill or {})}
+    values = {**tokenizer_fill(base), **(fill or {})}
     return {
-        name: _stacked([feature[name] for feature in features], at_padding.get(name), side)
-        for name in features[0]
+        name: _stack([feature[name] for feature in features], values.get(name), side) for name in features[0]
     }
 
 
 def tokenizer_fill(base: BaseInfo) -> dict[str, int]:
-    """Return what stands at the padding of a tokenizer's inputs; nothing where the base model has no tokenizer."""
+    """Return the padding values of a tokenizer's inputs by name; empty where the base model has no tokenizer."""
     if not base.has_tokenizer:
         return {}
     tokenizer = base.tokenizer
@@ -41,21 +40,24 @@ def tokenizer_fill(base: BaseInfo) -> dict[str, int]:
     }
 
 
-def _stacked(values: list[Any], filling: Any, side: str) -> Any:
+def _stack(values: list[Any], fill: Any, side: str) -> Any:
     import numpy as np
     import torch
 
-    if filling is not None:
-        # A tensor of nested lists takes eight times as long to make as an array of them.
-        return torch.from_numpy(np.array(_even(values, filling, side), np.int64))
+    if fill is not None:
+        # Converting nested lists to a tensor takes eight times as long as to an array.
+        return torch.from_numpy(np.array(_pad(values, fill, side), np.int64))
     if isinstance(values[0], np.ndarray):
         return torch.from_numpy(np.stack(values))
     if isinstance(values[0], list) and len({len(value) for value in values}) > 1:
-        return torch.tensor(_even(values, 0, side))
+        return torch.tensor(_pad(values, 0, side))
     return torch.tensor(values)
 
 
-def _even(rows: list[list[Any]], filling: Any, side: str) -> list[list[Any]]:
+def _pad(rows: list[list[Any]], fill: Any, side: str) -> list[list[Any]]:
     longest = max(map(len, rows))
-    fillings = ([filling] * (longest - len(row)) for row in rows)
-    return [row + more if side == "right" else more + row for row, more in zip(rows, fillings, strict=True)]
+    paddings = ([fill] * (longest - len(row)) for row in rows)
+    return [
+        row + padding if side == "right" else padding + row
+        for row, padding in zip(rows, paddings, strict=True)
+    ]

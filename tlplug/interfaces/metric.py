@@ -15,50 +15,47 @@ if TYPE_CHECKING:
     from tlplug.interfaces.types import BaseInfo
 
 Evidence = Mapping[str, Any]
-"""What a run recorded, by name: `example_scores/after`, `cost`, ... Arrays and plain JSON values."""
+"""The values that a run recorded, by name: `example_scores/after`, `cost`, ... Arrays and plain JSON values."""
 
 
 class NotMeasured(Exception):
-    """Raised by `measure` where the evidence does not allow a value, or stands in a single value's place; says why.
+    """The reason why the evidence allows no value; raised by `measure`, or returned in place of a single value.
 
-    Never a 0 in its place.
+    A metric never returns 0 instead.
     """
 
 
 @dataclass(frozen=True)
 class RowsContext:
-    """What `TransferMetric.extra_rows` may look at."""
+    """The arguments of `TransferMetric.extra_rows`."""
 
     head: TaskHead
     base: BaseInfo
     rows: Rows
-    """Of the task's validation split, those that features are recorded of."""
+    """The rows of the task's validation split whose features are recorded."""
     seed: int
 
 
 @dataclass(frozen=True)
 class WeightChange:
-    """What an adaptation did to one matrix of the base model."""
+    """The change that an adaptation made to one matrix of the base model."""
 
     name: str
-    """Of the parameter, as the base model has it."""
+    """The parameter's name in the base model."""
     layer: int | None
-    """0 for the embeddings, k for the k-th block from the bottom; None for what lies in none."""
+    """0 for the embeddings, k for the k-th block from the bottom; None outside the blocks and embeddings."""
     before: np.ndarray
     """float32 [m, n]."""
     after: np.ndarray
     """float32 [m, n]."""
     factors: tuple[np.ndarray, np.ndarray] | None = None
-    """Where the change is a product of small factors: [m, r] and [r, n], with after = before + left @ right."""
+    """The factors of a low-rank change: [m, r] and [r, n], with after = before + left @ right."""
 
 
-SECTIONS = (
-    *("scores", "curve", "forgotten", "layers", "inherited"),
-    *("ranking", "distances", "others", "cost"),
-)
-"""The parts of a run's report in which a metric can stand."""
+SECTIONS = ("scores", "curve", "forgotten", "layers", "inherited", "ranking", "distances", "others", "cost")
+"""The sections of a run's report that can show a metric."""
 FORMS = ("number", "decimal", "signed", "percent", "points", "score", "gain")
-"""How a value is written: with three digits that matter; with three decimals, plain or with a sign; a share in percent, a
+"""Formats of a value: with three significant digits; with three decimals, without or with a sign; a share in percent; a
 difference of shares in points; a value of the primary score, or a difference of two, in the score's own unit."""
 
 
@@ -67,27 +64,27 @@ class Fact:
     """One value of a metric as the report shows it."""
 
     name: str
-    """What it is called, in a few words."""
+    """A name of a few words."""
     value: float | None = None
     meaning: str = ""
-    """What it says, in a short sentence."""
+    """An explanation in a short sentence."""
     form: str = "number"
-    """How it is written: one of `FORMS`."""
+    """The value's format: one of `FORMS`."""
     interval: tuple[float, float] | None = None
     not_measured: str | None = None
-    """Why there is no value."""
+    """The reason why there is no value."""
     layers: Mapping[int, float] = field(default_factory=dict)
-    """In place of `value`: one value for each layer, 0 for what goes into the first block. They are shown as a table."""
+    """In place of `value`, a value for each layer, shown as a table; layer 0 is the input of the first block."""
     shades: Mapping[int, float] = field(default_factory=dict)
-    """How dark each layer is in the picture of the section `layers`, from 0 to 1; none: the fact is not in the picture."""
+    """Each layer's shade from 0 (light) to 1 (dark) in the chart of the section `layers`; empty: not in the chart."""
     finding: str = ""
-    """What the picture shows, in words."""
+    """The chart's result in words."""
     headline: str = ""
-    """Its name among the few figures at the top of the report; none: it is not one of them."""
+    """The fact's name among the key figures at the top of the report; empty: it is not one of them."""
     key: str = ""
-    """Of the value among those that `measure` gives."""
+    """The value's key in the result of `measure`."""
     column: str = ""
-    """Its column in the table of a report over several runs, which has the mean over seeds; none: it is in no such table."""
+    """The title of a column, with the mean over seeds, in a report over several runs; empty: it has none."""
 
     @classmethod
     def of(
@@ -99,8 +96,10 @@ class Fact:
         form: str = "number",
         column: str = "",
     ) -> Fact:
-        """Return the fact of one of a metric's values: with its interval where `<key>/low` and `<key>/high` are measured,
-        with the reason where it is not."""
+        """Return the fact for one of a metric's values, with its interval from `<key>/low` and `<key>/high`.
+
+        A value that was not measured gives its reason instead.
+        """
         value = values.get(key, NotMeasured("the metric gave no such value"))
         fact = cls(name, meaning=meaning, form=form, key=key, column=column)
         if isinstance(value, NotMeasured):
@@ -111,15 +110,15 @@ class Fact:
 
 
 class TransferMetric:
-    """Judges the transfer from recorded evidence. Entry-point group `tlplug.metrics`."""
+    """A measure of transfer, computed from recorded evidence. Entry-point group `tlplug.metrics`."""
 
     contract: ClassVar[int]
     requires: ClassVar[Set[str]] = frozenset()
-    """Names of the evidence it reads. Where one is missing the core reports "not measured"."""
+    """Names of the evidence that the metric reads. Where one is missing the core reports "not measured"."""
     higher_is_better: ClassVar[bool | None] = None
     """None where neither direction is better."""
     section: ClassVar[str] = "others"
-    """The part of the report in which it stands: one of `SECTIONS`."""
+    """The section of the report that shows the metric: one of `SECTIONS`."""
 
     @dataclass
     class Config:
@@ -129,9 +128,9 @@ class TransferMetric:
         self.config = self.Config() if config is None else config
 
     def extra_rows(self, context: RowsContext) -> Mapping[str, Rows]:
-        """Rows of its own, by a name for each set of them: features and predictions of them are recorded before and after.
+        """Return further rows, by a name for each set, whose features and predictions are recorded before and after.
 
-        Rows have the head's columns, without the targets, and an `id` each. The evidence is `features/before/<name>`,
+        Rows have an `id` and the head's columns without the targets. The evidence is `features/before/<name>`,
         `predictions/after/<name>` and so on.
 
         Raises:
@@ -140,20 +139,20 @@ class TransferMetric:
         return {}
 
     def weight_change(self, change: WeightChange) -> Mapping[str, float]:
-        """What it has to know of a matrix that moved: there is no room to keep the matrices themselves.
+        """Return the numbers that the metric needs from a changed matrix; the matrices themselves are not stored.
 
-        Called for each of them at the end of a run. All answers are the evidence `weights/<the metric's name>`: by the
-        parameter's name, with its `layer`. The default asks for nothing.
+        Called for each changed matrix at the end of a run. The results are the evidence `weights/<the metric's name>`, by
+        the parameter's name, with its `layer`. The default records nothing.
         """
         return {}
 
     def measure(self, evidence: Evidence) -> dict[str, float | NotMeasured]:
-        """The metric's values by name, computed in float64."""
+        """Return the metric's values by name, computed in float64."""
         raise NotImplementedError
 
     def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
-        """Return what the report says of the values that `measure` gave, in its order. The default: each name and number.
+        """Return the facts that the report shows for the result of `measure`, in order; by default each name and number.
 
-        It is kept in result.json, so that the report can be written again where the metric is not installed.
+        They are stored in result.json, so that the report can be rewritten where the metric is not installed.
         """
         return [Fact.of(values, key, key) for key in values]

@@ -1,4 +1,4 @@
-"""Entry points -> plugins. Listing reads names only; a plugin is imported when it is asked for."""
+"""Find plugins by their entry points. Listing reads names only; a plugin is imported when it is loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from tlplug.errors import PluginError, UsageError, did_you_mean, no_such
 from tlplug.interfaces import CONTRACT
-from tlplug.interfaces.evidence_names import requires_errors
+from tlplug.interfaces.evidence_names import find_requires_errors
 from tlplug.interfaces.head import TaskHead
 from tlplug.interfaces.metric import SECTIONS, TransferMetric
 from tlplug.interfaces.strategy import Strategy
@@ -19,17 +19,22 @@ from tlplug.interfaces.strategy import Strategy
 KINDS: dict[str, type] = {"strategy": Strategy, "head": TaskHead, "metric": TransferMetric}
 GROUPS = {"strategy": "tlplug.strategies", "head": "tlplug.heads", "metric": "tlplug.metrics"}
 CONFIGS = "tlplug.configs"
-"""Entry-point group of packages whose folder of YAML joins the config search path."""
+"""Entry-point group of packages whose YAML files are added to the config search path."""
 DISABLE = "TLPLUG_DISABLE_PLUGINS"
-"""Environment variable: `1` loads nothing that another distribution, or a dotted path, names."""
-OWN = ("tlplug", "tlplug_plugins")
-"""Our distribution's name, and the package of the built-in plugins."""
+"""Environment variable: with `1` only built-in plugins are loaded, none of other distributions or by dotted path."""
+BUILT_IN = ("tlplug", "tlplug_plugins")
+"""The distribution and the package of the built-in plugins."""
 
 REQUIRED = {
     "strategy": ("adapt", "optimizer_defaults"),
     "head": (
-        *("columns", "primary_score", "load_model", "encode"),
-        *("training_step", "predict", "example_scores"),
+        "columns",
+        "primary_score",
+        "load_model",
+        "encode",
+        "training_step",
+        "predict",
+        "example_scores",
     ),
     "metric": ("measure",),
 }
@@ -45,11 +50,11 @@ class Plugin:
 
     @property
     def distribution(self) -> str:
-        return origin(self.entry_point.dist)[0] if self.entry_point.dist else "(not installed)"
+        return name_and_version(self.entry_point.dist)[0] if self.entry_point.dist else "(not installed)"
 
     @property
     def version(self) -> str:
-        return origin(self.entry_point.dist)[1] if self.entry_point.dist else ""
+        return name_and_version(self.entry_point.dist)[1] if self.entry_point.dist else ""
 
     def __str__(self) -> str:
         return (
@@ -58,104 +63,105 @@ class Plugin:
         )
 
     def load(self) -> type:
-        """The plugin's class, checked against its contract.
+        """Import the plugin's class and check it against its contract.
 
         Raises:
-            PluginError: it cannot be imported or breaks the contract; names where it comes from.
+            PluginError: the plugin cannot be imported or breaks the contract; names its distribution.
         """
         try:
-            found = self.entry_point.load()
+            plugin = self.entry_point.load()
         except Exception as error:
             raise PluginError(f"{self} cannot be imported: {type(error).__name__}: {error}") from error
-        problems = list(contract_problems(found, self.kind, self.name))
-        if problems:
-            raise PluginError(f"{self} breaks the plugin contract:\n" + "\n".join(f"  {p}" for p in problems))
-        return found  # type: ignore[no-any-return]
+        errors = [f"  {error}" for error in find_contract_errors(plugin, self.kind, self.name)]
+        if errors:
+            raise PluginError("\n".join([f"{self} breaks the plugin contract:", *errors]))
+        return plugin  # type: ignore[no-any-return]
 
     @cached_property
     def description(self) -> str:
-        """First line of the class's docstring. Imports the plugin."""
+        """The first line of the class's docstring; imports the plugin."""
         return first_line(self.load())
 
 
 def first_line(cls: type) -> str:
-    """Return the first line of the class's docstring."""
     return (cls.__doc__ or "").strip().split("\n")[0]
 
 
-def contract_problems(found: object, kind: str, plugin_name: str | None = None) -> Iterator[str]:
-    """Yield what keeps a class from being a plugin of this kind, one sentence each.
+def find_contract_errors(plugin: object, kind: str, plugin_name: str | None = None) -> Iterator[str]:
+    """Yield a sentence for each way in which a class breaks the contract of this kind.
 
     Args:
-        plugin_name: under which it is selected, where that is known.
+        plugin_name: the name that selects the plugin, where it is known.
     """
     expected = KINDS[kind]
-    if not (isinstance(found, type) and issubclass(found, expected)):
-        yield f"it is {found!r}, not a subclass of tlplug.{expected.__name__}"
+    if not (isinstance(plugin, type) and issubclass(plugin, expected)):
+        yield f"it is {plugin!r}, not a subclass of tlplug.{expected.__name__}"
         return
-    version = getattr(found, "contract", None)
+    version = getattr(plugin, "contract", None)
     if version != CONTRACT:
         declared = "declares no contract version" if version is None else f"is written for contract {version}"
         yield f"it {declared}; this tlplug has contract {CONTRACT}: set `contract = {CONTRACT}` in the class"
-    if missing := list(missing_names(found, kind)):
-        yield from (f"it does not define {each}" for each in missing)
-        yield from misspelt_names(found, kind)
-    config = getattr(found, "Config", None)
+    missing = list(find_missing_names(plugin, kind))
+    if missing:
+        yield from (f"it does not define {name}" for name in missing)
+        yield from find_misspelt_names(plugin, kind)
+    config = getattr(plugin, "Config", None)
     if not (isinstance(config, type) and is_dataclass(config)):
         yield "its `Config` is not a dataclass"
     elif config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         yield "its `Config` is a frozen dataclass, which takes no overrides from the command line"
-    if issubclass(found, TransferMetric):
-        yield from requires_errors(found, plugin_name)
-        if found.section not in SECTIONS:
-            yield f"its `section` is {found.section!r}; it is one of {', '.join(SECTIONS)}"
+    if issubclass(plugin, TransferMetric):
+        yield from find_requires_errors(plugin, plugin_name)
+        if plugin.section not in SECTIONS:
+            yield f"its `section` is {plugin.section!r}; it is one of {', '.join(SECTIONS)}"
 
 
 def contract_class(plugin: type, kind: str) -> type:
-    """Return the class of the core that the plugin is derived from, such as `TaskHead` or `TransformersHead`."""
+    """Return the core's class that the plugin is derived from, such as `TaskHead` or `TransformersHead`."""
     return next((parent for parent in plugin.__mro__ if "required" in vars(parent)), KINDS[kind])
 
 
-def missing_names(plugin: type, kind: str) -> Iterator[str]:
-    """Yield what the contract requires and the plugin does not define."""
+def find_missing_names(plugin: type, kind: str) -> Iterator[str]:
+    """Yield each name, or alternatives `a` or `b`, that the contract requires and the plugin does not define."""
     base = contract_class(plugin, kind)
-    for names in getattr(base, "required", REQUIRED[kind]):
-        either = names.split(" or ")
-        if all(getattr(plugin, name, None) is getattr(base, name, None) for name in either):
-            yield f"`{'` or `'.join(either)}`"
+    for required in getattr(base, "required", REQUIRED[kind]):
+        names = required.split(" or ")
+        if all(getattr(plugin, name, None) is getattr(base, name, None) for name in names):
+            yield f"`{'` or `'.join(names)}`"
 
 
-def misspelt_names(plugin: type, kind: str) -> Iterator[str]:
-    """Yield a sentence for each public name that is a letter or two off a name of the contract that is not defined."""
+def find_misspelt_names(plugin: type, kind: str) -> Iterator[str]:
+    """Yield a sentence for each public name that differs by a letter or two from an undefined name of the contract."""
     base = contract_class(plugin, kind)
-    contract = public_names(base.__mro__)
-    own = public_names(parent for parent in plugin.__mro__ if parent not in base.__mro__)
+    contract = list_public_names(base.__mro__)
+    own = list_public_names(parent for parent in plugin.__mro__ if parent not in base.__mro__)
     for name in sorted(own - contract):
-        if hint := did_you_mean(name, sorted(contract - own), cutoff=0.75):
+        hint = did_you_mean(name, sorted(contract - own), cutoff=0.75)
+        if hint:
             yield f"it defines {name!r}, which the contract does not have.{hint}"
 
 
-def public_names(classes: Iterable[type]) -> set[str]:
-    """Return the names that the classes define or annotate, without a _ in front."""
-    names = {name for each in classes for name in (*vars(each), *vars(each).get("__annotations__", ()))}
+def list_public_names(classes: Iterable[type]) -> set[str]:
+    """Return the names without a leading underscore that the classes define or annotate."""
+    names = {name for cls in classes for name in (*vars(cls), *vars(cls).get("__annotations__", ()))}
     return {name for name in names if not name.startswith("_")}
 
 
 class Registry:
-    """All plugins that are installed, by kind and name."""
+    """The installed plugins by kind and name."""
 
     def __init__(self, points: Sequence[EntryPoint] | None = None) -> None:
-        """`points` replaces the installed entry points, for tests."""
-        self._given = points
+        """Use the given entry points instead of the installed ones, for tests."""
+        self._override = points
 
     @cached_property
     def _points(self) -> list[EntryPoint]:
-        found = installed() if self._given is None else self._given
-        return [point for point in found if not (disabled() and is_foreign(point))]
+        points = find_entry_points() if self._override is None else self._override
+        return [point for point in points if not (is_restricted() and is_foreign(point))]
 
     @cached_property
     def plugins(self) -> list[Plugin]:
-        """Every entry point of the three groups, by kind and name; nothing is imported."""
+        """The plugins of the three groups by kind and name, without importing them."""
         return [
             Plugin(point.name, kind, point)
             for kind, group in GROUPS.items()
@@ -169,57 +175,58 @@ class Registry:
         return sorted({plugin.name for plugin in self.plugins if plugin.kind == kind})
 
     def config_packages(self) -> list[str]:
-        """Packages of YAML that other distributions add."""
+        """Return the packages of YAML files that other distributions add."""
         return sorted({point.value for point in self._group(CONFIGS)})
 
     def find(self, kind: str, name: str) -> Plugin:
-        """The plugin of that name, or of that dotted path (`package.module.Class`).
+        """Return the plugin with a name or a dotted path (`package.module.Class`).
 
         Raises:
-            UsageError: no such plugin, or two of one name.
+            UsageError: there is no such plugin.
+            PluginError: two plugins have the name.
         """
-        found = [plugin for plugin in self.plugins if (plugin.kind, plugin.name) == (kind, name)]
-        if len(found) > 1:
-            both = " and ".join(str(plugin) for plugin in found)
+        plugins = [plugin for plugin in self.plugins if (plugin.kind, plugin.name) == (kind, name)]
+        if len(plugins) > 1:
+            both = " and ".join(str(plugin) for plugin in plugins)
             raise PluginError(f"two plugins have the name {name!r}: {both}. Uninstall one of them.")
-        if found:
-            return found[0]
+        if plugins:
+            return plugins[0]
         module, _, attribute = name.rpartition(".")
-        if module and (not disabled() or module.partition(".")[0] == OWN[1]):
+        if module and (not is_restricted() or module.partition(".")[0] == BUILT_IN[1]):
             return Plugin(name, kind, EntryPoint(name, f"{module}:{attribute}", GROUPS[kind]))
         raise UsageError(no_such_choice(kind, name, self.names(kind)))
 
 
-def installed() -> list[EntryPoint]:
-    """The entry points of our groups. Every distribution is read for them, so they are all asked for at once."""
+def find_entry_points() -> list[EntryPoint]:
+    """Return the entry points of all groups at once, since finding any of them reads every distribution."""
     points = entry_points()
     return [point for group in (*GROUPS.values(), CONFIGS) for point in points.select(group=group)]
 
 
-def disabled() -> bool:
-    """Whether plugins of other distributions are switched off."""
+def is_restricted() -> bool:
+    """Return whether only built-in plugins may be loaded."""
     return os.environ.get(DISABLE, "0") not in ("", "0")
 
 
 def is_foreign(point: EntryPoint) -> bool:
-    return point.dist is None or origin(point.dist)[0] != OWN[0]
+    return point.dist is None or name_and_version(point.dist)[0] != BUILT_IN[0]
 
 
 @cache
-def origin(distribution: Distribution) -> tuple[str, str]:
-    """Its name and version; `importlib.metadata` parses the whole README for either, each time."""
-    told = distribution.metadata
-    return told["Name"], told["Version"]
+def name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """Return a distribution's name and version, cached: `importlib.metadata` parses the whole README each time."""
+    metadata = distribution.metadata
+    return metadata["Name"], metadata["Version"]
 
 
-def no_such_choice(what: str, name: str, known: Iterable[str]) -> str:
-    """Return `no_such`, and that plugins are switched off where the name may be that of one."""
-    off = f" {DISABLE} is set: no other is loaded." if what in KINDS and disabled() else ""
-    return no_such(what, name, known) + off
+def no_such_choice(group: str, name: str, choices: Iterable[str]) -> str:
+    """Return the message for an unknown choice, with a note where other plugins are switched off."""
+    note = f" {DISABLE} is set: no other is loaded." if group in KINDS and is_restricted() else ""
+    return no_such(group, name, choices) + note
 
 
-def told_of(plugins: Iterable[Any]) -> list[dict[str, str]]:
-    """Which plugins they are, and where they come from."""
+def describe_plugins(plugins: Iterable[Any]) -> list[dict[str, str]]:
+    """Return each plugin's kind, name, distribution and version as plain JSON."""
     return [
         {"kind": p.kind, "name": p.name, "distribution": p.distribution, "version": p.version}
         for p in plugins

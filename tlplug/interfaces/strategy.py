@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 class Requirement(Enum):
-    """Whether a strategy needs the further rows that it learns from."""
+    """Whether a strategy needs its extra data."""
 
     REQUIRED = "required"
-    """The user has to name the data; the run is refused without."""
+    """The user has to name the data; a run without it is refused."""
     OPTIONAL = "optional"
-    """The strategy has the rows where the user names the data, and works without."""
+    """The user may name the data; the strategy also works without it."""
 
 
 REQUIRED, OPTIONAL = Requirement.REQUIRED, Requirement.OPTIONAL
@@ -33,75 +33,75 @@ REQUIRED, OPTIONAL = Requirement.REQUIRED, Requirement.OPTIONAL
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a strategy can do; asked before anything is loaded."""
+    """The properties of a strategy, which are read before anything is loaded."""
 
     trains: bool = True
-    """False: nothing moves, which is of use only to a head that adds no modules of its own."""
+    """False: there are no trainable weights, so the strategy supports only heads that add no modules."""
     mergeable: bool = True
-    """Whether `merge` gives a transformers model that stands alone."""
+    """Whether `merge` returns a transformers model that works without the strategy."""
     changes_trainable_weights: bool = False
-    """What moves changes in the course of a training; several processes have to be told."""
+    """Whether the set of trainable weights changes during training, which distributed training has to handle."""
 
 
 @dataclass(frozen=True)
 class FrozenPrefix:
-    """What runs before anything that moves, and gives what it gave in the base model."""
+    """The modules that run before any trainable weight, with the same outputs as in the base model."""
 
     modules: Sequence[nn.Module]
-    """All of it: kept in eval mode while training."""
+    """All modules of the prefix, which stay in eval mode during training."""
     cacheable: Sequence[nn.Module] = ()
-    """Modules of it that are called once and one after another, each with the output of the one before as its first
-    argument. Where the head calls the model in one pass, the last one's output (a tensor [B, T, D] or [B, D]) is
-    computed once for each example and kept on disk, and none of them runs again. Empty: nothing is kept."""
+    """Modules of the prefix that are called once and in this order, each with the output of the previous one as its first
+    argument. Where the head has a single forward pass, the last one's output (a tensor [B, T, D] or [B, D]) is computed
+    once for each example and stored on disk, and none of them runs again. Empty: nothing is cached."""
 
 
 @dataclass(frozen=True)
 class LowRankUpdate:
-    """A matrix of the base model that stays as it is while a product of two small ones is added to it."""
+    """A frozen matrix of the base model with the trainable product of two small ones that is added to it."""
 
     weight: Callable[[], torch.Tensor]
-    """Gives what the product is added to, [m, n]; a quantized one is unpacked."""
+    """Returns the frozen matrix [m, n], dequantized."""
     left: torch.Tensor
-    """[m, r]; moves."""
+    """[m, r], trainable."""
     right: torch.Tensor
-    """[r, n]; moves. The layer computes with weight + scale * left @ right."""
+    """[r, n], trainable. The layer computes with weight + scale * left @ right."""
     scale: float
 
 
 @dataclass(frozen=True)
 class AdaptContext:
-    """What `Strategy.adapt` may look at beside the model."""
+    """The arguments of `Strategy.adapt` besides the model."""
 
     head: TaskHead
     base: BaseInfo
     seed: int
     batches: Callable[[], Iterator[Batch]]
-    """Training batches, in order, for initialisations that look at data."""
+    """Returns training batches in order, for initializations that depend on data."""
     device: torch.device
-    """Where the model is going to be trained."""
+    """The device of the training run."""
     precision: str = "32-true"
-    """In which number format it is going to compute, as Lightning names it; `-mixed`: under autocast."""
+    """The training run's precision by Lightning's name; `-mixed`: under autocast."""
 
 
 TRAINED = "trained.safetensors"
 
 
 class Strategy:
-    """Which weights move, and how. Entry-point group `tlplug.strategies`.
+    """A method of adaptation: which weights are trainable, and how. Entry-point group `tlplug.strategies`.
 
     A subclass sets `contract` and `optimizer_defaults` and implements `adapt`; all else has a default.
     """
 
     contract: ClassVar[int]
-    """The contract's version that the plugin was written for."""
+    """The version of the contract that the plugin was written for."""
     optimizer_defaults: ClassVar[OptimizerSettings]
-    """Every field set: the rate and schedule that suit the method."""
+    """The method's learning rate, schedule and so on; every field has to be set."""
     capabilities: ClassVar[Capabilities] = Capabilities()
     extra_data: ClassVar[Mapping[str, Requirement]] = {}
-    """Further batches, without targets, in every step -> whether it needs them: `target` are rows of data.target_domain,
-    `source` of transfer.source_domain. Such as {"target": REQUIRED, "source": OPTIONAL}."""
+    """Further batches without targets in every step, and whether they are required: `target` has rows of
+    data.target_domain, `source` of transfer.source_domain. For example {"target": REQUIRED, "source": OPTIONAL}."""
     saved_folder: ClassVar[str] = "adapter"
-    """Name of the folder that `save` writes: `adapter` (goes over the base model) or `model` (stands alone)."""
+    """The folder that `save` writes: `adapter` (requires the base model) or `model` (is complete)."""
 
     @dataclass
     class Config:
@@ -111,100 +111,100 @@ class Strategy:
         self.config = self.Config() if config is None else config
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
-        """Return why it cannot adapt a base model to this head, in one sentence; None where it can.
+        """Return in one sentence why the strategy does not support this head or base model; None where it does.
 
-        A head is known by what it declares, never by its name: so a head that nobody had heard of is refused, or not,
-        for what it is. The default refuses a head with modules of its own where nothing is trained.
+        Decide by what a head declares, never by its name, so that the answer is right for unknown heads too. The default
+        refuses a head with modules of its own where the strategy trains nothing.
 
         Args:
-            base: None before the base model is found: what depends on the head alone is known by then, and costs no
-                download. Asked again with the base model; no weights are loaded yet.
+            base: None in a first call, before the base model is downloaded; given in a second call, before its weights
+                are loaded.
         """
         if not self.capabilities.trains and head.head_modules:
             return "the head adds modules that have to be trained."
         return None
 
     def load_options(self, head: TaskHead) -> LoadOptions:
-        """How the base model's weights are loaded for this method."""
+        """Return the options for loading the base model's weights."""
         return LoadOptions()
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        """Freeze, wrap or inject; what has `requires_grad` afterwards is what moves."""
+        """Freeze, wrap or inject modules; the weights with `requires_grad` afterwards are the trainable ones."""
         raise NotImplementedError
 
     def frozen_prefix(self, model: nn.Module) -> FrozenPrefix | None:
-        """The part that runs before anything that moves: in eval mode while training, and computed once where it can."""
+        """Return the modules before any trainable weight, which stay in eval mode and may be computed once, or None."""
         return None
 
     def training_step(self, model: nn.Module, head: TaskHead, batches: Mapping[str, Batch]) -> StepOutput:
-        """The loss of one step; penalties go here.
+        """Compute the loss of one step, with the method's penalties.
 
         Args:
-            batches: `main`, the task's batch, and one without targets for each name of `extra_data` that there are rows of.
+            batches: the task's batch as `main`, and a batch without targets for each name of `extra_data` with rows.
         """
         return head.training_step(model, batches["main"])
 
     def parameter_groups(self, model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
-        """What moves, with weight decay on matrices and none on biases and norms (Loshchilov & Hutter 2019)."""
-        moving = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        """Group the trainable weights: weight decay on matrices, none on biases and norms (Loshchilov & Hutter 2019)."""
+        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in moving if p.ndim > 1], "weight_decay": settings.weight_decay},
-            {"params": [p for p in moving if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in trainable if p.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
         ]
         return [group for group in groups if group["params"]]
 
     def optimizer(self, groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.Optimizer:
-        """AdamW over `groups` at `settings.learning_rate`."""
+        """Return AdamW over `groups` at `settings.learning_rate`."""
         import torch
 
-        # On a GPU torch's own choice: fused there is not open to clipping with float16's loss scale.
+        # On a GPU leave the choice to torch: fused AdamW cannot be clipped under float16's loss scaling.
         groups = [{**group, "params": list(group["params"])} for group in groups]
         fused = all(p.device.type == "cpu" for group in groups for p in group["params"])
         return torch.optim.AdamW(groups, lr=settings.learning_rate or 0.0, fused=fused or None)
 
     def low_rank_updates(self, model: nn.Module) -> Mapping[str, LowRankUpdate]:
-        """Where the method adds products of small matrices to the base model's: by the name that the matrix has there.
+        """Return the products of small matrices that the method adds to the base model's matrices, by their names.
 
-        What the method did to those matrices is told from the factors then, without merging the model.
+        The changes of these matrices are then computed from the factors, without merging the model.
         """
         return {}
 
     def callbacks(self) -> list[Callback]:
-        """Lightning callbacks of the method, such as staged thawing."""
+        """Return the method's Lightning callbacks, for example for gradual unfreezing."""
         return []
 
     def save(self, model: nn.Module, folder: Path) -> None:
-        """Write what was trained into `folder`, in the ecosystem's own format where there is one.
+        """Write the trained weights into `folder`, in the ecosystem's own format where there is one.
 
-        The default writes the tensors that moved, by name. A method that changes the model's structure,
-        or whose format others read, brings its own.
+        The default writes the trainable tensors by name. Override it for a method that changes the model's structure, or
+        whose format other libraries read.
         """
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
-        moved = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
-        save_file(moved, folder / TRAINED)
+        trained = {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+        save_file(trained, folder / TRAINED)
 
     def merge(self, model: nn.Module) -> nn.Module:
-        """The adapted model, loaded over an unquantized base model, as one that stands alone.
+        """Return the adapted model, loaded over an unquantized base model, as a model without the strategy's modules.
 
-        The default is for methods that leave the model's structure as it was; those that cannot say so in
-        `capabilities.mergeable`.
+        The default suits methods that do not change the model's structure. A method that cannot merge sets
+        `capabilities.mergeable` to False.
         """
         return model
 
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
-        """Put what `save` wrote over `model`, a freshly loaded base model with its head.
+        """Load the saved weights into `model`, a freshly loaded base model with its head.
 
         Raises:
-            RuntimeError: a saved tensor has no place in the model, or another shape.
+            RuntimeError: a saved tensor is not in the model, or has another shape there.
         """
         from safetensors.torch import load_file
 
         saved = load_file(folder / TRAINED)
-        strays = model.load_state_dict(saved, strict=False).unexpected_keys
-        if strays:
+        unexpected = model.load_state_dict(saved, strict=False).unexpected_keys
+        if unexpected:
             raise RuntimeError(
-                f"{folder / TRAINED} holds tensors that the model has not: {', '.join(strays)}"
+                f"{folder / TRAINED} holds tensors that the model has not: {', '.join(unexpected)}"
             )
         return model

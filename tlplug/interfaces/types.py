@@ -1,4 +1,4 @@
-"""The records that the core and the plugins hand to each other."""
+"""The records that the core and the plugins exchange."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
 Batch = dict[str, Any]
-"""What a head's `collate` gives: tensors of B rows by name, among them `id`."""
+"""The result of a head's `collate`: tensors of B rows by name, one of them `id`."""
 
 
 @dataclass(frozen=True)
 class BaseInfo:
-    """The base model, found but not loaded."""
+    """A description of the base model, whose weights are not loaded yet."""
 
     source: str
-    """As the user named it."""
+    """The user's name for the model."""
     path: str
-    """What transformers' `from_pretrained` takes: a local folder or a hub id."""
+    """The argument of transformers' `from_pretrained`: a local folder or a hub id."""
     revision: str | None
     fingerprint: str
-    """Changes when the weights do; part of the key under which baselines are cached."""
+    """A text that changes with the weights; part of the key of cached baselines."""
     config: PretrainedConfig
     processor: Any
-    """What prepares its inputs: a tokenizer, an image processor or a feature extractor; None where its files have none."""
+    """The tokenizer, image processor or feature extractor; None where the model's files have none."""
     max_length: int | None
-    """Tokens, special ones included, at which an input is cut; None where inputs are no tokens."""
+    """The number of tokens, special ones included, that an input is truncated to; None without a tokenizer."""
     attention: str | None = None
     trust_remote_code: bool = False
     dtype: str = "float32"
-    """Of the weights that do not move, as torch names it; what moves is held in float32."""
+    """The frozen weights' dtype by torch's name; trainable weights are in float32."""
     gradient_checkpointing: bool = False
     fast_dropout: bool = False
     compile: bool = False
@@ -51,40 +51,40 @@ class BaseInfo:
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """Return the processor of a base model that reads texts.
+        """The processor of a base model that reads texts.
 
         Raises:
-            TypeError: it reads something else; a head of texts says so in `why_incompatible`.
+            TypeError: the base model reads something else; a head for texts refuses it in `why_incompatible`.
         """
         if not self.has_tokenizer:
-            what = "no processor" if self.processor is None else f"a {type(self.processor).__name__}"
-            raise TypeError(f"{self.source} has {what}, not a tokenizer")
+            processor = "no processor" if self.processor is None else f"a {type(self.processor).__name__}"
+            raise TypeError(f"{self.source} has {processor}, not a tokenizer")
         return self.processor
 
     @property
     def kind(self) -> str:
-        """`encoder`, `decoder` (each token sees those before it) or `encoder-decoder`."""
+        """`encoder`, `decoder` (a token attends only to earlier ones) or `encoder-decoder`."""
         if self.config.is_encoder_decoder:
             return "encoder-decoder"
         from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
         causal = type(self.config) in MODEL_FOR_CAUSAL_LM_MAPPING
         masked = type(self.config) in MODEL_FOR_MASKED_LM_MAPPING
-        # An architecture of its own, with code that is not transformers', is in no mapping.
-        named = any("CausalLM" in name for name in self.config.architectures or ())
-        return "decoder" if (causal or named) and not masked else "encoder"
+        # An architecture with remote code is in no mapping.
+        causal_name = any("CausalLM" in name for name in self.config.architectures or ())
+        return "decoder" if (causal or causal_name) and not masked else "encoder"
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How the weights of a base model are loaded."""
+    """Options for loading the weights of a base model."""
 
     quantization: Any = None
     """A transformers quantization config; its skipped modules have to name `head.head_modules`."""
     random_weights: bool = False
-    """The same architecture without the pretrained weights."""
+    """Initialize the same architecture at random instead of loading the pretrained weights."""
     device: str | None = None
-    """Where a quantized model is loaded to; filled in by the core, which knows the process's device."""
+    """The device of a quantized model; set by the core."""
 
 
 @dataclass(frozen=True)
@@ -92,24 +92,24 @@ class StepOutput:
     """The loss of one batch."""
 
     loss: torch.Tensor
-    """Scalar, a mean over what the batch is made of: examples, or tokens where each has a loss of its own."""
+    """Scalar, a mean over the batch's items: examples, or tokens where each has a loss of its own."""
     num_items: float
-    """How many of them there are, or what they weigh together; above 0. Losses of several batches are put together by it."""
+    """Number of items or their total weight, above 0; the batch's weight where losses of several batches are averaged."""
     logs: Mapping[str, float] = field(default_factory=dict)
     """Further values for the log, such as a penalty's share of the loss."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one training, or a baseline that needs none, gave on the test split."""
+    """The result of a training run, or of a baseline without training, on the test split."""
 
     predictions: list[dict[str, Any]]
     scores: dict[str, float]
     example_scores: list[float]
     cost: dict[str, float] | None = None
     tuned: dict[str, Any] = field(default_factory=dict)
-    """What `head.tune` found; the predictions were decoded with it."""
+    """The result of `head.tune`, with which the predictions were decoded."""
     validation: dict[str, float] = field(default_factory=dict)
     """The scores of the last validation."""
     curve: list[list[float]] = field(default_factory=list)
-    """For each validation while training, how many training examples had been seen and the primary score."""
+    """Pairs of training examples seen and primary score, one for each validation during training."""

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from tlplug.config.job import Job
 from tlplug.errors import UsageError
-from tlplug.interfaces.registry import told_of
+from tlplug.interfaces.registry import describe_plugins
 from tlplug.runtime.files import NOT_EMPTY, atomic_folder, atomic_write, refuse_address, try_lock
 from tlplug.runtime.secrets import redact, redact_overrides
 
@@ -223,7 +223,7 @@ def begin(job: Job, folder: Path) -> None:
     """What the run can be gone on with from, or begun with in another process; secrets are left out."""
     config = OmegaConf.to_yaml(OmegaConf.create(redact(job.config)))
     overrides = redact_overrides(job.typed)
-    create(folder, config, overrides=overrides, plugins=told_of(job.plugins))
+    create(folder, config, overrides=overrides, plugins=describe_plugins(job.plugins))
 
 
 def finished(folder: Path) -> bool:

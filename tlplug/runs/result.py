@@ -22,7 +22,7 @@ from tlplug.evaluation.compute_metrics import describe, measure
 from tlplug.evaluation.evidence import FOLDER, read
 from tlplug.evaluation.verdict import Verdict, judge
 from tlplug.interfaces import Outcome, TaskHead, TransferMetric
-from tlplug.interfaces.registry import Registry, first_line, told_of
+from tlplug.interfaces.registry import Registry, describe_plugins, first_line
 from tlplug.reports.blocks import Report
 from tlplug.reports.html import page
 from tlplug.reports.markdown import markdown
@@ -84,7 +84,7 @@ def make_result(
         "curve": {RUN: run.curve, **{name: found.curve for name, found in baselines.items() if found.curve}},
         "baseline_cost": {name: outcome.cost for name, outcome in baselines.items()},
         "versions": versions(),
-        "plugins": told_of(plugins),
+        "plugins": describe_plugins(plugins),
     }
 
 

@@ -12,7 +12,7 @@ from tlplug.commands.compare.estimate import Estimate
 from tlplug.commands.compare.plan import ComparePlan
 from tlplug.commands.compare.train_strategies import Trainings
 from tlplug.evaluation.confidence_intervals import Interval
-from tlplug.interfaces.registry import told_of
+from tlplug.interfaces.registry import describe_plugins
 from tlplug.runs.result import versions
 
 VERSION = 1
@@ -117,4 +117,4 @@ def estimate_figures(found: Estimate) -> dict[str, Any]:
 
 def plugins_of(plan: ComparePlan) -> list[dict[str, str]]:
     used = {(p.kind, p.name): p for job in plan.jobs.values() for p in job.plugins if p.kind != "metric"}
-    return told_of(used.values())
+    return describe_plugins(used.values())

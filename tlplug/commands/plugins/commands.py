@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tlplug.commands.arguments import Parser
 from tlplug.errors import PluginError, UsageError, did_you_mean
-from tlplug.interfaces.registry import DISABLE, KINDS, Plugin, Registry, disabled, no_such_choice
+from tlplug.interfaces.registry import DISABLE, KINDS, Plugin, Registry, is_restricted, no_such_choice
 
 if TYPE_CHECKING:
     from tlplug.testing import Check
@@ -208,7 +208,7 @@ def show_plugins(registry: Registry, console: Console) -> None:
         origin = f"{plugin.distribution} {plugin.version}"
         table.add_row(plugin.kind, escape(plugin.name), escape(origin), described(plugin))
     console.print(table)
-    if disabled():
+    if is_restricted():
         console.print(f"{DISABLE} is set: plugins of other distributions are not loaded.", markup=False)
 
 

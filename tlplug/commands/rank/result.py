@@ -11,7 +11,7 @@ from tlplug.commands.rank.plan import RankPlan
 from tlplug.commands.rank.ranking import Ranking
 from tlplug.commands.rank.summary import sentences
 from tlplug.commands.rank.verify import Verified, how_good
-from tlplug.interfaces.registry import told_of
+from tlplug.interfaces.registry import describe_plugins
 from tlplug.runs.result import versions
 
 VERSION = 1
@@ -42,7 +42,7 @@ def make_ranking(
         "summary": " ".join(sentences(ranking, tried, head.display_scale)),
         "command": None if first is None else plan.command_for(first),
         "versions": versions(),
-        "plugins": told_of({(p.kind, p.name): p for p in job.plugins}.values()),
+        "plugins": describe_plugins({(p.kind, p.name): p for p in job.plugins}.values()),
     }
 
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
-from tlplug.interfaces.registry import contract_problems, misspelt_names
+from tlplug.interfaces.registry import find_contract_errors, find_misspelt_names
 from tlplug.testing.check import CheckFailure, CheckSkipped, join_names
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ ODD: dict[type, tuple[Any, ...]] = {
 
 
 def implements_contract(case: Case) -> None:
-    if problems := list(contract_problems(case.plugin, case.kind_of_plugin)):
+    if problems := list(find_contract_errors(case.plugin, case.kind_of_plugin)):
         raise CheckFailure("; ".join(problems))
 
 
 def has_no_misspelt_names(case: Case) -> None:
     """Nothing calls a method whose name is a letter or two off."""
-    if misspelt := list(misspelt_names(case.plugin, case.kind_of_plugin)):
+    if misspelt := list(find_misspelt_names(case.plugin, case.kind_of_plugin)):
         raise CheckFailure(f"{'; '.join(misspelt)} A helper of your own needs another name, or a _ in front")
 
 
