@@ -25,7 +25,7 @@ from tlplug.commands.compare.timing import Timing, timed
 from tlplug.commands.compare.train_strategies import Shown, Trainings
 from tlplug.errors import UsageError
 from tlplug.evaluation.bootstrap import compare_paired
-from tlplug.evaluation.confidence_intervals import over_seeds
+from tlplug.evaluation.confidence_intervals import seed_interval
 from tlplug.interfaces import Outcome
 from tlplug.reports.blocks import Chart
 from tlplug.reports.formatting import duration
@@ -44,7 +44,7 @@ def test_the_interval_is_that_of_the_formula():
     by_seed, by_example = (values.mean(axis).var(ddof=1) / count for axis, count in ((1, 3), (0, 7)))
     degrees = (by_seed + by_example) ** 2 / (by_seed**2 / 2 + by_example**2 / 6)
     half = student.ppf(0.975, degrees) * (by_seed + by_example) ** 0.5
-    found = over_seeds(values)
+    found = seed_interval(values)
     assert (found.mean, found.low, found.high) == pytest.approx(
         (values.mean(), values.mean() - half, values.mean() + half)
     )
@@ -53,21 +53,21 @@ def test_the_interval_is_that_of_the_formula():
 def test_with_one_seed_it_is_about_examples_and_near_the_bootstrap():
     draw = np.random.default_rng(1)
     run, other = draw.integers(0, 2, 400).astype(float), draw.integers(0, 2, 400).astype(float)
-    found, bootstrap = over_seeds([run - other]), compare_paired(run, other)
+    found, bootstrap = seed_interval([run - other]), compare_paired(run, other)
     assert (found.mean, found.low, found.high) == pytest.approx(
         (bootstrap.difference, bootstrap.low, bootstrap.high), abs=0.004
     )
 
 
 def test_what_is_the_same_everywhere_has_no_width():
-    found = over_seeds([[0.5] * 4] * 3)
+    found = seed_interval([[0.5] * 4] * 3)
     assert (found.mean, found.low, found.high) == (0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize("values", [[], [[]], [[1.0]], [1.0, 2.0]])
 def test_other_shapes_are_refused(values):
     with pytest.raises(ValueError, match="two examples at least"):
-        over_seeds(values)
+        seed_interval(values)
 
 
 def covered(draw, seeds, examples, noise, times=400):
@@ -78,7 +78,7 @@ def covered(draw, seeds, examples, noise, times=400):
             scale * draw.normal(size=shape)
             for scale, shape in zip(noise, [(seeds, 1), (1, examples), (seeds, examples)], strict=True)
         ]
-        found = over_seeds(sum(parts))
+        found = seed_interval(sum(parts))
         hits += found.low <= 0.0 <= found.high
     return hits / times
 
@@ -204,9 +204,9 @@ def test_the_named_one_is_not_worse_than_the_best_beyond_noise_and_all_lighter_o
     best, named = judge.best(rungs), judge.lightest(rungs)
     sign = 1 if head.higher_is_better else -1
     assert all(sign * best.values.mean() >= sign * each.values.mean() - 1e-12 for each in rungs)
-    assert named is best or over_seeds(sign * (best.values - named.values)).low <= 0
+    assert named is best or seed_interval(sign * (best.values - named.values)).low <= 0
     for lighter in rungs[: rungs.index(named)]:
-        assert over_seeds(sign * (best.values - lighter.values)).low > 0
+        assert seed_interval(sign * (best.values - lighter.values)).low > 0
 
 
 @given(scores, st.one_of(st.none(), st.floats(0, 1)))
@@ -220,14 +220,14 @@ def test_nothing_is_run_after_a_stop_and_the_order_is_kept(drawn, target_score):
     if len(found) < len(rungs):
         last, before = found[-1], found[-2] if len(found) > 1 else None
         if target_score is None:
-            assert over_seeds(last.values - before.values).low <= 0
+            assert seed_interval(last.values - before.values).low <= 0
         else:
             assert last.values.mean() >= target_score
 
 
 def test_a_share_s_interval_ends_at_all_of_it():
     near = rung("s0", [[1.0] * 9 + [0.0], [1.0] * 10, [1.0] * 10])
-    assert over_seeds(near.values).high > 1.0 and Judge(ACCURACY).score(near).high == 1.0
+    assert seed_interval(near.values).high > 1.0 and Judge(ACCURACY).score(near).high == 1.0
 
 
 # The learning rate

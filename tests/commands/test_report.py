@@ -23,16 +23,16 @@ from tlplug.commands.report.report import gather, retell
 from tlplug.commands.report.result import make_gathered
 from tlplug.commands.report.table import show_gathered
 from tlplug.errors import UsageError
-from tlplug.evaluation.confidence_intervals import over_seeds
+from tlplug.evaluation.confidence_intervals import seed_interval
 from tlplug.evaluation.significance import (
     DRAWS,
-    EXACT,
+    MOST_SUMS,
     OVER_BOTH,
     OVER_EXAMPLES,
-    front,
     holm,
     paired_t,
     paired_test,
+    pareto_front,
     permutation_p,
 )
 from tlplug.reports.html import page
@@ -129,7 +129,7 @@ def test_of_zeros_and_ones_it_is_mcnemar_s_exact_test():
 def test_where_there_are_too_many_sums_it_draws():
     """Against the normal law that the sum of many signed differences follows."""
     values = np.random.default_rng(3).normal(0.1, 1, 400)
-    assert EXACT < 2.0**400
+    assert MOST_SUMS < 2.0**400
     z = abs(values.sum()) / np.sqrt((values**2).sum())
     expected = 2 * student.sf(z, 1e9)
     assert permutation_p(values) == pytest.approx(expected, abs=4 * np.sqrt(expected / DRAWS))
@@ -165,8 +165,8 @@ def test_where_nothing_differs_about_1_in_20_is_told_apart_at_most(spread):
 
 def test_the_front_by_hand():
     costs, gains = [1.0, 2.0, 2.0, 3.0, 4.0], [0.5, 0.7, 0.6, 0.7, 0.9]
-    assert front(costs, gains) == [True, True, False, False, True]
-    assert front([1.0, 1.0], [0.5, 0.5]) == [True, True]
+    assert pareto_front(costs, gains) == [True, True, False, False, True]
+    assert pareto_front([1.0, 1.0], [0.5, 0.5]) == [True, True]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=9))
@@ -178,7 +178,7 @@ def test_what_is_off_the_front_is_beaten_by_what_is_on_it(points):
         if gain > best:
             kept.add((cost, gain))
             best = gain
-    marks = front([float(cost) for cost, _ in points], [float(gain) for _, gain in points])
+    marks = pareto_front([float(cost) for cost, _ in points], [float(gain) for _, gain in points])
     assert {point for point, mark in zip(points, marks, strict=True) if mark} == kept
     assert [point in kept for point in points] == marks
 
@@ -379,11 +379,11 @@ def test_scores_and_gains_are_those_of_the_formulas(tmp_path):
     task = task_of(tmp_path)
     for name, values in scores.items():
         assert named(task)[name]["score"]["mean"] == pytest.approx(values.mean(), rel=1e-9)
-        assert named(task)[name]["score"]["low"] == pytest.approx(over_seeds(values).low, rel=1e-9)
+        assert named(task)[name]["score"]["low"] == pytest.approx(seed_interval(values).low, rel=1e-9)
     pair = task["pairs"][0]
     gains = scores[pair["first"]] - scores[pair["second"]]
     assert pair["gain"]["mean"] == pytest.approx(gains.mean()) and pair["gain"]["mean"] > 0
-    assert pair["gain"]["high"] == pytest.approx(over_seeds(gains).high)
+    assert pair["gain"]["high"] == pytest.approx(seed_interval(gains).high)
     expected = max(ttest_rel(gains.mean(1), np.zeros(3)).pvalue, permutation_p(gains.mean(0)))
     assert pair["p_value"] == pair["p_value_holm"] == pytest.approx(expected)
     assert (pair["seeds"], pair["paired_by"]) == ([0, 1, 2], ["seed", "example"])

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tlplug.evaluation.advice import Judged, advise, rounded_up, rows_needed
+from tlplug.evaluation.advice import JudgedRun, advise, round_up, rows_needed
 from tlplug.evaluation.bootstrap import compare_paired
 from tlplug.evaluation.verdict import judge
 from tlplug.interfaces import Outcome
@@ -27,7 +27,7 @@ def judged(scores, head=ACCURACY, curve=()):
     run = found.pop("run")
     compared = {name: compare_paired(run.example_scores, each.example_scores) for name, each in found.items()}
     verdict = judge(compared, head, "scratch")
-    return Judged("lora", head, run, found, compared, verdict, "scratch" if "scratch" in found else None)
+    return JudgedRun("lora", head, run, found, compared, verdict, "scratch" if "scratch" in found else None)
 
 
 def right(share, rows=200, seed=0):
@@ -109,7 +109,7 @@ def test_a_difference_that_does_not_matter_is_not_what_the_rows_are_for():
     "rows, expected", [(0.2, 1), (7.1, 8), (99.5, 100), (1234, 1300), (1300, 1300), (87_001, 88_000)]
 )
 def test_rows_are_rounded_up_to_two_digits(rows, expected):
-    assert rounded_up(rows) == expected
+    assert round_up(rows) == expected
 
 
 CURVES = {

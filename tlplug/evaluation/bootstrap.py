@@ -10,26 +10,26 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Comparison:
-    """Mean difference of per-example scores, run minus baseline, with a 95% interval."""
+    """The mean difference of example scores, run minus baseline, with a 95% interval."""
 
     difference: float
     low: float
     high: float
     baseline_mean: float
-    """The baseline's own mean."""
+    """The mean of the baseline's example scores."""
 
 
 def compare_paired(
     run: Sequence[float], baseline: Sequence[float], resamples: int = 10_000, seed: int = 0
 ) -> Comparison:
-    """The paired percentile bootstrap over examples (Efron & Tibshirani 1993, ch. 13).
+    """Compare two runs by the paired percentile bootstrap over examples (Efron & Tibshirani 1993, ch. 13).
 
     Args:
         run, baseline: scores of the same n examples in the same order, shape [n].
-        resamples: how often n examples are drawn with replacement.
+        resamples: number of bootstrap samples.
 
     Raises:
-        ValueError: the two differ in length, or there is no example.
+        ValueError: the two differ in length, or are empty.
     """
     first, second = np.asarray(run, np.float64), np.asarray(baseline, np.float64)
     if first.shape != second.shape or first.ndim != 1 or not len(first):
@@ -41,7 +41,7 @@ def compare_paired(
 
 
 def resampled_means(values: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Means of bootstrap samples, [resamples]. Counts of distinct values are drawn, which is the same and cheap."""
+    """Return the means of bootstrap samples, [resamples], by drawing counts of the distinct values."""
     distinct, counts = np.unique(values, return_counts=True)
     draws = rng.multinomial(len(values), counts / len(values), size=resamples)
     means: np.ndarray = draws @ distinct / len(values)

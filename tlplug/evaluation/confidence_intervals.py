@@ -1,4 +1,4 @@
-"""Intervals over seeds and examples, and per-example values of a score that is no mean."""
+"""Compute intervals over seeds and examples, and example values of a score that is not a mean."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Interval:
     high: float
 
 
-def over_seeds(values: Sequence[Sequence[float]] | np.ndarray) -> Interval:
-    """The mean of numbers that each stand for one seed and one example, over other seeds and other examples.
+def seed_interval(values: Sequence[Sequence[float]] | np.ndarray) -> Interval:
+    """Return the mean of values by seed and example, with its interval over other seeds and other examples.
 
-    With seeds' means a_s and examples' means b_e the variance of the whole mean is taken as var(a) / S + var(b) / n, and
+    With seeds' means a_s and examples' means b_e the variance of the mean is estimated as var(a) / S + var(b) / n, and
     the interval from Student's t with Satterthwaite's (1946) degrees of freedom. Resampling both seeds and examples
-    (Owen & Eckles 2012, "Bootstrapping data arrays of arbitrary order") comes to nearly the same where both are many;
-    with three seeds its own variance of seeds is a third too small and its percentiles know no t, so that intervals
-    are too narrow wherever seeds differ. Noise of single predictions is counted twice here, which is on the safe
-    side. A single seed says nothing of others: the interval is then over examples alone.
+    (Owen & Eckles 2012, "Bootstrapping data arrays of arbitrary order") gives nearly the same for many seeds and
+    examples. With three seeds its variance of seeds is a third too small and its percentiles do not account for t, so
+    that its intervals are too narrow wherever seeds differ. Here the noise of single predictions is counted twice, which
+    is conservative. With a single seed the interval is over examples only.
 
     Args:
         values: shape [S, n], n of at least 2.
@@ -49,7 +49,7 @@ def over_seeds(values: Sequence[Sequence[float]] | np.ndarray) -> Interval:
 
 
 def t_interval(values: Sequence[float] | np.ndarray) -> Interval:
-    """mean +- t_{S-1, 0.975} sd / sqrt(S) of S values, one a seed: Student's interval over other seeds.
+    """Return Student's interval over other seeds, mean +- t_{S-1, 0.975} sd / sqrt(S), of one value for each of S seeds.
 
     Raises:
         ValueError: there are fewer than two values.
@@ -67,7 +67,7 @@ def t_interval(values: Sequence[float] | np.ndarray) -> Interval:
 def jackknife_values(
     statistics: Sequence[Sequence[float]], score: Callable[[np.ndarray], np.ndarray]
 ) -> list[float]:
-    """One number for each example, whose mean is a score that is itself no mean over examples.
+    """Return one number for each example whose mean is a score that is not itself a mean over examples.
 
     With t the score of all n examples and t_i that of all but example i, the numbers are
     t + (n - 1) (mean(t_j) - t_i): the empirical influence values of the jackknife (Efron 1982, "The jackknife, the
@@ -79,11 +79,11 @@ def jackknife_values(
             predicted and real entities.
         score: sums [..., S] -> scores [...], finite also where one example is left out.
     """
-    each = np.asarray(statistics, np.float64)
-    total, count = each.sum(0), len(each)
-    whole = float(score(total))
+    sums = np.asarray(statistics, np.float64)
+    total, count = sums.sum(0), len(sums)
+    score_of_all = float(score(total))
     if count == 1:
-        return [whole]
-    without = np.asarray(score(total - each), np.float64)
-    values: list[float] = (whole + (count - 1) * (without.mean() - without)).tolist()
+        return [score_of_all]
+    without_one = np.asarray(score(total - sums), np.float64)
+    values: list[float] = (score_of_all + (count - 1) * (without_one.mean() - without_one)).tolist()
     return values

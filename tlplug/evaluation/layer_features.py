@@ -1,4 +1,4 @@
-"""Record the features of each layer, without the model's noticing."""
+"""Compute the features of each layer without changing the model."""
 
 from __future__ import annotations
 
@@ -24,52 +24,52 @@ if TYPE_CHECKING:
 BATCH_SIZE = 64
 
 
-class Enough(Exception):
-    """The last block has been seen: what the head makes of it is not asked for."""
+class StopForward(Exception):
+    """Ends a forward pass after the last block, since the head's output is not needed."""
 
 
 def layer_features(model: nn.Module, head: TaskHead, base: BaseInfo, batches: Sequence[Batch]) -> np.ndarray:
-    """Return means over each example's real positions, float32 [L + 1, p, D]; row 0 is what goes into the first of L blocks.
+    """Return means over each example's real positions, float32 [L + 1, p, D]; row 0 is the input of the first of L blocks.
 
-    Of an encoder-decoder the encoder's blocks. Virtual tokens before a text are left out of its mean.
+    In an encoder-decoder the blocks are the encoder's. Virtual tokens before a text are left out of its mean.
 
     Args:
         model: in eval mode, on the batches' device.
-        head: what made the batches, which knows their inputs and their mask.
+        head: the head that collated the batches.
         batches: p examples in all, in the order of the rows of the result.
 
     Raises:
-        ValueError: the model has no list of blocks, or they give no states [B, T, D], [B, D] or [B, D, H, W].
+        ValueError: the model has no list of blocks, or their outputs are not [B, T, D], [B, D] or [B, D, H, W].
     """
-    seen = []
+    features = []
     for batch in batches:
-        with states_of(model, base) as states, suppress(Enough):
+        with capture_states(model, base) as states, suppress(StopForward):
             model(**arguments(batch, head, base))
         if len(states) < 2:
             raise ValueError(f"the blocks of {type(model).__name__} were not called one after another")
         mask = head.mask(batch)
-        seen.append(np.stack([pooled(each, mask) for each in states]))
-    return np.concatenate(seen, axis=1)
+        features.append(np.stack([mean_pool(layer, mask) for layer in states]))
+    return np.concatenate(features, axis=1)
 
 
 def arguments(batch: Batch, head: TaskHead, base: BaseInfo) -> dict[str, Any]:
     import torch
 
-    given = dict(head.model_inputs(batch))
+    inputs = dict(head.model_inputs(batch))
     if base.kind == "decoder":
-        given["use_cache"] = False
+        inputs["use_cache"] = False
     if base.kind == "encoder-decoder":
-        # Some ask for it before they call the encoder; the decoder is never reached.
-        first = next(iter(given.values()))
-        given["decoder_input_ids"] = torch.zeros(len(first), 1, dtype=torch.long, device=first.device)
-    return given
+        # Some models require it before they call the encoder; the decoder never runs.
+        first = next(iter(inputs.values()))
+        inputs["decoder_input_ids"] = torch.zeros(len(first), 1, dtype=torch.long, device=first.device)
+    return inputs
 
 
-def pooled(states: torch.Tensor, mask: torch.Tensor | None) -> np.ndarray:
-    """Return the mean over positions: [B, T, D] or [B, D, H, W] -> [B, D]; [B, D] stays as it is.
+def mean_pool(states: torch.Tensor, mask: torch.Tensor | None) -> np.ndarray:
+    """Return the mean over positions: [B, T, D] or [B, D, H, W] -> [B, D]; [B, D] is returned unchanged.
 
     Args:
-        mask: [B, T'], which positions are real; what stands before the last T' is none of the example's. None: all are.
+        mask: [B, T'] with 1 at real positions; positions before the last T' are left out. None: all positions are real.
     """
     if states.ndim not in (2, 3, 4) or (mask is not None and len(states) != len(mask)):
         raise ValueError(
@@ -86,60 +86,60 @@ def pooled(states: torch.Tensor, mask: torch.Tensor | None) -> np.ndarray:
 
 
 @contextmanager
-def states_of(model: nn.Module, base: BaseInfo) -> Iterator[list[torch.Tensor]]:
-    """While it lasts, what goes into the first block and what comes out of each.
+def capture_states(model: nn.Module, base: BaseInfo) -> Iterator[list[torch.Tensor]]:
+    """Capture the input of the first block and the output of each block during a forward pass.
 
-    The call ends with `Enough` once the last block is done.
+    The forward pass ends with `StopForward` after the last block.
     """
-    found, expected = stack_of(transformers_model(model), base)
+    blocks, expected = find_reading_blocks(transformers_model(model), base)
     states: list[torch.Tensor] = []
 
-    def first(_: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+    def capture_input(_: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         if not states:
-            states.append(args[0] if args else named["hidden_states"])
+            states.append(args[0] if args else kwargs["hidden_states"])
 
-    def after(_: nn.Module, args: Any, output: Any) -> None:
+    def capture_output(_: nn.Module, args: Any, output: Any) -> None:
         states.append(output[0] if isinstance(output, tuple) else output)
         if len(states) > expected:
-            raise Enough
+            raise StopForward
 
     with ExitStack() as hooks:
-        hooks.callback(found[0].register_forward_pre_hook(first, with_kwargs=True).remove)
-        for block in found:
-            hooks.callback(block.register_forward_hook(after).remove)
+        hooks.callback(blocks[0].register_forward_pre_hook(capture_input, with_kwargs=True).remove)
+        for block in blocks:
+            hooks.callback(block.register_forward_hook(capture_output).remove)
         yield states
 
 
-def stack_of(model: PreTrainedModel, base: BaseInfo) -> tuple[list[nn.Module], int]:
-    """The blocks that read an example, and how many of their outputs there are: blocks may share weights and be one."""
-    every = transformer_blocks(model)
+def find_reading_blocks(model: PreTrainedModel, base: BaseInfo) -> tuple[list[nn.Module], int]:
+    """Return the blocks that read an example, and the number of their outputs: layers that share weights are one block."""
+    blocks = transformer_blocks(model)
     if base.kind == "encoder-decoder":
         encoder = model.get_encoder()
         name = next(name for name, module in model.named_modules() if module is encoder)
-        # A strategy may have kept the encoder alone.
-        reading = [block for path, block in every.items() if not name or is_inside(path, [name])]
+        # The name is empty where a strategy has removed the decoder.
+        reading = [block for path, block in blocks.items() if not name or is_inside(path, [name])]
         return reading, len(reading)
-    return list(every.values()), max(len(every), getattr(model.config, "num_hidden_layers", 0) or 0)
+    return list(blocks.values()), max(len(blocks), getattr(model.config, "num_hidden_layers", 0) or 0)
 
 
 def stay(model: nn.Module, prefix: FrozenPrefix, base: BaseInfo) -> bool:
-    """Whether all blocks that read an example lie in the frozen prefix, so that their states are the base model's."""
+    """Return whether the frozen prefix contains all blocks that read an example, so that features do not change."""
     inside = {id(module) for part in prefix.modules for module in part.modules()}
-    return all(id(block) in inside for block in stack_of(transformers_model(model), base)[0])
+    return all(id(block) in inside for block in find_reading_blocks(transformers_model(model), base)[0])
 
 
 def transformers_model(model: nn.Module) -> PreTrainedModel:
-    """The transformers model in what a strategy made of it.
+    """Return the transformers model inside an adapted model.
 
     Raises:
         ValueError: there is none.
     """
     from transformers import PreTrainedModel as Model
 
-    found = next((module for module in model.modules() if isinstance(module, Model)), None)
-    if found is None:
+    inner = next((module for module in model.modules() if isinstance(module, Model)), None)
+    if inner is None:
         raise ValueError(f"{type(model).__name__} holds no transformers model")
-    return cast("PreTrainedModel", found)
+    return cast("PreTrainedModel", inner)
 
 
 def in_batches(
@@ -149,7 +149,7 @@ def in_batches(
     compute: Callable[[list[dict[str, Any]]], np.ndarray],
     axis: int = 0,
 ) -> np.ndarray:
-    """`compute` on batches of about one length each, put together in the order of the features along `axis`."""
+    """Apply `compute` to batches of similar lengths and concatenate the results in the order of the features."""
     parts, back = by_length(head, features, size)
     return np.take(np.concatenate([compute(part) for part in parts], axis=axis), back, axis=axis)
 
@@ -157,7 +157,7 @@ def in_batches(
 def by_length(
     head: TaskHead, features: Sequence[dict[str, Any]], size: int
 ) -> tuple[list[list[dict[str, Any]]], np.ndarray]:
-    """Batches of about one length each, and what puts their rows back into the order of the features."""
+    """Return batches of features of similar lengths, and the indices that restore the order of the features."""
     order = sorted(range(len(features)), key=lambda index: -head.length(features[index]))
     parts = [
         [features[index] for index in order[start : start + size]] for start in range(0, len(order), size)
@@ -167,9 +167,9 @@ def by_length(
 
 @contextmanager
 def looking(model: nn.Module, device: torch.device, precision: str) -> Iterator[None]:
-    """While it lasts the model is in eval mode on the device; afterwards all of it, and chance, is as it was.
+    """Put the model in eval mode on the device, without gradients; restore it and the random state afterwards.
 
-    Not inference mode: what modules keep of a forward pass, such as tables of positions, is trained with later.
+    This is not inference mode, since modules may cache tensors, such as tables of positions, that training uses later.
     """
     import torch
 
@@ -195,7 +195,7 @@ LIBRARIES = ("tlplug", "torch", "transformers")
 def key_for(
     base: BaseInfo, options: LoadOptions, encoded: Sequence[dict[str, Any]], computed: Sequence[Any]
 ) -> str:
-    """A hash of what determines them: the weights as they are loaded, the features, how it is computed.
+    """Return a key of the base model's features: a hash of the loaded weights, the inputs and the computation.
 
     Args:
         computed: device, precision, rows of a batch.
@@ -213,11 +213,11 @@ def key_for(
 
 
 def recalled(key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """Return what an earlier run computed; else compute it and keep it."""
+    """Load features from the cache; compute and store them where it has none."""
     path = cache.cache_folder() / KIND / f"{key}.npy"
     return cache.get_or_compute(path, compute, partial(np.load, allow_pickle=False), write_array)
 
 
 def write_array(array: np.ndarray, path: Path) -> None:
-    with path.open("wb") as file:  # given a path, numpy would add a suffix to it
+    with path.open("wb") as file:  # np.save would add a suffix to a path
         np.save(file, array)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def no_likelihood(model: nn.Module, base: BaseInfo) -> str | None:
-    """Why a model gives texts no likelihood; None where it does."""
+    """Return the reason why a model gives texts no likelihood; None where it does."""
     if base.kind != "decoder" or not base.has_tokenizer:
         return (
             f"{base.source} is no language model that reads from left to right, so texts have no likelihood"
@@ -30,33 +30,33 @@ def no_likelihood(model: nn.Module, base: BaseInfo) -> str | None:
 
 
 def likelihoods(model: nn.Module, texts: TaskHead, batches: Sequence[Batch]) -> np.ndarray:
-    """For each text the sum of -log p of its tokens, in nats, and their number, float64 [p, 2].
+    """Return for each text the sum of -log p of its tokens, in nats, and their number, float64 [p, 2].
 
-    A token is predicted from those before it; the first one of a text is not.
+    Each token but the first is predicted from the tokens before it.
 
     Args:
-        texts: what made the batches of texts.
+        texts: the head that collated the batches.
     """
     import torch
     from torch.nn.functional import cross_entropy
 
-    found = []
+    sums = []
     for batch in batches:
         tokens, mask = batch["input_ids"], batch["attention_mask"]
         logits = model(**texts.model_inputs(batch), use_cache=False).logits[:, -tokens.shape[1] :].float()
-        told = mask[:, 1:] * mask[:, :-1]
-        losses = cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none") * told
-        found.append(torch.stack([losses.double().sum(1), told.double().sum(1)], dim=1).cpu().numpy())
-    return np.concatenate(found)
+        predicted = mask[:, 1:] * mask[:, :-1]
+        losses = cross_entropy(logits[:, :-1].transpose(1, 2), tokens[:, 1:], reduction="none") * predicted
+        sums.append(torch.stack([losses.double().sum(1), predicted.double().sum(1)], dim=1).cpu().numpy())
+    return np.concatenate(sums)
 
 
 CLASSIFIERS = ("ForSequenceClassification", "ForImageClassification", "ForAudioClassification")
-"""How the names of models end that tell classes of a whole example apart."""
+"""Suffixes of model classes that classify a whole example."""
 SINGLE_LABEL = (None, "single_label_classification")
 
 
 def no_classifier(base: BaseInfo) -> str | None:
-    """Why no classifier of the base model says anything of rows; None where one does. No weights are loaded."""
+    """Return the reason why the base model has no usable classifier; None where it has. No weights are loaded."""
     config, auto = base.config, auto_classifier(base)
     if auto is None or not has_model(auto, base):
         return f"{base.source} came without a classifier"
@@ -66,35 +66,37 @@ def no_classifier(base: BaseInfo) -> str | None:
 
 
 def auto_classifier(base: BaseInfo) -> Any:
-    """Return the Auto class that loads the classifier which the base model was saved with; None where there was none."""
+    """Return the Auto class of the classifier that the base model was saved with; None without a classifier."""
     import transformers
 
     names = base.config.architectures or ()
-    ending = next((each for each in CLASSIFIERS if any(name.endswith(each) for name in names)), None)
-    return None if ending is None else getattr(transformers, f"AutoModel{ending}")
+    suffix = next((suffix for suffix in CLASSIFIERS if any(name.endswith(suffix) for name in names)), None)
+    return None if suffix is None else getattr(transformers, f"AutoModel{suffix}")
 
 
 def source_probabilities(
     head: TaskHead, base: BaseInfo, batches: Sequence[Batch], device: torch.device
 ) -> np.ndarray:
-    """The probability of each of the classifier's own Z labels, float64 [p, Z], in the order of the batches' rows.
+    """Return the probability of each of the classifier's Z labels, float64 [p, Z], in the order of the batches' rows.
 
-    The classifier is loaded for it, and chance is as it was afterwards.
+    Loads the classifier and leaves the random state unchanged.
 
     Raises:
         ValueError: there is no classifier, or the files hold no weights for it.
     """
     import torch
 
-    if reason := no_classifier(base):
+    reason = no_classifier(base)
+    if reason:
         raise ValueError(reason)
     devices = [device] if device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices):
         model = load_pretrained(auto_classifier(base), base, LoadOptions()).to(device).eval()
-        if absent := next(iter(newly_initialized(model)), None):
-            raise ValueError(f"{base.source} names a classifier, but its files have no {absent}")
-        found = []
+        missing = next(iter(newly_initialized(model)), None)
+        if missing:
+            raise ValueError(f"{base.source} names a classifier, but its files have no {missing}")
+        probabilities = []
         for batch in batches:
-            given = to_device(head.model_inputs(batch), device)
-            found.append(model(**given).logits.double().softmax(dim=-1).cpu().numpy())
-    return np.concatenate(found)
+            inputs = to_device(head.model_inputs(batch), device)
+            probabilities.append(model(**inputs).logits.double().softmax(dim=-1).cpu().numpy())
+    return np.concatenate(probabilities)

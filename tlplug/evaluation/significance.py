@@ -1,4 +1,4 @@
-"""Whether two strategies differ: p-values of pairs, corrected for how many pairs there are."""
+"""Test whether two strategies differ, with p-values corrected for the number of pairs."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 
 ENOUGH_SEEDS = 3
-"""From so many shared seeds on, what differs from seed to seed is part of the test."""
-EXACT, DRAWS, AT_ONCE = 1_000_000, 9_999, 1_000_000
+"""The number of shared seeds from which differences between seeds are part of the test."""
+MOST_SUMS, DRAWS, DRAWN_VALUES = 1_000_000, 9_999, 1_000_000
 OVER_EXAMPLES = "permutation over examples"
 OVER_BOTH = "t over seeds and permutation over examples, the larger p"
 
 
 def paired_test(gains: Sequence[Sequence[float]] | np.ndarray) -> tuple[float, str]:
-    """The two-sided p-value of no difference at all, and which test it is of.
+    """Return the two-sided p-value of the hypothesis of no difference, and the name of its test.
 
-    With at least three seeds the larger of two: the paired t over seeds, which asks whether other seeds could undo the
-    difference on these examples, and the permutation over examples of their means over seeds, which asks whether other
-    examples could. A difference counts only where neither could (an intersection-union test, Berger 1982), so it
-    keeps its level, and a strategy without any chance in it does not seem better by one example. With fewer seeds a
-    t over them tells nothing, and the p-value is that over examples alone.
+    With at least three seeds it is the larger of two p-values: of the paired t test over seeds, for whether other seeds
+    could undo the difference on these examples, and of the permutation test over examples of their means over seeds, for
+    whether other examples could. A difference is significant only where both are (an intersection-union test, Berger
+    1982), which keeps the level, and a strategy without randomness does not seem better by one example. With fewer seeds
+    the p-value is that over examples only.
 
     Args:
         gains: differences of scores, [S shared seeds, n examples].
@@ -39,31 +39,31 @@ def paired_t(differences: np.ndarray) -> float:
     values = np.where(np.abs(differences) < 1e-12, 0.0, differences)
     if not values.any():
         return 1.0
-    # Seeds of the same difference: what is left of their spread is rounding.
+    # All seeds have the same difference, up to rounding.
     if np.ptp(values) < 1e-12 * np.abs(values).max():
         return 0.0
     return float(ttest_1samp(values, 0.0).pvalue)
 
 
 def permutation_p(differences: np.ndarray, seed: int = 0) -> float:
-    """P(|sum s_i d_i| >= |sum d_i|) where each sign s_i is as likely + as - (Fisher 1935, "The design of experiments").
+    """Return P(|sum s_i d_i| >= |sum d_i|) for random signs s_i (Fisher 1935, "The design of experiments").
 
     Exact where the sums can be listed: equal |d_i| are counted together, so with scores of 0 and 1 of one seed it is
-    McNemar's exact test. Else by 9,999 draws, the observed one among them (Phipson & Smyth 2010).
+    McNemar's exact test. Otherwise estimated by 9,999 draws plus the observed one (Phipson & Smyth 2010).
     """
     sizes, counts = np.unique(np.round(np.abs(differences), 12), return_counts=True)
     sizes, counts = sizes[sizes > 0], counts[sizes > 0]
     if not len(sizes):
         return 1.0
     least = abs(float(np.sum(differences))) - 1e-9 * float(sizes @ counts)
-    if np.prod(counts + 1.0) <= EXACT:
-        sums, chances = all_sums(sizes, counts)
+    if np.prod(counts + 1.0) <= MOST_SUMS:
+        sums, chances = list_sums(sizes, counts)
         return min(1.0, float(chances[np.abs(sums) >= least].sum()))
-    return (1 + drawn_beyond(sizes, counts, least, seed)) / (1 + DRAWS)
+    return (1 + count_extreme_draws(sizes, counts, least, seed)) / (1 + DRAWS)
 
 
-def all_sums(sizes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every sum of signed differences, and its chance."""
+def list_sums(sizes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return every sum of signed differences and its probability."""
     from scipy.stats import binom
 
     sums, chances = np.zeros(1), np.ones(1)
@@ -74,19 +74,19 @@ def all_sums(sizes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndar
     return sums, chances
 
 
-def drawn_beyond(sizes: np.ndarray, counts: np.ndarray, least: float, seed: int) -> int:
-    """How many of the drawn sums are as far from zero; a few at once, for there may be many examples."""
-    rng, beyond, left = np.random.default_rng(seed), 0, DRAWS
-    while left:
-        some = min(left, max(1, AT_ONCE // len(sizes)))
-        positive = rng.binomial(counts, 0.5, size=(some, len(sizes)))
-        beyond += int((np.abs((2 * positive - counts) @ sizes) >= least).sum())
-        left -= some
-    return beyond
+def count_extreme_draws(sizes: np.ndarray, counts: np.ndarray, least: float, seed: int) -> int:
+    """Count the drawn sums that are at least as far from zero, drawing in parts to limit memory."""
+    rng, extreme, remaining = np.random.default_rng(seed), 0, DRAWS
+    while remaining:
+        draws = min(remaining, max(1, DRAWN_VALUES // len(sizes)))
+        positive = rng.binomial(counts, 0.5, size=(draws, len(sizes)))
+        extreme += int((np.abs((2 * positive - counts) @ sizes) >= least).sum())
+        remaining -= draws
+    return extreme
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's (1979) step-down adjusted p-values: of m, the i-th smallest times m - i + 1, never below a smaller one's.
+    """Return Holm's (1979) step-down adjusted p-values: the i-th smallest of m times m - i + 1, made monotone.
 
     Raises:
         ValueError: a p-value lies outside 0 to 1.
@@ -98,12 +98,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     stepped = np.minimum(1.0, np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)))
     adjusted = np.empty_like(stepped)
     adjusted[order] = stepped
-    found: list[float] = adjusted.tolist()
-    return found
+    return list(map(float, adjusted))
 
 
-def front(costs: Sequence[float], gains: Sequence[float]) -> list[bool]:
-    """Of each point whether it is Pareto-optimal: none costs no more and gains no less, and one of the two truly."""
+def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> list[bool]:
+    """Return whether each point is Pareto-optimal: no other costs at most as much, gains as much and differs in one."""
     points = list(zip(costs, gains, strict=True))
     return [
         not any(

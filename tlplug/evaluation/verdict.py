@@ -1,4 +1,4 @@
-"""Judge whether knowledge transferred, and say it in a sentence."""
+"""Give the verdict on whether knowledge transferred, with a sentence for the user."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tlplug.interfaces import TaskHead
 
 @dataclass(frozen=True)
 class Verdict:
-    """Did knowledge transfer?"""
+    """A verdict on whether knowledge transferred."""
 
     label: str
-    """positive, negative, inconclusive; none where there is no baseline."""
+    """positive, negative or inconclusive; none where there is no baseline."""
     text: str
     baseline: str | None = None
     difference: float | None = None
@@ -27,12 +27,10 @@ class Verdict:
 
 
 def judge(comparisons: Mapping[str, Comparison], head: TaskHead, scratch: str | None) -> Verdict:
-    """Return the verdict on the head's primary score against training from scratch; where that was not run, against the
-    best baseline.
+    """Return the verdict on the head's primary score against training from scratch, else against the best baseline.
 
-    Positive: the interval lies above zero; negative: below; else inconclusive. Signs are turned where lower
-    scores are better. Negative transfer means: worse than the same architecture trained from random weights (Wang et
-    al. 2019).
+    Positive: the interval of the gain is above zero; negative: below; else inconclusive. Negative transfer means a score
+    worse than that of the same architecture trained from random weights (Wang et al. 2019).
 
     Args:
         scratch: the baseline that was trained from random weights.
@@ -42,19 +40,19 @@ def judge(comparisons: Mapping[str, Comparison], head: TaskHead, scratch: str | 
     sign = 1.0 if head.higher_is_better else -1.0
     best = max(comparisons, key=lambda key: sign * comparisons[key].baseline_mean)
     name = scratch if scratch is not None and scratch in comparisons else best
-    found = comparisons[name]
-    low, high = sorted((sign * found.low, sign * found.high))
+    comparison = comparisons[name]
+    low, high = sorted((sign * comparison.low, sign * comparison.high))
     label = "positive" if low > 0 else "negative" if high < 0 else "inconclusive"
-    wording = transfer_text if name == scratch else comparison_text
-    text = wording(label, name, head, sign * found.difference, low, high)
-    return Verdict(label, text, name, found.difference, found.low, found.high)
+    describe = transfer_text if name == scratch else comparison_text
+    text = describe(label, name, head, sign * comparison.difference, low, high)
+    return Verdict(label, text, name, comparison.difference, comparison.low, comparison.high)
 
 
 def transfer_text(label: str, baseline: str, head: TaskHead, gain: float, low: float, high: float) -> str:
-    """Return the verdict for a person; a gain is an improvement, whichever direction of the score that is."""
+    """Return the verdict against training from scratch; a positive gain is an improvement for every score."""
     up, down = ("above", "below") if head.higher_is_better else ("below", "above")
     primary, scale = head.primary_score, head.display_scale
-    what = {
+    sentence = {
         "positive": "Positive transfer: what the base model knew helped. "
         f"{primary} is {points(gain, scale)} {up} {{}}",
         "negative": "Negative transfer: the base model's knowledge did harm. "
@@ -63,20 +61,22 @@ def transfer_text(label: str, baseline: str, head: TaskHead, gain: float, low: f
         f"at a gain of {points(gain, scale)}",
     }[label]
     interval = f" (95% interval {scale * low:+.1f} to {scale * high:+.1f})."
-    return what.format("training from scratch") + interval
+    return sentence.format("training from scratch") + interval
 
 
 def comparison_text(label: str, baseline: str, head: TaskHead, gain: float, low: float, high: float) -> str:
-    """Return the text for a baseline that was not trained from scratch, against which nothing can be said of transfer."""
-    told = {"positive": "Better than", "negative": "Worse than", "inconclusive": "Not to be told from"}[label]
+    """Return the verdict against a baseline that was not trained from scratch, which shows nothing of transfer."""
+    relation = {"positive": "Better than", "negative": "Worse than", "inconclusive": "Not to be told from"}[
+        label
+    ]
     scale = head.display_scale
     return (
-        f"{told} {baseline}, the best baseline that was run: {head.primary_score} has a gain of "
+        f"{relation} {baseline}, the best baseline that was run: {head.primary_score} has a gain of "
         f"{points(gain, scale)} (95% interval {scale * low:+.1f} to {scale * high:+.1f}). Whether "
         "knowledge transferred would take training from scratch (transfer.baselines=[...,scratch])."
     )
 
 
 def points(gain: float, scale: int) -> str:
-    """`17.5 points` of a share; `3.2` of a score that is none."""
+    """Format a gain: `17.5 points` for a share, `3.2` for another score."""
     return f"{scale * gain:.1f}" + (" points" if scale == 100 else "")

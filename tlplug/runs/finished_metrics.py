@@ -138,9 +138,11 @@ def previous_overrides(folder: Path, now: Sequence[str]) -> list[str]:
 
 def renewed(found: Mapping[str, Any], more: Mapping[str, Any], anew: bool) -> dict[str, Any]:
     """The evidence with what has just been recorded in it; nothing of other rows stays beside it."""
-    kept = {name: value for name, value in found.items() if not (anew and evidence.of_rows(name))}
+    kept = {name: value for name, value in found.items() if not (anew and evidence.is_about_rows(name))}
     reasons = {
-        name: why for name, why in kept.get("reasons", {}).items() if not (anew and evidence.of_rows(name))
+        name: why
+        for name, why in kept.get("reasons", {}).items()
+        if not (anew and evidence.is_about_rows(name))
     }
     recorded = {**kept.get(recorder.RECORDING_CONFIG, {}), **more.get(recorder.RECORDING_CONFIG, {})}
     known = {**kept, **more, recorder.RECORDING_CONFIG: recorded}

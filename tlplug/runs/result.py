@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tlplug.config.job import Job
 from tlplug.errors import PluginError
 from tlplug.evaluation import evidence
-from tlplug.evaluation.advice import Judged, advise
+from tlplug.evaluation.advice import JudgedRun, advise
 from tlplug.evaluation.bootstrap import Comparison, compare_paired
 from tlplug.evaluation.compute_metrics import describe, measure
 from tlplug.evaluation.evidence import FOLDER, read
@@ -135,7 +135,7 @@ def advice_of(
 ) -> list[dict[str, Any]]:
     """Return what follows from the result, each with its `text` and the `command` that does it, if there is one."""
     scratch = scratch_baseline(job, task.head)
-    judged = Judged(job.strategy_name, task.head, outcome, baselines, comparisons, verdict, scratch)
+    judged = JudgedRun(job.strategy_name, task.head, outcome, baselines, comparisons, verdict, scratch)
     found = advise(
         judged,
         train_rows=len(task.data.features["train"]),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tlplug.evaluation.confidence_intervals import Interval, over_seeds
+from tlplug.evaluation.confidence_intervals import Interval, seed_interval
 from tlplug.evaluation.verdict import points
 from tlplug.interfaces import Outcome, TaskHead
 from tlplug.reports.formatting import figure, interval, signed
@@ -54,7 +54,7 @@ class Judge:
 
     def score(self, rung: Rung) -> Interval:
         """The primary score over seeds; of a share, no more than all."""
-        found = over_seeds(rung.values)
+        found = seed_interval(rung.values)
         return (
             Interval(found.mean, found.low, min(found.high, 1.0)) if self.head.display_scale == 100 else found
         )
@@ -62,7 +62,7 @@ class Judge:
     def gain(self, rung: Rung, over: Rung) -> Interval:
         """By how much it is better, whichever direction of the score that is."""
         first, second = rung.values, over.values
-        return over_seeds(first - second if self.head.higher_is_better else second - first)
+        return seed_interval(first - second if self.head.higher_is_better else second - first)
 
     def standing(self, rungs: Sequence[Rung], trivial: Rung) -> str:
         """How the last one stands beside the one before."""
@@ -92,14 +92,14 @@ class Judge:
         return None
 
     def reached(self, rung: Rung) -> bool:
-        mean = over_seeds(rung.values).mean
+        mean = seed_interval(rung.values).mean
         return self.target_score is not None and (
             mean >= self.target_score if self.head.higher_is_better else mean <= self.target_score
         )
 
     def best(self, rungs: Sequence[Rung]) -> Rung:
         sign = 1.0 if self.head.higher_is_better else -1.0
-        return max(finished(rungs), key=lambda rung: sign * over_seeds(rung.values).mean)
+        return max(finished(rungs), key=lambda rung: sign * seed_interval(rung.values).mean)
 
     def lightest(self, rungs: Sequence[Rung]) -> Rung:
         """The first that reaches the target; else the first that the best one is not better than beyond noise."""
@@ -124,7 +124,7 @@ class Judge:
         return " ".join(parts)
 
     def _named(self, lightest: Rung, best: Rung) -> str:
-        score = f"{self.head.primary_score} {self._figure(over_seeds(lightest.values).mean)}"
+        score = f"{self.head.primary_score} {self._figure(seed_interval(lightest.values).mean)}"
         light = f"{lightest.name} is the lightest strategy that is not worse than the best"
         if self.reached(lightest):
             return f"{lightest.name} is the lightest that reaches {self._figure(self.target_score or 0.0)}, with {score}."

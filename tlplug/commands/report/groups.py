@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tlplug.commands.report.find import ExcludedRun, Run
-from tlplug.evaluation.confidence_intervals import Interval, over_seeds
+from tlplug.evaluation.confidence_intervals import Interval, seed_interval
 
 BASE = "base_model"
 
@@ -41,7 +41,7 @@ class Contender:
 
     def score(self) -> Interval:
         """The primary score over seeds; of a share, no more than all."""
-        found = over_seeds(self.values)
+        found = seed_interval(self.values)
         ends = (0.0, 1.0) if self.first.result["display_scale"] == 100 else (-np.inf, np.inf)
         return Interval(found.mean, float(max(found.low, ends[0])), float(min(found.high, ends[1])))
 

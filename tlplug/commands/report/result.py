@@ -14,8 +14,8 @@ from tlplug.commands.report.find import ExcludedRun
 from tlplug.commands.report.groups import BASE, Contender, differing
 from tlplug.commands.report.summary import overall, sentence
 from tlplug.evaluation.bootstrap import compare_paired
-from tlplug.evaluation.confidence_intervals import Interval, over_seeds, t_interval
-from tlplug.evaluation.significance import front, holm, paired_test
+from tlplug.evaluation.confidence_intervals import Interval, seed_interval, t_interval
+from tlplug.evaluation.significance import holm, paired_test, pareto_front
 from tlplug.runs.result import versions
 
 VERSION = 1
@@ -135,7 +135,7 @@ def pair_figures(ordered: Sequence[Contender]) -> list[dict[str, Any]]:
             {
                 "first": first.name,
                 "second": second.name,
-                "gain": asdict(over_seeds(values)),
+                "gain": asdict(seed_interval(values)),
                 "seeds": seeds,
                 "paired_by": ["seed", "example"] if seeds else ["example"],
                 "test": test,
@@ -155,7 +155,7 @@ def mark_fronts(figures: Sequence[dict[str, Any]], sign: float) -> None:
         each["pareto"] = dict.fromkeys(COSTS)
     for cost in COSTS:
         known = [each for each in figures if each[cost] is not None]
-        marks = front([each[cost] for each in known], [sign * each["score"]["mean"] for each in known])
+        marks = pareto_front([each[cost] for each in known], [sign * each["score"]["mean"] for each in known])
         for each, mark in zip(known, marks, strict=True):
             each["pareto"][cost] = mark
 
