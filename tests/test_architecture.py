@@ -14,6 +14,8 @@ LIGHT_COMMANDS = {
     "arguments",
     "train",
     "finished_runs",
+    "choose",
+    "completion",
     "command_plan",
     "compare/plan",
     "rank/plan",

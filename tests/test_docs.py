@@ -8,22 +8,21 @@ import tomllib
 from dataclasses import fields, is_dataclass
 from itertools import takewhile
 
+import click
 import pytest
 import yaml
 from omegaconf import OmegaConf
 
 import tlplug
 from tests.conftest import ROOT
-from tlplug.cli import FINISHED
-from tlplug.commands import finished_runs as finished
-from tlplug.commands.arguments import Parser, compare_parser, rank_parser, train_parser
+from tlplug.cli import COMMANDS
+from tlplug.cli import ROOT as ROOT_COMMAND
 from tlplug.commands.compare.plan import CompareSettings, plan
 from tlplug.commands.rank.plan import RankSettings
 from tlplug.commands.rank.plan import plan as rank_plan
 from tlplug.commands.sweep.options import sweep_words
 from tlplug.commands.sweep.search.grid import combinations
 from tlplug.commands.sweep.search.space import space_of
-from tlplug.commands.train import resume_options
 from tlplug.config.command_options import usual_settings
 from tlplug.config.compose import GROUPS, ROOT_KEYS, Composer
 from tlplug.config.job import build
@@ -45,6 +44,7 @@ REFERENCE, ARCHITECTURE = TEXTS["docs/reference.md"], TEXTS["docs/architecture.m
 PLUGIN_PAGE = TEXTS["docs/write-a-plugin.md"]
 
 PROGRAM = "python -m tlplug"
+FINISHED = {name for name, module in COMMANDS.items() if module == "finished_runs"}
 PLUGIN_COMMANDS = ("list", "check", "new", "compatibility")
 OPERATORS = {"|", ">", ">>", "<", "&&", ";"}
 """Of a shell: what comes after them is no word of the command."""
@@ -150,25 +150,10 @@ def composer(packages):
         yield found
 
 
-class Told(Exception):
-    """Raised in place of running a command: its parser, and what that made of the words."""
-
-
-@pytest.fixture
-def parsed(monkeypatch):
-    """Words of a command on a finished run -> its parser, and what that made of them. Nothing is run."""
-    own = Parser.parse
-
-    def parse(self, words):
-        raise Told(self, own(self, words))
-
-    def told(words):
-        with pytest.raises(Told) as found:
-            getattr(finished, words[0])(words[1:])
-        return found.value.args
-
-    monkeypatch.setattr(Parser, "parse", parse)
-    return told
+def parsed(words):
+    """The values of a command's parameters; nothing is run."""
+    command = ROOT_COMMAND.get_command(None, words[0])
+    return command.make_context(words[0], list(words[1:])).params
 
 
 @pytest.mark.parametrize(
@@ -176,25 +161,23 @@ def parsed(monkeypatch):
     list(command_lines()),
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_every_command_line_can_be_run(composer, parsed, page, words):
+def test_every_command_line_can_be_run(composer, page, words):
     if words in NOT_COMPOSED:
         return
     if words[0] in FINISHED:
-        check_finished(composer, parsed, words)
+        check_finished(composer, words)
         return
     if words[0] == "plugins":
         check_plugins(words[1:])
         return
     if words[0] == "resume":
-        with pytest.raises(Told) as found:
-            resume_options().parse(words[1:] or ["RUN"])
-        assert found.value.args[1].run
+        assert parsed([*words, *(["RUN"] if len(words) == 1 else [])])["run"]
         return
     if words[0] == "rank":
         assert rank_plan(composer, words[1:]).jobs
         return
     if words[0] == "compare":
-        assert plan(composer, compare_parser().parse_intermixed_args(words[1:]).keys).jobs
+        assert plan(composer, parsed(words)["keys"]).jobs
         return
     if words[0] == "-m":
         if "+sweep=optuna" in words:
@@ -216,21 +199,19 @@ def check_plugins(words):
         assert words[1] in {plugin.name for plugin in BUILT_IN} | {"bias_and_norm"}
 
 
-def check_finished(composer, parsed, words):
+def check_finished(composer, words):
     """Its flags are known, its keys are those of data, and another run than a placeholder is not asked for."""
     if words[1:] == ["--help"]:
-        with pytest.raises(SystemExit) as ended:
-            getattr(finished, words[0])(words[1:])
-        assert ended.value.code == 0
         return
-    _, given = parsed(words)
-    keys = getattr(given, "keys", [])
+    given = parsed(words)
+    keys = given.get("keys", ())
     metrics = [key for key in keys if key.startswith("metric")]
     assert not metrics or metrics_of(metrics)
-    others = [*getattr(given, "data", []), *(key for key in keys if key not in metrics)]
-    override(composer.compose(["strategy=lora", "task=sentiment"]), others, NODES if keys else ("data",))
-    assert getattr(given, "merge", True) or given.dtype is None
-    assert getattr(given, "push", True) or not given.private
+    others = [key for key in keys if key not in metrics]
+    nodes = NODES if words[0] == "metrics" else ("data",)
+    override(composer.compose(["strategy=lora", "task=sentiment"]), others, nodes)
+    assert given.get("merge", True) or given["dtype"] is None
+    assert given.get("push", True) or not given["private"]
 
 
 @pytest.mark.parametrize(
@@ -245,9 +226,9 @@ def check_finished(composer, parsed, words):
         ["report", "RUN", "--outptu", "x"],
     ],
 )
-def test_a_misspelt_word_of_such_a_command_would_be_found(composer, parsed, words):
-    with pytest.raises(tlplug.UsageError):
-        check_finished(composer, parsed, words)
+def test_a_misspelt_word_of_such_a_command_would_be_found(composer, words):
+    with pytest.raises((tlplug.UsageError, click.UsageError)):
+        check_finished(composer, words)
 
 
 @pytest.mark.parametrize("page", TEXTS)
@@ -275,47 +256,21 @@ def test_there_are_command_lines_in_each_page_that_should_have_them():
     } <= {page for page, _ in command_lines()}
 
 
-def test_the_reference_has_every_flag_of_the_help():
-    from tlplug.cli import HELP
-
-    flags = re.findall(r"^  (-\S+)", HELP, re.MULTILINE)
-    assert flags and all(flag in section(REFERENCE, "## Commands") for flag in flags)
+def flags_of(command):
+    return {flag for each in command.params if isinstance(each, click.Option) for flag in each.opts}
 
 
-def test_the_reference_has_every_flag_of_the_commands_and_no_other(parsed):
-    told = {
+def test_the_reference_has_every_flag_of_the_commands_and_no_other():
+    listed = {
         (quoted(flag)[0], command)
         for flag, commands, _ in rows(section(REFERENCE, "## Commands"), 3)
         for command in commands.split(", ")
     }
-    least = {"predict": ["RUN", "--text", "x"], "export": ["RUN", "OUT"]}
-    assert {(flag, command) for flag, command in told if command in FINISHED} == {
-        (flag, command)
-        for command in FINISHED
-        for action in parsed([command, *least.get(command, ["RUN"])])[0]._actions
-        for flag in action.option_strings
-        if flag not in ("-h", "--help")
+    commands = {name: ROOT_COMMAND.get_command(None, name) for name in COMMANDS}
+    parts = {f"plugins {name}": part for name, part in commands.pop("plugins").commands.items()}
+    assert listed == {
+        (flag, name) for name, command in {**commands, **parts}.items() for flag in flags_of(command)
     }
-    others = {(flag, command) for flag, command in told if command not in FINISHED}
-    parsers = {"compare": compare_parser(), "rank": rank_parser(), "resume": resume_options()}
-    assert others == {
-        *((flag, name) for name, options in parsers.items() for flag in flags_of(options)),
-        *flags_of_plugin_commands(),
-    }
-    assert flags_of(train_parser()) == {"-m", "--multirun"}
-
-
-def flags_of(options):
-    return {flag for action in options._actions for flag in action.option_strings} - {"-h", "--help"}
-
-
-def flags_of_plugin_commands():
-    """As the code adds them to each command's parser."""
-    code = (ROOT / "tlplug" / "commands" / "plugins" / "commands.py").read_text(encoding="utf-8")
-    for command in ("new", "check"):
-        body = code.split(f"\ndef {command}(")[1].split("\ndef ")[0]
-        for flag in re.findall(r'add_argument\("(--\w+)"', body):
-            yield flag, f"plugins {command}"
 
 
 def test_every_key_that_is_mentioned_is_there(composer):

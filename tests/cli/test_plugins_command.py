@@ -26,13 +26,10 @@ def elsewhere(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (
-            ["lsit"],
-            "Did you mean 'list'? There is: plugins list, plugins check NAME, plugins new NAME, plugins compatibility",
-        ),
+        (["lsit"], "No such command 'lsit'. Did you mean 'list'?"),
         (["chekc", "lora"], "Did you mean 'check'?"),
-        (["list", "lora"], "unrecognized arguments: lora"),
-        (["check"], "required: NAME"),
+        (["list", "lora"], "unexpected extra argument (lora)"),
+        (["check"], "Missing argument 'NAME'"),
         (["check", "lroa"], "Did you mean 'lora'"),
         (["check", "lora", "--kind", "head"], "there is no head 'lora'"),
         (["check", "lora", "--knid", "head"], "Did you mean '--kind'"),
@@ -43,10 +40,10 @@ def elsewhere(tmp_path, monkeypatch):
         (["check", "classification", "--rows", "rows.jsonl"], "rows.jsonl cannot be read"),
         (["check", "no.such.Thing"], "No module named 'no'"),
         (["check", "json.dumps"], "derived from none of tlplug.Strategy"),
-        (["new"], "required: --kind"),
-        (["new", "--kind", "head"], "required: NAME"),
-        (["new", "mine"], "required: --kind"),
-        (["new", "mine", "--kind", "metrics"], "invalid choice: 'metrics'"),
+        (["new"], "Missing argument 'NAME'"),
+        (["new", "--kind", "head"], "Missing argument 'NAME'"),
+        (["new", "mine"], "Missing option '--kind'"),
+        (["new", "mine", "--kind", "metrics"], "'metrics' is not one of 'strategy'"),
         (["new", "my-plugin", "--kind", "head"], "small letters, digits and _"),
         (["new", "class", "--kind", "head"], "small letters, digits and _"),
         (["new", "lora", "--kind", "strategy"], "there is a strategy of that name already"),
@@ -62,9 +59,8 @@ def test_wrong_words_are_exit_code_2_and_one_message(words, says, capsys, tmp_pa
 
 def test_each_command_has_a_help_of_its_own(capsys):
     for command, says in (("check", "--rows FILE"), ("new", "--out FOLDER"), ("list", "plugins list")):
-        with pytest.raises(SystemExit) as ended:
-            main(["plugins", command, "--help"])
-        assert ended.value.code == 0 and says in capsys.readouterr().out
+        assert main(["plugins", command, "--help"]) == 0
+        assert says in capsys.readouterr().out
 
 
 def test_a_sound_metric_passes_with_a_line_for_each_check(capsys):

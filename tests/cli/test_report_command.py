@@ -50,7 +50,7 @@ def test_output_names_the_folder(tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "required"),
+        ([], "Missing argument 'RUN...'"),
         (["nowhere"], "nowhere: there is no such folder"),
         (["empty"], "empty: there is no run in it"),
         (["file"], "file is a file"),

@@ -1,118 +1,126 @@
-"""Parse the words of a command, and show its help."""
+"""What commands share: arguments, flags, the layout of their help, and what a shell completes key=value to."""
 
 from __future__ import annotations
 
-import argparse
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
-from tlplug.errors import UsageError, did_you_mean
+import click
+from click.shell_completion import CompletionItem
 
-FLAG = re.compile(r"--?[A-Za-z]\S*")
+from tlplug.interfaces.registry import KINDS, Registry
+from tlplug.settings import RootConfig
+
+HELP_FLAGS = ["-h", "--help"]
+SETTINGS = {"help_option_names": HELP_FLAGS, "max_content_width": 100}
 
 
-class Parser(argparse.ArgumentParser):
-    """Parse one command's words; an error is a `UsageError`.
+class Command(click.Command):
+    """A command whose help ends with the keys of its own and an example.
 
     Args:
         example: words after the command's name that a user could type.
+        keys: keys of its own and what they are.
     """
 
-    def __init__(self, command: str, about: str, example: str, keys: str = "") -> None:
-        prog = f"python -m tlplug {command}"
-        super().__init__(
-            prog=prog,
-            description=about,
-            epilog=f"{keys}example:\n  {prog} {example}".rstrip(),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+    def __init__(
+        self, name: str | None, example: str = "", keys: Mapping[str, str] | None = None, **others: Any
+    ):
+        super().__init__(name, **others)
+        self.context_settings = SETTINGS
+        self.example = example
+        self.keys = dict(keys or {})
 
-    def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """Like `parse_args`, which would tell of a missing flag before a misspelt one."""
-        known = [flag for action in self._actions for flag in action.option_strings]
-        flags = [word.partition("=")[0] for word in words if FLAG.fullmatch(word)]
-        if strange := [flag for flag in flags if flag not in known]:
-            long = [flag for flag in known if flag.startswith("--")]
-            hint = did_you_mean(strange[0], long, cutoff=0.7)  # All of them have the dashes.
-            self.error(f"there is no flag {strange[0]}.{hint}")
-        return self.parse_intermixed_args(words)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog.split()[-1]}: {message}\n\n{self.format_usage().strip()}")
-
-    def add_keys(self, help: str) -> None:
-        """Add the argument `keys`: any number of key=value words."""
-        self.add_argument("keys", metavar="key=value", nargs="*", default=[], help=help)
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.keys:
+            with formatter.section("Keys"):
+                formatter.write_dl(list(self.keys.items()))
+        with formatter.section("Example"):
+            formatter.write(f"  {ctx.command_path} {self.example}".rstrip() + "\n")
 
 
-def parser(command: str, about: str, example: str) -> Parser:
-    """Return the parser of a command that takes a run directory."""
-    options = Parser(command, about, example)
-    options.add_argument("run", metavar="RUN", type=Path, help="run directory")
-    options.add_argument(
-        "--trust", action="store_true", help="import classes that the run names by their dotted path"
+class Override(click.ParamType):  # type: ignore[type-arg]
+    """A word `key=value`, which Hydra reads."""
+
+    name = "key=value"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return complete_override(incomplete, ctx.params.get(param.name or "") or ())
+
+
+class Positive(click.IntRange):
+    """A whole number from 1 on."""
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+
+def overrides(required: bool = False) -> Callable[[Any], Any]:
+    """Add the argument `keys`: any number of key=value words."""
+    return click.argument("keys", metavar="[KEY=VALUE]...", nargs=-1, type=Override(), required=required)
+
+
+def run_argument(command: Any) -> Any:
+    """Add the argument `run` and the flag `trust` of a command on a run directory."""
+    trust = click.option(
+        "--trust", is_flag=True, help="Import classes that the run names by their dotted path."
     )
-    return options
+    return click.argument("run", type=click.Path(path_type=Path))(trust(command))
 
 
-def train_parser() -> Parser:
-    options = Parser(
-        "train",
-        "Adapt a base model to a task, test it, compare it with baselines and report. `train` may be left out.",
-        "+strategy=lora +task=sentiment seed=1",
-    )
-    options.add_argument(
-        *("-m", "--multirun"), action="store_true", help="run every combination of several values: seed=1,2,3"
-    )
-    options.add_keys("strategy=, task= and any other key; `--cfg job` shows them all")
-    return options
+def output_folder(help: str) -> Callable[[Any], Any]:
+    """Add the option `--output`."""
+    return click.option("--output", metavar="FOLDER", type=click.Path(path_type=Path), help=help)
 
 
-COMPARE_KEYS = """\
-keys of its own:
-  strategies=[...]             strategies and presets, from the least invasive to the most
-  seeds=                       how many, from 0, or which: [3,4,5]
-  target_score=                stop at the first strategy whose score reaches this
-  stop_early=false             run all, also where one gains nothing over the one before
-  tune_learning_rate=true      try several learning rates for each
-  learning_rate_factors=[...]  multiples of the strategy's own rate
-  strategy.<strategy>.<field>= a field of one of the strategies
+def complete_override(incomplete: str, words: Sequence[str]) -> list[CompletionItem]:
+    """Return what a word could go on as: a group or key up to its `=`, then a choice of the group.
 
-"""
-
-
-def compare_parser() -> Parser:
-    options = Parser(
-        "compare",
-        "Train several strategies over paired seeds, and name the lightest that is good enough.",
-        "+task=sentiment strategies=[linear_probe,lora,full] seeds=3",
-        COMPARE_KEYS,
-    )
-    options.add_argument("--dry-run", action="store_true", help="memory and time of each strategy, and stop")
-    options.add_keys("task=, the keys below, and any key of a run")
-    return options
+    Args:
+        words: those before it; a strategy or head among them adds its fields.
+    """
+    key, sign, value = incomplete.partition("=")
+    bare = key.lstrip("+")
+    signs = key[: len(key) - len(bare)]
+    if sign:
+        return [CompletionItem(f"{key}={each}") for each in complete_choice(bare, value)]
+    return [CompletionItem(f"{signs}{name}=") for name in key_names(words) if name.startswith(bare)]
 
 
-RANK_KEYS = """\
-keys of its own:
-  models=[...]     base models, two at least: presets, hub ids, folders, GGUF files
-  max_rows=        at most so many training rows
-  metrics=[...]    what the base models are ranked by
-  fine_tune_top=   fine-tune so many of the first, and the smallest; or all
-  strategy=        what fine_tune_top trains with
+def complete_choice(group: str, value: str) -> Iterator[str]:
+    """Yield the choices of a group, each after those that a list has already."""
+    from tlplug.config.choices import GROUPS, SWEEP_GROUPS, Choices
 
-"""
+    if group in (*GROUPS, *SWEEP_GROUPS):
+        cut = max(value.rfind(","), value.rfind("[")) + 1
+        for name in Choices().names(group):
+            if name.startswith(value[cut:]):
+                yield value[:cut] + name
 
 
-def rank_parser() -> Parser:
-    options = Parser(
-        "rank",
-        "Rank base models for a task by their features, before any of them is fine-tuned.",
-        "+task=sentiment models=[minilm,smollm2]",
-        RANK_KEYS,
-    )
-    options.add_keys("task=, the keys below, and any key of a run")
-    return options
+def key_names(words: Sequence[str]) -> list[str]:
+    """Return the names of groups and settings, and of the fields of plugins that `words` choose."""
+    from tlplug.config.choices import GROUPS, SWEEP_GROUPS
+
+    chosen = dict(word.lstrip("+").partition("=")[::2] for word in words)
+    registry = Registry()
+    names = [*GROUPS, *SWEEP_GROUPS, *setting_names(RootConfig())]
+    for kind in ("strategy", "head"):
+        if chosen.get(kind) in registry.names(kind):
+            config: Any = registry.find(kind, chosen[kind]).load()
+            names += [f"{kind}.{field.name}" for field in fields(config.Config)]
+    return sorted(dict.fromkeys(names))
+
+
+def setting_names(settings: Any, above: str = "") -> Iterator[str]:
+    """Yield the dotted name of each setting; what plugins fill in has none here."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            yield from setting_names(value, f"{above}{field.name}.")
+        elif above or field.name not in (*KINDS, "task", "logger"):
+            yield above + field.name

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 from omegaconf import OmegaConf
 
-from tlplug.commands.arguments import Parser, parser, train_parser
-from tlplug.config.compose import Composer
-from tlplug.config.job import Job, build
-from tlplug.config.reopen import job_again
+from tlplug.commands.arguments import Command, overrides, run_argument
 from tlplug.errors import UsageError
 from tlplug.runs import directory as run_directory
 from tlplug.runs.directory import finished
@@ -20,36 +18,30 @@ from tlplug.runtime.secrets import redact
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tlplug.config.job import Job
+
 OWN = ("run_dir", "resume")
 """Keys that say where a run lies and how it is begun, not what it is."""
 
 
-def resume(words: Sequence[str]) -> int:
-    """`resume RUN [--trust] [key=value ...]`, with the secrets that the run's config was written without.
+@click.command(cls=Command, example="outputs/my-run")
+@run_argument
+@overrides()
+def resume(run: Path, keys: tuple[str, ...], trust: bool) -> int:
+    """Continue a run that did not finish from its last checkpoint.
 
-    Raises:
-        UsageError: there is no run, it has finished, or what it was begun with is not there any more.
+    KEY=VALUE gives secrets, which no run directory holds.
     """
-    given = resume_options().parse(words)
-    folder: Path = given.run
-    if finished(folder):
-        raise UsageError(f"{folder} has finished: it holds {run_directory.RESULT}")
-    job = job_again(folder, run_directory.begun(folder)["overrides"], given.trust, given.keys)
-    from tlplug.runs.run import run
+    if finished(run):
+        raise UsageError(f"{run} has finished: it holds {run_directory.RESULT}")
+    from tlplug.config.reopen import job_again
+
+    job = job_again(run, run_directory.begun(run)["overrides"], trust, keys)
+    from tlplug.runs.run import run as start
     from tlplug.runtime.console import open_console
 
-    run(job, open_console(), folder)
+    start(job, open_console(), run)
     return 0
-
-
-def resume_options() -> Parser:
-    options = parser(
-        "resume",
-        "Go on with a run that did not finish, from its last checkpoint.",
-        "outputs/my-run",
-    )
-    options.add_keys("secrets, which no run directory holds")
-    return options
 
 
 def resume_or_begin(job: Job, console: Console) -> int:
@@ -121,18 +113,30 @@ def leaves(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
             yield f"{above}{key}", value
 
 
-def train(words: list[str]) -> int:
-    """The default command, which may be named; with `-m`, a sweep."""
-    given = train_parser().parse(words)
-    overrides = given.keys[1:] if given.keys[:1] == ["train"] else given.keys
-    from tlplug.runtime.console import open_console
+@click.command(cls=Command, example="+strategy=lora +task=sentiment seed=1")
+@click.option("-m", "--multirun", is_flag=True, help="Run every combination of several values: seed=1,2,3.")
+@click.option("--cfg", type=click.Choice(["job"]), help="Show the composed config, and stop.")
+@overrides()
+def train(keys: tuple[str, ...], multirun: bool, cfg: str | None) -> int:
+    """Adapt a base model and compare it with baselines.
+
+    `train` may be left out. KEY=VALUE is strategy=, task= and any other key; --cfg job shows all of them.
+    """
+    from tlplug.config.compose import Composer
 
     with Composer() as composer:
-        if given.multirun:
+        if cfg is not None:
+            print(OmegaConf.to_yaml(composer.compose(keys)), end="")
+            return 0
+        from tlplug.runtime.console import open_console
+
+        if multirun:
             from tlplug.commands.sweep.sweep import sweep
 
-            return sweep(composer, overrides, open_console())
-        job = build(composer.compose(overrides), overrides)
+            return sweep(composer, keys, open_console())
+        from tlplug.config.job import build
+
+        job = build(composer.compose(keys), keys)
     if job.resume is not None:
         return resume_or_begin(job, open_console())
     from tlplug.runs.run import run

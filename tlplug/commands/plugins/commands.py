@@ -7,104 +7,86 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tlplug.commands.arguments import Parser
-from tlplug.errors import PluginError, UsageError, did_you_mean
+from tlplug.commands.arguments import HELP_FLAGS, Command
+from tlplug.errors import PluginError, UsageError
 from tlplug.interfaces.registry import DISABLE, KINDS, Plugin, Registry, is_restricted, no_such_choice
 
 if TYPE_CHECKING:
     from tlplug.testing import Check
 
 
-HELP = """\
-usage: python -m tlplug plugins COMMAND ...
-
-List, check and create plugins.
-
-commands:
-  list                       every plugin, its package, and why one cannot be loaded
-  check NAME                 run the conformance kit on a plugin, a line for each check
-  new NAME --kind KIND       write a package with one plugin, whose tests pass
-  compatibility              which strategy fits which head on which kind of base model
-
-`python -m tlplug plugins COMMAND --help` shows the words of one.
-
-example:
-  python -m tlplug plugins new my_method --kind strategy"""
+@click.group(
+    context_settings={"help_option_names": HELP_FLAGS}, no_args_is_help=False, invoke_without_command=True
+)
+@click.pass_context
+def plugins(ctx: click.Context) -> None:
+    """List, check and create plugins."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
-def plugins(words: Sequence[str]) -> int:
-    """`plugins list`, `plugins check NAME`, `plugins new NAME --kind KIND`, `plugins compatibility`."""
-    commands: dict[str, Callable[[Sequence[str]], int]] = {
-        "list": listed,
-        "check": check,
-        "new": new,
-        "compatibility": compatibility,
-    }
-    if not words or words[0] in ("-h", "--help"):
-        print(HELP)
-        return 0
-    if words[0] not in commands:
-        raise UsageError(
-            f"there is no command 'plugins {words[0]}'.{did_you_mean(words[0], commands)} "
-            "There is: plugins list, plugins check NAME, plugins new NAME, plugins compatibility"
-        )
-    return commands[words[0]](words[1:])
-
-
-def listed(words: Sequence[str]) -> int:
-    Parser("plugins list", "List every plugin, its package, and why one cannot be loaded.", "").parse(words)
+@plugins.command("list", cls=Command)
+def list_plugins() -> int:
+    """List all plugins with their packages, and why one cannot be loaded."""
     show_plugins(Registry(), Console())
     return 0
 
 
-def compatibility(words: Sequence[str]) -> int:
-    about = "Show which strategy fits which head on which kind of base model, as Markdown."
-    Parser("plugins compatibility", about, "> compatibility.md").parse(words)
+@plugins.command(cls=Command, example="> compatibility.md")
+def compatibility() -> int:
+    """Show which strategies work with which heads and base models.
+
+    The table is written as Markdown."""
     from tlplug.commands.plugins.compatibility_table import cells, page
 
     print(page(list(cells(Registry()))), end="")
     return 0
 
 
-def new(words: Sequence[str]) -> int:
-    """`plugins new NAME --kind KIND [--out FOLDER]`."""
-    about = "Write a package with one plugin, whose own tests pass as written."
-    options = Parser("plugins new", about, "my_method --kind strategy")
-    options.add_argument("name", metavar="NAME", help="what a user types; also the Python module's name")
-    options.add_argument("--kind", choices=list(KINDS), required=True)
-    options.add_argument("--out", type=Path, metavar="FOLDER", help="where it is written; default: ./NAME")
-    given = options.parse(words)
+@plugins.command(cls=Command, example="my_method --kind strategy")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(list(KINDS)), required=True)
+@click.option(
+    "--out", metavar="FOLDER", type=click.Path(path_type=Path), help="Where it is written; default: ./NAME."
+)
+def new(name: str, kind: str, out: Path | None) -> int:
+    """Write a package with one plugin and its tests.
+
+    NAME is what a user types, and the name of the Python module.
+    """
     from tlplug.commands.plugins.scaffold import create
 
-    folder = create(given.name, given.kind, given.out or Path(given.name), Registry())
-    steps = (f"cd {folder}", "pip install -e '.[dev]'", "pytest", f"tlplug plugins check {given.name}")
-    print(f"{folder}/ holds the {given.kind} {given.name!r}. Next:", *steps, sep="\n  ")
+    folder = create(name, kind, out or Path(name), Registry())
+    steps = (f"cd {folder}", "pip install -e '.[dev]'", "pytest", f"tlplug plugins check {name}")
+    print(f"{folder}/ holds the {kind} {name!r}. Next:", *steps, sep="\n  ")
     return 0
 
 
-def check(words: Sequence[str]) -> int:
-    """`plugins check NAME [field=value ...] [--kind KIND] [--rows FILE] [--fast]`."""
-    about = "Check a strategy, a head or a metric on tiny models made on the spot."
-    options = Parser("plugins check", about, "lora r=4 --fast")
-    options.add_argument("name", metavar="NAME", help="of an installed plugin, or package.module.Class")
-    options.add_argument("fields", metavar="field=value", nargs="*", help="fields of the plugin's Config")
-    options.add_argument("--kind", choices=list(KINDS), help="where plugins of two kinds have the name")
-    options.add_argument("--rows", metavar="FILE", help="JSON Lines with a head's columns, eight or more")
-    options.add_argument("--fast", action="store_true", help="leave out what starts processes")
-    given = options.parse(words)
-    plugin = found(given.name, given.kind, Registry())
-    cls = imported(plugin)
-    settings = fields_of(cls, given.fields)
-    if given.rows is not None:
-        if plugin.kind != "head":
-            raise UsageError(f"--rows are for a head; {given.name!r} is a {plugin.kind}")
-        settings["rows"] = rows_of(Path(given.rows))
+@plugins.command(cls=Command, example="lora r=4 --fast")
+@click.argument("name")
+@click.argument("fields", metavar="[FIELD=VALUE]...", nargs=-1)
+@click.option("--kind", type=click.Choice(list(KINDS)), help="Where plugins of two kinds have the name.")
+@click.option("--rows", metavar="FILE", help="JSON Lines with a head's columns, eight or more.")
+@click.option("--fast", is_flag=True, help="Leave out what starts processes.")
+def check(name: str, fields: tuple[str, ...], kind: str | None, rows: str | None, fast: bool) -> int:
+    """Run the conformance checks on a plugin.
 
-    checks = [each for each in checks_of(plugin.kind) if not (given.fast and each.slow)]
+    Tiny models are made on the spot. NAME is that of an installed plugin, or package.module.Class; FIELD=VALUE sets a
+    field of its Config.
+    """
+    plugin = found(name, kind, Registry())
+    cls = imported(plugin)
+    settings = fields_of(cls, fields)
+    if rows is not None:
+        if plugin.kind != "head":
+            raise UsageError(f"--rows are for a head; {name!r} is a {plugin.kind}")
+        settings["rows"] = rows_of(Path(rows))
+    checks = [each for each in checks_of(plugin.kind) if not (fast and each.slow)]
     return show_checks(plugin, cls, checks, settings, Console())
 
 
