@@ -280,7 +280,7 @@ def test_the_same_command_with_resume_auto_begins_goes_on_and_has_nothing_left_t
 def test_with_resume_auto_and_no_folder_the_latest_run_of_this_config_is_gone_on_with(
     tmp_path, tiny_folder, rows_folder, cache, monkeypatch
 ):
-    from tlplug.commands.train import unfinished
+    from tlplug.commands.unfinished_runs import unfinished
     from tlplug.config.compose import Composer
     from tlplug.config.job import build
     from tlplug.runs.directory import begin
@@ -437,7 +437,7 @@ def in_terminal(words):
 def test_a_folder_whose_place_cannot_be_taken_is_written_into(
     where, tmp_path, tiny_folder, rows_folder, monkeypatch
 ):
-    from tlplug.commands.train import unfinished
+    from tlplug.commands.unfinished_runs import unfinished
     from tlplug.config.compose import Composer
     from tlplug.config.job import build
     from tlplug.runs.directory import begin

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
-from omegaconf import OmegaConf
 
 from tlplug.commands.arguments import Command, overrides, run_argument
 from tlplug.errors import UsageError
-from tlplug.runs import directory as run_directory
-from tlplug.runs.directory import finished
-from tlplug.runtime.secrets import redact
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from tlplug.config.job import Job
-
-OWN = ("run_dir", "resume")
-"""Keys that say where a run lies and how it is begun, not what it is."""
 
 
 @click.command(cls=Command, example="outputs/my-run")
@@ -32,7 +18,9 @@ def resume(run: Path, keys: tuple[str, ...], trust: bool) -> int:
 
     KEY=VALUE gives secrets, which no run directory holds.
     """
-    if finished(run):
+    from tlplug.runs import directory as run_directory
+
+    if run_directory.finished(run):
         raise UsageError(f"{run} has finished: it holds {run_directory.RESULT}")
     from tlplug.config.reopen import job_again
 
@@ -42,75 +30,6 @@ def resume(run: Path, keys: tuple[str, ...], trust: bool) -> int:
 
     start(job, open_console(), run)
     return 0
-
-
-def resume_or_begin(job: Job, console: Console) -> int:
-    """With `resume=auto`: the unfinished run of this very config, else a new one. One that has finished stays as it is.
-
-    Raises:
-        UsageError: another run lies in `run_dir`, or several processes would each look for a run of their own.
-    """
-    from tlplug.runs.launch import processes_of
-
-    if job.run_dir is None and processes_of(job.trainer) > 1:
-        raise UsageError(
-            "resume=auto with several processes: name the folder (run_dir=...), so that all of them know it"
-        )
-    folder = unfinished(job)
-    if folder is not None and finished(folder):
-        console.print(f"{folder} has finished: nothing is left to do", markup=False, soft_wrap=True)
-        return 0
-    from tlplug.runs.run import run
-
-    run(job, console, folder)
-    return 0
-
-
-def unfinished(job: Job) -> Path | None:
-    """The folder to go on with: `run_dir`, else the latest of this task and strategy that has no result.
-
-    Raises:
-        UsageError: another run lies in `run_dir`.
-    """
-    if job.run_dir is not None:
-        folder = Path(job.run_dir).expanduser()
-        if not (folder / run_directory.CONFIG).is_file():
-            return None
-        if other := differing(job, folder):
-            raise UsageError(
-                f"run_dir={job.run_dir}: another run lies there, it differs in {', '.join(other[:5])}"
-            )
-        return folder
-    beside = run_directory.OUTPUTS / job.task / job.strategy_name
-    for folder in sorted(beside.glob("*/"), reverse=True):
-        begun = (folder / run_directory.RUN).is_file() and not finished(folder)
-        if begun and not run_directory.is_held(folder) and not differing(job, folder):
-            return folder
-    return None
-
-
-def differing(job: Job, folder: Path) -> list[str]:
-    """The keys whose values are others than those that the run in `folder` was begun with."""
-    from yaml import YAMLError, safe_load  # type: ignore[import-untyped]
-
-    # By way of YAML, as the other was, so that equal values are equal here.
-    here = safe_load(OmegaConf.to_yaml(OmegaConf.create(redact(job.config))))
-    try:
-        there = safe_load((folder / run_directory.CONFIG).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise UsageError(f"{folder / run_directory.CONFIG} cannot be read: {error}") from error
-    mine, theirs = dict(leaves(here)), dict(leaves(there if isinstance(there, Mapping) else {}))
-    return sorted(
-        key for key in mine.keys() | theirs.keys() if key not in OWN and mine.get(key) != theirs.get(key)
-    )
-
-
-def leaves(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
 
 
 @click.command(cls=Command, example="+strategy=lora +task=sentiment seed=1")
@@ -126,6 +45,8 @@ def train(keys: tuple[str, ...], multirun: bool, cfg: str | None) -> int:
 
     with Composer() as composer:
         if cfg is not None:
+            from omegaconf import OmegaConf
+
             print(OmegaConf.to_yaml(composer.compose(keys)), end="")
             return 0
         from tlplug.runtime.console import open_console
@@ -138,6 +59,8 @@ def train(keys: tuple[str, ...], multirun: bool, cfg: str | None) -> int:
 
         job = build(composer.compose(keys), keys)
     if job.resume is not None:
+        from tlplug.commands.unfinished_runs import resume_or_begin
+
         return resume_or_begin(job, open_console())
     from tlplug.runs.run import run
 

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from tlplug.commands.arguments import HELP_FLAGS, Command
 from tlplug.errors import PluginError, UsageError
 from tlplug.interfaces.registry import DISABLE, KINDS, Plugin, Registry, is_restricted, no_such_choice
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tlplug.testing import Check
 
 
@@ -33,6 +32,8 @@ def plugins(ctx: click.Context) -> None:
 @plugins.command("list", cls=Command)
 def list_plugins() -> int:
     """List all plugins with their packages, and why one cannot be loaded."""
+    from rich.console import Console
+
     show_plugins(Registry(), Console())
     return 0
 
@@ -87,6 +88,8 @@ def check(name: str, fields: tuple[str, ...], kind: str | None, rows: str | None
             raise UsageError(f"--rows are for a head; {name!r} is a {plugin.kind}")
         settings["rows"] = rows_of(Path(rows))
     checks = [each for each in checks_of(plugin.kind) if not (fast and each.slow)]
+    from rich.console import Console
+
     return show_checks(plugin, cls, checks, settings, Console())
 
 
@@ -183,6 +186,9 @@ def show_checks(
 
 def show_plugins(registry: Registry, console: Console) -> None:
     """A row a plugin; it is imported for its description, and one that fails does not stop the list."""
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table()
     for name in ("kind", "name", "from", "what it is"):
         table.add_column(name, overflow="fold", no_wrap=name in ("kind", "name"))
@@ -195,6 +201,8 @@ def show_plugins(registry: Registry, console: Console) -> None:
 
 
 def described(plugin: Plugin) -> str:
+    from rich.markup import escape
+
     try:
         return escape(plugin.description)
     except PluginError as error:
