@@ -161,6 +161,10 @@ def run(words: list[str]) -> int:
             return ROOT.invoke(ctx) or 0
     except click.exceptions.Exit as done:
         return done.exit_code
+    except click.NoSuchOption as error:
+        # All of them have the dashes: only a near one is meant.
+        hint = did_you_mean(error.option_name, error.possibilities or (), cutoff=0.7)
+        raise UsageError(f"No such option {error.option_name!r}.{hint}") from error
     except click.UsageError as error:
         usage = f"\n\n{error.ctx.get_usage()}" if error.ctx is not None else ""
         raise UsageError(f"{error.format_message()}{usage}") from error

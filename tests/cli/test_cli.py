@@ -56,7 +56,7 @@ def test_each_command_has_a_help_of_its_own_with_an_example(command, flag, capsy
 def test_a_flag_that_is_not_there_gets_its_neighbour_where_one_is_near(words, hint, capsys):
     (flag,) = (word for word in words if word.startswith("-"))
     assert main(words) == 2
-    assert capsys.readouterr().err.splitlines()[0].endswith(f": there is no flag {flag}.{hint}")
+    assert capsys.readouterr().err.splitlines()[0] == f"tlplug: No such option '{flag}'.{hint}"
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
