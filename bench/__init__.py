@@ -1,1 +1,1 @@
-"""Measurements of tlplug beside transformers' Trainer and peft; `python -m bench` takes them."""
+"""Measure tlplug beside transformers' Trainer and peft: `python -m bench`."""

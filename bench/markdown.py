@@ -1,4 +1,4 @@
-"""Figures -> pieces of a page in Markdown."""
+"""Write figures as Markdown."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 Results = dict[str, Any]
 
 
-def measured_by(found: Results) -> str:
-    return f"`{found['command']}`, with {listed(found['machine'])}. {found.get('note', '')}".rstrip()
+def measured_by(results: Results) -> str:
+    return f"`{results['command']}`, with {listed(results['machine'])}. {results.get('note', '')}".rstrip()
 
 
 def listed(values: Results) -> str:

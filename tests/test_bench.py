@@ -1,15 +1,15 @@
-"""What the bench is asked for by its words, and what it makes of figures."""
+"""The benchmark's command line, and its summary and page of figures."""
 
 import os
 
 import pytest
 
-from bench.__main__ import main, merged
+from bench.__main__ import main, merge
 from bench.trainer.contestants import ARMS
 from bench.trainer.measurements import MEASUREMENTS
-from bench.trainer.options import PARTS, Asked
+from bench.trainer.options import PARTS, Options
 from bench.trainer.results_page import page
-from bench.trainer.summary import near, summary
+from bench.trainer.summary import is_close, summarize
 from bench.trainer.warm_cache import entries
 
 MACHINE = {"processor": "abacus", "cores": 1, "threads": "1"}
@@ -28,33 +28,37 @@ def strategy(command="python -m bench", **arms):
         "machine": MACHINE,
         "settings": {"rows": 8},
         "arms": arms,
-        "summary": summary(arms, ["accuracy"]),
+        "summary": summarize(arms, ["accuracy"]),
     }
 
 
-def test_no_words_ask_for_everything():
-    asked = Asked([])
-    assert asked.parts == list(PARTS)
-    assert asked.strategies_of("sst2") == list(MEASUREMENTS["sst2"].strategies)
-    assert asked.seeds_of("sst2") == (0, 1, 2)
+def test_without_words_everything_is_measured():
+    options = Options([])
+    assert options.parts == list(PARTS)
+    assert options.strategies_of("sst2") == list(MEASUREMENTS["sst2"].strategies)
+    assert options.seeds_of("sst2") == (0, 1, 2)
 
 
-def test_words_ask_for_a_part_a_strategy_and_a_seed():
-    asked = Asked(["sst2", "lora", "1"])
-    assert asked.fault() is None
-    assert (asked.parts, asked.strategies_of("sst2"), asked.seeds_of("sst2")) == (["sst2"], ["lora"], [1])
+def test_words_select_a_part_a_strategy_and_a_seed():
+    options = Options(["sst2", "lora", "1"])
+    assert options.error() is None
+    assert (options.parts, options.strategies_of("sst2"), options.seeds_of("sst2")) == (
+        ["sst2"],
+        ["lora"],
+        [1],
+    )
 
 
-def test_a_strategy_alone_asks_for_the_parts_that_have_it():
-    assert Asked(["full"]).parts == ["sst2", "squad"]
+def test_a_strategy_alone_selects_the_parts_that_have_it():
+    assert Options(["full"]).parts == ["sst2", "squad"]
 
 
-def test_a_part_without_strategies_is_asked_for_alone():
-    assert Asked(["curves", "second"]).fault() is None
+def test_a_part_without_strategies_is_selected_alone():
+    assert Options(["curves", "second"]).error() is None
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["sst3"], "sst3 is no part, no strategy, no seed and no setting"),
         (["scitldr", "qlora"], "scitldr has no qlora"),
@@ -62,28 +66,28 @@ def test_a_part_without_strategies_is_asked_for_alone():
         (["sst2", "row=3"], "no such setting: row"),
     ],
 )
-def test_words_that_ask_for_nothing_are_a_usage_error(words, said, capsys):
+def test_unknown_words_are_a_usage_error(words, message, capsys):
     assert main(words) == 2
-    assert f"bench: {said}\n" in capsys.readouterr().err
+    assert f"bench: {message}\n" in capsys.readouterr().err
 
 
 def test_a_summary_has_the_median_the_spread_and_ratios_pair_by_pair():
-    found = summary({"tlplug": runs(1, 2, 4), "trainer": runs(3, 4, 20)}, ["accuracy"])
-    assert found["trainer"]["train_seconds"] == {"median": 4, "min": 3, "max": 20}
-    assert found["trainer"]["ratios"] == {"train_seconds": 3}
-    assert "peak_memory_mb" not in found["trainer"]
+    summary = summarize({"tlplug": runs(1, 2, 4), "trainer": runs(3, 4, 20)}, ["accuracy"])
+    assert summary["trainer"]["train_seconds"] == {"median": 4, "min": 3, "max": 20}
+    assert summary["trainer"]["ratios"] == {"train_seconds": 3}
+    assert "peak_memory_mb" not in summary["trainer"]
 
 
 def test_arms_are_near_within_the_measurement_s_points_and_no_further():
     least = MEASUREMENTS["sst2"].points / 100
     for difference, expected in ((0.9 * least, True), (1.1 * least, False)):
         trainer = runs(1, accuracy=0.8 + difference)
-        assert near("sst2", strategy(tlplug=runs(1), trainer=trainer)) is expected
+        assert is_close("sst2", strategy(tlplug=runs(1), trainer=trainer)) is expected
 
 
-def test_a_strategy_takes_the_place_of_itself_alone():
+def test_a_strategy_replaces_its_own_results_only():
     before = {"curves": {}, "sst2": {"strategies": {"lora": 1, "qlora": 2}}}
-    after = merged(before, "sst2", {"strategies": {"full": 3, "lora": 4}})
+    after = merge(before, "sst2", {"strategies": {"full": 3, "lora": 4}})
     assert after == {"sst2": {"strategies": {"lora": 4, "full": 3, "qlora": 2}}, "curves": {}}
     assert list(after["sst2"]["strategies"]) == ["lora", "full", "qlora"]
 
@@ -97,7 +101,7 @@ def test_the_page_has_a_row_for_each_arm_and_a_ratio_for_each_but_tlplug_s():
     assert "processor abacus" in text
 
 
-def test_tlplug_and_the_loop_are_asked_for_the_same(tmp_path):
+def test_tlplug_and_the_loop_get_the_same_words(tmp_path):
     words, _ = ARMS["tlplug"]("sst2", "lora", 3, tmp_path / "run", ["rows=8"])
     loop, _ = ARMS["loop"]("sst2", "lora", 3, tmp_path / "run", ["rows=8"])
     assert words[1:-1] == loop[2:]
@@ -106,7 +110,7 @@ def test_tlplug_and_the_loop_are_asked_for_the_same(tmp_path):
     assert not [word for word in loop if any(name in word for name in ours)]
 
 
-def test_what_is_new_in_a_cache_is_what_was_computed(tmp_path):
+def test_new_entries_of_a_cache_count_as_computed(tmp_path):
     for name in ("features/a.arrow", "features/.a.arrow.lock", "gguf/model", "outcomes/b.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("once")

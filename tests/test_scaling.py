@@ -1,4 +1,4 @@
-"""The bench of growth: rows as long as they are said to be, memory that is a process's own, sums that hold."""
+"""The scaling benchmark: lengths of its rows, own memory of a process, its files and its page."""
 
 import json
 import mmap
@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from bench.scaling import __main__ as scaling
-from bench.scaling.data import MIDDLE, equal_sentences, sentences, write_rows
-from bench.scaling.memory import Peak, own_memory, spent
+from bench.scaling.data import MEDIAN_WORDS, equal_sentences, sentences, write_rows
+from bench.scaling.memory import Peak, measure_command, own_memory
 from bench.scaling.page import page
-from bench.scaling.single_node_estimate import LARGE, NVLINK, PCIE, SMALL, Adaptation
 
 SIZE = 64 * 2**20
 SELF = Path("/proc/self/status")
@@ -36,14 +35,14 @@ def test_the_same_rows_are_made_each_time(tmp_path):
     assert (tmp_path / "a/validation.jsonl").read_bytes() != (tmp_path / "a/test.jsonl").read_bytes()
 
 
-def test_sentences_are_of_about_the_length_that_is_told():
+def test_sentences_have_the_documented_lengths():
     lengths = [len(text.split()) for text in sentences(2000, 0)]
-    assert np.median(lengths) == pytest.approx(MIDDLE, abs=1)
+    assert np.median(lengths) == pytest.approx(MEDIAN_WORDS, abs=1)
     assert np.mean([12 <= length <= 28 for length in lengths]) > 0.78
 
 
-@pytest.mark.skipif(not SELF.exists(), reason="memory is asked of Linux")
-def test_memory_of_its_own_is_what_is_written_and_not_what_is_mapped(tmp_path):
+@pytest.mark.skipif(not SELF.exists(), reason="the memory is read from Linux's /proc")
+def test_own_memory_counts_written_pages_and_no_mapped_ones(tmp_path):
     (tmp_path / "file").write_bytes(bytes(SIZE))
     before = own_memory(SELF)
     with (
@@ -60,22 +59,22 @@ def test_memory_of_its_own_is_what_is_written_and_not_what_is_mapped(tmp_path):
     assert written.megabytes > before + 60
 
 
-def test_a_process_that_fails_is_no_measurement(tmp_path):
+def test_a_failing_process_is_an_error(tmp_path):
     with pytest.raises(RuntimeError, match="exit code 2: python -m tlplug --no-such-thing"):
-        spent(["tlplug", "--no-such-thing"], tmp_path)
+        measure_command(["tlplug", "--no-such-thing"], tmp_path)
 
 
-def test_a_part_takes_its_own_place_alone(tmp_path, monkeypatch):
+def test_a_part_replaces_its_own_results_only(tmp_path, monkeypatch):
     monkeypatch.setattr(scaling, "FILE", tmp_path / "scaling.json")
-    for part, command in (("sum", "old"), ("batch", "one"), ("sum", "new")):
-        scaling.keep(part, {"command": command, "machine": {}, "found": {}})
-    known = json.loads(scaling.FILE.read_text())
-    assert {part: known[part]["command"] for part in known} == {"batch": "one", "sum": "new"}
-    assert list(known) == ["batch", "sum"]
+    for part, command in (("processes", "old"), ("batch", "one"), ("processes", "new")):
+        scaling.save(part, {"command": command, "machine": {}, "found": {}})
+    results = json.loads(scaling.FILE.read_text())
+    assert {part: results[part]["command"] for part in results} == {"batch": "one", "processes": "new"}
+    assert list(results) == ["batch", "processes"]
     assert "## Batch" in (tmp_path / "scaling.md").read_text()
 
 
-def test_growth_is_told_from_two_counts_on():
+def test_growth_is_shown_from_two_counts_on():
     cost = {"cpu_seconds": 1.0, "peak_mb": 100.0}
     stages = dict.fromkeys(("start", "read", "check", "encode", "batches", "steps", "fit"), cost)
     each = {"file_mb": 1.0, "first": stages, "again": stages, "command": cost}
@@ -86,18 +85,6 @@ def test_growth_is_told_from_two_counts_on():
     assert "to that of the command 1024." in two
 
 
-def test_what_is_no_part_is_a_usage_error(capsys):
+def test_an_unknown_part_is_a_usage_error(capsys):
     assert scaling.main(["rows", "colums"]) == 2
-    assert "bench: colums is no part" in capsys.readouterr().err
-
-
-def test_lora_moves_as_many_weights_as_peft_finds_on_these_models():
-    assert (SMALL.lora(), LARGE.lora()) == (5_636_096, 19_988_480)
-
-
-def test_what_binds_is_the_longest_and_memory_comes_first():
-    full = Adaptation(SMALL, "full")
-    assert full.binds(NVLINK, 0.0) == "compute"
-    assert full.binds(PCIE / 10, 0.0) == "all-reduce"
-    assert full.binds(NVLINK, 1.0) == "loader"
-    assert Adaptation(LARGE, "full").binds(NVLINK, 0.0) == "memory"
+    assert "bench: unknown part: colums" in capsys.readouterr().err

@@ -1,1 +1,1 @@
-"""Count what runs compute, in numbers that no machine changes."""
+"""Count what runs compute, in numbers that are the same on every machine."""

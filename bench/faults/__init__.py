@@ -1,1 +1,1 @@
-"""Kill, stop, starve and damage runs, and see whether anything is lost."""
+"""Kill, stop and damage runs, resume them, and compare their results with those of undisturbed runs."""

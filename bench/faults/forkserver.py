@@ -1,4 +1,4 @@
-"""Command lines in processes that are really killed, without importing torch anew for each."""
+"""Run command lines in processes that can be killed, forked from one that has imported torch."""
 
 import contextlib
 import multiprocessing
@@ -15,11 +15,11 @@ CONTEXT.set_forkserver_preload(
 
 
 def start(words, output, env=None, before=None):
-    """`python -m tlplug WORDS` in a process of its own.
+    """Start `python -m tlplug WORDS` in a process of its own.
 
     Args:
-        output: file that takes what it prints.
-        before: called in the process first, to break something in it.
+        output: the file for stdout and stderr.
+        before: a function that the process calls first, to break something in it.
     """
     process = CONTEXT.Process(target=_main, args=(list(map(str, words)), str(output), env or {}, before))
     process.start()
@@ -53,11 +53,11 @@ def _main(words, output, env, before):
 
 
 def finish(process, seconds=240):
-    """Its exit code; of one that a signal ended, the signal's number below zero."""
+    """Wait for the process and return its exit code; minus the number of the signal that killed it."""
     process.join(seconds)
     if process.is_alive():
         process.kill()
-        raise AssertionError("it did not end")
+        raise AssertionError("the process did not end")
     return process.exitcode
 
 
@@ -66,19 +66,19 @@ def run(words, output, env=None, before=None):
 
 
 def kill_after(process, seconds, number=signal.SIGKILL):
-    """Its exit code, after a signal that comes at this moment, or at its end."""
+    """Send the signal after this time, unless the process has ended; return its exit code."""
     process.join(seconds)
     if process.is_alive():
         os.kill(process.pid, number)
     return finish(process)
 
 
-def kill_when(process, there, number=signal.SIGKILL, seconds=120):
-    """The same, as soon as something is there."""
-    until = time.monotonic() + seconds
-    while not there():
-        assert process.is_alive(), "it ended before"
-        assert time.monotonic() < until, "it did not come so far"
+def kill_when(process, condition, number=signal.SIGKILL, seconds=120):
+    """Send the signal as soon as the condition is true; return the exit code."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.is_alive(), "the process ended before the condition was true"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.02)
     os.kill(process.pid, number)
     return finish(process)

@@ -1,1 +1,1 @@
-"""Time the metrics and the evidence."""
+"""Time the metrics, and what recording evidence adds to a run."""

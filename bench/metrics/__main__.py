@@ -1,11 +1,11 @@
-"""CPU seconds of the metrics that rank base models, on one thread.
+"""Measure the CPU seconds of the metrics that rank base models, on one thread.
 
     python -m bench.metrics            each of them
     python -m bench.metrics logme knn  some
 
-Written to bench/metrics/metrics.md where all are measured. 5000 rows of 768 features in 10 classes, made up; the best of
-three. Beside it a run's own probe: 13 layers (a base model of 12 blocks) of 512 rows, before and after. Distances: 512
-rows against 512, which is what a run has.
+Writes bench/metrics/metrics.md if all are measured. The rows are synthetic: 5000 rows of 768 features in 10 classes, the
+best of three. In a run the metric has 13 layers (a base model of 12 blocks) of 512 rows, before and after. Distances have
+512 rows against 512, as in a run.
 """
 
 from __future__ import annotations
@@ -25,37 +25,42 @@ from bench.markdown import listed, table
 ROWS, WIDTH, CLASSES = 5000, 768, 10
 PROBE, LAYERS = 512, 13
 ABOUT = (
-    f"CPU seconds of the metrics: {ROWS} rows of {WIDTH} features in {CLASSES} classes, the best of three; and a run's own "
-    f"probe, {LAYERS} layers of {PROBE} rows, before and after."
+    f"CPU seconds of the metrics: {ROWS} rows of {WIDTH} features in {CLASSES} classes, the best of three; and the "
+    f"metric in a run, {LAYERS} layers of {PROBE} rows, before and after."
 )
 LIMIT = 1.5
-"""Seconds at 5000 rows."""
+"""The most seconds of a ranking metric for all rows."""
 RANKING = {
-    **{"h_score": "HScore", "logme": "LogME", "leep": "LEEP", "nce": "NCE", "knn": "KNN"},
-    **{"transrate": "TransRate", "h_score shrinkage": "HScore"},
+    "h_score": "HScore",
+    "logme": "LogME",
+    "leep": "LEEP",
+    "nce": "NCE",
+    "knn": "KNN",
+    "transrate": "TransRate",
+    "h_score shrinkage": "HScore",
 }
 DISTANCES = {"proxy_a_distance": "ProxyADistance", "mmd": "MMD", "coral_distance": "CoralDistance"}
-FURTHER = {"knn": (5,), "h_score shrinkage": (True,)}
-"""What a formula takes beside its arrays."""
+OPTIONS = {"knn": (5,), "h_score shrinkage": (True,)}
+"""The arguments of a formula after its arrays."""
 
 
 def main(words: Sequence[str]) -> int:
-    """Returns the exit code: 1 where a ranking metric takes longer than it may, 2 where nothing was measured."""
+    """Return the exit code: 1 if a ranking metric exceeds the limit, 2 if a metric is unknown."""
     from threadpoolctl import threadpool_limits
 
-    known = RANKING | DISTANCES
-    if strange := [word for word in words if word not in known]:
-        print(f"bench: {', '.join(strange)} is no metric here\n\n{__doc__}", file=sys.stderr)
+    metrics = RANKING | DISTANCES
+    if unknown := [word for word in words if word not in metrics]:
+        print(f"bench: unknown metric: {', '.join(unknown)}\n\n{__doc__}", file=sys.stderr)
         return 2
     with threadpool_limits(1):
-        found = {name: (formula_seconds(name), probe_seconds(name)) for name in words or known}
-    head = ["metric", f"{ROWS} rows (distances: {PROBE} against {PROBE}), s", "a run's probe, s"]
-    cells = table(head, [[name, *(f"{second:.3f}" for second in pair)] for name, pair in found.items()])
+        seconds = {name: (formula_seconds(name), run_seconds(name)) for name in words or metrics}
+    head = ["metric", f"{ROWS} rows (distances: {PROBE} against {PROBE}), s", "in a run, s"]
+    cells = table(head, [[name, *(f"{second:.3f}" for second in pair)] for name, pair in seconds.items()])
     page = f"{ABOUT}\n\n`python -m bench.metrics`, on one thread, with {listed(machine())}.\n\n{cells}\n"
     print(page)
     if not words:
         Path(__file__).with_name("metrics.md").write_text(page, encoding="utf-8")
-    return int(any(seconds > LIMIT for name, (seconds, _) in found.items() if name in RANKING))
+    return int(any(formula > LIMIT for name, (formula, _) in seconds.items() if name in RANKING))
 
 
 def formula_seconds(name: str) -> float:
@@ -63,11 +68,11 @@ def formula_seconds(name: str) -> float:
     formula = getattr(import_module(f"tlplug_plugins.metrics.{module}"), module)
     if name in DISTANCES:
         return best(formula, features(PROBE, 1), features(PROBE, 2))
-    given = {"leep": probabilities, "nce": source_labels}.get(name, features)(ROWS)
-    return best(formula, given, labels(ROWS), *FURTHER.get(name, ()))
+    source = {"leep": probabilities, "nce": source_labels}.get(name, features)(ROWS)
+    return best(formula, source, labels(ROWS), *OPTIONS.get(name, ()))
 
 
-def probe_seconds(name: str) -> float:
+def run_seconds(name: str) -> float:
     kind = getattr(import_module(f"tlplug_plugins.metrics.{name.split()[0]}"), (RANKING | DISTANCES)[name])
     config = kind.Config(shrinkage="shrinkage" in name) if "h_score" in name else None
     layers = {
@@ -85,11 +90,11 @@ def probe_seconds(name: str) -> float:
     return process_time() - start
 
 
-def best(formula: Callable[..., float], *given: Any) -> float:
+def best(formula: Callable[..., float], *arguments: Any) -> float:
     seconds = []
     for _ in range(3):
         start = process_time()
-        formula(*given)
+        formula(*arguments)
         seconds.append(process_time() - start)
     return min(seconds)
 
@@ -99,9 +104,9 @@ def labels(rows: int) -> np.ndarray:
 
 
 def features(rows: int, seed: int = 0) -> np.ndarray:
-    """float32, of a falling spectrum as a language model's are, with the classes' means a little apart.
+    """Return float32 features with a decaying spectrum as a language model's, and slightly different class means.
 
-    The distribution is the same whatever the seed: domains that no classifier tells apart take it the longest.
+    The distribution is the same for every seed, since a classifier takes longest on domains that it cannot separate.
     """
     means = np.random.default_rng(0).standard_normal((CLASSES, WIDTH))
     spectrum = 1.0 / np.arange(1, WIDTH + 1) ** 0.5

@@ -1,1 +1,1 @@
-"""Hold the ranking of `tlplug rank` against fine-tuned models."""
+"""Measure how well `tlplug rank` orders base models."""

@@ -1,11 +1,11 @@
-"""How good `rank` is: base models made of MiniLM, all of them fine-tuned.
+"""Measure how well `rank` orders base models made of MiniLM, by fine-tuning all of them.
 
     python -m bench.rank           everything; writes bench/rank/rank.md
-    python -m bench.rank rows=64   a try with fewer rows: shown, not kept
+    python -m bench.rank rows=64   fewer rows: printed, not saved
 
-MiniLM as it is, its lowest 1 to 4 layers, MiniLM with Gaussian noise of 0.5, 1 and 2 standard deviations of each matrix,
-with the weights of each matrix permuted, and two random models. They are ranked for SST-2 (../shared/data/sst2), each is
-fine-tuned by LoRA, and the ranking is held against the test scores, and so is the ranking by size.
+The models are MiniLM itself, its lowest 1 to 4 layers, MiniLM with Gaussian noise of 0.5, 1 and 2 standard deviations of
+each matrix, with the weights of each matrix permuted, and two random models. They are ranked for SST-2
+(../shared/data/sst2), each is fine-tuned by LoRA, and the ranking and a ranking by size are compared with the test scores.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from bench.machine import machine
 from bench.markdown import listed, table
 from bench.settings import DATA, MINILM, ROOT
-from bench.subprocess_call import empty_cache, measured
+from bench.subprocess_call import make_cache, measure
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,21 +30,21 @@ PAGE = Path(__file__).resolve().parent / "rank.md"
 ROWS, TEST_ROWS, EPOCHS = 600, 400, 6
 SEED = 0
 NOTE = (
-    "What is verified has to be trained enough. With 2 epochs in place of 6, by which MiniLM had learnt the task (78.8) and "
-    "nothing else had (all four truncations at 50.0, the spoilt models from 50.0 to 52.2), tau of the metrics was -0.22 and "
-    "of size alone 0.62, with a regret of 28.8 and 22.9 points. Six epochs were settled on one truncation, once the figures "
-    "with two had been seen and before those with six: it had 50.0 after two and 74.5 after six."
+    "The fine-tuning has to be long enough. After 2 epochs instead of 6, MiniLM alone had learnt the task (78.8; all four "
+    "truncations at 50.0, the damaged models from 50.0 to 52.2): tau was -0.22 for the metrics and 0.62 for size "
+    "alone, with a regret of 28.8 and 22.9 points. Six epochs were chosen on one truncation, after the figures with "
+    "two were known and before those with six: it had 50.0 after two and 74.5 after six."
 )
-"""Of an earlier run of the same words with `trainer.max_epochs=2`."""
+"""The figures of an earlier run of the same words with `trainer.max_epochs=2`."""
 Results = dict[str, Any]
 Change = Callable[["PreTrainedModel"], "PreTrainedModel"]
 
 
 def main(words: Sequence[str]) -> int:
-    """Returns the exit code: 2 where it cannot be measured."""
+    """Return the exit code: 2 if the words or the data do not allow a measurement."""
     rows = next((word.removeprefix("rows=") for word in words if word.startswith("rows=")), str(ROWS))
     if not rows.isdecimal() or len(words) > 1:
-        print(f"bench: {' '.join(words)} is not known\n\n{__doc__}", file=sys.stderr)
+        print(f"bench: unknown words: {' '.join(words)}\n\n{__doc__}", file=sys.stderr)
         return 2
     if not (ROOT / DATA / "sst2").is_dir():
         print(f"bench: {DATA} has no sst2", file=sys.stderr)
@@ -51,30 +52,30 @@ def main(words: Sequence[str]) -> int:
     at_start = machine()
     with TemporaryDirectory() as folder:
         models = build(Path(folder) / "models")
-        found = ranked(models, Path(folder) / "run", int(rows))
-    told = page(found, at_start)
-    print(told)
+        results = rank(models, Path(folder) / "run", int(rows))
+    text = page(results, at_start)
+    print(text)
     if int(rows) == ROWS:
-        PAGE.write_text(told, encoding="utf-8")
+        PAGE.write_text(text, encoding="utf-8")
     return 0
 
 
 def variants() -> dict[str, Change]:
-    """What is done to MiniLM, by the name of what comes out."""
+    """Return the function that makes each model from MiniLM, by the model's name."""
     return {
         "minilm": lambda model: model,
-        **{f"first-{n}-layers": lambda model, n=n: truncated(model, n) for n in (4, 3, 2, 1)},
-        **{f"noise-{s:g}": lambda model, s=s: noised(model, s) for s in (0.5, 1.0, 2.0)},
-        "permuted": permuted,
-        "random": random,
-        "random-small": lambda model: random(
-            model, num_hidden_layers=2, num_attention_heads=4, hidden_size=128, intermediate_size=512
+        **{f"first-{n}-layers": partial(truncate, layers=n) for n in (4, 3, 2, 1)},
+        **{f"noise-{s:g}": partial(add_noise, deviations=s) for s in (0.5, 1.0, 2.0)},
+        "permuted": permute,
+        "random": randomize,
+        "random-small": partial(
+            randomize, num_hidden_layers=2, num_attention_heads=4, hidden_size=128, intermediate_size=512
         ),
     }
 
 
 def build(folder: Path) -> list[Path]:
-    """A folder for each variant, as a user has a base model."""
+    """Save each variant in a folder of its own."""
     import torch
     from transformers import AutoModel, AutoTokenizer
 
@@ -91,13 +92,13 @@ def build(folder: Path) -> list[Path]:
     return [folder / name for name in variants()]
 
 
-def truncated(model: PreTrainedModel, layers: int) -> PreTrainedModel:
+def truncate(model: PreTrainedModel, layers: int) -> PreTrainedModel:
     model.encoder.layer = model.encoder.layer[:layers]
     model.config.num_hidden_layers = layers
     return model
 
 
-def noised(model: PreTrainedModel, deviations: float) -> PreTrainedModel:
+def add_noise(model: PreTrainedModel, deviations: float) -> PreTrainedModel:
     import torch
 
     for weight in matrices(model):
@@ -105,7 +106,7 @@ def noised(model: PreTrainedModel, deviations: float) -> PreTrainedModel:
     return model
 
 
-def permuted(model: PreTrainedModel) -> PreTrainedModel:
+def permute(model: PreTrainedModel) -> PreTrainedModel:
     import torch
 
     for weight in matrices(model):
@@ -113,7 +114,7 @@ def permuted(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-def random(model: PreTrainedModel, **sizes: int) -> PreTrainedModel:
+def randomize(model: PreTrainedModel, **sizes: int) -> PreTrainedModel:
     from transformers import AutoModel
 
     model.config.update(sizes)
@@ -124,79 +125,89 @@ def matrices(model: PreTrainedModel) -> list[Any]:
     return [weight for weight in model.parameters() if weight.ndim == 2]
 
 
-def ranked(models: Sequence[Path], place: Path, rows: int) -> Results:
-    """rank.json, with the seconds of the process."""
+def rank(models: Sequence[Path], folder: Path, rows: int) -> Results:
+    """Return rank.json with the seconds of the process."""
     words = [
-        *("tlplug", "rank", "+task=sentiment", f"models=[{','.join(map(str, models))}]", "fine_tune_top=all"),
-        *(f"data.path={DATA}/sst2", "data.splits.validation=0.05", "data.splits.test=validation"),
-        *(f"data.limit.train={rows}", f"data.limit.test={TEST_ROWS}", "data.limit.validation=20"),
-        *(
-            "data.batch_size=8",
-            "data.max_length=64",
-            f"trainer.max_epochs={EPOCHS}",
-            "trainer.limit_val_batches=0",
-        ),
-        *("trainer.accelerator=cpu", f"seed={SEED}", f"run_dir={place}"),
+        "tlplug",
+        "rank",
+        "+task=sentiment",
+        f"models=[{','.join(map(str, models))}]",
+        "fine_tune_top=all",
+        f"data.path={DATA}/sst2",
+        "data.splits.validation=0.05",
+        "data.splits.test=validation",
+        f"data.limit.train={rows}",
+        f"data.limit.test={TEST_ROWS}",
+        "data.limit.validation=20",
+        "data.batch_size=8",
+        "data.max_length=64",
+        f"trainer.max_epochs={EPOCHS}",
+        "trainer.limit_val_batches=0",
+        "trainer.accelerator=cpu",
+        f"seed={SEED}",
+        f"run_dir={folder}",
     ]
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return measured(
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return measure(
         words,
-        lambda: json.loads((place / "rank.json").read_text(encoding="utf-8")),
-        cache=empty_cache(place),
+        lambda: json.loads((folder / "rank.json").read_text(encoding="utf-8")),
+        cache=make_cache(folder),
     )
 
 
-def page(found: Results, at_start: Results) -> str:
-    own, size = found["verification"]["ranking"], found["verification"]["size"]
-    cost = sum(model["seconds"] for model in found["models"])
-    trained = sum(each["cost"]["seconds"] for each in found["verification"]["models"])
-    counted = [name for name, told in found["metrics"].items() if told["included"]]
-    sizes = [model["parameters"] for model in found["models"]]
+def page(results: Results, at_start: Results) -> str:
+    verification = results["verification"]
+    seconds = sum(model["seconds"] for model in results["models"])
+    fine_tuning = sum(model["cost"]["seconds"] for model in verification["models"])
+    metrics = [name for name, metric in results["metrics"].items() if metric["included"]]
+    sizes = [model["parameters"] for model in results["models"]]
     largest = sizes.count(max(sizes))
+    rankings = {"the metrics": verification["ranking"], "size alone": verification["size"]}
+    rankings |= {f"{name} alone": metric_agreement(name, results) for name in metrics}
     parts = [
-        "# How good a ranking without training is",
-        f"{len(found['models'])} base models made of MiniLM (`bench/rank/__main__.py` says how), ranked for SST-2 by "
-        f"{found['rows']} training rows, then each fine-tuned by {found['verification']['strategy']} on these rows for "
-        f"{EPOCHS} epochs with seed {found['verification']['seed']}, and tested on {TEST_ROWS} other rows. Rank 1 is the "
-        "best; the scores and metrics are of that one seed.",
-        f"`python -m bench.rank`, with {listed(at_start)}. Looking at all models and measuring took {cost:.0f} s, "
-        f"fine-tuning them {trained:.0f} s.",
+        "# How well base models are ranked without training",
+        f"{len(results['models'])} base models made of MiniLM (see `bench/rank/__main__.py`), ranked for SST-2 by "
+        f"{results['rows']} training rows, then each fine-tuned by {verification['strategy']} on these rows for "
+        f"{EPOCHS} epochs with seed {verification['seed']}, and tested on {TEST_ROWS} other rows. Rank 1 is the best; the "
+        "scores and metrics are of that one seed.",
+        f"`python -m bench.rank`, with {listed(at_start)}. Computing the metrics of all models took {seconds:.0f} s, "
+        f"fine-tuning them {fine_tuning:.0f} s.",
         table(
             ["ranked by", "Kendall's tau with the accuracy", "p", "regret at 1, points"],
-            [agreement_cells("the metrics", own), agreement_cells("size alone", size)]
-            + [agreement_cells(f"{name} alone", alone(name, found)) for name in counted],
+            [agreement_cells(name, agreement) for name, agreement in rankings.items()],
         ),
-        "Regret at 1 is by how much the best model's accuracy is above that of the model ranked first, or of the mean of "
-        f"those that share the first place: {largest} of these models are of one size, the largest.",
+        "Regret at 1 is the best model's accuracy minus that of the model ranked first, or the mean of those that share the "
+        f"first rank: {largest} of these models are of one size, the largest.",
         table(
-            ["model", "rank", "mean rank", "rank by size", "parameters", *counted, "best layer", "accuracy"],
-            [cells(model, counted, found) for model in found["models"]],
+            ["model", "rank", "mean rank", "rank by size", "parameters", *metrics, "best layer", "accuracy"],
+            [model_cells(model, metrics, results) for model in results["models"]],
         ),
         NOTE,
-        "How far to trust it: one base model's relatives, one task, one seed, and an accuracy over 400 rows has a standard "
-        "error of about 2 points, so that the order of the models at the bottom is chance. Spoilt models are easier to "
-        "tell from sound ones than two good models from each other.",
+        "Limits: the models are variants of one base model, with one task and one seed, and an accuracy over 400 rows has a "
+        "standard error of about 2 points, so the order of the models at the bottom is chance. Damaged models are easier to "
+        "distinguish from intact ones than two good models from each other.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def alone(name: str, found: Results) -> Results:
-    """How well one metric by itself tells the scores."""
+def metric_agreement(name: str, results: Results) -> Results:
+    """Return the agreement of one metric's ranking with the scores."""
     from tlplug.commands.rank.consensus import agreement
 
-    scores = {each["name"]: each["score"] for each in found["verification"]["models"]}
-    models = found["models"]
+    scores = {each["name"]: each["score"] for each in results["verification"]["models"]}
+    models = results["models"]
     return agreement([model["ranks"][name] for model in models], [scores[model["name"]] for model in models])
 
 
-def agreement_cells(name: str, found: Results) -> list[str]:
-    if found["tau"] is None:
-        return [name, found["tau_missing_reason"], "", f"{100 * found['regret']:.1f}"]
-    return [name, f"{found['tau']:.2f}", f"{found['p_value']:.3f}", f"{100 * found['regret']:.1f}"]
+def agreement_cells(name: str, agreement: Results) -> list[str]:
+    regret = f"{100 * agreement['regret']:.1f}"
+    if agreement["tau"] is None:
+        return [name, agreement["tau_missing_reason"], "", regret]
+    return [name, f"{agreement['tau']:.2f}", f"{agreement['p_value']:.3f}", regret]
 
 
-def cells(model: Results, counted: Sequence[str], found: Results) -> list[str]:
-    scores = {each["name"]: each["score"] for each in found["verification"]["models"]}
+def model_cells(model: Results, metrics: Sequence[str], results: Results) -> list[str]:
+    scores = {each["name"]: each["score"] for each in results["verification"]["models"]}
     best = model["best_layer"]
     return [
         model["title"],
@@ -204,7 +215,7 @@ def cells(model: Results, counted: Sequence[str], found: Results) -> list[str]:
         f"{model['mean_rank']:.1f}",
         f"{model['size_rank']:g}",
         f"{model['parameters'] / 1e6:.1f}M",
-        *(f"{model['metrics'][name]['before']:.3f}" for name in counted),
+        *(f"{model['metrics'][name]['before']:.3f}" for name in metrics),
         f"{best['layer']} of {model['layers']}",
         f"{100 * scores[model['name']]:.1f}",
     ]

@@ -1,9 +1,7 @@
-"""How time and memory grow, and what would bind first on more machines: python -m bench.scaling [part ...]
+"""Measure how time and memory grow: python -m bench.scaling [part ...]
 
-Parts: rows, loader, length, batch, strategies, processes (bench/scaling/measurements.py says what each measures), and sum,
-which measures nothing: it computes from the figures of rows and loader and from public constants
-(bench/scaling/single_node_estimate.py). Each is written to bench/scaling/scaling.json and bench/scaling/scaling.md as soon
-as it grows; what is not asked for keeps what it had there.
+Parts: rows, loader, length, batch, strategies, processes (see bench/scaling/measurements.py). Each is written to
+bench/scaling/scaling.json and bench/scaling/scaling.md after each measurement; other parts keep their figures.
 """
 
 from __future__ import annotations
@@ -21,38 +19,29 @@ from bench.scaling.measurements import PARTS
 from bench.scaling.page import page
 
 FILE = Path(__file__).with_name("scaling.json")
-SUM = "sum"
 
 
 def main(words: Sequence[str]) -> int:
-    asked = words or [*PARTS, SUM]
-    if strange := [word for word in asked if word not in PARTS and word != SUM]:
-        print(f"bench: {', '.join(strange)} is no part\n\n{__doc__}", file=sys.stderr)
+    if unknown := [word for word in words if word not in PARTS]:
+        print(f"bench: unknown part: {', '.join(unknown)}\n\n{__doc__}", file=sys.stderr)
         return 2
     command = shlex.join(["python", "-m", "bench.scaling", *words])
-    for part in asked:
-        measure(part, command)
+    for part in words or PARTS:
+        origin = {"command": command, "machine": machine()}
+        with TemporaryDirectory() as folder:
+            for figures in PARTS[part](Path(folder)):
+                save(part, origin | {"found": figures})
+                print(part, list(figures)[-1], flush=True)
     return 0
 
 
-def measure(part: str, command: str) -> None:
-    if part == SUM:
-        keep(SUM, {"command": command})
-        return
-    said = {"command": command, "machine": machine()}
-    with TemporaryDirectory() as folder:
-        for found in PARTS[part](Path(folder)):
-            keep(part, said | {"found": found})
-            print(part, list(found)[-1], flush=True)
-
-
-def keep(part: str, found: dict[str, Any]) -> None:
-    """In the place of what was known of the part."""
-    known = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
-    both = known | {part: found}
-    after = {name: both[name] for name in (*PARTS, SUM) if name in both}
-    FILE.write_text(json.dumps(after, indent=2) + "\n", encoding="utf-8")
-    FILE.with_suffix(".md").write_text(page(after), encoding="utf-8")
+def save(part: str, results: dict[str, Any]) -> None:
+    """Write the part's results in place of its earlier ones."""
+    earlier = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
+    parts = earlier | {part: results}
+    parts = {name: parts[name] for name in PARTS if name in parts}
+    FILE.write_text(json.dumps(parts, indent=2) + "\n", encoding="utf-8")
+    FILE.with_suffix(".md").write_text(page(parts), encoding="utf-8")
 
 
 if __name__ == "__main__":

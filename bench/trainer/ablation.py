@@ -1,7 +1,7 @@
-"""What each thing is worth that makes a training fast: python -m bench.trainer.ablation [SEED ...]
+"""Measure the speedup of each optimization: python -m bench.trainer.ablation [SEED ...]
 
-LoRA on SST-2 as in bench/trainer/measurements.py, as it comes and with one thing switched off, by turns. Written to
-bench/trainer/ablation.json and bench/trainer/ablation.md.
+Trains LoRA on SST-2 as in bench/trainer/measurements.py, with the defaults and with one optimization switched off, by turns.
+Writes bench/trainer/ablation.json and bench/trainer/ablation.md.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 from bench.machine import machine
 from bench.markdown import measured_by, table
-from bench.subprocess_call import empty_cache, measured
+from bench.subprocess_call import make_cache, measure
 from bench.trainer.contestants import tlplug_arm
-from bench.trainer.contestants_page import ranged
+from bench.trainer.contestants_page import median_and_range
 from bench.trainer.summary import spread
 
 HERE = Path(__file__).resolve().parent
@@ -29,7 +29,7 @@ PIECES = {
     "float32": ("trainer.precision=32-true",),
     "torch's dropout": ("model.fast_dropout=false",),
 }
-"""What is other -> the words for it."""
+"""What differs from the defaults -> the words for it."""
 FORMS = {
     "accuracy": "{:.4f}",
     "train_cpu_seconds": "{:.1f}",
@@ -39,26 +39,26 @@ FORMS = {
 Results = dict[str, Any]
 
 
-def by_turns(seeds: Sequence[int]) -> dict[str, list[Results]]:
-    found: dict[str, list[Results]] = {name: [] for name in PIECES}
-    with TemporaryDirectory() as folder:
+def run_by_turns(seeds: Sequence[int]) -> dict[str, list[Results]]:
+    runs: dict[str, list[Results]] = {name: [] for name in PIECES}
+    with TemporaryDirectory() as home:
         for seed in seeds:
             for number, (name, changes) in enumerate(PIECES.items()):
-                place = Path(folder) / f"{number}-{seed}"
-                words, figures = tlplug_arm("sst2", "lora", seed, place, [])
-                found[name].append(measured([*words, *changes], figures, empty_cache(place)))
-                print(name, seed, found[name][-1], flush=True)
-    return found
+                folder = Path(home) / f"{number}-{seed}"
+                words, read_figures = tlplug_arm("sst2", "lora", seed, folder, [])
+                runs[name].append(measure([*words, *changes], read_figures, make_cache(folder)))
+                print(name, seed, runs[name][-1], flush=True)
+    return runs
 
 
-def page(found: Results) -> str:
+def page(results: Results) -> str:
     rows = []
-    usual = spread(found["runs"][AS_IT_COMES], "train_cpu_seconds")["median"]
-    for piece, runs in found["runs"].items():
+    default = spread(results["runs"][AS_IT_COMES], "train_cpu_seconds")["median"]
+    for piece, runs in results["runs"].items():
         figures = {name: spread(runs, name) for name in FORMS}
-        ratio = figures["train_cpu_seconds"]["median"] / usual
+        ratio = figures["train_cpu_seconds"]["median"] / default
         words = " ".join(f"`{word}`" for word in PIECES[piece])
-        cells = [ranged(figures[name], form) for name, form in FORMS.items()]
+        cells = [median_and_range(figures[name], form) for name, form in FORMS.items()]
         rows.append([piece, words, *cells, f"{ratio:.2f}"])
     head = [
         "",
@@ -70,10 +70,11 @@ def page(found: Results) -> str:
         "CPU seconds, ratio",
     ]
     parts = [
-        "# What each piece is worth",
-        "LoRA on 4000 rows of SST-2, one epoch, batches of 32 rows on average. Each row has one thing other than the first.",
+        "# The speedup of each optimization",
+        "LoRA on 4000 rows of SST-2, one epoch, batches of 32 rows on average. Each row differs from the first in one "
+        "setting.",
         table(head, rows),
-        measured_by(found),
+        measured_by(results),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -81,10 +82,10 @@ def page(found: Results) -> str:
 def main(words: Sequence[str]) -> None:
     seeds = [int(word) for word in words] or [0, 1, 2]
     command = shlex.join(["python", "-m", "bench.trainer.ablation", *words])
-    found = {"command": command, "machine": machine(), "runs": by_turns(seeds)}
-    (HERE / "ablation.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    (HERE / "ablation.md").write_text(page(found), encoding="utf-8")
-    print(page(found))
+    results = {"command": command, "machine": machine(), "runs": run_by_turns(seeds)}
+    (HERE / "ablation.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    (HERE / "ablation.md").write_text(page(results), encoding="utf-8")
+    print(page(results))
 
 
 if __name__ == "__main__":

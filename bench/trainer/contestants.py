@@ -1,4 +1,4 @@
-"""What is measured side by side: tlplug, transformers' Trainer as it comes and tuned, and a loop written by hand."""
+"""Build the command line of each arm: tlplug, transformers' Trainer untuned and tuned, and a hand-written loop."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.settings import changed
+from bench.settings import parse_changes
 from bench.subprocess_call import Figures, Words
 from bench.trainer.measurements import MEASUREMENTS
 
 Arm = tuple[Words, Callable[[], Figures]]
-"""What `python -m` is started with, and what reads its figures once it has ended."""
-SPENT = {
+"""The words after `python -m`, and a function that reads the figures of the finished process."""
+COSTS = {
     "seconds": "train_seconds",
     "cpu_seconds": "train_cpu_seconds",
     "trainable_parameters": "trainable_parameters",
 }
-"""Of the costs in result.json -> their names here."""
+"""The name of a cost in result.json -> its name here."""
 
 
 def tlplug_arm(name: str, strategy: str, seed: int, folder: Path, changes: Words) -> Arm:
@@ -25,17 +25,16 @@ def tlplug_arm(name: str, strategy: str, seed: int, folder: Path, changes: Words
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         return {
             **{score: result["scores"][score] for score in MEASUREMENTS[name].scores},
-            **{here: result["cost"][there] for there, here in SPENT.items() if there in result["cost"]},
+            **{name: result["cost"][cost] for cost, name in COSTS.items() if cost in result["cost"]},
         }
 
-    return ["tlplug", *asked(name, strategy, seed, changes), f"run_dir={folder}"], figures
+    return ["tlplug", *task_words(name, strategy, seed, changes), f"run_dir={folder}"], figures
 
 
 def trainer_arm(name: str, strategy: str, seed: int, folder: Path, changes: Words) -> Arm:
     out = folder.with_suffix(".json")
-    return ["bench.trainer.transformers_trainer", name, strategy, str(seed), str(out), *changes], written_in(
-        out
-    )
+    words = ["bench.trainer.transformers_trainer", name, strategy, str(seed), str(out), *changes]
+    return words, reader(out)
 
 
 def tuned_arm(name: str, strategy: str, seed: int, folder: Path, changes: Words) -> Arm:
@@ -44,17 +43,18 @@ def tuned_arm(name: str, strategy: str, seed: int, folder: Path, changes: Words)
 
 def loop_arm(name: str, strategy: str, seed: int, folder: Path, changes: Words) -> Arm:
     out = folder.with_suffix(".json")
-    return ["bench.trainer.manual_loop", str(out), *asked(name, strategy, seed, changes)], written_in(out)
+    words = ["bench.trainer.manual_loop", str(out), *task_words(name, strategy, seed, changes)]
+    return words, reader(out)
 
 
-def asked(name: str, strategy: str, seed: int, changes: Words) -> Words:
-    """Of tlplug, and of the loop that does the same by hand."""
+def task_words(name: str, strategy: str, seed: int, changes: Words) -> Words:
+    """Return the words of a run that tlplug and the loop share."""
     measurement = MEASUREMENTS[name]
-    settings = measurement.settings_of(strategy, changed(changes))
+    settings = measurement.settings_of(strategy, parse_changes(changes))
     return [*measurement.words(strategy, settings), f"seed={seed}"]
 
 
-def written_in(out: Path) -> Callable[[], Figures]:
+def reader(out: Path) -> Callable[[], Figures]:
     return lambda: json.loads(out.read_text(encoding="utf-8"))
 
 
@@ -65,4 +65,4 @@ ARMS: dict[str, Callable[[str, str, int, Path, Words], Arm]] = {
     "trainer tuned": tuned_arm,
     "loop": loop_arm,
 }
-"""In the order of their turns. Each is given a measurement, a strategy, a seed, a folder and changed settings."""
+"""The arms, in the order of their turns; each takes a measurement, a strategy, a seed, a folder and changed settings."""

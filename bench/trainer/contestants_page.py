@@ -1,4 +1,4 @@
-"""Results of the arms of a measurement -> Markdown."""
+"""Write the results of a measurement's arms as Markdown."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ COSTS = {
     "peak_memory_mb": "{:.0f}",
     "trainable_parameters": "{:,.0f}",
 }
-UNKNOWN = "-"
+MISSING = "-"
 
 
-def arms_part(name: str, found: Results) -> list[str]:
-    measurement, strategies = MEASUREMENTS[name], found["strategies"]
+def arms_part(name: str, results: Results) -> list[str]:
+    measurement, strategies = MEASUREMENTS[name], results["strategies"]
     forms = dict.fromkeys(measurement.scores, "{:.4f}") | COSTS
     return [
         f"## {measurement.title}",
-        table(["strategy", "arm", *map(spaced, forms)], list(figure_rows(strategies, forms))),
+        table(["strategy", "arm", *map(title, forms)], list(figure_rows(strategies, forms))),
         "Each arm's figure over tlplug's, the median over the seeds: above 1, tlplug is cheaper.",
-        table(["strategy", "arm", *map(spaced, COMPARED)], list(ratio_rows(strategies))),
+        table(["strategy", "arm", *map(title, COMPARED)], list(ratio_rows(strategies))),
         "\n".join(f"* {strategy}: {origin(each)}" for strategy, each in strategies.items()),
         "The commands for the first seed (run_dir and the output file are wherever you like):",
         *(f"    {runs[0]['command']}" for each in strategies.values() for runs in each["arms"].values()),
     ]
 
 
-def spaced(name: str) -> str:
+def title(name: str) -> str:
     return name.replace("_", " ").replace("cpu", "CPU").replace(" mb", " MB")
 
 
 def origin(strategy: Results) -> str:
-    """Settings, seeds, and what measured it on which machine."""
+    """Describe the seeds, the settings, the command and the machine."""
     seeds = ", ".join(str(run["seed"]) for run in strategy["arms"][TLPLUG])
     return f"seeds {seeds}; {listed(strategy['settings'])}. {measured_by(strategy)}"
 
@@ -48,7 +48,8 @@ def figure_rows(strategies: Results, forms: dict[str, str]) -> Iterator[list[str
     for strategy, each in strategies.items():
         for arm, figures in each["summary"].items():
             cells = (
-                ranged(figures[name], form) if name in figures else UNKNOWN for name, form in forms.items()
+                median_and_range(figures[name], form) if name in figures else MISSING
+                for name, form in forms.items()
             )
             yield [strategy, arm, *cells]
 
@@ -61,10 +62,10 @@ def ratio_rows(strategies: Results) -> Iterator[list[str]]:
 
 
 def ratio_cells(ratios: Results, costs: Iterable[str]) -> list[str]:
-    return [f"{ratios[cost]:.2f}" if cost in ratios else UNKNOWN for cost in costs]
+    return [f"{ratios[cost]:.2f}" if cost in ratios else MISSING for cost in costs]
 
 
-def ranged(figure: Results, form: str) -> str:
-    """The median; with the least and the most where they are not the same."""
+def median_and_range(figure: Results, form: str) -> str:
+    """Format the median, with the minimum and maximum if they differ."""
     median, least, most = (form.format(figure[name]) for name in ("median", "min", "max"))
     return median if least == most else f"{median} ({least} to {most})"

@@ -1,6 +1,6 @@
-"""What is forgotten: SmolLM2-135M adapted to SciTLDR gently and violently, and how likely it finds other texts.
+"""Measure forgetting: adapt SmolLM2-135M to SciTLDR at low and high learning rates, and compute its NLL of other texts.
 
-The source texts are those of a beekeeper's handbook (the preset `beekeeping`), which have nothing to do with the abstracts.
+The source texts are a beekeeper's handbook (the preset `beekeeping`), which has nothing to do with the abstracts.
 """
 
 from __future__ import annotations
@@ -16,24 +16,41 @@ from typing import Any
 from bench.settings import DATA, ROOT, SMOLLM2
 
 RUNS = {"lora": "5e-4", "full": "5e-5", "full at a high rate": "5e-4"}
-"""What is run -> its learning rate; the first word is the strategy."""
+"""The name of a run, whose first word is the strategy -> its learning rate."""
 METRICS = "metric=[source_nll,weight_drift,cka,cost]"
 
 
 def words(name: str, seed: int, folder: Path) -> list[str]:
     return [
-        *(f"+strategy={name.partition(' ')[0]}", "+task=summarization", f"seed={seed}", f"run_dir={folder}"),
-        *("data=files", f"data.path={DATA}/scitldr", "data.splits.test=validation"),
-        *("data.columns.document=document", "data.columns.summary=summary", "data.limit.train=100"),
-        *("data.limit.validation=4", "data.limit.test=16", "data.max_length=384", "data.batch_size=4"),
-        *(f"model.source={SMOLLM2}", "model.sha256=null", "model.dtype=bfloat16", "head.max_new_tokens=40"),
-        *("trainer.max_epochs=1", "trainer.limit_val_batches=0", "transfer.baselines=[]", METRICS),
-        *("transfer.source_domain=beekeeping", f"optimizer.learning_rate={RUNS[name]}"),
+        f"+strategy={name.partition(' ')[0]}",
+        "+task=summarization",
+        f"seed={seed}",
+        f"run_dir={folder}",
+        "data=files",
+        f"data.path={DATA}/scitldr",
+        "data.splits.test=validation",
+        "data.columns.document=document",
+        "data.columns.summary=summary",
+        "data.limit.train=100",
+        "data.limit.validation=4",
+        "data.limit.test=16",
+        "data.max_length=384",
+        "data.batch_size=4",
+        f"model.source={SMOLLM2}",
+        "model.sha256=null",
+        "model.dtype=bfloat16",
+        "head.max_new_tokens=40",
+        "trainer.max_epochs=1",
+        "trainer.limit_val_batches=0",
+        "transfer.baselines=[]",
+        METRICS,
+        "transfer.source_domain=beekeeping",
+        f"optimizer.learning_rate={RUNS[name]}",
     ]
 
 
 def compare(seed: int = 0) -> dict[str, Any]:
-    """The figures of each, by its name."""
+    """Return the figures of each run by its name."""
     return {name: run(name, seed) for name in RUNS}
 
 

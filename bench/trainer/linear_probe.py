@@ -1,4 +1,4 @@
-"""A linear probe as users of transformers' Trainer write it."""
+"""Define a linear probe as users of transformers' Trainer write it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MeanPooledProbe(nn.Module):
         self.classifier = nn.Linear(self.trunk.config.hidden_size, labels)
 
     def train(self, mode: bool = True) -> MeanPooledProbe:
-        """The trunk stays without dropout: its features are what is probed."""
+        """Set the mode, but keep the frozen trunk in eval mode, without dropout."""
         super().train(mode)
         self.trunk.eval()
         return self

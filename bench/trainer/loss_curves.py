@@ -1,4 +1,4 @@
-"""Loss curves of tlplug and of transformers' Trainer, step by step: dropout off, one order, one set of weights."""
+"""Compare the loss curves of tlplug and transformers' Trainer: no dropout, the same order, the same first weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tlplug.settings import ModelSettings, OptimizerSettings, TrainerSettings
 from tlplug.training.fit import Prepared, adapt
 
 MEASUREMENT = MEASUREMENTS["sst2"]
-"""Of which data and base model the curves are."""
+"""The measurement whose data and base model are used."""
 LABELS = ("negative", "positive")
 STEPS, SEED = 40, 0
 TOLERANCE = 1e-4
@@ -39,7 +39,7 @@ FIELDS: dict[str, dict[str, Any]] = {"full": {}, "lora": {"r": 8, "lora_alpha": 
 
 
 class Recorder(Callback):
-    """The weights before the first step and the loss of every step."""
+    """A callback that records the weights before the first step and the loss of every step."""
 
     def __init__(self) -> None:
         self.weights: dict[str, torch.Tensor] = {}
@@ -55,16 +55,16 @@ class Recorder(Callback):
 
 
 class RecordingTrainer(Trainer):  # type: ignore[misc]
-    """The Trainer with each step's loss kept as it is, before it is averaged for the log."""
+    """A Trainer that records each step's loss before it is averaged for the log."""
 
-    def training_step(self, *given: Any, **named: Any) -> torch.Tensor:
-        loss: torch.Tensor = super().training_step(*given, **named)
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
         self.losses = [*getattr(self, "losses", []), float(loss)]
         return loss
 
 
 def compare() -> dict[str, Any]:
-    """The curves of every strategy on the packaged base model."""
+    """Return the curves of every strategy on the packaged base model."""
     settings = Settings(rows=STEPS * Settings.batch_size)
     with TemporaryDirectory() as folder:
         base = without_dropout(Path(locate(ModelSettings(source=MEASUREMENT.model))), Path(folder) / "base")
@@ -74,7 +74,7 @@ def compare() -> dict[str, Any]:
 
 
 def without_dropout(base: Path, folder: Path) -> Path:
-    """A copy of a base model whose config has no dropout."""
+    """Copy a base model with dropout switched off in its config."""
     shutil.copytree(base, folder)
     config = folder / "config.json"
     config.write_text(
@@ -102,7 +102,7 @@ def prepare(base_folder: Path, rows: dict[str, Rows], settings: Settings) -> Pre
 
 
 def compare_one(name: str, task: Prepared, settings: Settings) -> dict[str, Any]:
-    """Both curves of one strategy with its own optimizer defaults, and the largest difference of a step."""
+    """Return both curves of one strategy with its own optimizer defaults, and the largest difference of a step."""
     cls: Any = Registry().find("strategy", name).load()
     strategy: Strategy = cls(cls.Config(**FIELDS[name]))
     recorder = Recorder()
@@ -126,7 +126,7 @@ def trainer_losses(
     optimizer: OptimizerSettings,
     weights: dict[str, torch.Tensor],
 ) -> list[float]:
-    """The Trainer's loss of every step, from the same weights over the same order."""
+    """Return the Trainer's loss of every step, from the same weights in the same order."""
     model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
         task.base.path, num_labels=len(LABELS), dtype="float32"
     )
@@ -153,7 +153,7 @@ def trainer_losses(
 
 
 def in_order(data: TransferData) -> list[dict[str, Any]]:
-    """The training features in the order that tlplug takes them in its first epoch, without the ids."""
+    """Return the training features in the order of tlplug's first epoch, without the ids."""
     features = {feature["id"]: feature for feature in data.features["train"]}
     ids = [identity for batch in data.train_batches() for identity in batch["id"].tolist()]
     return [{key: value for key, value in features[identity].items() if key != "id"} for identity in ids]

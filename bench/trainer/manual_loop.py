@@ -1,10 +1,10 @@
-"""A training loop written by hand, over what tlplug trains: the bound that Lightning and tlplug's own steps are held to.
+"""Train with a hand-written loop: the lower bound of what Lightning and tlplug's own steps cost.
 
     python -m bench.trainer.manual_loop OUT WORD...
 
-The words are those of `python -m tlplug`; the figures go to the file OUT. Rows, batches, the model with what the strategy
-adds to it, number format and scores are tlplug's, and so are the random numbers. No Trainer, Lightning's or transformers',
-runs: forward, backward, clip, step, and nothing logged, kept, watched or compared.
+The words are those of `python -m tlplug`; the figures are written to the file OUT. Rows, batches, the adapted model,
+precision, scores and random numbers are tlplug's. No Trainer of Lightning or transformers runs: the loop does forward,
+backward, clip and step, and neither logs nor saves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import get_scheduler, set_seed
 
-from bench.trainer.timing import spent
+from bench.trainer.timing import timed
 from tlplug.config.compose import Composer
 from tlplug.config.job import Job, build
 from tlplug.interfaces import Batch
@@ -34,33 +34,33 @@ from tlplug.training.fit import Prepared, load
 
 CPU = torch.device("cpu")
 Step = Callable[[Batch], torch.Tensor]
-"""The loss of a batch."""
+"""Return the loss of a batch."""
 
 
 def main(words: Sequence[str]) -> None:
-    out, *asked = words
+    out, *overrides = words
     with Composer() as composer:
-        job = build(composer.compose(asked), asked)
+        job = build(composer.compose(overrides), overrides)
     loop = Loop(job, prepare(job, Console(quiet=True)))
-    costs = spent(loop.fit)
-    moving = sum(parameter.numel() for parameter in loop.moving)
-    figures = {**loop.scores(), **costs, "trainable_parameters": moving}
+    costs = timed(loop.fit)
+    count = sum(parameter.numel() for parameter in loop.trainable)
+    figures = {**loop.scores(), **costs, "trainable_parameters": count}
     Path(out).write_text(json.dumps(figures), encoding="utf-8")
 
 
 @dataclass
 class Loop:
-    """One fit, as its author would write it for this model and these batches."""
+    """One fit, as a user would write it for this model and these batches."""
 
     job: Job
     task: Prepared
     losses: list[torch.Tensor] = field(default_factory=list)
-    """Of every step."""
+    """The loss of every step."""
 
     def __post_init__(self) -> None:
         set_seed(self.task.seed)
         self.model = load(self.task, self.job.strategy, CPU)
-        self.moving = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def fit(self) -> None:
         loader: Any = self.task.data.train_dataloader()
@@ -70,38 +70,38 @@ class Loop:
         for epoch in range(epochs):
             loader.order.set_epoch(epoch)
             for batch in loader:
-                with self.format():
+                with self.autocast():
                     loss = step(batch)
                 torch.autograd.backward(loss)
-                nn.utils.clip_grad_norm_(self.moving, clip)
+                nn.utils.clip_grad_norm_(self.trainable, clip)
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
                 self.losses.append(loss.detach())
 
     def optimizer(self, steps: int) -> tuple[torch.optim.Optimizer, Any]:
-        """Fused AdamW, which decays matrices alone, and its schedule."""
+        """Return a fused AdamW that decays matrices only, and its schedule."""
         settings: Any = self.job.optimizer.over(self.job.strategy.optimizer_defaults)
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in self.moving if p.ndim > 1], "weight_decay": settings.weight_decay},
-            {"params": [p for p in self.moving if p.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in self.trainable if p.ndim > 1], "weight_decay": settings.weight_decay},
+            {"params": [p for p in self.trainable if p.ndim <= 1], "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
         warmup = round(settings.warmup * steps)
         return optimizer, get_scheduler(settings.schedule, optimizer, warmup, steps)
 
-    def format(self) -> Any:
+    def autocast(self) -> Any:
         trainer = self.task.trainer
         return autocast(resolve_precision(trainer.precision, trainer.accelerator, self.task.base.dtype), CPU)
 
     def step(self) -> Step:
-        """With dropout; a probe's trunk, which does not move, is left behind after one pass over the rows."""
+        """Return the training step, with dropout; a probe's frozen trunk runs once over the rows."""
         self.model.train()
         if self.job.strategy_name == "linear_probe":
-            return self.probing()
+            return self.probe_step()
         return lambda batch: self.task.head.training_step(self.model, batch).loss
 
-    def probing(self) -> Step:
+    def probe_step(self) -> Step:
         features, classifier = self.features(), self.model.get_submodule("classifier")
 
         def step(batch: Batch) -> torch.Tensor:
@@ -112,24 +112,24 @@ class Loop:
 
     @torch.no_grad()
     def features(self) -> dict[int, torch.Tensor]:
-        """What a probe reads of each training row, by its id."""
-        trunk, found = self.model.get_submodule("prefix").eval(), dict[int, torch.Tensor]()
+        """Return the trunk's features of each training row by its id."""
+        trunk, features = self.model.get_submodule("prefix").eval(), dict[int, torch.Tensor]()
         for batch in self.task.data.single_pass("train"):
             inputs = {name: value for name, value in batch.items() if name not in ("id", "labels")}
-            with self.format():
-                found |= dict(zip(batch["id"].tolist(), trunk(**inputs), strict=True))
-        return found
+            with self.autocast():
+                features |= dict(zip(batch["id"].tolist(), trunk(**inputs), strict=True))
+        return features
 
     @torch.inference_mode()
     def scores(self) -> dict[str, float]:
-        """Of the test rows."""
+        """Return the scores of the test rows."""
         head, outputs = self.task.head, []
         self.model.eval()
         for batch in self.task.data.test_dataloader():
-            with self.format():
+            with self.autocast():
                 outputs += head.predict(self.model, batch)
-        found, rows = order_outputs(outputs, self.task.rows["test"])
-        return head.scores(head.decode(found, rows, self.task.base), rows)
+        ordered, rows = order_outputs(outputs, self.task.rows["test"])
+        return head.scores(head.decode(ordered, rows, self.task.base), rows)
 
 
 if __name__ == "__main__":

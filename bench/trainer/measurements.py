@@ -1,4 +1,4 @@
-"""What is measured side by side: data, settings and strategies of each measurement."""
+"""Define the measurements: data, settings and strategies of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from tlplug.models.locate import locate
 from tlplug.settings import DataSettings, LimitSettings, ModelSettings, SplitSettings
 
 LOW_RANK = ("lora", "qlora")
-"""The strategies that have a rank."""
 VALIDATED = {"validation": "validation", "test": "validation"}
 
 
@@ -23,38 +22,38 @@ class Measurement:
     task: str
     """The preset; the Trainer arms have a class for each."""
     data: str
-    """A folder in DATA."""
+    """The name of a folder in DATA."""
     columns: tuple[str, ...]
     scores: tuple[str, ...]
     """The score that the arms are compared by, then others that are shown."""
     points: float
-    """How far apart the medians of tlplug and the Trainer may lie."""
+    """The largest allowed difference between the medians of tlplug and the Trainer."""
     strategies: dict[str, dict[str, Any]]
-    """Name -> what is other than in `settings`."""
+    """Name -> changes to `settings`."""
     settings: Settings
     model: str = MINILM
     splits: dict[str, Any] = field(default_factory=lambda: VALIDATED)
     files: tuple[str, ...] = ("train.jsonl", "validation.jsonl")
     head: dict[str, Any] = field(default_factory=dict)
-    """Fields of the head's Config."""
+    """The fields of the head's Config."""
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def settings_of(self, strategy: str, changes: dict[str, Any]) -> Settings:
         return replace(self.settings, **self.strategies[strategy] | changes)
 
     def data_settings(self, settings: Settings) -> DataSettings:
-        """The rows of all arms."""
-        tested = settings.test_rows
+        """Return the data settings of all arms."""
+        limit = settings.test_rows
         return DataSettings(
             path=f"{DATA}/{self.data}",
             columns={name: name for name in self.columns},
             splits=SplitSettings(**self.splits),
-            limit=LimitSettings(train=settings.rows, validation=tested, test=tested),
+            limit=LimitSettings(train=settings.rows, validation=limit, test=limit),
         )
 
     def words(self, strategy: str, settings: Settings) -> list[str]:
-        """What tlplug is asked with; in its own precision, and without validation while training, as the other arms."""
-        given = {
+        """Return tlplug's command line: its default precision, and no validation while training, as in the other arms."""
+        values = {
             "model.source": self.model,
             **data_words(self.data_settings(settings)),
             "data.max_length": settings.max_length,
@@ -64,7 +63,7 @@ class Measurement:
             "trainer.accelerator": "cpu",
             "transfer.baselines": "[]",
         }
-        pairs = (f"{name}={value}" for name, value in given.items() if value is not None)
+        pairs = (f"{name}={value}" for name, value in values.items() if value is not None)
         return [f"+strategy={strategy}", f"+task={self.task}", *pairs]
 
 
@@ -152,12 +151,12 @@ MEASUREMENTS = {
 }
 
 
-def absent(name: str) -> str | None:
-    """What is not there, the data or the base model; None where all is. A GGUF file is unpacked by this."""
+def missing(name: str) -> str | None:
+    """Return a message if the data or the base model is missing, else None. Converts a GGUF file."""
     measurement = MEASUREMENTS[name]
     folder = f"{DATA}/{measurement.data}"
-    if names := [name for name in measurement.files if not (ROOT / folder / name).is_file()]:
-        return f"{folder} (from {ROOT}) has no {' and no '.join(names)}"
+    if files := [file for file in measurement.files if not (ROOT / folder / file).is_file()]:
+        return f"{folder} (from {ROOT}) has no {' and no '.join(files)}"
     try:
         locate(ModelSettings(source=measurement.model))
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""Results -> Markdown."""
+"""Write the results as Markdown."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ from bench.trainer.measurements import MEASUREMENTS
 from bench.trainer.options import CURVES, FORGETTING, SECOND
 
 INTRODUCTION = (
-    "Each part has the commands that measure it again. The arms are tlplug as it comes, transformers' Trainer (with peft) "
-    "as it comes, the Trainer tuned (bfloat16 where the processor computes in it, examples of about one length together), "
-    "and a loop written by hand over tlplug's own batches and model. All have the same rows, settings and seed, and run by "
-    "turns. Training seconds are those of the fit; seconds, CPU seconds and peak resident memory of the process include "
-    "its start, its test and what it saves. No rows are encoded beforehand. Figures are medians over the seeds, with the "
-    "least and the most in brackets."
+    "Each part has the commands that measure it again. The arms are tlplug with its defaults, transformers' Trainer (with "
+    "peft) with its defaults, the Trainer tuned (bfloat16 where the processor supports it, examples grouped by "
+    "length), and a hand-written loop over tlplug's own batches and model. All have the same rows, settings and seed, "
+    "and run by turns. Training seconds are those of the fit; seconds, CPU seconds and peak resident memory of the "
+    "process include its start, its test and its saved files. The cache holds no encoded rows. Figures are medians "
+    "over the seeds, with the minimum and the maximum in brackets."
 )
 
 
 def page(results: Results) -> str:
     parts = [["# Measured", INTRODUCTION]]
     others = {SECOND: second_part, CURVES: curves_part, FORGETTING: forgetting_part}
-    for name, found in results.items():
-        parts.append(arms_part(name, found) if name in MEASUREMENTS else others[name](found))
+    for name, part in results.items():
+        parts.append(arms_part(name, part) if name in MEASUREMENTS else others[name](part))
     return "\n\n".join(paragraph for part in parts for paragraph in part) + "\n"
 
 
-def second_part(found: Results) -> list[str]:
-    head = ["seed", "run", "process seconds", "process CPU seconds", "put into the cache", "scores"]
+def second_part(results: Results) -> list[str]:
+    head = ["seed", "run", "process seconds", "process CPU seconds", "added to the cache", "scores"]
     rows = [
-        [seed, name, *second_cells(run)] for seed, runs in found["runs"].items() for name, run in runs.items()
+        [seed, name, *second_cells(run)]
+        for seed, runs in results["runs"].items()
+        for name, run in runs.items()
     ]
-    first = next(iter(found["runs"].values()))
+    first = next(iter(results["runs"].values()))
     return [
         "## The second run of a task: 1000 sentences of SST-2, lora and the default baselines, one cache",
-        measured_by(found),
+        measured_by(results),
         table(head, rows),
         "The commands for the first seed:",
         *(f"    {run['command']}" for run in first.values()),
@@ -49,12 +51,12 @@ def second_cells(run: Results) -> list[str]:
     ]
 
 
-def curves_part(found: Results) -> list[str]:
+def curves_part(results: Results) -> list[str]:
     head = ["strategy", "steps", "first loss", "last loss", "largest difference of a step", "tolerance"]
     return [
         "## Loss curves, dropout off, the same order and the same first weights",
-        measured_by(found),
-        table(head, [curve_cells(*curve) for curve in found["strategies"].items()]),
+        measured_by(results),
+        table(head, [curve_cells(*curve) for curve in results["strategies"].items()]),
     ]
 
 
@@ -69,7 +71,7 @@ def curve_cells(name: str, curve: Results) -> list[str]:
     ]
 
 
-def forgetting_part(found: Results) -> list[str]:
+def forgetting_part(results: Results) -> list[str]:
     head = [
         "seed",
         "strategy",
@@ -81,16 +83,16 @@ def forgetting_part(found: Results) -> list[str]:
     ]
     rows = [
         [seed, name, *forgetting_cells(run)]
-        for seed, runs in found["runs"].items()
+        for seed, runs in results["runs"].items()
         for name, run in runs.items()
     ]
-    first = next(iter(found["runs"].values()))
+    first = next(iter(results["runs"].values()))
     return [
-        "## What is forgotten: SmolLM2-135M adapted to SciTLDR, and how likely it finds a beekeeper's handbook",
-        measured_by(found),
+        "## Forgetting: SmolLM2-135M adapted to SciTLDR, and its NLL of a beekeeper's handbook",
+        measured_by(results),
         "NLL is the negative log-likelihood in nats a token, weighted by tokens. 100 training rows, one epoch, batches "
         "of 4; ROUGE-L of 16 test rows, which is too few to rank by.",
-        table([*head, "perplexity ratio", "CKA, mean", "weights moved"], rows),
+        table([*head, "perplexity ratio", "CKA, mean", "weight change"], rows),
         "The commands for the first seed:",
         *(f"    {run['command']}" for run in first.values()),
     ]

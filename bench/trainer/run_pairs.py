@@ -1,4 +1,4 @@
-"""The arms of a measurement by turns, a process each."""
+"""Run the arms of a measurement by turns, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.settings import changed
-from bench.subprocess_call import Figures, Words, empty_cache, measured
+from bench.settings import parse_changes
+from bench.subprocess_call import Figures, Words, make_cache, measure
 from bench.trainer.contestants import ARMS
 from bench.trainer.measurements import MEASUREMENTS
-from bench.trainer.summary import summary
+from bench.trainer.summary import summarize
 
 
 def compare(name: str, strategy: str, seeds: Sequence[int], changes: Words) -> dict[str, Any]:
-    """All arms of one strategy, for each seed.
+    """Run all arms of one strategy for each seed and summarize them.
 
     Args:
-        changes: settings as `name=value`, in place of the measurement's own.
+        changes: settings as `name=value` that replace the measurement's own.
     """
     measurement = MEASUREMENTS[name]
-    arms = by_turns(name, strategy, seeds, changes)
+    arms = run_by_turns(name, strategy, seeds, changes)
     return {
-        "settings": vars(measurement.settings_of(strategy, changed(changes))),
+        "settings": vars(measurement.settings_of(strategy, parse_changes(changes))),
         "arms": arms,
-        "summary": summary(arms, measurement.scores),
+        "summary": summarize(arms, measurement.scores),
     }
 
 
-def by_turns(name: str, strategy: str, seeds: Sequence[int], changes: Words) -> dict[str, list[Figures]]:
-    """One arm after another for each seed, so that what else the machine does falls on all."""
-    found: dict[str, list[Figures]] = {arm: [] for arm in ARMS}
-    with TemporaryDirectory() as folder:
+def run_by_turns(name: str, strategy: str, seeds: Sequence[int], changes: Words) -> dict[str, list[Figures]]:
+    """Run one arm after another for each seed, so that other work on the machine affects all of them."""
+    runs: dict[str, list[Figures]] = {arm: [] for arm in ARMS}
+    with TemporaryDirectory() as home:
         for seed in seeds:
-            for arm, begin in ARMS.items():
-                place = Path(folder) / f"{arm.replace(' ', '-')}-{seed}"
-                words, figures = begin(name, strategy, seed, place, changes)
-                found[arm].append({"seed": seed, **measured(words, figures, empty_cache(place))})
-                print(name, strategy, arm, found[arm][-1], flush=True)
-    return found
+            for arm, build in ARMS.items():
+                folder = Path(home) / f"{arm.replace(' ', '-')}-{seed}"
+                words, read_figures = build(name, strategy, seed, folder, changes)
+                runs[arm].append({"seed": seed, **measure(words, read_figures, make_cache(folder))})
+                print(name, strategy, arm, runs[arm][-1], flush=True)
+    return runs

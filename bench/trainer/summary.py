@@ -1,4 +1,4 @@
-"""Runs of several arms -> medians with their spread, and ratios."""
+"""Summarize runs of several arms: medians, ranges and ratios."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from typing import Any
 from bench.trainer.contestants import TLPLUG, TRAINER
 from bench.trainer.measurements import MEASUREMENTS
 
-COSTS = (
-    *("train_seconds", "train_cpu_seconds", "process_seconds", "process_cpu_seconds"),
-    *("peak_memory_mb", "trainable_parameters"),
-)
-COMPARED = COSTS[:-1]
-"""Of which there are ratios."""
+COMPARED = ("train_seconds", "train_cpu_seconds", "process_seconds", "process_cpu_seconds", "peak_memory_mb")
+"""The costs that have ratios."""
+COSTS = (*COMPARED, "trainable_parameters")
 Runs = list[dict[str, Any]]
 
 
-def summary(arms: dict[str, Runs], scores: Iterable[str]) -> dict[str, Any]:
-    """Of each arm: `median`, `min` and `max` of its figures over the seeds, and `ratios` to tlplug, pair by pair.
+def summarize(arms: dict[str, Runs], scores: Iterable[str]) -> dict[str, Any]:
+    """Return for each arm `median`, `min` and `max` of its figures over the seeds, and paired `ratios` to tlplug.
 
-    A figure that an arm does not have is left out.
+    A figure that an arm does not have is omitted.
     """
     return {
         arm: {
@@ -38,7 +35,7 @@ def spread(runs: Runs, name: str) -> dict[str, float]:
 
 
 def ratios(ours: Runs, theirs: Runs) -> dict[str, float]:
-    """Medians of another arm's figure over tlplug's: above 1, tlplug is cheaper."""
+    """Return the median ratio of another arm's cost to tlplug's: above 1, tlplug is cheaper."""
     pairs = list(zip(ours, theirs, strict=True))
     return {
         cost: statistics.median(b[cost] / a[cost] for a, b in pairs)
@@ -51,8 +48,8 @@ def has(runs: Runs, name: str) -> bool:
     return all(name in run for run in runs)
 
 
-def near(name: str, strategy: dict[str, Any]) -> bool:
-    """Whether tlplug's median of the first score is as near to the Trainer's as it has to be."""
-    measurement, found = MEASUREMENTS[name], strategy["summary"]
-    ours, theirs = (found[arm][measurement.scores[0]]["median"] for arm in (TLPLUG, TRAINER))
+def is_close(name: str, strategy: dict[str, Any]) -> bool:
+    """Return whether tlplug's median of the first score is within the allowed distance of the Trainer's."""
+    measurement, arms = MEASUREMENTS[name], strategy["summary"]
+    ours, theirs = (arms[arm][measurement.scores[0]]["median"] for arm in (TLPLUG, TRAINER))
     return bool(abs(100 * (ours - theirs)) <= measurement.points)

@@ -1,6 +1,6 @@
-"""What the Trainer arms do with the rows of each task, as transformers' own examples do it.
+"""Encode and score the rows of each task for the Trainer arms, as transformers' own examples do.
 
-What scores a task is imported where it is used, so that no arm pays for another's.
+The libraries that score a task are imported where they are used, so that no arm pays for another's.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ Rows = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Task:
-    """Rows of the splits `train` and `test`, as one kind of model reads and answers them."""
+    """A task: encode the rows of the splits `train` and `test`, and score the model."""
 
     auto: ClassVar[Any]
     kind: ClassVar[TaskType]
     head_module: ClassVar[str]
-    """What stands on the trunk."""
+    """The name of the head's module."""
     rows: Mapping[str, Rows]
     tokenizer: PreTrainedTokenizerBase
     settings: Settings
@@ -48,31 +48,31 @@ class Task:
 
     @property
     def collator(self) -> Any:
-        """Pads each batch to its longest."""
+        """The collator, which pads each batch to its longest example."""
         return DataCollatorWithPadding(self.tokenizer)
 
     @property
     def config_values(self) -> dict[str, Any]:
-        """What is other in the model's config than in the base model's."""
+        """The changes to the base model's config."""
         return {}
 
     def load(self, folder: str, **options: Any) -> Any:
-        """The base model, in float32.
+        """Load the base model in float32.
 
         Args:
-            options: of `from_pretrained`.
+            options: passed to `from_pretrained`.
         """
         config = AutoConfig.from_pretrained(folder, **self.config_values)
-        # What was unpacked from a GGUF file is in float32, but still says that it is quantized: no Trainer takes it.
+        # A model converted from GGUF is in float32, but its config still has the quantization, which the Trainer refuses.
         config.__dict__.pop("quantization_config", None)
         return self.auto.from_pretrained(folder, config=config, dtype="float32", **options)
 
     def features(self) -> Features:
-        """Of the training rows, not padded."""
+        """Return the features of the training rows, not padded."""
         raise NotImplementedError
 
     def scores(self, trainer: Trainer) -> dict[str, float]:
-        """Of the test rows, shares of 1."""
+        """Return the scores of the test rows, from 0 to 1."""
         raise NotImplementedError
 
 
@@ -90,19 +90,19 @@ class Classification(Task):
         return {"num_labels": len(self.labels)}
 
     def features(self) -> Features:
-        return self._encoded(self.rows["train"])
+        return self._encode(self.rows["train"])
 
     def scores(self, trainer: Trainer) -> dict[str, float]:
         from sklearn.metrics import accuracy_score, f1_score
 
-        found = trainer.predict(self._encoded(self.rows["test"]))
-        predicted, real = found.predictions.argmax(-1), found.label_ids
+        outputs = trainer.predict(self._encode(self.rows["test"]))
+        predicted, labels = outputs.predictions.argmax(-1), outputs.label_ids
         return {
-            "accuracy": float(accuracy_score(real, predicted)),
-            "macro_f1": float(f1_score(real, predicted, average="macro")),
+            "accuracy": float(accuracy_score(labels, predicted)),
+            "macro_f1": float(f1_score(labels, predicted, average="macro")),
         }
 
-    def _encoded(self, rows: Rows) -> Features:
+    def _encode(self, rows: Rows) -> Features:
         texts, labels = [row["text"] for row in rows], self.labels
         tokens = self.tokenizer(texts, truncation=True, max_length=self.settings.max_length)
         return [
@@ -152,7 +152,7 @@ class QuestionAnswering(Task):
 
 
 class Summarization(Task):
-    """By a decoder with a chat template; the summary's tokens are learnt, the document's are not."""
+    """Summarization by a decoder with a chat template; the loss covers the summary's tokens only."""
 
     auto = AutoModelForCausalLM
     kind = TaskType.CAUSAL_LM
@@ -163,40 +163,45 @@ class Summarization(Task):
         return DataCollatorForSeq2Seq(self.tokenizer)
 
     def features(self) -> Features:
-        return [self._learnt(row) for row in self.rows["train"]]
+        return [self._example(row) for row in self.rows["train"]]
 
     def scores(self, trainer: Trainer) -> dict[str, float]:
         from rouge_score.rouge_scorer import RougeScorer
 
         rows, size, texts = self.rows["test"], self.settings.batch_size, []
-        asked = [self._asked(row["document"]) for row in rows]
-        for start in range(0, len(asked), size):
-            texts += self._written(trainer.model.eval(), asked[start : start + size])
+        prompts = [self._truncated_prompt(row["document"]) for row in rows]
+        for start in range(0, len(prompts), size):
+            texts += self._generate(trainer.model.eval(), prompts[start : start + size])
         scorer = RougeScorer(list(ROUGE), use_stemmer=True)
-        found = [scorer.score(row["summary"], text) for row, text in zip(rows, texts, strict=True)]
-        return {kind: fmean(score[kind].fmeasure for score in found) for kind in ROUGE}
+        scores = [scorer.score(row["summary"], text) for row, text in zip(rows, texts, strict=True)]
+        return {kind: fmean(score[kind].fmeasure for score in scores) for kind in ROUGE}
 
-    def _written(self, model: Any, asked: list[list[int]]) -> list[str]:
-        batch = self.tokenizer.pad({"input_ids": asked}, padding_side="left", return_tensors="pt")
+    def _generate(self, model: Any, prompts: list[list[int]]) -> list[str]:
+        batch = self.tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
         with torch.inference_mode():
-            found = model.generate(**batch, max_new_tokens=self.head["max_new_tokens"], do_sample=False)
-        new = found[:, batch["input_ids"].shape[1] :]
+            tokens = model.generate(**batch, max_new_tokens=self.head["max_new_tokens"], do_sample=False)
+        new = tokens[:, batch["input_ids"].shape[1] :]
         return [text.strip() for text in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
 
-    def _learnt(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        asked, said = self._asked(row["document"]), self._ids(row["summary"] + self.tokenizer.eos_token)
-        room = self.settings.max_length
-        return {"input_ids": (asked + said)[:room], "labels": ([-100] * len(asked) + said)[:room]}
+    def _example(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        prompt = self._truncated_prompt(row["document"])
+        summary = self._ids(row["summary"] + self.tokenizer.eos_token)
+        length = self.settings.max_length
+        return {
+            "input_ids": (prompt + summary)[:length],
+            "labels": ([-100] * len(prompt) + summary)[:length],
+        }
 
-    def _asked(self, document: str) -> list[int]:
-        """The prompt with as much of the document as leaves room for a summary."""
-        room = self.settings.max_length - self.head["max_new_tokens"] - len(self._prompt(""))
+    def _truncated_prompt(self, document: str) -> list[int]:
+        """Return the prompt with the document truncated so that a summary fits."""
+        length = self.settings.max_length - self.head["max_new_tokens"] - len(self._prompt(""))
         ids = self._ids(document)
-        return self._prompt(document if len(ids) <= room else self.tokenizer.decode(ids[:room]))
+        return self._prompt(document if len(ids) <= length else self.tokenizer.decode(ids[:length]))
 
     def _prompt(self, document: str) -> list[int]:
-        said = [{"role": "user", "content": PROMPT.format(document=document)}]
-        return self._ids(self.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True))
+        messages = [{"role": "user", "content": PROMPT.format(document=document)}]
+        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return self._ids(text)
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -208,4 +213,4 @@ TASKS: dict[str, type[Task]] = {
     "qa": QuestionAnswering,
     "summarization": Summarization,
 }
-"""By the names of tlplug's presets."""
+"""The name of tlplug's preset -> the task."""

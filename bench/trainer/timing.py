@@ -1,4 +1,4 @@
-"""What a piece of work costs this process."""
+"""Time a function."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 
-def spent(work: Callable[[], object]) -> dict[str, float]:
-    """Seconds on the clock and of all its threads on processors."""
+def timed(function: Callable[[], object]) -> dict[str, float]:
+    """Call the function and return its wall-clock seconds and the CPU seconds of all threads."""
     started, computed = time.perf_counter(), time.process_time()
-    work()
+    function()
     return {
         "train_seconds": time.perf_counter() - started,
         "train_cpu_seconds": time.process_time() - computed,

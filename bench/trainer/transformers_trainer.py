@@ -1,11 +1,11 @@
-"""The same adaptation as users of transformers' Trainer and peft write it.
+"""Run the same adaptation as users of transformers' Trainer and peft write it.
 
     python -m bench.trainer.transformers_trainer MEASUREMENT STRATEGY SEED OUT [tuned] [SETTING=VALUE ...]
 
-As it comes: float32, batches at random, each padded to its longest. Tuned, by who has read its manual: bfloat16 where
-the processor computes in it, and examples of about one length together. The figures go to the file OUT. Of tlplug it uses
-the finding of the base model's folder, the draw of the rows and what is known of the processor, so that all arms have the
-same ones. Lightning is not imported: its memory is not this arm's.
+Untuned: float32, random batches, each padded to its longest example. Tuned: bfloat16 where the processor supports it, and
+examples grouped by length. The figures are written to the file OUT. The base model's folder, the drawn rows and the
+bfloat16 support come from tlplug, so that all arms have the same ones. Lightning is not imported, since its memory is not
+this arm's.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_tr
 from torch import nn
 from transformers import AutoTokenizer, BitsAndBytesConfig, Trainer, TrainingArguments, set_seed
 
-from bench.settings import Settings, changed
+from bench.settings import Settings, parse_changes
 from bench.trainer.linear_probe import MeanPooledProbe
 from bench.trainer.measurements import MEASUREMENTS, Measurement
 from bench.trainer.tasks import TASKS, Task
-from bench.trainer.timing import spent
+from bench.trainer.timing import timed
 from tlplug.data.read import read_splits
 from tlplug.models.locate import locate
 from tlplug.models.precision import cpu_bfloat16_instructions
 from tlplug.settings import ModelSettings
 
 QA_HEAD = "qa_outputs"
-"""peft trains the heads of its kinds of task, but takes this one for a linear layer of the trunk."""
+"""peft trains the head of a task type, but takes this one for a linear layer of the trunk."""
 HALF = cpu_bfloat16_instructions() is not None
 TUNED = {"bf16": HALF, "train_sampling_strategy": "group_by_length"}
 TUNE = "tuned"
-"""The word that asks for it."""
+"""The word that selects the tuned arm."""
 
 
 def main(words: Sequence[str]) -> None:
     name, strategy, seed, out, *others = words
     measurement = MEASUREMENTS[name]
-    settings = measurement.settings_of(strategy, changed(word for word in others if word != TUNE))
+    settings = measurement.settings_of(strategy, parse_changes(word for word in others if word != TUNE))
     figures = adapt(measurement, strategy, settings, int(seed), tuned=TUNE in others)
     Path(out).write_text(json.dumps(figures), encoding="utf-8")
 
@@ -51,7 +51,7 @@ def main(words: Sequence[str]) -> None:
 def adapt(
     measurement: Measurement, strategy: str, settings: Settings, seed: int, tuned: bool
 ) -> dict[str, float]:
-    """Load, train and test."""
+    """Load, train and test; return the figures."""
     folder = locate(ModelSettings(source=measurement.model))
     rows = read_splits(measurement.data_settings(settings), dict.fromkeys(measurement.columns, "a column"))
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -60,7 +60,7 @@ def adapt(
     model = model_for(strategy, task, folder, settings, tuned)
     with TemporaryDirectory() as scratch:
         trainer = build_trainer(task, model, settings, scratch, seed, tuned)
-        costs = spent(trainer.train)
+        costs = timed(trainer.train)
         return {
             **task.scores(trainer),
             **costs,
@@ -69,17 +69,17 @@ def adapt(
 
 
 def model_for(strategy: str, task: Task, folder: str, settings: Settings, tuned: bool) -> nn.Module:
-    """The base model with the weights that move by this strategy."""
+    """Return the base model with the strategy's trainable weights."""
     if strategy == "linear_probe":
         return MeanPooledProbe(folder, task.config_values["num_labels"])
-    model: nn.Module = in_four_bits(task, folder, tuned) if strategy == "qlora" else task.load(folder)
+    model: nn.Module = load_in_4bit(task, folder, tuned) if strategy == "qlora" else task.load(folder)
     if strategy == "full":
         return model
     return with_lora(model, task.kind, settings.rank, settings.alpha, settings.dropout)
 
 
-def in_four_bits(task: Task, folder: str, tuned: bool) -> Any:
-    """As peft's guide to QLoRA has it, without the gradient checkpointing that costs time and that no model here needs.
+def load_in_4bit(task: Task, folder: str, tuned: bool) -> Any:
+    """Load the model as in peft's guide to QLoRA, without gradient checkpointing, which no model here needs.
 
     Args:
         tuned: multiply in bfloat16 where the rest of the model does.
@@ -96,7 +96,7 @@ def in_four_bits(task: Task, folder: str, tuned: bool) -> Any:
 
 
 def with_lora(model: nn.Module, kind: TaskType, r: int, lora_alpha: float, lora_dropout: float) -> nn.Module:
-    """Every linear layer of the trunk; peft itself trains the head of the kind of task."""
+    """Add LoRA to every linear layer of the trunk; peft itself trains the head of the task type."""
     config = LoraConfig(
         task_type=kind,
         r=r,
@@ -105,8 +105,8 @@ def with_lora(model: nn.Module, kind: TaskType, r: int, lora_alpha: float, lora_
         target_modules="all-linear",
         exclude_modules=[QA_HEAD] if kind == TaskType.QUESTION_ANS else None,
     )
-    found: nn.Module = get_peft_model(model, config)
-    return found
+    adapted: nn.Module = get_peft_model(model, config)
+    return adapted
 
 
 def build_trainer(
@@ -123,7 +123,7 @@ def build_trainer(
 
 
 def arguments(settings: Settings, folder: str | Path, seed: int, **changes: Any) -> TrainingArguments:
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "output_dir": str(folder),
         "num_train_epochs": settings.epochs,
         "per_device_train_batch_size": settings.batch_size,
@@ -138,7 +138,7 @@ def arguments(settings: Settings, folder: str | Path, seed: int, **changes: Any)
         "report_to": "none",
         "save_strategy": "no",
     }
-    return TrainingArguments(**{**given, **changes})
+    return TrainingArguments(**(defaults | changes))
 
 
 if __name__ == "__main__":

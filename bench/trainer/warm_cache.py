@@ -1,6 +1,6 @@
-"""The second run of a task with one cache: what it takes, and what it computes again of all that can be kept.
+"""Run a task twice with one cache and measure what the second run takes and computes again.
 
-SST-2, lora on 1000 rows with the default baselines; the same command twice, in another run directory.
+Both runs are lora on 1000 rows of SST-2 with the default baselines, in two run directories.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.settings import Settings
-from bench.subprocess_call import UNPACKED, Figures, empty_cache, measured
+from bench.subprocess_call import UNPACKED, Figures, make_cache, measure
 from bench.trainer.measurements import MEASUREMENTS, data_words
 
 MEASUREMENT = MEASUREMENTS["sst2"]
@@ -19,9 +19,9 @@ RUNS = ("first", "second")
 
 
 def compare(seed: int, rows: int = 1000) -> dict[str, Figures]:
-    """The figures of both runs; `computed` counts what each put into the cache, by its kind."""
+    """Return the figures of both runs; `computed` counts the entries that each added to the cache, by kind."""
     with TemporaryDirectory() as home:
-        cache = empty_cache(Path(home) / "task")
+        cache = make_cache(Path(home) / "task")
         return {name: run(seed, rows, Path(home) / name, cache) for name in RUNS}
 
 
@@ -29,27 +29,27 @@ def run(seed: int, rows: int, folder: Path, cache: Path) -> Figures:
     def figures() -> Figures:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         scores = result["baselines"] | {"lora": result["scores"]}
-        return {"scores": {name: found[MEASUREMENT.scores[0]] for name, found in scores.items()}}
+        return {"scores": {name: each[MEASUREMENT.scores[0]] for name, each in scores.items()}}
 
     before = entries(cache)
-    found = measured(words(seed, rows, folder), figures, cache)
-    made = Counter(kind for kind, _, _ in entries(cache) - before)
-    return {**found, "computed": dict(sorted(made.items()))}
+    process = measure(words(seed, rows, folder), figures, cache)
+    added = Counter(kind for kind, _, _ in entries(cache) - before)
+    return {**process, "computed": dict(sorted(added.items()))}
 
 
 def words(seed: int, rows: int, folder: Path) -> list[str]:
-    given = {
+    values = {
         "model.source": MEASUREMENT.model,
         **data_words(MEASUREMENT.data_settings(Settings(rows=rows))),
         "trainer.accelerator": "cpu",
         "seed": seed,
         "run_dir": folder,
     }
-    pairs = (f"{name}={value}" for name, value in given.items() if value is not None)
+    pairs = (f"{name}={value}" for name, value in values.items() if value is not None)
     return ["tlplug", "+strategy=lora", f"+task={MEASUREMENT.task}", *pairs]
 
 
 def entries(cache: Path) -> set[tuple[str, str, int]]:
-    """Of the cache, with the time of each: one that is made again counts as new. What is hidden there is a lock."""
-    kept = (path for path in cache.glob("*/*") if path.parent.name != UNPACKED and path.name[0] != ".")
-    return {(path.parent.name, path.name, path.stat().st_mtime_ns) for path in kept}
+    """Return kind, name and time of each entry of the cache, so that one written again is new; locks are hidden files."""
+    paths = (path for path in cache.glob("*/*") if path.parent.name != UNPACKED and path.name[0] != ".")
+    return {(path.parent.name, path.name, path.stat().st_mtime_ns) for path in paths}

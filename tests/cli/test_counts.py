@@ -12,12 +12,12 @@ AGAIN = "python -m bench.counts writes the file anew, where the change is meant"
 
 @pytest.mark.slow
 def test_no_run_computes_more_than_it_did():
-    assert counts.counted() == STORED["runs"], AGAIN
+    assert counts.count_runs() == STORED["runs"], AGAIN
 
 
 @pytest.mark.slow
 def test_the_first_step_imports_no_more_packages_than_it_did():
-    assert counts.packages() <= STORED["packages"], AGAIN
+    assert counts.count_packages() <= STORED["packages"], AGAIN
 
 
 def test_what_is_stored_is_little_padding_and_nothing_twice():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.faults import forkserver as forked
-from bench.faults.faults import DieInSave, left, small_files, step_of
+from bench.faults.faults import KillDuringSave, last_step, limit_file_size, run_outputs
 from tests.cli.runs import tiny_words
 from tests.conftest import ROOT
 
@@ -56,7 +56,7 @@ def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_bytes(
     begun = time.monotonic()
     assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0, output.read_text()
     took = time.monotonic() - begun
-    expected = left(tmp_path / "whole")
+    expected = run_outputs(tmp_path / "whole")
     dice = random.Random(6)
     steps = set()
     # In seconds: the start, the middle and the end of the process. In optimizer steps: three parts of the training.
@@ -73,7 +73,7 @@ def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_bytes(
         elif not (folder / "result.json").exists():
             steps.add(next(iter(checkpoints(folder)), Path("none")).stem)
             assert forked.run(["resume", folder], output, cache) == 0, output.read_text()
-        assert left(folder) == expected
+        assert run_outputs(folder) == expected
         if not killed_after_its_result:
             assert not (folder / "checkpoints").exists() and not (folder / "progress.json").exists()
     assert len(steps - {"none"}) > 2, f"it was not killed at three places of its training: {steps}"
@@ -83,7 +83,7 @@ def killed(process, folder, unit, moment):
     """The exit code of a run that is killed after some seconds, or as soon as it has taken some optimizer steps."""
     if unit == "seconds":
         return forked.kill_after(process, moment)
-    return forked.kill_when(process, lambda: step_of(folder) >= moment)
+    return forked.kill_when(process, lambda: last_step(folder) >= moment)
 
 
 @pytest.mark.slow
@@ -106,7 +106,7 @@ def test_strategies_that_change_on_the_way_go_on_as_they_were(
     process = forked.start([*words, f"run_dir={folder}"], output, cache)
     forked.kill_when(process, lambda: any(int(p.stem[5:]) >= 21 for p in checkpoints(folder)))
     assert forked.run(["resume", folder], output, cache) == 0, output.read_text()
-    assert left(folder) == left(tmp_path / "whole")
+    assert run_outputs(folder) == run_outputs(tmp_path / "whole")
 
 
 def two(words, output, cache, port):
@@ -144,7 +144,7 @@ def test_two_processes_that_are_killed_end_with_the_same_bytes(tmp_path, tiny_fo
             forked.finish(processes[1])
             processes = two(["resume", tmp_path / "cut"], output, cache, free_port())
         assert [forked.finish(process) for process in processes] == [0, 0], output.read_text()[-3000:]
-    assert left(tmp_path / "cut") == left(tmp_path / "whole")
+    assert run_outputs(tmp_path / "cut") == run_outputs(tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -154,11 +154,11 @@ def test_a_kill_in_the_middle_of_a_save_leaves_the_checkpoint_before(
     words = words_of(tiny_folder, rows_folder, *LONG)
     output, folder = tmp_path / "output.txt", tmp_path / "cut"
     assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0, output.read_text()
-    code = forked.run([*words, f"run_dir={folder}"], output, cache, before=DieInSave(3))
+    code = forked.run([*words, f"run_dir={folder}"], output, cache, before=KillDuringSave(3))
     assert code == -signal.SIGKILL and [path.stem for path in checkpoints(folder)] == ["step-6"]
     assert list((folder / "checkpoints").glob(".step-9*")), "half of a file lies beside"
     assert forked.run(["resume", folder], output, cache) == 0, output.read_text()
-    assert left(folder) == left(tmp_path / "whole")
+    assert run_outputs(folder) == run_outputs(tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -177,7 +177,7 @@ def test_a_signal_leaves_a_checkpoint_of_the_last_step_and_says_how_to_go_on(
     assert "Traceback" not in output.read_text()
     assert forked.run(["resume", folder], output, cache) == 0
     assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0
-    assert left(folder) == left(tmp_path / "whole")
+    assert run_outputs(folder) == run_outputs(tmp_path / "whole")
 
 
 def workers_of(process):
@@ -207,21 +207,21 @@ def test_a_signal_to_workers_too_leaves_a_checkpoint_and_no_worker(
     assert workers and not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
     assert forked.run(["resume", folder], output, cache) == 0
     assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0
-    assert left(folder) == left(tmp_path / "whole")
+    assert run_outputs(folder) == run_outputs(tmp_path / "whole")
 
 
 @pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_written_costs_a_warning(tmp_path, tiny_folder, rows_folder, cache):
     words = words_of(tiny_folder, rows_folder, *LONG, "checkpoint.keep_last=2")
     output = tmp_path / "output.txt"
-    for number, before in enumerate((None, small_files)):
+    for number, before in enumerate((None, limit_file_size)):
         assert forked.run([*words, f"run_dir={tmp_path / str(number)}"], output, cache, before) == 0, (
             output.read_text()
         )
     assert len(checkpoints(tmp_path / "0")) == 2 and not checkpoints(tmp_path / "1")
     log = (tmp_path / "1" / "log.txt").read_text()
     assert "step-3.ckpt could not be written" in log and "File too large" in log
-    assert left(tmp_path / "0") == left(tmp_path / "1")
+    assert run_outputs(tmp_path / "0") == run_outputs(tmp_path / "1")
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ def test_on_a_full_disk_the_last_good_checkpoint_stays_and_is_gone_on_from(
 
     subprocess.run(["mount", "-o", "remount,size=9m", str(small_disk)], check=True)
     assert forked.run(["resume", folder], output, cache) == 0, output.read_text()
-    assert left(folder) == left(tmp_path / "whole")
+    assert run_outputs(folder) == run_outputs(tmp_path / "whole")
 
 
 def test_the_same_command_with_resume_auto_begins_goes_on_and_has_nothing_left_to_do(
