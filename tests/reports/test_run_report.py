@@ -204,10 +204,11 @@ def test_what_to_do_stands_beside_the_verdict_with_its_command():
     run[0]["advice"].append({"text": "Take <more> rows.", "command": None})
     html, text = page(*run), markdown(*run)
     assert (
-        "<code>python -m tlplug +strategy=linear_probe</code>" in html and "Take &lt;more&gt; rows." in html
+        '<pre tabindex="0">python -m tlplug +strategy=linear_probe</pre>' in html
+        and "Take &lt;more&gt; rows." in html
     )
     assert html.index("A probe is enough.") < html.index("</section>")
-    assert "`python -m tlplug +strategy=linear_probe`" in text.split("\n## ")[0]
+    assert "```sh\npython -m tlplug +strategy=linear_probe\n```" in text.split("\n## ")[0]
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tlplug.reports import details as choice
 from tlplug.reports import forgetting as changed
 from tlplug.reports import predictions as answers
 from tlplug.reports import scores as gained
-from tlplug.reports.blocks import Chart, Fact, Report, Section, Text
+from tlplug.reports.blocks import Block, Chart, Code, Fact, Report, Section, Text
 from tlplug.reports.charts import PNG
 from tlplug.reports.formatting import figure, interval, percent_of, signed
 from tlplug.reports.metric_facts import headlines
@@ -21,7 +23,7 @@ def make_report(run: Material) -> Report:
     return Report(
         title=f"{run.result['task']}: {run.strategy}",
         about=about(run),
-        verdict=[Text(verdict["text"]), *(Text(line, "advice") for line in advice(run))],
+        verdict=[Text(verdict["text"]), *advice(run)],
         outcome=OUTCOMES.get(verdict["label"], "open"),
         glance=glance(run),
         sections=sections(run),
@@ -34,11 +36,12 @@ def about(run: Material) -> str:
     return f"{told}; {result['test_rows']:,} test rows; seed {result['seed']}"
 
 
-def advice(run: Material) -> list[str]:
-    """Return what follows from the result, each with the command that does it, if there is one."""
-    return [
-        each["text"] + (f" `{each['command']}`" if each["command"] else "") for each in run.result["advice"]
-    ]
+def advice(run: Material) -> Iterator[Block]:
+    """Yield what follows from the result, each with the command that does it, if there is one."""
+    for each in run.result["advice"]:
+        yield Text(each["text"], "advice")
+        if each["command"]:
+            yield Code(each["command"])
 
 
 def glance(run: Material) -> list[Fact]:
