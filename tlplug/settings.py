@@ -1,4 +1,4 @@
-"""What a user types about a run, outside the plugins' own Configs. The only home of these defaults."""
+"""Define the settings of a run with their defaults; those of a plugin are in its own Config."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ class ModelSettings:
     sha256: Optional[str] = None
     """Expected digest of model.safetensors or of the GGUF file; a different file is an error."""
     install: Optional[str] = None
-    """The command that brings the source, named in the error where it is missing."""
+    """The command that installs the source, named in the error if it is missing."""
     license: Optional[str] = None
     """Licence of the base model, for the model card of an export."""
     attn_implementation: Optional[str] = "auto"
-    """transformers' attention implementation; auto: flash_attention_2 where it is installed and the GPU and the weights
-    are fit for it, else as null: transformers' own choice, which is sdpa where the model has it."""
+    """transformers' attention implementation. auto: flash_attention_2 if it is installed and the GPU and the weights
+    support it, else as null. null: transformers' own choice, which is sdpa if the model supports it."""
     dtype: str = "auto"
-    """float32, bfloat16 or float16 for the weights that do not move; auto: as published on a GPU, else float32."""
+    """float32, bfloat16 or float16 for the frozen weights; auto: as published on a GPU, else float32."""
     gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass: less memory, about a third more time."""
+    """Recompute activations in the backward pass: less memory, about a third more time."""
     fast_dropout: bool = True
-    """On a processor, dropout whose mask is drawn as bytes: the rate is kept to 1/512."""
+    """On a CPU, draw dropout masks as bytes, which is faster; the rate is exact to 1/512."""
     compile: bool = False
-    """Compile the model with torch.compile before it is trained."""
+    """Compile the model with torch.compile before training."""
     from_run: Optional[str] = None
     """Run directory whose adaptation is merged into the base model first."""
     trust_remote_code: bool = False
@@ -76,11 +76,11 @@ class DomainSettings:
     """Name of a hub data set's configuration."""
     revision: Optional[str] = None
     columns: dict[str, str] = field(default_factory=dict)
-    """The head's column -> this data's column; one that is not named here has the head's own name."""
+    """The head's column -> this data's column. A column that is not listed has the same name in both."""
     train: str = "train"
-    """The split, or file, whose rows are read without what is to be predicted."""
+    """The split, or file, whose rows are read without their targets."""
     test: Any = "test"
-    """The split, file or fraction of `train` that is scored."""
+    """The split, file or fraction of `train` that the model is tested on."""
     limit: DomainLimitSettings = field(default_factory=DomainLimitSettings)
 
 
@@ -97,29 +97,27 @@ class DataSettings:
     """Name of a hub data set's configuration."""
     revision: Optional[str] = None
     streaming: bool = False
-    """Read a hub data set as a stream, without downloading the whole of it; needs data.limit.* for each split
-    that is read."""
+    """Read a hub data set as a stream, without downloading all of it; needs data.limit.* for each split that is read."""
     columns: dict[str, str] = field(default_factory=dict)
     """The head's column -> the data's column."""
     splits: SplitSettings = field(default_factory=SplitSettings)
     limit: LimitSettings = field(default_factory=LimitSettings)
     seed: int = 0
-    """Draws fractions and limits; not the run's seed, so that seeds are compared on the same rows."""
+    """Seed of fractions and limits. It is not the run's seed, so that runs with other seeds have the same rows."""
     batch_size: int = 32
     """Rows of a training batch in each process, on average with `batching=tokens`."""
     batching: str = "tokens"
-    """`tokens`: training batches of about equally many tokens, padding included, whatever their number of rows, and as
-    many batches as there would be of `batch_size` rows; `rows`: batches of `batch_size` rows each."""
+    """`tokens`: training batches of about the same number of tokens, padding included, and as many batches as there would
+    be of `batch_size` rows; `rows`: batches of `batch_size` rows."""
     tokens_per_batch: Optional[int] = None
-    """About so many tokens in a batch of each process, in the place of `batch_size`, in evaluation too; null: as many as
+    """Tokens of a batch in each process, about, in place of `batch_size`, in evaluation too; null: as many as
     `batch_size` rows have."""
     num_workers: int = 0
-    """Processes that make batches ahead, for each loader and each process of the training; 0: batches are made where they
-    are used. The batches are the same."""
+    """Worker processes that prepare batches ahead, for each loader of each process; 0: none. The batches are the same."""
     max_length: Optional[int] = None
-    """Tokens at which an input is cut; null: what the base model takes."""
+    """Longer inputs are truncated to this many tokens; null: as many as the base model takes."""
     target_domain: DomainSettings = field(default_factory=DomainSettings)
-    """Another domain: strategies for it see its training rows unlabelled, and the run is tested on its test rows."""
+    """Another domain. Strategies for domain adaptation see its training rows without labels; the run is tested on it."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -149,7 +147,7 @@ class OptimizerSettings:
     schedule: Optional[str] = None
     """Name of a transformers schedule: linear, cosine, constant, ..."""
     warmup: Optional[float] = None
-    """Share of all steps over which the rate rises from zero."""
+    """Share of all steps during which the learning rate rises from zero."""
 
     def over(self, defaults: OptimizerSettings) -> OptimizerSettings:
         """These settings, with `defaults` where they are null."""
@@ -169,8 +167,8 @@ class TrainerSettings:
     devices: Any = "auto"
     num_nodes: int = 1
     precision: str = "auto"
-    """`auto` is ours: bf16-mixed on a GPU or processor that computes in bfloat16, and over weights in 16 bits; else
-    32-true. What moves is in float32."""
+    """auto: bf16-mixed on a GPU or CPU that computes in bfloat16, and over 16-bit weights; else 32-true. Trainable weights
+    are float32 in any case."""
     max_epochs: int = 3
     min_epochs: Optional[int] = None
     max_steps: int = -1
@@ -200,7 +198,7 @@ class TransferSettings:
     baselines: list[str] = field(default_factory=list)
     """Strategies by name, trained like the run itself; `trivial` needs no model. conf/config.yaml has the usual ones."""
     source_domain: DomainSettings = field(default_factory=DomainSettings)
-    """Unlabelled rows of what the base model came from, or of what else it must not forget."""
+    """Unlabelled rows of what the base model was pretrained on, or of another domain that it must not forget."""
 
 
 @dataclass
@@ -208,9 +206,9 @@ class EvidenceSettings:
     """`evidence.*`: what a run records beside its predictions."""
 
     max_rows: int = 512
-    """Features are recorded of at most so many rows of the validation split, and of each further domain; 0: of none."""
+    """Rows of the validation split, and of each further domain, of which features are recorded, at most; 0: none."""
     weight_changes: bool = True
-    """Record how much each matrix changed; a copy of what moves is kept in a temporary file for it."""
+    """Record how much each weight matrix changed; this needs a temporary copy of the trainable weights on disk."""
 
     def __post_init__(self) -> None:
         if self.max_rows < 0:
@@ -219,16 +217,16 @@ class EvidenceSettings:
 
 @dataclass
 class CheckpointSettings:
-    """`checkpoint.*`: what a run that is cut off goes on from (`python -m tlplug resume RUN`)."""
+    """`checkpoint.*`: what an interrupted run resumes from (`python -m tlplug resume RUN`)."""
 
     every_steps: Optional[int] = None
     """Optimizer steps between two checkpoints; null: time alone decides."""
     every_minutes: Optional[float] = 10.0
     """Minutes between two checkpoints; null: steps alone decide."""
     keep_last: int = 0
-    """So many of the last ones stay; 0: one while the run trains, none once it has finished."""
+    """How many of the latest checkpoints are kept; 0: one while the run trains, none afterwards."""
     use_best: bool = False
-    """Also keep what scored best on the validation split, and test and save that rather than what came last."""
+    """Test and save the weights with the best validation score, in place of the last ones."""
 
     def __post_init__(self) -> None:
         if self.every_steps is not None and self.every_steps < 1:
@@ -243,13 +241,13 @@ class CheckpointSettings:
             raise ValueError(f"checkpoint.keep_last is {self.keep_last}; it is a number of checkpoints, or 0")
 
     def of_baseline(self) -> CheckpointSettings:
-        """A baseline is what it is by its defaults: its last weights are tested, and its checkpoints go with it."""
+        """Return the settings of a baseline: it keeps no checkpoint, and its last weights are tested."""
         return CheckpointSettings(self.every_steps, self.every_minutes)
 
 
 @dataclass
 class NoSettings:
-    """Nowhere."""
+    """No log at all."""
 
 
 @dataclass
@@ -270,7 +268,7 @@ class MlflowSettings:
     """One MLflow run for the run, on a tracking server or in a local store."""
 
     tracking_uri: Optional[str] = None
-    """null: MLFLOW_TRACKING_URI, else MLflow's own local store in the working directory, which `mlflow ui` shows."""
+    """null: MLFLOW_TRACKING_URI, else MLflow's local store in the working directory, which `mlflow ui` shows."""
     experiment: str = "tlplug"
     run_name: Optional[str] = None
     """null: task, strategy and seed."""
@@ -287,16 +285,16 @@ class WandbSettings:
     project: str = "tlplug"
     entity: Optional[str] = None
     group: Optional[str] = None
-    """null: the name of the sweep, for a run of one."""
+    """null: the name of the sweep, if the run is part of one."""
     tags: list[str] = field(default_factory=list)
-    """Beside the strategy and the task."""
+    """Tags beside the strategy and the task."""
     offline: bool = False
     log_model: bool = False
-    """What was trained, as an artifact."""
+    """Upload the trained weights as an artifact."""
     init_timeout: float = 20.0
     """Seconds to wait for the service at the start; then the run is written offline."""
     finish_timeout: float = 300.0
-    """Seconds to wait at the end for what is still to be sent; what was not sent can be sent later."""
+    """Seconds to wait at the end for uploads; `wandb sync` sends what is left."""
 
 
 LOGGERS: dict[str, type] = {
@@ -309,10 +307,10 @@ LOGGERS: dict[str, type] = {
 
 
 def expect_package(name: str) -> None:
-    """Found out when the settings are made, before anything is loaded or begun.
+    """Raise an error where the package that a logger needs is not installed; its extra has the same name.
 
     Raises:
-        ValueError: the package that a logger needs, and whose name is that of its extra, is not installed.
+        ValueError: it is not installed.
     """
     if find_spec(name) is None:
         raise ValueError(f"logger={name} needs the package {name}: pip install 'tlplug[{name}]'")
@@ -323,38 +321,38 @@ CLUSTERS = ("slurm", "local")
 
 @dataclass
 class LocalSettings:
-    """This machine, `sweep.max_parallel` processes at once."""
+    """Run jobs on this machine, `sweep.max_parallel` at a time."""
 
 
 @dataclass
 class SlurmSettings:
-    """Jobs of Slurm, by submitit; null is what the cluster gives where nothing is asked for."""
+    """Run jobs on a Slurm cluster, by submitit; null is the cluster's own default."""
 
     cluster: str = "slurm"
-    """`slurm`; or `local`: the same on this machine and without Slurm, to try it."""
+    """`slurm`; `local`: the same on this machine without Slurm, to try it."""
     partition: Optional[str] = None
     account: Optional[str] = None
     qos: Optional[str] = None
     nodes: int = 1
-    """Nodes of one job; `trainer.num_nodes` is the same number."""
+    """Nodes of one job; the same as `trainer.num_nodes`."""
     tasks_per_node: int = 1
-    """Processes of one job on a node: one a device, so `trainer.devices` is the same number."""
+    """Processes of one job on a node, one for each device; the same as `trainer.devices`."""
     gpus_per_node: Optional[int] = None
     cpus_per_task: Optional[int] = None
     mem_gb: Optional[float] = None
     """Memory of one job on a node."""
     timeout_min: int = 1440
-    """Minutes after which Slurm ends a job; it leaves a checkpoint, and is queued again."""
+    """Time limit of a job in minutes. A job that reaches it writes a checkpoint and is queued again."""
     max_num_timeout: int = 3
-    """How often a job that reached its time is queued again."""
+    """How often a job that reached its time limit is queued again."""
     signal_delay_s: int = 120
-    """Seconds before its end in which a job is told of it, and leaves a checkpoint."""
+    """Seconds before the time limit at which a job gets a signal to write its checkpoint."""
     array_parallelism: int = 256
-    """Jobs of one array that run at once."""
+    """Jobs of one array that run at the same time."""
     setup: list[str] = field(default_factory=list)
-    """Lines of shell before a job, such as `module load cuda`."""
+    """Shell commands to run before a job, such as `module load cuda`."""
     additional_parameters: dict[str, Any] = field(default_factory=dict)
-    """Further parameters of sbatch by their long names: `launcher.additional_parameters={constraint:a100}`."""
+    """Further options of sbatch by their long names: `launcher.additional_parameters={constraint:a100}`."""
 
     def __post_init__(self) -> None:
         if self.cluster not in CLUSTERS:
@@ -371,16 +369,16 @@ class SlurmSettings:
 
 @dataclass
 class RaySettings:
-    """Tasks of a Ray cluster."""
+    """Run jobs as tasks of a Ray cluster."""
 
     address: Optional[str] = None
-    """Of the cluster: `auto`, or `host:port`; null: one is started on this machine, for this sweep."""
+    """The cluster's address: `auto`, or `host:port`; null: start one on this machine for the sweep."""
     cpus: float = 1.0
-    """What one job takes of the cluster's CPUs."""
+    """CPUs of one job."""
     gpus: float = 0.0
-    """What one job takes of the cluster's GPUs; it sees these alone."""
+    """GPUs of one job; it sees no others."""
     retries: int = 3
-    """How often a job whose node was lost is gone on with on another."""
+    """How often a job whose node was lost is resumed on another one."""
 
     def __post_init__(self) -> None:
         for name in ("cpus", "gpus", "retries"):
@@ -394,12 +392,12 @@ PRUNERS = ("median", "none")
 
 @dataclass
 class SweepSettings:
-    """Every combination of the values given."""
+    """Run every combination of the given values."""
 
     max_parallel: int = 1
-    """How many run at once, or wait in a cluster's queue."""
+    """How many jobs run at the same time, or wait in a cluster's queue."""
     resume: bool = False
-    """Go on with the sweep of this very command: run what is missing."""
+    """Continue the sweep of the same command: run the jobs that are missing."""
 
     def __post_init__(self) -> None:
         if self.max_parallel < 1:
@@ -408,18 +406,18 @@ class SweepSettings:
 
 @dataclass
 class OptunaSettings(SweepSettings):
-    """Values that Optuna proposes, each from the validation scores of those before."""
+    """Run values that Optuna proposes from the validation scores of earlier jobs."""
 
     n_trials: int = 20
-    """How many jobs there are, pruned and failed ones among them."""
+    """Number of jobs, including pruned and failed ones."""
     seed: int = 0
-    """Of what is proposed; not the run's seed."""
+    """Seed of the sampler; not the run's seed."""
     sampler: str = "tpe"
-    """`tpe`: near what scored well; `random`: anywhere."""
+    """`tpe`: propose values near those that scored well; `random`: any."""
     n_startup_trials: int = 10
-    """Trials at random before `tpe` begins to learn from them, and before the pruner compares."""
+    """Random trials before `tpe` learns from them, and before the pruner compares."""
     pruner: str = "median"
-    """`median`: stop a trial that is below the median of the earlier ones at the same step; `none`."""
+    """`median`: stop a trial that is below the median of earlier trials at the same step; `none`."""
     storage: Optional[str] = None
     """URL of the study's database; null: optuna.db in the sweep's folder."""
 
@@ -457,12 +455,12 @@ class RootConfig:
     metric: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] = field(default_factory=dict)
     seed: int = 42
-    """Seeds weights, order and dropout."""
+    """Seed of new weights, the order of rows and dropout."""
     run_dir: Optional[str] = None
-    """Where the run is left; null: outputs/<task>/<strategy>/<time>-<id>."""
+    """The run directory; null: outputs/<task>/<strategy>/<time>-<id>."""
     resume: Optional[str] = None
-    """`auto`: go on with the unfinished run of this very config where there is one, else begin anew."""
+    """`auto`: resume the unfinished run of the same config if there is one, else start a new run."""
 
 
 OPEN = ("data.columns.", "data.target_domain.columns.", "transfer.source_domain.columns.")
-"""Keys that a user may add below: the head checks them, not the schema."""
+"""Nodes below which a user may add keys: the head checks them, not the schema."""
