@@ -190,6 +190,12 @@ class TrainerSettings:
     detect_anomaly: bool = False
     sync_batchnorm: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float | None):
+                raise ValueError(f"trainer.{name} is {value!r}; it is a number of batches or a share of them")
+
 
 @dataclass
 class TransferSettings:

@@ -137,6 +137,11 @@ def test_wrong_words_get_one_clear_error(composer, words, says):
             ["data.batching=rows", "data.tokens_per_batch=64"],
             "data.tokens_per_batch=64 needs data.batching=tokens, but that is rows",
         ),
+        (
+            ["trainer.limit_train_batches=[4]"],
+            "trainer.limit_train_batches is [4]; it is a number of batches",
+        ),
+        (["trainer.limit_val_batches=all"], "trainer.limit_val_batches is 'all'; it is a number of batches"),
         (["transfer.baselines=[scrtach]"], "Did you mean 'scratch'"),
         (["metric.transfer_gain.resamples=3"], "from 100 to a million"),
     ],

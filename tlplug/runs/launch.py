@@ -42,7 +42,7 @@ def follows(settings: TrainerSettings) -> bool:
     refuse(settings.strategy)
     try:
         trainer = build_trainer(settings, (), (), "float32")
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise UsageError(f"trainer: {' '.join(str(error).split())}") from error
     asked = trainer.num_devices * trainer.num_nodes
     there, said = started(asked)
