@@ -354,6 +354,12 @@ def test_what_a_run_records_is_no_setting(tmp_path):
     assert named(task_of(tmp_path))["lora"]["seeds"] == [1, 2]
 
 
+def test_the_number_of_workers_is_no_setting(tmp_path):
+    for seed in (0, 2):
+        make_run(tmp_path / str(seed), right(0.8), seed=seed, config={"data": {"num_workers": seed}})
+    assert named(task_of(tmp_path))["lora"]["seeds"] == [0, 2]
+
+
 def test_base_models_are_named_where_they_differ(tmp_path):
     for place, base in enumerate(("pkg://small/model", "pkg://large/model")):
         make_run(tmp_path / str(place), right(0.8), base_model=base)

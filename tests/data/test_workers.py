@@ -259,6 +259,10 @@ def test_a_loader_works_in_another_thread():
     assert found == passes(loaded(0).train_dataloader(), one_order, 1)
 
 
+def test_nothing_is_cached_under_another_key_for_it():
+    assert loaded(0).digest() == loaded(2).digest() != loaded(0, seed=5).digest()
+
+
 def test_what_travels_to_a_worker_can_be_pickled():
     maker = loaded(2).train_dataloader().maker
     plan = BatchPlan([3, 1], 7)
