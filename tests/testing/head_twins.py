@@ -1,5 +1,6 @@
 """Heads that are broken in one way each; the key is the check that has to find it."""
 
+import random
 from dataclasses import dataclass, replace
 
 from tests.testing.sound import SoundHead
@@ -123,6 +124,15 @@ class Consumes(SoundHead):
         return batch
 
 
+class DrawsElsewhere(SoundHead):
+    """Changes a token at random, by Python's own generator."""
+
+    def collate(self, features, base):
+        batch = super().collate(features, base)
+        batch["input_ids"][0, 1] = random.randrange(5, 60)
+        return batch
+
+
 class Nameless(SoundHead):
     """Names none of its modules."""
 
@@ -234,6 +244,7 @@ TWINS = [
     ("predictions_are_independent_of_padding", Unmasked, "alone than beside longer ones"),
     ("single_forward_pass", AsksTwice, "predict calls the model 2 times"),
     ("does_not_modify_batch", TakesTheMask, "training_step changes attention_mask"),
+    ("collate_draws_from_torch", DrawsElsewhere, "collate draws input_ids from another generator"),
     ("tune_returns_numbers", TunesNothing, "tune gives {}"),
 ]
 """Check, twin, and words of what is told."""

@@ -113,7 +113,7 @@ def test_a_head_that_cannot_encode_is_told_once_and_the_checks_that_need_it_are_
     after = names[names.index("encodes_rows") + 1 :]
     assert "its columns are text, label. Did you mean 'text'?" in outcomes.pop("encodes_rows")
     assert outcomes == dict.fromkeys(after, "it needs encodes_rows, which failed")
-    with pytest.raises(AssertionError, match="ReadsOther fails 1 of 26 checks") as error:
+    with pytest.raises(AssertionError, match="ReadsOther fails 1 of 27 checks") as error:
         check_head(head_twins.ReadsOther)
     assert f"The other {len(after)} checks need this one first." in str(error.value)
 

@@ -38,6 +38,7 @@ FINDS: dict[Callable[[Any], None], str] = {
     head_outputs.predictions_are_independent_of_padding: "answers that depend on the batch",
     head_outputs.single_forward_pass: "a model that is called more often than is said",
     head_outputs.does_not_modify_batch: "batches that are changed",
+    head_outputs.collate_draws_from_torch: "batches that change with the number of workers",
     head_outputs.tune_returns_numbers: "decoding values that cannot be stored",
 }
 """What each check finds."""

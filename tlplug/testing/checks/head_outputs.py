@@ -196,6 +196,21 @@ def does_not_modify_batch(on: HeadOnBase) -> None:
             raise CheckFailure(f"{ask.__name__} changes {join_names(touched)} of the batch; make a copy")
 
 
+@for_each_kind
+def collate_draws_from_torch(on: HeadOnBase) -> None:
+    """Check that a batch depends on torch's generator alone, which is seeded for each batch in any process."""
+    seed(0)
+    one = on.batch(True)
+    seed(1)
+    torch.manual_seed(0)
+    other = on.batch(True)
+    if differing := [n for n, v in one.items() if isinstance(v, torch.Tensor) and not alike(v, other[n])]:
+        raise CheckFailure(
+            f"collate draws {join_names(differing)} from another generator than torch's, so that batches change with "
+            "data.num_workers and after a resume; use torch.rand and the like"
+        )
+
+
 def alike(one: Any, other: Any) -> bool:
     return torch.equal(one, other) if isinstance(one, torch.Tensor) else bool(one == other)
 
