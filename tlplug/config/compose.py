@@ -1,7 +1,6 @@
-"""A command line's overrides -> the composed config, or one error that says what is wrong.
+"""Compose a command line's overrides into a config, or raise one error that says what is wrong.
 
-Hydra composes. What it would take without a word (a key that a choice sets) or answer at length (a choice or a key that
-is not there) is told in our own.
+Hydra composes. Keys and choices that do not exist, or that a user cannot set, are checked here, for shorter messages.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ SHORT = {
     "data.target_domain": "data.target_domain.path",
     "transfer.source_domain": "transfer.source_domain.path",
 }
-"""Nodes that can be given by their path alone."""
+"""Nodes that a user can set by their path alone."""
 
 
 class Composer:
@@ -59,11 +58,11 @@ class Composer:
         return GlobalHydra.instance().config_loader()
 
     def choices(self, group: str) -> list[str]:
-        """Names that can be chosen in a group, presets and plugins of other packages among them."""
+        """Return the names that can be chosen in a group, including those of other packages."""
         return self._choices.names(group)
 
     def compose(self, words: Sequence[str]) -> DictConfig:
-        """The whole config of one run, every key and choice checked.
+        """Return the config of one run, with every key and choice checked.
 
         Raises:
             UsageError: an unknown group, choice or key, a wrong type, or no strategy or task.
@@ -85,18 +84,18 @@ class Composer:
         return config
 
     def run_dir(self, words: Sequence[str]) -> str | None:
-        """The `run_dir` among the words, which in a sweep names the folder of all its jobs."""
+        """Return the `run_dir` of the words; of a sweep, the folder of all its jobs."""
         given = [o.value() for o in parse([normalised(word) for word in words]) if o.key_or_group == RUN_DIR]
         return str(given[-1]) if given else None
 
     def check(self, words: Sequence[str]) -> list[Override]:
-        """The overrides, each known to name something that is there; sweeps are checked by each value."""
+        """Return the overrides, after checking that their keys and choices exist; of a sweep, each value."""
         overrides = self._named(words)
         self._check_keys(overrides)
         return overrides
 
     def _named(self, words: Sequence[str]) -> list[Override]:
-        """The overrides, whose groups and choices are there; keys are not looked at."""
+        """Return the overrides, after checking that their groups and choices exist; keys are not checked."""
         overrides = parse([normalised(word) for word in words])
         for override in overrides:
             if not override.is_hydra_override():
@@ -107,11 +106,11 @@ class Composer:
         return overrides
 
     def _check_keys(self, overrides: Sequence[Override]) -> None:
-        """What is typed sets keys that are there with these choices alone."""
+        """Check that the overrides set keys which exist with these choices."""
         check_keys(typed(overrides), self._compose([first_choice(each) for each in chosen(overrides)]))
 
     def compose_own(self, root: str, overrides: Sequence[Override]) -> DictConfig:
-        """What a command composes beside the config of a run: `root` of conf/, every key and choice checked.
+        """Return a config that is not a run's: `root` of conf/, with every key and choice checked.
 
         Raises:
             UsageError: an unknown choice or key, a wrong type, or several values where one is taken.
@@ -144,7 +143,7 @@ class Composer:
             raise UsageError(plain_words(error)) from error
 
     def spelt_out(self, words: Sequence[str]) -> list[str]:
-        """Words in which no domain is named by a data preset: the preset's path and columns stand in its place."""
+        """Return the words with each data preset that names a domain replaced by its path and columns."""
         found: list[str] = []
         for word in words:
             key, _, value = normalised(word).partition("=")
@@ -156,7 +155,7 @@ class Composer:
         return found
 
     def _take_preset(self, domain: DictConfig) -> None:
-        """Where a domain's path is the name of a data preset, the preset's rows; what was typed beside it stands."""
+        """Fill in a data preset if it is the path of a domain; keys that the user set stay as they are."""
         if domain.path not in self.choices("data"):
             return
         usual = DomainSettings()
@@ -167,7 +166,7 @@ class Composer:
                 domain[name] = value
 
     def _preset(self, name: str) -> dict[str, Any]:
-        """A data preset in terms of a domain."""
+        """Return a data preset as settings of a domain."""
         others = [f"{group}={self.choices(group)[0]}" for group in CHOSEN]
         found = compose(ROOT, [*others, f"data={name}"]).data
         splits = {split: found.splits[split] for split in ("train", "test")}
@@ -204,17 +203,17 @@ class Composer:
 
 
 def chosen(overrides: Sequence[Override]) -> list[Override]:
-    """Those that choose: `strategy=lora`."""
+    """Return the overrides that make a choice: `strategy=lora`."""
     return [o for o in overrides if group_of(o) in GROUPS and not o.is_hydra_override()]
 
 
 def typed(overrides: Sequence[Override]) -> list[Override]:
-    """Those that set a key: `strategy.r=4`."""
+    """Return the overrides that set a key: `strategy.r=4`."""
     return [o for o in overrides if group_of(o) not in GROUPS and not o.is_hydra_override()]
 
 
 def changes_keys(override: Override) -> bool:
-    """Whether it may add or take away keys, or sets several values: what is composed does not tell what was there."""
+    """Return whether the override may add or delete keys, so that the composed config does not show which existed."""
     return override.is_delete() or override.is_sweep_override() or isinstance(override.value(), dict)
 
 
@@ -249,21 +248,21 @@ def parse(lines: list[str]) -> list[Override]:
 
 
 def values(override: Override) -> list[Any]:
-    """The value, or each value of a sweep."""
+    """Return the value, or each value of a sweep."""
     if override.is_sweep_override():
         return [item.removeprefix("'") for item in override.sweep_string_iterator()]
     return [override.value()]
 
 
 def first_choice(override: Override) -> str:
-    """The override with a sweep's first value: enough to know which keys there are."""
+    """Return the override with the first value of a sweep, which is enough to list the keys."""
     if not override.is_sweep_override():
         return str(override.input_line)
     return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
 
 
 def plain_words(error: BaseException) -> str:
-    """What Hydra or OmegaConf means, from the outer message and the innermost cause's first line."""
+    """Return a short message for an error of Hydra or OmegaConf: the outer one and the first line of its cause."""
     outer = str(error).splitlines()[0] if str(error) else ""
     cause = error
     while cause.__cause__ is not None:

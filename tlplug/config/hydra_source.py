@@ -21,7 +21,7 @@ from tlplug.settings import RootConfig
 SCHEMA = "schema"
 GROUPS = (*KINDS, *SETTINGS)
 LISTS = ("metric", "logger")
-"""Groups of which several can be chosen: each has a node of its own, or two would merge into one."""
+"""Groups with several choices at a time: each choice has its own node, or two would be merged into one."""
 
 
 class PluginSource(ConfigSource):  # type: ignore[misc]
@@ -86,7 +86,7 @@ def split(config_path: str) -> tuple[str, str]:
 
 
 class PluginSearchPath(SearchPathPlugin):  # type: ignore[misc]
-    """Adds the plugins, and the YAML folders of other distributions, to where Hydra looks."""
+    """Add the plugins, and the YAML folders of other distributions, to Hydra's search path."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         search_path.append("plugins", "tlplug://")

@@ -1,4 +1,4 @@
-"""A composed config -> the objects of one run."""
+"""Build the objects of one run from its composed config."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def job_of(config: DictConfig, typed: Sequence[str] = ()) -> Job:
 
 
 def expect_nodes(config: DictConfig) -> None:
-    """A value may have been given to what has fields: `logger.csv=0`, `metric.cka=null`."""
+    """Check that no value was given to a node that has fields, such as `logger.csv=0` or `metric.cka=null`."""
     several = {f"{key}.{name}": node for key in ("metric", "logger") for name, node in config[key].items()}
     for key, node in {"strategy": config.strategy, "head": config.head, **several}.items():
         if not isinstance(node, DictConfig):
@@ -127,7 +127,7 @@ def expect_nodes(config: DictConfig) -> None:
 
 
 def instance(plugin: Plugin, node: DictConfig) -> Any:
-    """The plugin's object, from the fields of its Config that stand in `node`."""
+    """Return the plugin's object, with its Config built from `node`."""
     cls: Any = plugin.load()
     try:
         return cls(OmegaConf.to_object(on_schema(cls.Config, node)))
@@ -136,7 +136,7 @@ def instance(plugin: Plugin, node: DictConfig) -> Any:
 
 
 def on_schema(cls: type, node: DictConfig) -> DictConfig:
-    """The node's fields on the schema of `cls`, so that a config read back from a file has types again."""
+    """Return the node's fields on the schema of `cls`, so that a config from a file has types again."""
     fields = OmegaConf.masked_copy(node, [str(key) for key in node if key not in OURS])
     return OmegaConf.merge(OmegaConf.structured(cls), fields)  # type: ignore[return-value]
 
@@ -161,7 +161,7 @@ def baseline(name: str, registry: Registry, used: list[Plugin]) -> Strategy | No
 
 
 def check_fit(name: str, strategy: Strategy | None, job: Job) -> None:
-    """Whether the strategy goes with the head, and whether the rows that it needs beside the task's are named."""
+    """Check that the strategy is compatible with the head, and that the further rows that it needs are set."""
     if strategy is None:
         return
     hint = " Leave it out of transfer.baselines." if name in job.baselines else ""
@@ -178,7 +178,7 @@ def check_fit(name: str, strategy: Strategy | None, job: Job) -> None:
 
 
 def domain_of(stream: str, job: Job) -> DomainSettings:
-    """Where the rows of a stream are."""
+    """Return the settings of a stream's rows."""
     return {"target": job.data.target_domain, "source": job.transfer.source_domain}[stream]
 
 
@@ -192,7 +192,7 @@ def settings(node: DictConfig) -> Any:
 
 
 def plain(node: DictConfig) -> dict[str, Any]:
-    """The node as JSON types, enums by name.
+    """Return the node as JSON types, with enums by name.
 
     Raises:
         UsageError: an interpolation leads nowhere, or to a value of another type.

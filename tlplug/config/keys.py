@@ -1,4 +1,4 @@
-"""The keys of a composed config, and the error for one that is not there."""
+"""List the keys of a composed config, and raise an error for a key that does not exist."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tlplug.runtime.compat import node_of
 from tlplug.settings import OPEN
 
 NAMES = (".name", ".preset")
-"""Keys that a choice sets; they are not typed by themselves."""
+"""Keys that a choice sets; a user cannot set them directly."""
 
 
 def check_keys(overrides: Sequence[Override], config: DictConfig) -> None:
-    """Each override sets a key of the config.
+    """Check that each override sets an existing key of the config.
 
     Raises:
-        UsageError: for the first that does not, or that takes its key away.
+        UsageError: for the first that does not, or that deletes its key.
     """
     for override in absent(overrides, config):
         key = override.key_or_group
@@ -33,7 +33,7 @@ def check_keys(overrides: Sequence[Override], config: DictConfig) -> None:
 
 
 def absent(overrides: Sequence[Override], config: DictConfig) -> Iterator[Override]:
-    """Overrides that set no key of the config, or take one away."""
+    """Yield the overrides that set a key which does not exist, or delete one."""
     known = set(typable(config))
     for override in overrides:
         key = override.key_or_group
@@ -46,12 +46,12 @@ def typable(config: DictConfig) -> list[str]:
 
 
 def group_of(override: Override) -> str:
-    """The key without its sign: `strategy` of `strategy=lora`, `seed` of `++seed=1`."""
+    """Return the key without its prefix: `strategy` of `strategy=lora`, `seed` of `++seed=1`."""
     return str(override.get_key_element().lstrip("~+"))
 
 
 def key_paths(config: DictConfig, prefix: str = "") -> Iterator[str]:
-    """Every key of a config, dotted, nodes and leaves."""
+    """Yield every key of a config by its dotted path, nodes and leaves."""
     for key in map(str, config):
         path = f"{prefix}{key}"
         yield path
@@ -61,7 +61,7 @@ def key_paths(config: DictConfig, prefix: str = "") -> Iterator[str]:
 
 
 def siblings(key: str, config: DictConfig) -> str:
-    """The keys that stand beside the one that was not found."""
+    """Return a sentence that lists the keys of the same node."""
     parent, _, _ = key.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     if not isinstance(node, DictConfig):

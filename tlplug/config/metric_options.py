@@ -1,4 +1,4 @@
-"""`metric=[...]` and `metric.<name>.<field>=...` without a run -> metrics."""
+"""Build metrics from `metric=[...]` and `metric.<name>.<field>=...`, without composing a run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ GROUP = "metric"
 
 
 def metrics_of(words: Sequence[str]) -> dict[str, TransferMetric]:
-    """The metrics that are asked for, by name.
+    """Return the selected metrics by name.
 
     Raises:
-        UsageError: none is asked for, or a name, a field or a value is not there.
+        UsageError: none is selected, or a name, field or value does not exist.
     """
-    names, fields = sorted_out(words)
+    names, fields = split_overrides(words)
     registry = Registry()
     plugins = {name: registry.find(GROUP, name) for name in names}
     nodes = {name: node_of(plugin) for name, plugin in plugins.items()}
@@ -45,20 +45,20 @@ def metrics_of(words: Sequence[str]) -> dict[str, TransferMetric]:
 def metrics_again(
     config: Mapping[str, Any], later: Mapping[str, Any], names: Iterable[str]
 ) -> dict[str, TransferMetric]:
-    """Metrics of a finished run, with the fields that they had last; one that is not there any more is left out.
+    """Return metrics of a finished run with their latest fields; one that is no longer installed is left out.
 
     Args:
         config: of the run.
         later: fields of metrics that were measured after it, by the metrics' names.
     """
     registry, nodes = Registry(), {**(config.get(GROUP) or {}), **later}
-    found = {}
+    metrics = {}
     for name in names:
         fields = {key: value for key, value in (nodes.get(name) or {}).items() if key not in OURS}
         if name in registry.names(GROUP):
             plugin = registry.find(GROUP, name)
-            found[name] = instance(plugin, OmegaConf.merge(node_of(plugin), fields))  # type: ignore[arg-type]
-    return found
+            metrics[name] = instance(plugin, OmegaConf.merge(node_of(plugin), fields))  # type: ignore[arg-type]
+    return metrics
 
 
 def node_of(plugin: Plugin) -> DictConfig:
@@ -67,16 +67,16 @@ def node_of(plugin: Plugin) -> DictConfig:
     return node
 
 
-def sorted_out(words: Sequence[str]) -> tuple[list[str], list[tuple[str, Any, str]]]:
-    """The names, and each field as its key below `metric`, its value and what was typed."""
+def split_overrides(words: Sequence[str]) -> tuple[list[str], list[tuple[str, Any, str]]]:
+    """Return the selected names, and for each field its key below `metric`, its value and the override as typed."""
     names: list[str] = []
     fields = []
-    for found in parse([word.lstrip("+") for word in words]):
-        key, value = found.key_or_group, found.value()
+    for override in parse([word.lstrip("+") for word in words]):
+        key, value = override.key_or_group, override.value()
         if key == GROUP:
             names += value if isinstance(value, list) else [value]
         else:
-            fields.append((key.removeprefix(f"{GROUP}."), value, found.input_line))
+            fields.append((key.removeprefix(f"{GROUP}."), value, override.input_line))
     if not names:
         raise UsageError("say which metrics: metric=[cka,logme]; `python -m tlplug plugins list` shows them")
     return list(dict.fromkeys(map(str, names))), fields

@@ -1,4 +1,4 @@
-"""Whether a run is used with the plugins that it was made with."""
+"""Warn where a run is used with other versions of its plugins."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def warn_of_versions(folder: Path, record: Mapping[str, Any], plugins: Iterable[
 
 
 def version_warnings(record: Mapping[str, Any], plugins: Iterable[Plugin]) -> list[str]:
-    """A sentence for each distribution that is here in another version than when the run was made.
+    """Return a warning for each distribution whose version is not the one that the run was made with.
 
     Args:
         record: the run's run.json or result.json; their `plugins` are read.
-        plugins: those that are used of it now.
+        plugins: those of the run that are used now.
     """
     then = {(p["kind"], p["name"]): p for p in record.get("plugins", ())}
-    found: dict[str, str] = {}
+    warnings: dict[str, str] = {}
     for plugin in plugins:
         was = then.get((plugin.kind, plugin.name))
         if was is None or (was["distribution"], was["version"]) == (plugin.distribution, plugin.version):
@@ -38,9 +38,9 @@ def version_warnings(record: Mapping[str, Any], plugins: Iterable[Plugin]) -> li
                 (plugin.distribution, plugin.version),
             )
         )
-        found.setdefault(
+        warnings.setdefault(
             f"{before} {now}",
             f"{plugin.kind} {plugin.name!r} was of {before} when the run was made and is of {now} now: "
             "what it does may be another thing",
         )
-    return list(found.values())
+    return list(warnings.values())
