@@ -17,14 +17,14 @@ TAIL, LAST = 256 * 1024, 12
 
 
 def said(run: Path) -> str:
-    """The last traceback of the job's last process, or its last message, or the last lines."""
+    """Return the last traceback of the job's last process, else its last message, else its last lines."""
     lines = last_output(run)
     begins = [number for number, line in enumerate(lines) if TRACEBACK in line or line.startswith(USAGE)]
     return "\n".join(lines[begins[-1] :] if begins else lines[-LAST:]).strip()
 
 
 def last_output(run: Path) -> list[str]:
-    """What the last process wrote; progress bars overwrite themselves with carriage returns."""
+    """Return the output of the last process, without what progress bars overwrote."""
     try:
         with (run / OUTPUT).open("rb") as file:
             file.seek(0, 2)
@@ -37,7 +37,7 @@ def last_output(run: Path) -> list[str]:
 
 
 def last_line(run: Path) -> str:
-    """The error in one line: that of a message, the last one of a traceback."""
+    """Return the error in one line: the message, or the last line of a traceback."""
     told = said(run)
     if not told:
         return "it ended without a result and said nothing"
@@ -46,7 +46,7 @@ def last_line(run: Path) -> str:
 
 
 def show_failures(console: Console, folder: Path, entries: Sequence[Entry]) -> None:
-    """Each error in full, one that several jobs ended with once, and where the whole output lies."""
+    """Return each different error in full, with the paths of the jobs' output."""
     by_words: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.state in (FAILED, KILLED):

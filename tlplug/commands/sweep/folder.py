@@ -46,7 +46,7 @@ class SweepFolder(Sweep):
 
 
 def composed(composer: Composer, overrides: Sequence[str], folder: Path) -> Job:
-    """The job of these words that is going to lie in `folder`, checked."""
+    """Return the checked job of these overrides, whose run directory is `folder`."""
     config = composer.compose(overrides)
     config.run_dir = str(folder)
     job = build(config, overrides)
@@ -89,7 +89,7 @@ def new(folder: Path, asked: SweepWords, jobs: Sequence[Job]) -> Record:
 
 @contextmanager
 def whole(folder: Path) -> Iterator[Path]:
-    """A folder to write into, which is `folder` once all of it is written; nothing is left otherwise.
+    """Yield a temporary folder that becomes `folder` once it is complete; on an error nothing remains.
 
     Raises:
         UsageError: it cannot be written.
@@ -104,7 +104,7 @@ def whole(folder: Path) -> Iterator[Path]:
 
 
 def earlier(asked: SweepWords) -> Path | None:
-    """The sweep that is to be gone on with: in the folder that was named, or the newest of the same words.
+    """Return the sweep to continue: the one in the given folder, else the newest with the same overrides.
 
     Raises:
         UsageError: what lies in the folder is no sweep, or one of other words.
@@ -140,12 +140,12 @@ def expect_same(folder: Path, words: Sequence[str]) -> None:
 
 
 def words_of(asked: SweepWords) -> list[str]:
-    """As sweep.json keeps them, without secrets."""
+    """Return the overrides as sweep.json stores them, without secrets."""
     return redact_overrides([*asked.own, *asked.runs])
 
 
 def telling(words: Iterable[str]) -> Counter[str]:
-    """The words that decide which jobs there are."""
+    """Return the overrides that determine the jobs."""
     return Counter(word for word in words if not is_free(word))
 
 
@@ -155,6 +155,6 @@ def is_free(word: str) -> bool:
 
 
 def command(folder: Path, words: Sequence[str]) -> str:
-    """The command line that goes on with it."""
+    """Return the command line that continues the sweep."""
     kept = [word for word in words if not word.startswith("sweep.resume=")]
     return shlex.join(["python", "-m", "tlplug", "-m", *kept, f"run_dir={folder}", "sweep.resume=true"])

@@ -23,7 +23,7 @@ PATIENCE = 120.0
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """The sweep in `folder` is this process's alone.
+    """Lock the sweep in `folder` for this process.
 
     Raises:
         UsageError: another process works on it, or the folder cannot be written to.

@@ -87,7 +87,7 @@ class Loop:
         self._stopping = False
 
     def run(self) -> None:
-        """Nothing of it runs any more when this returns, or raises."""
+        """Run all jobs; when this returns or raises, no job is running."""
         try:
             self._fill()
             while self.lives or (self._again and not self.received.number):
@@ -119,7 +119,7 @@ class Loop:
             self._put_back(fresh, error)
 
     def _put_back(self, jobs: list[SweepJob], error: NotTaken) -> None:
-        """What a cluster did not take it is asked for again later; with nothing running there is no later."""
+        """Put jobs back that a cluster refused; they are submitted again later, unless nothing is running."""
         for job in jobs:
             if self.lives.pop(job.number, None) is not None:
                 self.record.entries[job.number].state = states.WAITING
@@ -150,7 +150,7 @@ class Loop:
         self.screen.started(self.lives[job.number])
 
     def _look(self) -> None:
-        """What the jobs say of themselves, at times; a search may have seen enough of one."""
+        """Read the progress of the jobs at intervals; a search may stop one."""
         if time.monotonic() - self._looked < LOOK:
             return
         self._looked = time.monotonic()
@@ -185,7 +185,7 @@ class Loop:
         self.screen.ended(entry)
 
     def _check_signals(self) -> None:
-        """The first signal asks all jobs to end; the second kills them."""
+        """Handle signals: the first asks all jobs to stop, the second kills them."""
         if self.received.number and not self._stopping:
             self._stopping = True
             for live in self.lives.values():
@@ -201,7 +201,7 @@ class Loop:
 
 
 def state_of(live: Live, code: int, stopping: bool) -> str:
-    """What became of a job."""
+    """Return the final state of a job."""
     if code == 0:
         return states.DONE if live.job.finished else states.FAILED
     if live.pruned:

@@ -47,12 +47,12 @@ class SweepJob:
     """The words of the sweep name code to be run: a class by its dotted path, or what comes with a base model."""
 
     def command(self) -> list[str]:
-        """The process that runs it, or goes on with it; all ranks of it read the same config."""
+        """Return the command that runs or resumes the job; all ranks read the same config."""
         trust = ["--trust"] if self.trusted else []
         return [sys.executable, "-m", "tlplug", "resume", str(self.folder), *trust]
 
     def environment(self) -> dict[str, str]:
-        """What is set in that process's environment, beside what the sweep's own has."""
+        """Return what is set in the process's environment, in addition to the sweep's own."""
         return {SWEEP_VARIABLE: self.folder.resolve().parent.name}
 
     @property
@@ -101,19 +101,19 @@ class Search(Protocol):
     """How many there are going to be, as far as that is known."""
 
     def next(self) -> SweepJob | None:
-        """A job to start now; None where there is none before another one ends, or none at all.
+        """Return a job to start now; None if there is none, or none until another one ends.
 
         One that is `finished` already is not started: `ended` is called with 0 at once.
         """
 
     def seen(self, job: SweepJob, step: int, score: float) -> bool:
-        """A validation of a job that runs, as in its progress.json, each told once and in order; whether it goes on.
+        """Take one validation of a running job, as in its progress.json, in order; return whether the job continues.
 
         A job that does not is stopped, and `ended` is called when it has.
         """
 
     def ended(self, job: SweepJob, code: int) -> None:
-        """It ended; its folder says with what."""
+        """Record that a job ended; its folder has the result."""
 
     def close(self, console: object) -> None:
         """After the last job, also where the sweep was stopped: what there is to say goes to the (rich) console."""

@@ -60,7 +60,7 @@ class Record:
     problem: OSError | None = None
 
     def add(self, job: SweepJob) -> Entry:
-        """The job's entry, which is made where there is none."""
+        """Return the job's entry, created if needed."""
         if job.number not in self.entries:
             told = (job.primary_score, job.display_scale, job.higher_is_better, job.trusted)
             self.entries[job.number] = Entry(job.number, list(job.overrides), job.folder.name, *told)
@@ -97,7 +97,7 @@ def write(folder: Path, words: Sequence[str], entries: Any) -> None:
 
 
 def read(folder: Path) -> Record:
-    """What an earlier process left; what it had begun and not ended waits again.
+    """Return the record of an earlier process; jobs that it started and did not finish wait again.
 
     Raises:
         UsageError: there is no sweep, or one of another version.
@@ -125,7 +125,7 @@ def read(folder: Path) -> Record:
 
 
 def expect_inside(entry: Entry, path: Path) -> None:
-    """A sweep's jobs lie in its folder, whatever its file says."""
+    """Raise an error where a job's folder is not the one of its number inside the sweep's folder."""
     if entry.folder != str(entry.number):
         raise UsageError(f"{path}: job {entry.number} is said to lie in {entry.folder!r}")
 
@@ -145,7 +145,7 @@ class Progress:
 
 
 def progress_of(run: Path) -> Progress:
-    """A file that is not there, or not one of ours, says nothing."""
+    """Return a job's progress; an empty one where progress.json does not exist or is something else."""
     try:
         found = json.loads((run / PROGRESS).read_text(encoding="utf-8"))
         return Progress(what(found), tuple((int(step), float(score)) for step, score in found["scores"]))

@@ -41,7 +41,7 @@ class Lines(Screen):
         self.note(f"job {entry.number} {state}{score}, after {seconds or 0} s{error}")
 
     def show(self, lives: dict[int, Live]) -> None:
-        """Nothing: what has changed was told."""
+        """Do nothing: changes were printed as they happened."""
 
     def note(self, words: str) -> None:
         self.console.print(words, markup=False, highlight=False, soft_wrap=True)
@@ -80,7 +80,7 @@ class Table(Screen):
 
 @contextmanager
 def shown(console: Console, record: Record, search: Search) -> Iterator[Screen]:
-    """The one that suits the console. It has no thread of its own: processes are started beside it."""
+    """Return the screen that suits the console. It has no thread, because processes are started beside it."""
     if not console.is_terminal:
         yield Lines(console, record)
         return

@@ -83,13 +83,13 @@ class Process(Running):
         self._process.wait()
 
     def _end_group(self) -> None:
-        """What a job that ended badly has left running: processes of its other devices, data loaders."""
+        """Kill what a failed job left running: processes of its other devices, data loaders."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def opened(job: SweepJob) -> IO[bytes]:
-    """The job's output, at its end a line that a process begins; locked as long as one of its processes lives."""
+    """Open the job's output and add a line that a process starts; it is locked while one of the job's processes lives."""
     output = (job.folder / OUTPUT).open("ab")
     try_lock(output.fileno(), job.folder)  # processes that inherit the file hold it on
     line = f"{HEADER}{datetime.now().isoformat(' ', 'seconds')} {shlex.join(job.command())}\n"
@@ -99,7 +99,7 @@ def opened(job: SweepJob) -> IO[bytes]:
 
 
 def dies_with_parent() -> Callable[[], None] | None:
-    """What a new process calls so that it is asked to end when the sweep is killed. Linux alone has it."""
+    """Return what a new process calls to get a signal when the sweep is killed; Linux only."""
     if sys.platform != "linux":
         return None
     libc, parent = ctypes.CDLL(None, use_errno=True), os.getpid()
@@ -114,7 +114,7 @@ def dies_with_parent() -> Callable[[], None] | None:
 
 
 def share(place: int, at_once: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """Which part of this machine the job in one of `at_once` places has: nothing is said where it has it alone."""
+    """Return the environment that gives a job its share of the machine; empty if it has all of it."""
     if at_once == 1:
         return {}
     found = {}
@@ -126,12 +126,12 @@ def share(place: int, at_once: int, environment: Mapping[str, str]) -> dict[str,
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Return how many CPUs this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def gpus(environment: Mapping[str, str]) -> list[str]:
-    """The GPUs that this process may use, by what CUDA calls them."""
+    """Return the GPUs that this process may use, by CUDA's names."""
     if DEVICES in environment:
         return [name for name in environment[DEVICES].split(",") if name]
     found = Path("/proc/driver/nvidia/gpus")

@@ -72,7 +72,7 @@ def call(work: Work) -> int:
 
 
 def connected(settings: RaySettings) -> Any:
-    """The module `ray`, once it has its cluster."""
+    """Return the module `ray`, connected to its cluster."""
     try:
         import ray
     except ImportError as error:

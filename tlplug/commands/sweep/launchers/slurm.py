@@ -74,7 +74,7 @@ class Slurm(Launcher):
             self.collected = None
 
     def submit(self, jobs: Sequence[Submitted]) -> None:
-        """One array of them; each has its id in its folder.
+        """Submit the jobs as one array; each folder gets its job's id.
 
         Raises:
             NotTaken: Slurm did not take them.
@@ -97,7 +97,7 @@ class Slurm(Launcher):
 
 
 def submitted_id(folder: Path, cluster: str) -> str:
-    """Of the job that was last submitted for the folder and has left no code; empty where there is none."""
+    """Return the id of the job last submitted for the folder that has no exit code yet; empty if there is none."""
     path = folder / SUBMITTED
     if (folder / ENDED).is_file():
         return ""
@@ -129,7 +129,7 @@ def executor_of(settings: SlurmSettings, folder: Path) -> Any:
 
 
 def parameters(settings: SlurmSettings) -> dict[str, Any]:
-    """The settings by submitit's names; null ones are left out by it."""
+    """Return the settings by submitit's names, which ignores those that are null."""
     # From Slurm 22.05 on, srun does not take over what sbatch was asked for.
     cpus = [] if settings.cpus_per_task is None else [f"--cpus-per-task={settings.cpus_per_task}"]
     return {

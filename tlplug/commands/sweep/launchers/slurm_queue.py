@@ -18,10 +18,10 @@ LOOK_EVERY_S = 10.0
 
 class Queue(Protocol):
     def __contains__(self, id: str) -> bool:
-        """Whether the job waits or runs; the empty id, of one that was not submitted yet, does not."""
+        """Return whether the job waits or runs; false for the empty id of a job that was not submitted."""
 
     def add(self, id: str) -> None:
-        """It was submitted just now."""
+        """Record that a job was just submitted."""
 
     def cancel(self, ids: Sequence[str], waiting: bool = False) -> None:
         """End them; with `waiting`, only those that have not begun."""

@@ -28,7 +28,7 @@ class Task(Work):
         self.process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> int:
-        """The code lies in the job's folder too: who asks for it may not be the process that began the job."""
+        """Write the exit code into the job's folder as well, for a process that did not start the job."""
         code = super().__call__()
         if code == STOPPED and not self.asked_to_stop and runs_on():
             # Slurm told the run itself that its node is taken away. submitit queues the job again at a signal of its
@@ -46,7 +46,7 @@ class Task(Work):
         return int(os.environ.get("SLURM_PROCID", "0"))
 
     def opened(self) -> IO[bytes]:
-        """One file a task; unlocked, for a sweep that goes on finds its jobs by their ids and need not wait for them."""
+        """Open the output of a task. It is not locked: a continued sweep finds its jobs by their ids."""
         output = (self.job.folder / (f"output.{self.rank}.txt" if self.rank else OUTPUT)).open("ab")
         output.write(
             f"{HEADER}{os.environ.get('SLURM_JOB_ID', '')} {' '.join(self.job.command())}\n".encode()
@@ -69,7 +69,7 @@ class Task(Work):
 
 
 def runs_on() -> bool:
-    """Whether the job is to run on as far as Slurm is concerned: preempted it may be, but not cancelled."""
+    """Return whether Slurm will run the job again: after a preemption, but not after a cancellation."""
     from submitit import JobEnvironment
 
     if "SLURM_JOB_ID" not in os.environ:

@@ -42,7 +42,7 @@ class Work:
         self.without = without
 
     def __call__(self) -> int:
-        """The exit code, minus the number of the signal that killed it; 143 where it was stopped."""
+        """Return the exit code: minus the signal's number if a signal killed it, 143 if it was stopped."""
         if self.asked_to_stop:
             return CUT_OFF
         with self.opened() as output, self.started(output) as process:
@@ -59,7 +59,7 @@ class Work:
         return (self.job.folder / STOP).exists()
 
     def opened(self) -> IO[bytes]:
-        """Where the command's output goes. An earlier process of the job that still writes there is waited for."""
+        """Open the file of the command's output, after earlier processes of the job have closed it."""
         wait_for_ends([self.job.folder], print)
         return opened(self.job)
 
@@ -81,12 +81,12 @@ def ask_to_stop(folder: Path) -> None:
 
 
 def take_back(folder: Path) -> None:
-    """What was asked of an earlier process is not asked of the next."""
+    """Clear the request to stop, which was for an earlier process."""
     (folder / STOP).unlink(missing_ok=True)
 
 
 def bound_to_parent() -> Callable[[], None]:
-    """For a child, before its program begins: it ends where its parent dies, and not at the cluster's warning.
+    """Return what prepares a child process: it ends when its parent dies, and ignores the cluster's warning signal.
 
     Slurm sends SIGUSR2 to all processes of a step; the parent hears it, and asks the child to end.
     """

@@ -34,7 +34,7 @@ class Grid(Search):
 
 
 def combinations(composer: Composer, words: Sequence[str]) -> list[list[str]]:
-    """The overrides of each job, in the order in which Hydra multiplies them out.
+    """Return the overrides of each job, in Hydra's order of combinations.
 
     Raises:
         UsageError: a key or choice that is not there, or values that cannot be listed.
