@@ -1,4 +1,4 @@
-"""Only biases move."""
+"""Train the biases only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class BitFit(Strategy):
-    """BitFit: only the biases and the head move.
+    """BitFit: only the biases and the head are trained.
 
     y = W x + b with W frozen and b [out] trained, and likewise the shifts of layer norms (Ben Zaken et al. 2022): about
     0.1% of the weights. The head is trained whole.
@@ -41,23 +41,25 @@ class BitFit(Strategy):
 
         if base is None or biases(outline(base), []):
             return None
-        return f"{base.config.model_type} has no biases, so nothing of the base model would move."
+        return f"{base.config.model_type} has no biases, so no weight of the base model would be trained."
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         head = modules_to_save(model, context.head.head_modules)
-        moving = biases(model, head)
-        if not moving:
-            raise UsageError(f"{type(model).__name__} has no biases, so nothing of the base model would move")
+        trainable = biases(model, head)
+        if not trainable:
+            raise UsageError(
+                f"{type(model).__name__} has no biases, so no weight of the base model would be trained"
+            )
         for name, parameter in model.named_parameters():
-            parameter.requires_grad = name in moving or is_inside(name, head)
+            parameter.requires_grad = name in trainable or is_inside(name, head)
         for module in model.modules():
-            # What moves is held in float32, and a norm takes its scale and its shift in one format only.
+            # Trainable weights are in float32, and a norm needs its scale and its shift in one dtype.
             if "norm" in type(module).__name__.lower() and getattr(module, "bias", None) is not None:
                 module.float()
         return model
 
 
 def biases(model: nn.Module, head: list[str]) -> set[str]:
-    """The trunk's parameters that are added: `bias`, and what architectures call `q_bias` and the like."""
+    """Return the names of the trunk's bias parameters, `q_bias` and similar names included."""
     names = (name for name, parameter in model.named_parameters() if parameter.ndim == 1)
     return {name for name in names if name.endswith("bias") and not is_inside(name, head)}

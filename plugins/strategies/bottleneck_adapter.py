@@ -1,4 +1,4 @@
-"""Small networks inside the blocks."""
+"""Train small networks inside the blocks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tlplug import (
     modules_to_save,
     transformer_blocks,
 )
-from tlplug_plugins.strategies.adapters.json_config import read_form, write_form
+from tlplug_plugins.strategies.adapters.json_config import read_config, write_config
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,7 +70,7 @@ class BottleneckAdapter(Strategy):
         if base is None:
             return None
         try:
-            self._places(outline(base))
+            self._adapted_layers(outline(base))
         except (UsageError, ValueError) as error:
             return f"{error}."
         return None
@@ -80,46 +80,46 @@ class BottleneckAdapter(Strategy):
 
         pretrained = cast("PreTrainedModel", model)
         head = modules_to_save(model, context.head.head_modules)
-        places = self._places(pretrained)
+        layers = self._adapted_layers(pretrained)
         model.requires_grad_(False)
         size = max(1, pretrained.config.get_text_config().hidden_size // self.config.reduction)
-        insert(model, places, size, self.config.activation)
-        for name in [*(f"{place}.adapter" for place in places), *head]:
+        insert(model, layers, size, self.config.activation)
+        for name in [*(f"{layer}.adapter" for layer in layers), *head]:
             model.get_submodule(name).requires_grad_(True)
         if self.config.position == HOULSBY:
             for norm in norms(model):
                 norm.requires_grad_(True)
         return model
 
-    def _places(self, model: PreTrainedModel) -> list[str]:
+    def _adapted_layers(self, model: PreTrainedModel) -> list[str]:
         from tlplug_plugins.strategies.layers.bottleneck import attention_outputs, feed_forward_outputs
 
-        every = [feed_forward_outputs(model)]
+        outputs = [feed_forward_outputs(model)]
         if self.config.position == HOULSBY:
-            every.append(attention_outputs(model))
-        if min(map(len, every)) < len(transformer_blocks(model)):
+            outputs.append(attention_outputs(model))
+        if min(map(len, outputs)) < len(transformer_blocks(model)):
             raise UsageError(
                 f"{type(model).__name__} has blocks whose attention or feed-forward part does not end in a linear layer "
                 "of the model's width"
             )
-        return [place for places in every for place in places]
+        return [layer for layers in outputs for layer in layers]
 
     def save(self, model: nn.Module, folder: Path) -> None:
-        """`trained.safetensors`, all that moved by its name, and `adapter.json`: where the adapters are."""
+        """Write the trained weights to `trained.safetensors` and the names of the adapted layers to `adapter.json`."""
         super().save(model, folder)
-        found = {
+        adapters = {
             name.removesuffix(".adapter"): module
             for name, module in model.named_modules()
             if name.endswith(".adapter")
         }
-        first: Any = next(iter(found.values()))
-        write_form(
-            folder / STRUCTURE, places=list(found), size=first.down.out_features, activation=first.name
+        first: Any = next(iter(adapters.values()))
+        write_config(
+            folder / STRUCTURE, places=list(adapters), size=first.down.out_features, activation=first.name
         )
 
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
         from tlplug_plugins.strategies.layers.bottleneck import insert
 
-        form = read_form(folder / STRUCTURE)
-        insert(model, form["places"], form["size"], form["activation"])
+        config = read_config(folder / STRUCTURE)
+        insert(model, config["places"], config["size"], config["activation"])
         return super().load(model, folder, base)

@@ -1,4 +1,4 @@
-"""Everything moves, and the features of another domain come to vary as the task's do."""
+"""Fine-tune all weights and align the covariances of the features with another domain's."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class Coral(DomainAdaptation):
     @dataclass
     class Config(DomainAdaptation.Config):
         weight: float = 1000.0
-        """Of the distance in the loss. It is a mean over D^2 small numbers: at this weight about a hundredth of the
-        task's loss for features of MiniLM."""
+        """The weight of the distance in the loss. The distance is a mean over D^2 small numbers: at this weight it is about
+        a hundredth of the task's loss for features of MiniLM."""
 
     def training_step(self, model: nn.Module, head: TaskHead, batches: Mapping[str, Batch]) -> StepOutput:
         step, source, target = self.step_and_features(model, head, batches)
         distance = self.distance(source, target)
-        parts = {**step.logs, "coral": distance.item()}
-        return StepOutput(step.loss + self.config.weight * distance, step.num_items, parts)
+        logs = {**step.logs, "coral": distance.item()}
+        return StepOutput(step.loss + self.config.weight * distance, step.num_items, logs)
 
     def distance(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Of two batches' features. One row has no covariance: an epoch's last batch may have no more."""
+        """Return the CORAL distance; 0 if the source has one row, as an epoch's last batch may have."""
         from tlplug_plugins.strategies.feature_alignment.distances import coral
 
         if len(target) < 2:

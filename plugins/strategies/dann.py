@@ -1,4 +1,4 @@
-"""Everything moves, so that a classifier cannot tell another domain's features from the task's."""
+"""Fine-tune all weights so that a classifier cannot distinguish the features of two domains."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Dann(DomainAdaptation):
     @dataclass
     class Config(DomainAdaptation.Config):
         weight: float = 0.1
-        """Of the domain classifier's loss. At the paper's 1 the task is hardly learnt in a few epochs of fine-tuning."""
+        """The weight of the domain classifier's loss. At the paper's 1 the task is hardly learnt in a few epochs."""
         hidden: int = 100
-        """Units of the domain classifier's hidden layer."""
+        """The number of units of the domain classifier's hidden layer."""
         gamma: float = 10.0
         """How soon the reversed gradient is at its full strength; 0: it never comes back."""
         domain_learning_rate: float = 1e-3
-        """Of the domain classifier, whose weights are random at first."""
+        """The learning rate of the domain classifier, whose weights are random at first."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -58,40 +58,44 @@ class Dann(DomainAdaptation):
         from tlplug_plugins.strategies.layers.reversal import DomainClassifier
 
         features = context.base.config.get_text_config().hidden_size
-        # A part of the model while it trains: what moves is looked for in there.
+        # It is a module of the model during training, so that its weights are found and trained.
         model.add_module(DOMAIN, DomainClassifier(features, self.config.hidden))
         return super().adapt(model, context)
 
     def training_step(self, model: nn.Module, head: TaskHead, batches: Mapping[str, Batch]) -> StepOutput:
-        from tlplug_plugins.strategies.layers.reversal import domain_loss, share_told_apart
+        from tlplug_plugins.strategies.layers.reversal import domain_accuracy, domain_loss
 
         step, *features = self.step_and_features(model, head, batches)
         classify = cast("DomainClassifier", model.get_submodule(DOMAIN))
         source, target = map(classify, features)
         loss = domain_loss(source, target)
-        parts = {
+        logs = {
             "domain_loss": loss.item(),
-            "domain_accuracy": share_told_apart(source, target),
+            "domain_accuracy": domain_accuracy(source, target),
             "reversal": classify.strength,
         }
-        return StepOutput(step.loss + self.config.weight * loss, step.num_items, {**step.logs, **parts})
+        return StepOutput(step.loss + self.config.weight * loss, step.num_items, {**step.logs, **logs})
 
     def parameter_groups(self, model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
-        """The domain classifier's apart, at a rate of its own."""
+        """Return the groups with the domain classifier in one of its own, at its own learning rate."""
         own = {id(parameter): parameter for parameter in model.get_submodule(DOMAIN).parameters()}
         others = [
             {**group, "params": [p for p in group["params"] if id(p) not in own]}
             for group in super().parameter_groups(model, settings)
         ]
-        apart = {"params": list(own.values()), "weight_decay": 0.0, "lr": self.config.domain_learning_rate}
-        return [*(group for group in others if group["params"]), apart]
+        domain_group = {
+            "params": list(own.values()),
+            "weight_decay": 0.0,
+            "lr": self.config.domain_learning_rate,
+        }
+        return [*(group for group in others if group["params"]), domain_group]
 
     def callbacks(self) -> list[Callback]:
-        from tlplug_plugins.strategies.callbacks.reversal_schedule import Ramp
+        from tlplug_plugins.strategies.layers.reversal import ReversalSchedule
 
-        return [Ramp(DOMAIN, self.config.gamma)]
+        return [ReversalSchedule(DOMAIN, self.config.gamma)]
 
     def save(self, model: nn.Module, folder: Path) -> None:
-        """The model as `full` saves it, without the domain classifier."""
-        kept = {name: t for name, t in model.state_dict().items() if not name.startswith(f"{DOMAIN}.")}
-        cast("PreTrainedModel", model).save_pretrained(folder, state_dict=kept)
+        """Save the model as `full` does, without the domain classifier."""
+        weights = {name: t for name, t in model.state_dict().items() if not name.startswith(f"{DOMAIN}.")}
+        cast("PreTrainedModel", model).save_pretrained(folder, state_dict=weights)

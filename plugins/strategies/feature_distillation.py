@@ -1,4 +1,4 @@
-"""Everything moves, but what the trunk says of a text stays near what it said."""
+"""Fine-tune all weights and keep the trunk's features near the base model's."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FeatureDistillation(Full):
     @dataclass
     class Config(Full.Config):
         weight: float = 1.0
-        """Of the distance in the loss."""
+        """The weight of the distance in the loss."""
         distance: str = "squared"
         """`squared` or `cosine`."""
 
@@ -54,10 +54,10 @@ class FeatureDistillation(Full):
                 raise ValueError(f"distance is {self.distance!r}; it is one of {', '.join(DISTANCES)}")
 
     teacher: nn.Module
-    """The trunk as it was. It is no part of the model, so that it is not saved with it."""
+    """A frozen copy of the base model's trunk; no part of the model, so it is not saved."""
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        # In float32, as what moves: two formats would differ where nothing has moved yet.
+        # In float32, as the trainable weights: in another dtype the features would differ before any training.
         self.teacher = copy.deepcopy(trunk(model)).to(context.device).float().eval().requires_grad_(False)
         return super().adapt(model, context)
 
@@ -70,10 +70,10 @@ class FeatureDistillation(Full):
         step, call = step_and_call(model, head, main)
         with torch.no_grad():
             if source is None:
-                before = mean_pooled(self.teacher(*call.arguments, **call.named), head.mask(main))
+                before = mean_pooled(self.teacher(*call.arguments, **call.keywords), head.mask(main))
             else:
                 before = features_of(self.teacher, head, source)
-        now = call.pooled(head, main) if source is None else features_of(trunk(model), head, source)
-        distance = FROM_FEATURES[self.config.distance](now, before)
-        parts = {**step.logs, "feature_distance": distance.item()}
-        return StepOutput(step.loss + self.config.weight * distance, step.num_items, parts)
+        after = call.pooled(head, main) if source is None else features_of(trunk(model), head, source)
+        distance = FROM_FEATURES[self.config.distance](after, before)
+        logs = {**step.logs, "feature_distance": distance.item()}
+        return StepOutput(step.loss + self.config.weight * distance, step.num_items, logs)

@@ -1,4 +1,4 @@
-"""Everything moves."""
+"""Train all weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Full(Strategy):
-    """Full fine-tuning: every weight moves.
+    """Full fine-tuning: every weight is trained.
 
     Howard & Ruder 2018; Devlin et al. 2019. With `layer_decay` below 1, what lies deeper moves less: depth d (0 for the
     embeddings, n + 1 for what lies above the n blocks) has the rate learning_rate * layer_decay ** (n + 1 - d)
@@ -40,7 +40,7 @@ class Full(Strategy):
                 raise ValueError(f"layer_decay is {self.layer_decay}; it has to be above 0 and at most 1")
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
-        return None if base is None or self.config.layer_decay == 1.0 else without_blocks(base)
+        return None if base is None or self.config.layer_decay == 1.0 else require_depths(base)
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         return model.requires_grad_(True)
@@ -52,28 +52,28 @@ class Full(Strategy):
     def _by_depth(
         self, model: nn.Module, groups: list[dict[str, Any]], settings: OptimizerSettings
     ) -> list[dict[str, Any]]:
-        """Each group as one for each depth, from the top down, at that depth's rate."""
+        """Split each group by depth, from the top down, with the learning rate of each depth."""
         depth_of = {id(model.get_parameter(name)): depth for name, depth in parameter_depths(model).items()}
-        top, found = max(depth_of.values()), []
+        top, split = max(depth_of.values()), []
         for group in groups:
             members = defaultdict(list)
             for parameter in group["params"]:
                 members[depth_of[id(parameter)]].append(parameter)
             for depth in sorted(members, reverse=True):
                 rate = (settings.learning_rate or 0.0) * self.config.layer_decay ** (top - depth)
-                found.append({**group, "params": members[depth], "lr": rate})
-        return found
+                split.append({**group, "params": members[depth], "lr": rate})
+        return split
 
     def save(self, model: nn.Module, folder: Path) -> None:
-        """What `AutoModelFor...from_pretrained(folder)` loads."""
+        """Save the model for `AutoModelFor...from_pretrained(folder)`."""
         model.save_pretrained(folder)
 
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
         return type(model).from_pretrained(folder, use_safetensors=True)  # type: ignore[attr-defined, no-any-return]
 
 
-def without_blocks(base: BaseInfo) -> str | None:
-    """Why a method that goes by depth cannot work on this base model; None where it can."""
+def require_depths(base: BaseInfo) -> str | None:
+    """Return why the base model has no depths of parameters; None if it has."""
     from tlplug_plugins.strategies.layers.meta_model import outline
 
     try:

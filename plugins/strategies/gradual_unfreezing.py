@@ -1,4 +1,4 @@
-"""Blocks begin to move one after another."""
+"""Unfreeze the blocks one after another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
 from tlplug import BaseInfo, Capabilities, OptimizerSettings, TaskHead
-from tlplug_plugins.strategies.full import Full, without_blocks
+from tlplug_plugins.strategies.full import Full, require_depths
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
@@ -43,9 +43,9 @@ class GradualUnfreezing(Full):
                 raise ValueError(f"every_steps is {self.every_steps}; it has to be at least 1, or null")
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
-        return None if base is None else without_blocks(base)
+        return None if base is None else require_depths(base)
 
     def callbacks(self) -> list[Callback]:
-        from tlplug_plugins.strategies.callbacks.unfreezing import Thawing
+        from tlplug_plugins.strategies.callbacks.unfreezing import UnfreezeCallback
 
-        return [Thawing(self.config.every_steps)]
+        return [UnfreezeCallback(self.config.every_steps)]

@@ -1,4 +1,4 @@
-"""Learnt factors on keys, values and inner activations."""
+"""Train factors on keys, values and inner activations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class IA3(PeftMethod):
         """Layers that get factors. `auto`: what peft has for the architecture, else the linear layers named after keys
         and values, and those that lead back from the feed-forward's inner width."""
         feedforward_modules: Any = AUTO
-        """Those of them whose inputs are scaled and not their outputs."""
+        """The target modules whose inputs are scaled instead of their outputs."""
 
         def __post_init__(self) -> None:
             check_names("target_modules", self.target_modules)
@@ -45,10 +45,15 @@ class IA3(PeftMethod):
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
         from tlplug_plugins.strategies.layers import scaled_layers
+        from tlplug_plugins.strategies.layers.meta_model import outline
 
-        if base is None or self.config.target_modules != AUTO or scaled_layers.known(base.config.model_type):
+        if (
+            base is None
+            or self.config.target_modules != AUTO
+            or scaled_layers.peft_names(base.config.model_type)
+        ):
             return None
-        if all(scaled_layers.found(scaled_layers.without_weights(base))):
+        if all(scaled_layers.find_layers(outline(base))):
             return None
         return (
             f"its architecture, {base.config.model_type}, has no separate layers for keys and values or no feed-forward "
@@ -62,7 +67,9 @@ class IA3(PeftMethod):
 
         targets, inner = self.config.target_modules, self.config.feedforward_modules
         if targets == AUTO:
-            outputs, inner = scaled_layers.known(model.config.model_type) or scaled_layers.found(model)
+            outputs, inner = scaled_layers.peft_names(model.config.model_type) or scaled_layers.find_layers(
+                model
+            )
             targets = [*outputs, *inner]
         return IA3Config(
             target_modules=list(targets), feedforward_modules=list(inner), modules_to_save=head or None

@@ -1,4 +1,4 @@
-"""Everything moves, and is pulled back to where it began."""
+"""Fine-tune all weights with a penalty on their distance from the pretrained ones."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class L2SP(Full):
     @dataclass
     class Config(Full.Config):
         alpha: float = 0.1
-        """Pull towards the pretrained weights."""
+        """The strength of the pull towards the pretrained weights."""
         beta: float = 0.01
-        """Pull of the new weights towards zero."""
+        """The strength of the pull of new weights towards zero."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -42,12 +42,12 @@ class L2SP(Full):
                     raise ValueError(f"{name} is {getattr(self, name)}; it has to be at least 0")
 
     start: Mapping[str, torch.Tensor]
-    """The pretrained weights by their names."""
+    """The pretrained weights by name."""
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         import torch
 
-        # `is_new` is what `load_pretrained` marks.
+        # `load_pretrained` marks new parameters by `is_new`.
         self.start = {
             name: parameter.detach().to(context.device, torch.float32, copy=True)
             for name, parameter in model.named_parameters()
@@ -66,7 +66,7 @@ class L2SP(Full):
         old, new = [], []
         for name, parameter in model.named_parameters():
             if name in self.start:
-                # Its gradient needs no difference to be kept: that would be another copy of the weights.
+                # The gradient of mse_loss does not store the difference, which would be another copy of the weights.
                 old.append(mse_loss(parameter, self.start[name], reduction="sum"))
             else:
                 new.append(parameter.square().sum())

@@ -1,4 +1,4 @@
-"""The top of the model moves."""
+"""Train the top blocks of the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class LastLayers(Strategy):
-    """Only the top blocks and the head move; what lies below runs once.
+    """Only the top blocks and the head are trained; what lies below runs once.
 
     Of n blocks the top k move, with the norm or pooler above them and the head; the embeddings and the n - k blocks
     below are frozen, without dropout (Yosinski et al. 2014; Lee et al. 2019, "What would ELSA do?", who find a
@@ -45,7 +45,7 @@ class LastLayers(Strategy):
     @dataclass
     class Config:
         layers: int = 2
-        """How many blocks move; 0: what lies above all of them alone."""
+        """The number of trainable blocks; 0: only what lies above all of them."""
         cache: bool = True
         """Keep the frozen part's output on disk, so that it is computed once."""
 
@@ -59,53 +59,53 @@ class LastLayers(Strategy):
         if base is None:
             return None
         try:
-            fault = self._fault(outline(base))
-        except ValueError as error:
-            fault = f"it goes by depth, and {error}"
-        return fault and f"{fault}."
+            error = self._layers_error(outline(base))
+        except ValueError as no_depths:
+            error = f"it goes by depth, and {no_depths}"
+        return error and f"{error}."
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        if fault := self._fault(model):
-            raise UsageError(fault)
-        moving = self._moving(model, context.head)
-        if not moving:
+        if error := self._layers_error(model):
+            raise UsageError(error)
+        trainable = self._trainable(model, context.head)
+        if not trainable:
             raise UsageError(
                 f"nothing of {type(model).__name__} lies above its blocks: set strategy.layers to 1 or more"
             )
         for name, parameter in model.named_parameters():
-            parameter.requires_grad = name in moving
+            parameter.requires_grad = name in trainable
         return model
 
-    def _fault(self, model: nn.Module) -> str | None:
+    def _layers_error(self, model: nn.Module) -> str | None:
         present = len(transformer_blocks(model))
         if self.config.layers <= present:
             return None
         return f"strategy.layers={self.config.layers}, and {type(model).__name__} has {present} blocks"
 
-    def _moving(self, model: nn.Module, head: TaskHead) -> set[str]:
-        """Names of the parameters that move."""
+    def _trainable(self, model: nn.Module, head: TaskHead) -> set[str]:
+        """Return the names of the trainable parameters."""
         lowest = len(transformer_blocks(model)) - self.config.layers + 1
-        whole = modules_to_save(model, head.head_modules)
+        head_modules = modules_to_save(model, head.head_modules)
         return {
             name
             for name, depth in parameter_depths(model).items()
-            if depth >= lowest or is_inside(name, whole)
+            if depth >= lowest or is_inside(name, head_modules)
         }
 
     def frozen_prefix(self, model: nn.Module) -> FrozenPrefix:
-        every = list(transformer_blocks(model).values())
-        lower = every[: len(every) - self.config.layers]
-        kept = self.config.cache and not model.config.is_encoder_decoder
-        return FrozenPrefix([*below(model.base_model, every), *lower], lower if kept else [])
+        blocks = list(transformer_blocks(model).values())
+        lower = blocks[: len(blocks) - self.config.layers]
+        cached = self.config.cache and not model.config.is_encoder_decoder
+        return FrozenPrefix([*modules_below(model.base_model, blocks), *lower], lower if cached else [])
 
 
-def below(trunk: nn.Module, every: Sequence[nn.Module]) -> Iterator[nn.Module]:
-    """What runs before the blocks: what is made before them, with its dropout, and embeddings that are made later."""
-    passed = {inner for block in every for inner in block.modules()}
+def modules_below(trunk: nn.Module, blocks: Sequence[nn.Module]) -> Iterator[nn.Module]:
+    """Yield the frozen modules that run before the blocks: those defined before them, and embeddings defined after."""
+    passed = {inner for block in blocks for inner in block.modules()}
     reached = False
     for name, module in trunk.named_modules():
-        reached = reached or module is every[0]
-        if module in passed or every[0] in set(module.modules()):
+        reached = reached or module is blocks[0]
+        if module in passed or blocks[0] in set(module.modules()):
             continue
         bottom = not reached or "emb" in name.rpartition(".")[2]
         if bottom and not any(parameter.requires_grad for parameter in module.parameters()):

@@ -1,4 +1,4 @@
-"""A linear classifier on features that do not move."""
+"""Train a linear classifier on frozen features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tlplug import (
     Strategy,
     TaskHead,
 )
-from tlplug_plugins.strategies.adapters.json_config import read_form, write_form
+from tlplug_plugins.strategies.adapters.json_config import read_config, write_config
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 POOLINGS = ("mean", "cls", "last", "layer_mean")
 WEIGHTS, FORMAT = "probe.safetensors", "probe.json"
 NEEDS_LOGITS = "it works with: classification, and other heads that make one vector of logits for each row."
-"""Why a strategy refuses a head whose `logits_per_row` is False."""
+"""The reason why a strategy refuses a head without `logits_per_row`."""
 
 
 class LinearProbe(Strategy):
@@ -74,7 +74,7 @@ class LinearProbe(Strategy):
         return FrozenPrefix([prefix], [prefix] if self.config.cache else [])
 
     def save(self, model: nn.Module, folder: Path) -> None:
-        """`probe.safetensors` (weight [K, D], bias [K]) and `probe.json` (what it reads)."""
+        """Write `probe.safetensors` (weight [K, D], bias [K]) and `probe.json` (the features and labels)."""
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ class LinearProbe(Strategy):
             folder / WEIGHTS,
         )
         config = probe.prefix.trunk.config
-        write_form(
+        write_config(
             folder / FORMAT,
             pooling=probe.prefix.pooling,
             id2label=config.id2label,
@@ -96,17 +96,17 @@ class LinearProbe(Strategy):
 
         from tlplug_plugins.strategies.layers.linear_probe import Probe
 
-        form = read_form(folder / FORMAT)
+        config = read_config(folder / FORMAT)
         weights = load_file(folder / WEIGHTS)
         labels, features = weights["weight"].shape
-        probe = Probe(trunk(cast("PreTrainedModel", model)), form["pooling"], features, labels)
+        probe = Probe(trunk(cast("PreTrainedModel", model)), config["pooling"], features, labels)
         probe.classifier.load_state_dict(weights)
         return probe
 
 
 def trunk(model: PreTrainedModel) -> nn.Module:
-    """What gives the features, frozen: all but the head, and of an encoder-decoder the encoder."""
-    found = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
-    if getattr(found, "pooler", None) is not None:
-        found.pooler = None  # not read, and random where the base model was saved without
-    return found.requires_grad_(False)  # type: ignore[no-any-return]
+    """Return the frozen model without its head; of an encoder-decoder, the encoder."""
+    module = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
+    if getattr(module, "pooler", None) is not None:
+        module.pooler = None  # unused, and random if the base model was saved without one
+    return module.requires_grad_(False)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Low-rank updates beside frozen weights."""
+"""Train low-rank updates beside frozen weights."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ INITIALIZATIONS = {
     "olora": "olora",
     "eva": "eva",
 }
-"""The word -> peft's."""
+"""The value of `init_lora_weights` -> peft's value."""
 RESIDUAL = ("pissa", "olora")
-"""Those that take a part out of the base weights and train it."""
+"""The initializations that take a part out of the base weights and train it."""
 
 
 class Lora(PeftMethod):
@@ -51,11 +51,11 @@ class Lora(PeftMethod):
     @dataclass
     class Config:
         r: int = 8
-        """Rank of the update."""
+        """The rank of the update."""
         lora_alpha: float = 16.0
         """The update is scaled by lora_alpha / r."""
         lora_dropout: float = 0.05
-        """Share of a layer's inputs that the update does not see in a training step."""
+        """The share of a layer's inputs that the update drops in a training step."""
         target_modules: Any = AUTO
         """`auto`: every linear layer of the trunk; else names of layers, as peft takes them."""
         use_rslora: bool = False
@@ -63,7 +63,7 @@ class Lora(PeftMethod):
         use_dora: bool = False
         """Train the norms of the weights' rows apart from their directions."""
         loraplus_lr_ratio: float = 1.0
-        """How many times as fast as A B learns; LoRA+ takes about 16."""
+        """The learning rate of B over that of A; LoRA+ takes about 16."""
         init_lora_weights: str = "default"
         """`default`, `gaussian`, `pissa`, `olora` or `eva`."""
 
@@ -108,7 +108,7 @@ class Lora(PeftMethod):
         if self.config.init_lora_weights in RESIDUAL:
             low_rank.remember_start(adapted)
         if context.precision.endswith("-mixed"):
-            low_rank.leave_casting_to_autocast(adapted)
+            low_rank.disable_input_casting(adapted)
         return adapted
 
     def parameter_groups(self, model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
@@ -117,20 +117,20 @@ class Lora(PeftMethod):
             return groups
         rate = self.config.loraplus_lr_ratio * (settings.learning_rate or 0.0)
         fast = {id(value) for name, value in model.named_parameters() if ".lora_B." in name}
-        parted = [
-            {**group, **more, "params": [p for p in group["params"] if (id(p) in fast) == bool(more)]}
+        split = [
+            {**group, **changes, "params": [p for p in group["params"] if (id(p) in fast) == bool(changes)]}
             for group in groups
-            for more in ({}, {"lr": rate})
+            for changes in ({}, {"lr": rate})
         ]
-        return [group for group in parted if group["params"]]
+        return [group for group in split if group["params"]]
 
     def low_rank_updates(self, model: nn.Module) -> dict[str, LowRankUpdate]:
         from tlplug_plugins.strategies.layers import low_rank
 
-        return low_rank.changed(model)
+        return low_rank.updates(model)
 
     def save(self, model: nn.Module, folder: Path) -> None:
-        """As every method of peft's; an adapter that began as a part of the weights is written as one over all of W."""
+        """Save as every method of peft; a `pissa` or `olora` adapter is rewritten as an update of the whole W."""
         super().save(model, folder)
         if self.config.init_lora_weights in RESIDUAL:
             from tlplug_plugins.strategies.layers import low_rank

@@ -1,4 +1,4 @@
-"""Everything moves, and each weight is often for a moment what it was."""
+"""Fine-tune all weights, with a random share of them at their pretrained values in each pass."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Mixout(Full):
         share: float = 0.7
         """The probability of the pretrained value; the paper has 0.7, 0.8 and 0.9."""
         keep_dropout: bool = False
-        """Whether the trunk's own dropout stays on beside it."""
+        """Keep the trunk's own dropout as well."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -42,13 +42,13 @@ class Mixout(Full):
                 raise ValueError(f"share is {self.share}; it has to be in [0, 1)")
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        from tlplug_plugins.strategies.layers.mixout import mix, switch_off_dropout
+        from tlplug_plugins.strategies.layers.mixout import enable_mixout, switch_off_dropout
 
         if self.config.share > 0.0:
             pretrained = cast("PreTrainedModel", model)
             head = modules_to_save(model, context.head.head_modules)
             for name in backbone_linear_names(pretrained, head):
-                mix(model.get_submodule(name), self.config.share, context.device)
+                enable_mixout(model.get_submodule(name), self.config.share, context.device)
             if not self.config.keep_dropout:
                 switch_off_dropout(pretrained.base_model)
         return super().adapt(model, context)

@@ -1,4 +1,4 @@
-"""Learnt keys and values before those of the text, in every layer."""
+"""Train keys and values that precede those of the text in every layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learnt token embeddings before those of the text."""
+"""Train token embeddings that precede those of the text."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ class PromptTuning(VirtualTokenMethod):
         ids = context.base.tokenizer(self.config.prompt_tuning_init_text or "", add_special_tokens=False)[
             "input_ids"
         ]
-        adapted.begin_as(ids)
+        adapted.initialize_prompt(ids)
         return adapted

@@ -1,4 +1,4 @@
-"""LoRA over a base model in 4 bits."""
+"""Train LoRA over a base model in 4 bits."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ class QLora(Lora):
         import torch
         from transformers import BitsAndBytesConfig
 
-        usual = "bfloat16" if torch.cuda.is_available() or cpu_bfloat16_instructions() else "float32"
+        default = "bfloat16" if torch.cuda.is_available() or cpu_bfloat16_instructions() else "float32"
         compute = (
-            usual if self.config.bnb_4bit_compute_dtype == "auto" else self.config.bnb_4bit_compute_dtype
+            default if self.config.bnb_4bit_compute_dtype == "auto" else self.config.bnb_4bit_compute_dtype
         )
         quantization = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -76,9 +76,9 @@ class QLora(Lora):
         return LoadOptions(quantization=quantization)
 
     def save(self, model: nn.Module, folder: Path) -> None:
-        """As `lora`, with the quantization in a file of its own.
+        """Save as `lora` does, with the quantization in a file of its own.
 
-        In config.json it would tell transformers that the base model's file is quantized already.
+        In config.json transformers would read it as a quantization of the base model's file.
         """
         super().save(model, folder)
         config = copy.deepcopy(model.config)

@@ -1,4 +1,4 @@
-"""The same architecture, without what it knew."""
+"""Train the same architecture from random weights."""
 
 from __future__ import annotations
 

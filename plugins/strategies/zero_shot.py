@@ -1,4 +1,4 @@
-"""Nothing moves."""
+"""Train nothing."""
 
 from __future__ import annotations
 

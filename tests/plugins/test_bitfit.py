@@ -64,7 +64,7 @@ def test_biases_by_another_name_move_and_embeddings_of_one_do_not():
 @pytest.mark.parametrize("head", ["classification", "token_classification"])
 def test_a_model_without_biases_is_refused_before_it_is_loaded(name, head):
     assert f"{name} has no biases" in BitFit().why_incompatible(head_of(head), generator(name))
-    with pytest.raises(UsageError, match="has no biases, so nothing of the base model would move"):
+    with pytest.raises(UsageError, match="has no biases, so no weight of the base model would be trained"):
         adapted_to(name, head_of(head))
 
 

@@ -15,8 +15,13 @@ from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import OptimizerSettings
 from tlplug.training.fit import adapt
-from tlplug_plugins.strategies.callbacks.reversal_schedule import Ramp
-from tlplug_plugins.strategies.layers.reversal import DomainClassifier, Reverse, domain_loss, ramp
+from tlplug_plugins.strategies.layers.reversal import (
+    DomainClassifier,
+    GradientReversal,
+    ReversalSchedule,
+    domain_loss,
+    ramp,
+)
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def far(head, tiny_base):
 
 def test_reversal_changes_nothing_forward_and_the_sign_backward():
     features = torch.randn(3, 4, requires_grad=True)
-    found = Reverse.apply(features, 0.3)
+    found = GradientReversal.apply(features, 0.3)
     assert torch.equal(found, features)
     back = torch.randn(3, 4)
     found.backward(back)
@@ -131,7 +136,9 @@ def test_a_resumed_training_goes_on_at_its_strength():
     model = torch.nn.Module()
     model.add_module("domain_classifier", DomainClassifier(2, 2))
     module = SimpleNamespace(model=model, total_steps=10)
-    Ramp("domain_classifier", 5.0).on_train_batch_start(SimpleNamespace(global_step=6), module, None, 0)
+    ReversalSchedule("domain_classifier", 5.0).on_train_batch_start(
+        SimpleNamespace(global_step=6), module, None, 0
+    )
     assert model.domain_classifier.strength == pytest.approx(ramp(0.6, 5.0))
 
 

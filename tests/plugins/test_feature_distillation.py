@@ -166,7 +166,7 @@ def test_a_call_is_noted_while_it_is_asked_for(adapted, batch, head):
     head.training_step(model, batch)
     (call,) = calls
     assert torch.equal(call.arguments[0], batch["input_ids"])
-    assert torch.equal(call.named["attention_mask"], batch["attention_mask"])
+    assert torch.equal(call.keywords["attention_mask"], batch["attention_mask"])
 
 
 @pytest.mark.parametrize(

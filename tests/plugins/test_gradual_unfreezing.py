@@ -233,7 +233,7 @@ def test_a_training_cut_off_in_stage_two_goes_on_as_if_it_had_not_been(
     expected = fitted(tiny_base, gradual(**fields), [whole], epochs=6)
     scripted(monkeypatch, scores)
     fitted(tiny_base, gradual(**fields), [Stop(cut, path)], epochs=6)
-    state = torch.load(path, weights_only=True)["callbacks"]["Thawing"]
+    state = torch.load(path, weights_only=True)["callbacks"]["UnfreezeCallback"]
     assert state == {"stage": 2, "best": None if fields else 0.6}
     scripted(monkeypatch, scores[cut // 3 :])
     found = fitted(tiny_base, gradual(**fields), [rest], path, epochs=6)

@@ -73,20 +73,22 @@ def base_of(kind, **sizes):
     ],
 )
 def test_layers_are_found_where_peft_does_not_know_the_architecture(kind, sizes, outputs, inner):
-    from tlplug_plugins.strategies.layers.scaled_layers import found, known, without_weights
+    from tlplug_plugins.strategies.layers.meta_model import outline
+    from tlplug_plugins.strategies.layers.scaled_layers import find_layers, peft_names
 
     base = base_of(kind, vocab_size=60, **sizes)
-    assert known(kind) is None
-    assert found(without_weights(base)) == (outputs, inner)
+    assert peft_names(kind) is None
+    assert find_layers(outline(base)) == (outputs, inner)
     assert IA3().why_incompatible(None, base) is None
 
 
 def test_the_layers_found_in_a_known_architecture_are_those_of_the_paper():
     """Heads wider than their share make the attention's last layer narrower on its way out too."""
-    from tlplug_plugins.strategies.layers.scaled_layers import found, without_weights
+    from tlplug_plugins.strategies.layers.meta_model import outline
+    from tlplug_plugins.strategies.layers.scaled_layers import find_layers
 
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
-    outputs, inner = found(without_weights(base_of("llama", vocab_size=60, head_dim=16, **sizes)))
+    outputs, inner = find_layers(outline(base_of("llama", vocab_size=60, head_dim=16, **sizes)))
     assert outputs == ["layers.0.self_attn.k_proj", "layers.0.self_attn.v_proj"]
     assert inner == ["layers.0.mlp.down_proj"]
 

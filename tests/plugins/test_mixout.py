@@ -7,7 +7,7 @@ from transformers.pytorch_utils import Conv1D
 
 from tests.plugins.tiny_generators import gpt2_config
 from tlplug.interfaces import AdaptContext
-from tlplug_plugins.strategies.layers.mixout import Mixing, mix, mixed
+from tlplug_plugins.strategies.layers.mixout import MixoutLayer, enable_mixout, mix_weights
 
 SHARE = 0.7
 
@@ -20,7 +20,7 @@ def weights():
 
 def test_each_element_is_its_pretrained_value_or_corrected(weights):
     w, w0 = weights
-    found = mixed(w, w0, SHARE)
+    found = mix_weights(w, w0, SHARE)
     mask = (found == w0).double()
     expected = (mask * w0 + (1 - mask) * w - SHARE * w0) / (1 - SHARE)
     torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-5)
@@ -29,14 +29,14 @@ def test_each_element_is_its_pretrained_value_or_corrected(weights):
 
 def test_its_mean_is_the_weight(weights):
     w, w0 = weights
-    mean = torch.stack([mixed(w.detach(), w0, SHARE) for _ in range(4000)]).double().mean(0)
+    mean = torch.stack([mix_weights(w.detach(), w0, SHARE) for _ in range(4000)]).double().mean(0)
     spread = (w.detach() - w0).abs() * (SHARE / (1 - SHARE) / 4000) ** 0.5
     assert ((mean - w.detach()).abs() < 5 * spread).all()
 
 
 def test_a_pretrained_element_has_no_gradient_and_the_others_more(weights):
     w, w0 = weights
-    found = mixed(w, w0, SHARE)
+    found = mix_weights(w, w0, SHARE)
     back = torch.randn_like(found)
     found.backward(back)
     masked = found == w0
@@ -51,7 +51,7 @@ def test_a_layer_mixes_while_it_trains_and_is_itself_when_it_predicts(cls):
     inputs = torch.randn(3, 6)
     began = layer(inputs).detach()
     before, names = layer.weight, list(layer.state_dict())
-    mix(layer, SHARE, torch.device("cpu"))
+    enable_mixout(layer, SHARE, torch.device("cpu"))
     torch.testing.assert_close(layer.train()(inputs), began)
     assert layer.weight is before and list(layer.state_dict()) == names and isinstance(layer, cls)
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_a_layer_mixes_while_it_trains_and_is_itself_when_it_predicts(cls):
     drawn = [layer(inputs) for _ in range(2)]
     assert not torch.equal(*drawn), "each pass has a mask of its own"
     torch.manual_seed(1)
-    weight = layer.drawn
+    weight = layer.mixed_weight
     torch.manual_seed(1)
     matrix = weight if cls is torch.nn.Linear else weight.T
     torch.testing.assert_close(layer(inputs), linear(inputs, matrix, layer.bias))
@@ -70,7 +70,7 @@ def test_a_layer_mixes_while_it_trains_and_is_itself_when_it_predicts(cls):
 
 def test_it_is_the_trunk_s_linear_layers_that_mix(adapted):
     _, model, _ = adapted("mixout")
-    mixing = {name for name, module in model.named_modules() if isinstance(module, Mixing)}
+    mixing = {name for name, module in model.named_modules() if isinstance(module, MixoutLayer)}
     linears = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     assert mixing == linears - {"classifier"} and len(mixing) == 2 * 6 + 1
     _, full, _ = adapted("full")
@@ -85,8 +85,8 @@ def test_a_gpt_2_mixes_too(head, tiny_base):
     model = GPT2LMHeadModel(gpt2_config(30)).train()
     strategy = Registry().find("strategy", "mixout").load()()
     strategy.adapt(model, AdaptContext(head, tiny_base, 0, None, torch.device("cpu")))
-    assert sum(isinstance(module, Mixing) for module in model.modules()) == 2 * 4
-    assert not isinstance(model.lm_head, Mixing)
+    assert sum(isinstance(module, MixoutLayer) for module in model.modules()) == 2 * 4
+    assert not isinstance(model.lm_head, MixoutLayer)
 
 
 def test_with_a_share_of_0_it_is_full(adapted, two_steps):
@@ -121,7 +121,7 @@ def test_stock_transformers_loads_what_is_saved(adapted, two_steps, batch, tmp_p
     two_steps(module)
     strategy.save(model, tmp_path)
     stock = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
-    assert not any(isinstance(module, Mixing) for module in stock.modules())
+    assert not any(isinstance(module, MixoutLayer) for module in stock.modules())
     assert stock.bert.encoder.layer[0].output.dropout.p == 0.1
     inputs = {key: value for key, value in batch.items() if key not in ("id", "labels")}
     with torch.no_grad():

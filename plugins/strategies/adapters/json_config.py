@@ -1,4 +1,4 @@
-"""The JSON file beside saved weights that says what they are."""
+"""Read and write the JSON file that describes saved weights."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tlplug import UsageError
 VERSION = 1
 
 
-def write_form(path: Path, **form: Any) -> None:
-    path.write_text(json.dumps({"version": VERSION, **form}, indent=2) + "\n", encoding="utf-8")
+def write_config(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps({"version": VERSION, **values}, indent=2) + "\n", encoding="utf-8")
 
 
-def read_form(path: Path) -> dict[str, Any]:
-    """What `write_form` wrote.
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a file of `write_config`.
 
     Raises:
-        UsageError: in another version of the format.
+        UsageError: the file has another version of the format.
     """
-    form: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if form["version"] != VERSION:
-        raise UsageError(f"{path}: format version {form['version']}; this tlplug reads version {VERSION}")
-    return form
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if config["version"] != VERSION:
+        raise UsageError(f"{path}: format version {config['version']}; this tlplug reads version {VERSION}")
+    return config

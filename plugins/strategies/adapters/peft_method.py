@@ -1,4 +1,4 @@
-"""What the strategies that peft has share: how they are wrapped, saved, loaded and merged."""
+"""Wrap, save, load and merge models with peft, for the strategies that peft implements."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ AUTO, WEIGHTS = "auto", "adapter_model.safetensors"
 class PeftMethod(Strategy):
     """A method of peft's: frozen weights, what peft adds to them, and the head, which is trained whole.
 
-    A subclass says by `peft_config` what is added.
+    A subclass defines the added weights by `peft_config`.
     """
 
     def peft_config(self, model: PreTrainedModel, head: list[str]) -> Any:
-        """peft's configuration of the method.
+        """Return peft's configuration of the method.
 
         Args:
             head: the names of the modules that are trained whole, for `modules_to_save`.
@@ -42,47 +42,47 @@ class PeftMethod(Strategy):
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         head = modules_to_save(model, context.head.head_modules)
         try:
-            return self.wrapped(model, self.peft_config(model, head))  # type: ignore[arg-type]
+            return self.wrap(model, self.peft_config(model, head))  # type: ignore[arg-type]
         except ValueError as error:
-            raise UsageError(f"peft refuses {self.asked() or 'this model'}: {error}") from error
+            raise UsageError(f"peft refuses {self.changed_fields() or 'this model'}: {error}") from error
 
-    def asked(self) -> str:
-        """The fields that are not as they come, as they are typed."""
-        usual = vars(type(self.config)())
-        changed = {name: value for name, value in vars(self.config).items() if value != usual[name]}
+    def changed_fields(self) -> str:
+        """Return the fields that differ from their defaults, as a user types them."""
+        defaults = vars(type(self.config)())
+        changed = {name: value for name, value in vars(self.config).items() if value != defaults[name]}
         return ", ".join(f"strategy.{name}={value}" for name, value in changed.items())
 
-    def wrapped(self, model: nn.Module, config: Any) -> nn.Module:
-        """peft freezes what it wraps, and leaves the modules to save trainable."""
+    def wrap(self, model: nn.Module, config: Any) -> nn.Module:
+        """Freeze the model and add peft's weights; the modules to save stay trainable."""
         from peft import get_peft_model
 
         return get_peft_model(model, config)  # type: ignore[no-any-return]
 
     def save(self, model: nn.Module, folder: Path) -> None:
-        """What `peft.PeftModel.from_pretrained(base, folder)` loads; config.json says what `base` has to be."""
+        """Save for `peft.PeftModel.from_pretrained(base, folder)`, with the config.json of `base`."""
         model.save_pretrained(folder)
         model.config.save_pretrained(folder)
 
     def merge(self, model: nn.Module) -> nn.Module:
-        """The base model with what was added worked into its own weights."""
+        """Return the base model with the added weights merged into its own."""
         return model.merge_and_unload()  # type: ignore[operator,no-any-return]
 
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
-        # peft would load a pickle too.
+        # peft would also load a pickle.
         if not (folder / WEIGHTS).is_file():
             raise UsageError(f"{folder} holds no {WEIGHTS}; nothing else is loaded")
-        return self.loaded(model, folder)
+        return self.load_adapter(model, folder)
 
-    def loaded(self, model: nn.Module, folder: Path) -> nn.Module:
+    def load_adapter(self, model: nn.Module, folder: Path) -> nn.Module:
         from peft import PeftModel
 
         return PeftModel.from_pretrained(model, folder)  # type: ignore[no-any-return]
 
 
 class VirtualTokenMethod(PeftMethod):
-    """A method that puts something learnt before the text.
+    """A method that puts virtual tokens before the text.
 
-    A subclass says by `model_class` which model reads it.
+    A subclass names the model that reads them by `model_class`.
     """
 
     capabilities = Capabilities(mergeable=False)
@@ -90,7 +90,7 @@ class VirtualTokenMethod(PeftMethod):
     @dataclass
     class Config:
         num_virtual_tokens: int = 20
-        """How many tokens' worth of what is learnt stands before each text."""
+        """The number of virtual tokens before each text."""
 
         def __post_init__(self) -> None:
             if self.num_virtual_tokens < 1:
@@ -104,23 +104,23 @@ class VirtualTokenMethod(PeftMethod):
             return "rows that share what is learnt before them cannot be packed; set head.packing=false."
         return None
 
-    def wrapped(self, model: nn.Module, config: Any) -> nn.Module:
+    def wrap(self, model: nn.Module, config: Any) -> nn.Module:
         return self.model_class()(model, config)
 
-    def loaded(self, model: nn.Module, folder: Path) -> nn.Module:
-        return self.model_class().loaded(model, folder)
+    def load_adapter(self, model: nn.Module, folder: Path) -> nn.Module:
+        return self.model_class().from_folder(model, folder)
 
 
 def check_names(field: str, names: Any) -> None:
-    """Raise ValueError unless it is `auto` or a list of names."""
+    """Raise a ValueError unless the value is `auto` or a list of names."""
     if names != AUTO and not (isinstance(names, list) and names and all(isinstance(n, str) for n in names)):
         raise ValueError(f"{field} is {names!r}; it is '{AUTO}' or a list of layer names")
 
 
 def task_type(model: PreTrainedModel) -> str:
-    """peft's name of what the model's class is for, so that stock peft prepends virtual tokens as it does there.
+    """Return peft's task type of the model's class, so that plain peft prepends virtual tokens as it does here.
 
-    peft knows no masked language models; its class for features treats their logits as it should.
+    peft has no type for masked language models; its class for features handles their logits correctly.
     """
     from transformers import (
         MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -130,7 +130,7 @@ def task_type(model: PreTrainedModel) -> str:
         MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
     )
 
-    known = {
+    mappings = {
         "SEQ_CLS": MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
         "TOKEN_CLS": MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
         "QUESTION_ANS": MODEL_FOR_QUESTION_ANSWERING_MAPPING,
@@ -139,6 +139,6 @@ def task_type(model: PreTrainedModel) -> str:
     }
     kind = type(model.config)
     return next(
-        (name for name, models in known.items() if kind in models and isinstance(model, models[kind])),
+        (name for name, models in mappings.items() if kind in models and isinstance(model, models[kind])),
         "FEATURE_EXTRACTION",
     )

@@ -1,4 +1,4 @@
-"""Blocks that begin to move one after another."""
+"""Unfreeze blocks one after another during training."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tlplug import UsageError, parameter_depths
 log = logging.getLogger(__name__)
 
 
-class Thawing(Callback):
-    """At first only what lies above the blocks moves, then from the top down one block more at each stage.
+class UnfreezeCallback(Callback):
+    """Train only what lies above the blocks at first, and one block more, from the top down, at each stage.
 
-    Frozen parameters stay in the optimizer: they have no gradient, and are passed over, weight decay and all.
+    Frozen parameters stay in the optimizer, which skips them, since they have no gradient.
 
     Args:
         every_steps: optimizer steps of a stage; None: a stage ends with the first validation whose score is not the
@@ -28,11 +28,11 @@ class Thawing(Callback):
     def __init__(self, every_steps: int | None) -> None:
         self.every_steps = every_steps
         self.stage = 0
-        """How many have been added to what moved at first."""
+        """The number of layers unfrozen since the start."""
         self.best: float | None = None
-        """The best validation score, the higher the better."""
+        """The best validation score; higher is better."""
         self.layers: list[list[nn.Parameter]] = []
-        """What each stage adds."""
+        """The parameters that each stage unfreezes."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"stage": self.stage, "best": self.best}
@@ -41,18 +41,18 @@ class Thawing(Callback):
         self.stage, self.best = state_dict["stage"], state_dict["best"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """After the optimizer was made and the processes know each other's parameters: both need all of them."""
+        """Freeze the layers, after the optimizer and DDP have been set up with all parameters."""
         if self.every_steps is None and not trainer.limit_val_batches:
             raise UsageError(
                 "trainer.limit_val_batches=0: without a validation score, the strategy needs strategy.every_steps"
             )
-        self.layers = from_the_top(pl_module.model)
+        self.layers = parameters_by_depth(pl_module.model)
         self._freeze()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Between optimizer steps: a step's gradient is that of all its batches."""
+        """Advance the stage between optimizer steps, never within the batches of one."""
         if batch_idx % trainer.accumulate_grad_batches:
             return
         if self.every_steps is not None:
@@ -76,9 +76,9 @@ class Thawing(Callback):
                 parameter.requires_grad = stage <= self.stage
 
 
-def from_the_top(model: nn.Module) -> list[list[nn.Parameter]]:
-    """The parameters by their depth, the topmost first."""
-    found: dict[int, list[nn.Parameter]] = defaultdict(list)
+def parameters_by_depth(model: nn.Module) -> list[list[nn.Parameter]]:
+    """Return the parameters of each depth, the topmost first."""
+    layers: dict[int, list[nn.Parameter]] = defaultdict(list)
     for name, depth in parameter_depths(model).items():
-        found[depth].append(model.get_parameter(name))
-    return [found[depth] for depth in sorted(found, reverse=True)]
+        layers[depth].append(model.get_parameter(name))
+    return [layers[depth] for depth in sorted(layers, reverse=True)]

@@ -1,4 +1,4 @@
-"""What strategies share that adapt to another domain."""
+"""Share the features and settings of strategies that adapt to another domain."""
 
 from __future__ import annotations
 
@@ -34,47 +34,47 @@ class DomainAdaptation(Full):
             if self.weight < 0.0:
                 raise ValueError(f"weight is {self.weight}; it has to be at least 0")
 
-    summary: str
-    """Which of a text's states the head reads where it is given all of them: a key of `POOLINGS`."""
+    pooling: str
+    """The pooling of a text's states if the head gets all of them: a key of `POOLINGS`."""
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
         return super().why_incompatible(head, base) if head.logits_per_row else NEEDS_LOGITS
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        self.summary = "last" if context.base.kind == "decoder" else "cls"
+        self.pooling = "last" if context.base.kind == "decoder" else "cls"
         return super().adapt(model, context)
 
     def step_and_features(
         self, model: nn.Module, head: TaskHead, batches: Mapping[str, Batch]
     ) -> tuple[StepOutput, torch.Tensor, torch.Tensor]:
-        """The head's step on the task's batch, that batch's features, and those of the target's batch."""
+        """Return the head's step on the task's batch and the features of that batch and of the target's."""
         main, target = batches["main"], batches["target"]
-        with given_to(model, head) as first:
+        with record_head_inputs(model, head) as source_inputs:
             step = head.training_step(model, main)
-        with given_to(model, head) as other:
+        with record_head_inputs(model, head) as target_inputs:
             model(**head.model_inputs(target))
-        masks = head.mask(main), head.mask(target)
-        return step, self._summarized(first[0], masks[0]), self._summarized(other[0], masks[1])
+        source_features = self._pool(source_inputs[0], head.mask(main))
+        return step, source_features, self._pool(target_inputs[0], head.mask(target))
 
-    def _summarized(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def _pool(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         from tlplug_plugins.strategies.layers.linear_probe import POOLINGS
 
         states = states.float()
-        return states if states.ndim == 2 else POOLINGS[self.summary](states, mask)
+        return states if states.ndim == 2 else POOLINGS[self.pooling](states, mask)
 
 
 @contextmanager
-def given_to(model: nn.Module, head: TaskHead) -> Iterator[list[torch.Tensor]]:
-    """While it lasts, the list gets what the head's modules are given, in the order of their calls."""
-    given: list[torch.Tensor] = []
+def record_head_inputs(model: nn.Module, head: TaskHead) -> Iterator[list[torch.Tensor]]:
+    """Record the inputs of the head's modules in a list, in the order of the calls."""
+    inputs: list[torch.Tensor] = []
 
-    def note(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-        given.append(arguments[0])
+    def record(_: nn.Module, arguments: tuple[Any, ...]) -> None:
+        inputs.append(arguments[0])
 
     names = modules_to_save(model, head.head_modules)
-    handles = [model.get_submodule(name).register_forward_pre_hook(note) for name in names]
+    handles = [model.get_submodule(name).register_forward_pre_hook(record) for name in names]
     try:
-        yield given
+        yield inputs
     finally:
         for handle in handles:
             handle.remove()

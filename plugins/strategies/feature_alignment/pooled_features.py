@@ -1,4 +1,4 @@
-"""What a transformers model makes of an example: one vector, out of the last hidden states of its trunk."""
+"""Compute one feature vector per example from the last hidden states of a transformers model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Call:
-    """One call of a trunk."""
+class ModuleCall:
+    """The arguments and the output of one call of a trunk."""
 
     arguments: tuple[Any, ...]
-    named: Mapping[str, Any]
+    keywords: Mapping[str, Any]
     output: Any
 
     def pooled(self, head: TaskHead, batch: Batch) -> torch.Tensor:
@@ -28,39 +28,39 @@ class Call:
 
 
 def trunk(model: nn.Module) -> nn.Module:
-    """What gives the features: all but the head, and of an encoder-decoder the encoder."""
-    found = cast("PreTrainedModel", model)
-    return found.get_encoder() if found.config.is_encoder_decoder else found.base_model
+    """Return the model without its head; of an encoder-decoder, the encoder."""
+    pretrained = cast("PreTrainedModel", model)
+    return pretrained.get_encoder() if pretrained.config.is_encoder_decoder else pretrained.base_model
 
 
 def mean_pooled(output: Any, mask: torch.Tensor | None) -> torch.Tensor:
-    """The mean of the last hidden states [B, T, D] over each row's real positions, [B, D] in float32."""
+    """Return the mean [B, D], in float32, of the last hidden states [B, T, D] over each row's real positions."""
     from tlplug_plugins.strategies.layers.linear_probe import mean
 
     return mean(output.last_hidden_state.float(), mask)
 
 
 def features_of(trunk: nn.Module, head: TaskHead, batch: Batch) -> torch.Tensor:
-    """Features [B, D] of a batch that the head has no targets for."""
+    """Return the features [B, D] of a batch without targets."""
     return mean_pooled(trunk(**head.model_inputs(batch)), head.mask(batch))
 
 
-def step_and_call(model: nn.Module, head: TaskHead, batch: Batch) -> tuple[StepOutput, Call]:
-    """The head's step, and what the trunk was given and gave in it: its features need no pass of their own."""
+def step_and_call(model: nn.Module, head: TaskHead, batch: Batch) -> tuple[StepOutput, ModuleCall]:
+    """Return the head's step and the trunk's call in it, whose features need no further pass."""
     with calls_of(trunk(model)) as calls:
         step = head.training_step(model, batch)
     return step, calls[-1]
 
 
 @contextmanager
-def calls_of(module: nn.Module) -> Iterator[list[Call]]:
-    """While it lasts, every call of the module is put into the list."""
-    calls: list[Call] = []
+def calls_of(module: nn.Module) -> Iterator[list[ModuleCall]]:
+    """Record every call of the module in a list."""
+    calls: list[ModuleCall] = []
 
-    def note(_: nn.Module, arguments: tuple[Any, ...], named: Mapping[str, Any], output: Any) -> None:
-        calls.append(Call(arguments, named, output))
+    def record(_: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], output: Any) -> None:
+        calls.append(ModuleCall(arguments, keywords, output))
 
-    handle = module.register_forward_hook(note, with_kwargs=True)
+    handle = module.register_forward_hook(record, with_kwargs=True)
     try:
         yield calls
     finally:

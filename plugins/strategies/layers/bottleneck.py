@@ -1,4 +1,4 @@
-"""Small networks inside the blocks of a frozen model."""
+"""Insert small networks into the blocks of a frozen model."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ class Bottleneck(nn.Module):
         return states + self.up(inner).to(states.dtype)
 
 
-def through_adapter(layer: nn.Module, given: Any, output: torch.Tensor) -> Any:
+def apply_adapter(layer: nn.Module, inputs: Any, output: torch.Tensor) -> Any:
     return layer.adapter(output)
 
 
-def insert(model: nn.Module, places: list[str], size: int, activation: str) -> nn.Module:
-    """An adapter on the output of each of these layers, which keep their names."""
-    for name in places:
+def insert(model: nn.Module, layers: list[str], size: int, activation: str) -> nn.Module:
+    """Add an adapter to the output of each of these layers, which keep their names."""
+    for name in layers:
         layer = model.get_submodule(name)
         layer.adapter = Bottleneck(width_of(layer)[1], size, activation).to(layer.weight.device)
-        layer.register_forward_hook(through_adapter)
+        layer.register_forward_hook(apply_adapter)
     return model
 
 
 def width_of(layer: nn.Module) -> tuple[int, int]:
-    """Inputs and outputs of a linear layer; GPT-2's has its weight the other way round."""
+    """Return the numbers of inputs and outputs of a linear layer; GPT-2's weight is transposed."""
     rows, columns = layer.weight.shape
     return (rows, columns) if isinstance(layer, Conv1D) else (columns, rows)
 
 
 def attention_outputs(model: PreTrainedModel) -> list[str]:
-    """The last linear layer of each attention that gives the model's width: what is added to the residual stream."""
+    """Return the last linear layer of the model's width in each attention, whose output joins the residual stream."""
     return [
         last
         for block, module in transformer_blocks(model).items()
@@ -63,7 +63,7 @@ def attention_outputs(model: PreTrainedModel) -> list[str]:
 
 
 def feed_forward_outputs(model: PreTrainedModel) -> list[str]:
-    """The last linear layer of each block outside of its attentions that gives the model's width."""
+    """Return the last linear layer of the model's width in each block outside of its attentions."""
     return [
         last
         for block, module in transformer_blocks(model).items()
@@ -72,28 +72,28 @@ def feed_forward_outputs(model: PreTrainedModel) -> list[str]:
 
 
 def attentions(block: nn.Module) -> list[str]:
-    """Names of a block's attentions, without those that lie in another."""
-    found: list[str] = []
+    """Return the names of a block's attentions, without nested ones."""
+    attentions: list[str] = []
     for name, _ in block.named_modules():
-        own = name.rpartition(".")[2].lower()
-        named = ("attn" in own or "attention" in own) and "norm" not in own
-        if named and not any(name.startswith(f"{each}.") for each in found):
-            found.append(name)
-    return found
+        last_part = name.rpartition(".")[2].lower()
+        is_attention = ("attn" in last_part or "attention" in last_part) and "norm" not in last_part
+        if is_attention and not any(name.startswith(f"{outer}.") for outer in attentions):
+            attentions.append(name)
+    return attentions
 
 
 def last_linear(model: PreTrainedModel, inside: str, outside: list[str]) -> str | None:
-    """The name of the last linear layer in a module, and in none of the others, that gives the model's width."""
+    """Return the last linear layer of the model's width in one module and outside of the others."""
     width = model.config.get_text_config().hidden_size
-    fitting = [
+    candidates = [
         f"{inside}.{name}"
         for name, layer in model.get_submodule(inside).named_modules()
         if isinstance(layer, (nn.Linear, Conv1D)) and width_of(layer)[1] == width
     ]
-    kept = [name for name in fitting if not any(name.startswith(f"{each}.") for each in outside)]
-    return kept[-1] if kept else None
+    layers = [name for name in candidates if not any(name.startswith(f"{each}.") for each in outside)]
+    return layers[-1] if layers else None
 
 
 def norms(model: nn.Module) -> Iterator[nn.Module]:
-    """Layer norms of all kinds, which architectures bring classes of their own for."""
+    """Yield the layer norms, for which many architectures have classes of their own."""
     return (module for module in model.modules() if "norm" in type(module).__name__.lower())

@@ -1,4 +1,4 @@
-"""A linear classifier over the pooled features of a frozen trunk."""
+"""Classify the pooled features of a frozen trunk by one linear layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 
 def mean(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """[B, T, D] -> the mean over real tokens [B, D]."""
+    """Return the mean [B, D] of states [B, T, D] over real tokens."""
     if mask is None:
         return states.mean(1)
     real = mask.unsqueeze(-1).to(states.dtype)
@@ -18,14 +18,14 @@ def mean(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
 
 
 def first(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """[B, T, D] -> the first real token's state [B, D]."""
+    """Return the first real token's state [B, D] of states [B, T, D]."""
     if mask is None:
         return states[:, 0]
     return states[torch.arange(len(states), device=states.device), mask.int().argmax(1)]
 
 
 def last(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """[B, T, D] -> the last real token's state [B, D]."""
+    """Return the last real token's state [B, D] of states [B, T, D]."""
     if mask is None:
         return states[:, -1]
     places = torch.arange(mask.shape[1], device=mask.device)
@@ -51,9 +51,9 @@ class PooledTrunk(nn.Module):
 
     @torch.no_grad()
     def forward(self, **inputs: Any) -> torch.Tensor:
-        every = self.pooling == "layer_mean"
-        found = self.trunk(output_hidden_states=every, **inputs)
-        states = torch.stack(found.hidden_states).mean(0) if every else found.last_hidden_state
+        all_layers = self.pooling == "layer_mean"
+        outputs = self.trunk(output_hidden_states=all_layers, **inputs)
+        states = torch.stack(outputs.hidden_states).mean(0) if all_layers else outputs.last_hidden_state
         if states.ndim == 4:
             states = states.flatten(2).transpose(1, 2)
         return POOLINGS[self.pooling](states, inputs.get("attention_mask"))

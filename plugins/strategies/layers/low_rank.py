@@ -1,4 +1,4 @@
-"""Where low-rank updates start from, and what that makes of the adapter that is saved."""
+"""Initialize low-rank updates, and save the adapters of initializations that change the base weights."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from transformers.pytorch_utils import Conv1D
 from tlplug import AdaptContext, Batch, LowRankUpdate, TaskHead, UsageError
 
 PEFT = "base_model.model."
-"""What peft puts before the names of what it wraps."""
+"""The prefix of peft's names of wrapped modules."""
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-SEEN, PASSES = 32, 4
-"""Batches that EVA looks at, and how often at most until its directions have to stand still."""
+EVA_BATCHES, EVA_PASSES = 32, 4
+"""The number of EVA's batches, and of the passes over them in which its directions have to converge."""
 
 
 def low_rank_layers(model: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_modules() if hasattr(module, "lora_A")}
 
 
-def changed(model: nn.Module) -> dict[str, LowRankUpdate]:
-    """What is added to each matrix; DoRA's is no product of small matrices."""
-    found = {}
+def updates(model: nn.Module) -> dict[str, LowRankUpdate]:
+    """Return the update of each matrix; without DoRA, whose update is no product of small matrices."""
+    updates = {}
     for name, layer in low_rank_layers(model).items():
         base = layer.get_base_layer()
         left, right = layer.lora_B["default"].weight, layer.lora_A["default"].weight
@@ -38,12 +38,12 @@ def changed(model: nn.Module) -> dict[str, LowRankUpdate]:
             continue
         matrix = f"{name.removeprefix(PEFT)}.weight"
         weight = partial(dequantize_module_weight, base)
-        found[matrix] = LowRankUpdate(weight, left, right, layer.scaling["default"])
-    return found
+        updates[matrix] = LowRankUpdate(weight, left, right, layer.scaling["default"])
+    return updates
 
 
 def remember_start(model: nn.Module) -> None:
-    """Keep A and B as they are: W = W_res + s B0 A0, of which W_res alone is in the frozen layer."""
+    """Store the first A and B: W = W_res + s B0 A0, and the frozen layer holds W_res alone."""
     for layer in low_rank_layers(model).values():
         for kind in ("A", "B"):
             start = getattr(layer, f"lora_{kind}")["default"].weight.detach().clone()
@@ -61,19 +61,19 @@ def write_over_whole_weights(model: nn.Module, folder: Path) -> None:
         saved[a] = torch.cat([saved[a], layer.start_A.to(saved[a])], dim=0)
         saved[b] = torch.cat([saved[b], -layer.start_B.to(saved[b])], dim=1)
     save_file(saved, folder / WEIGHTS, metadata={"format": "pt"})
-    known = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     # The scale is alpha / rank, or alpha / sqrt(rank): it has to stay what it was.
-    known["lora_alpha"] *= 2**0.5 if known["use_rslora"] else 2
-    known.update(r=2 * known["r"], init_lora_weights=True)
-    (folder / CONFIG).write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+    config["lora_alpha"] *= 2**0.5 if config["use_rslora"] else 2
+    config.update(r=2 * config["r"], init_lora_weights=True)
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
-class Seen:
-    """The first batches, which can be gone through again, though not for ever."""
+class RepeatedBatches:
+    """The first training batches, which can be iterated over several times, up to a limit."""
 
     def __init__(self, head: TaskHead, batches: Iterator[Batch]) -> None:
-        first = [(int(real_positions(head, batch).sum()), batch) for batch in islice(batches, SEEN)]
-        # A batch of what was left over may be too small to tell anything.
+        first = [(int(real_positions(head, batch).sum()), batch) for batch in islice(batches, EVA_BATCHES)]
+        # The remainder batch may be too small to contribute.
         most = max(tokens for tokens, _ in first)
         self.batches = [batch for tokens, batch in first if 2 * tokens >= most]
         self.passes = 0
@@ -83,25 +83,25 @@ class Seen:
 
     def __iter__(self) -> Iterator[Batch]:
         self.passes += 1
-        if self.passes > PASSES:
+        if self.passes > EVA_PASSES:
             raise UsageError(
-                f"strategy.init_lora_weights=eva: the inputs' directions do not settle within {PASSES} passes over "
+                f"strategy.init_lora_weights=eva: the inputs' directions do not settle within {EVA_PASSES} passes over "
                 f"{len(self)} batches; take a lower strategy.r"
             )
         return iter(self.batches)
 
 
 def start_from_inputs(model: nn.Module, context: AdaptContext) -> None:
-    """EVA: A from the singular vectors of what comes into each layer on the first training batches."""
+    """Initialize A from the singular vectors of each layer's inputs on the first training batches (EVA)."""
     from peft import initialize_lora_eva_weights
 
     config = model.peft_config["default"]  # type: ignore[index]
     initialize_lora_eva_weights(
         model,
-        Seen(context.head, context.batches()),
+        RepeatedBatches(context.head, context.batches()),
         forward_fn=lambda adapted, batch: context.head.training_step(adapted, batch),
         prepare_model_inputs_fn=lambda batch, _: real_positions(context.head, batch),
-        prepare_layer_inputs_fn=partial(real_tokens, round(config.r * config.eva_config.rho)),
+        prepare_layer_inputs_fn=partial(layer_inputs, round(config.r * config.eva_config.rho)),
         gather_distributed_inputs=False,
         show_progress_bar=False,
     )
@@ -113,20 +113,20 @@ def real_positions(head: TaskHead, batch: Batch) -> torch.Tensor:
     return torch.ones(len(batch["id"]), 1, dtype=torch.bool) if mask is None else mask.bool()
 
 
-def real_tokens(wanted: int, given: Any, mask: torch.Tensor, name: str) -> torch.Tensor:
-    """A layer's inputs as [N, in], without padding where they are the batch's tokens."""
-    states: torch.Tensor = given[0] if isinstance(given, tuple) else given
+def layer_inputs(least: int, inputs: Any, mask: torch.Tensor, name: str) -> torch.Tensor:
+    """Return a layer's inputs as [N, in], without padding if they are the batch's tokens."""
+    states: torch.Tensor = inputs[0] if isinstance(inputs, tuple) else inputs
     real = states[mask.to(states.device)] if states.shape[:2] == mask.shape else states.flatten(0, -2)
-    if len(real) < wanted:
+    if len(real) < least:
         raise UsageError(
             f"strategy.init_lora_weights=eva: {name.removeprefix(PEFT)} sees {len(real)} vectors in a "
-            f"batch, too few to find {wanted} directions: take a larger data.batch_size or a lower strategy.r"
+            f"batch, too few to find {least} directions: take a larger data.batch_size or a lower strategy.r"
         )
     return real.contiguous()
 
 
-def leave_casting_to_autocast(model: nn.Module) -> None:
-    """peft casts what comes into a layer to its own weights' float32, which autocast casts back to 16 bits at once."""
+def disable_input_casting(model: nn.Module) -> None:
+    """Disable peft's cast of a layer's inputs to float32, which autocast would cast back to 16 bits at once."""
     for module in model.modules():
         if hasattr(module, "cast_input_dtype_enabled"):
             module.cast_input_dtype_enabled = False

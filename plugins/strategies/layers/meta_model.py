@@ -1,4 +1,4 @@
-"""A model without its weights, for what can be told from its structure before anything is loaded."""
+"""Build a model without weights, to check its structure before anything is loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def outline(base: BaseInfo) -> PreTrainedModel:
-    """The base model without a head; its tensors have shapes and no content, so it takes neither memory nor time."""
+    """Return the base model without a head on the meta device, which takes neither memory nor time."""
     from transformers import AutoModel
 
     with torch.device("meta"):

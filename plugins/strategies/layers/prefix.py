@@ -18,7 +18,7 @@ class PrefixTuned(VirtualTokens):
         model, prefix = self.get_base_model(), self.get_prompt(len(input_ids))
         mask = "decoder_attention_mask" if model.config.is_encoder_decoder else "attention_mask"
         if inputs.get(mask) is not None:
-            inputs[mask] = self.led(inputs[mask], 1)
+            inputs[mask] = self.prepend(inputs[mask], 1)
         if not model.config.is_encoder_decoder:
             self.require_room(input_ids.shape[1])
         if inputs.get("position_ids") is not None:
@@ -28,21 +28,21 @@ class PrefixTuned(VirtualTokens):
     def generate(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **settings: Any
     ) -> torch.Tensor:
-        """What is generated goes on from P + T tokens, of which the first P lie in the cache."""
+        """Generate after P + T tokens, of which the first P are in the cache."""
         model = self.get_base_model()
         beams = settings.get("num_beams") or model.generation_config.num_beams or 1
         settings["past_key_values"] = self.get_prompt(len(input_ids) * beams)
         if model.config.is_encoder_decoder:
-            # A decoder begins with its start token, whatever its cache holds.
+            # A decoder starts with its start token, whatever its cache holds.
             return model.generate(input_ids=input_ids, attention_mask=attention_mask, **settings)  # type: ignore[no-any-return]
-        written: torch.Tensor = model.generate(
-            input_ids=self.led(input_ids, 0), attention_mask=self.led(attention_mask, 1), **settings
+        generated: torch.Tensor = model.generate(
+            input_ids=self.prepend(input_ids, 0), attention_mask=self.prepend(attention_mask, 1), **settings
         )
-        return written[:, self.virtual :]
+        return generated[:, self.virtual :]
 
 
 def prefix_shape(config: Any) -> dict[str, int]:
-    """Layers, heads and their width together, of the attention whose keys and values get a prefix.
+    """Return the numbers of layers and heads and the total width of the attention with a prefix.
 
     An encoder-decoder's are its decoder's; peft would ask its encoder. Of the others peft knows shared heads too.
     """
@@ -62,14 +62,14 @@ def prefix_shape(config: Any) -> dict[str, int]:
 
 
 def takes_prefix(base: BaseInfo, head: TaskHead) -> bool:
-    """Whether what this head is put on takes keys and values of earlier tokens."""
+    """Return whether the head's model takes keys and values of earlier tokens."""
     from transformers import MODEL_MAPPING
 
     if not reads_cache(MODEL_MAPPING.get(type(base.config), None)):
         return False
     if base.kind != "encoder-decoder" or not head.head_modules:
         return True
-    # Some heads use the encoder alone, or a decoder that they give no cache to: only the model tells.
+    # Some heads use the encoder alone, or a decoder without a cache: only the model shows it.
     with torch.device("meta"):
         return reads_cache(type(head.load_model(base, LoadOptions(random_weights=True)).base_model))
 

@@ -1,4 +1,4 @@
-"""Gradient reversal, and the classifier of domains behind it."""
+"""Reverse the gradient of a domain classifier, with a strength that rises during training."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 
-class Reverse(torch.autograd.Function):
-    """The identity, whose gradient is -strength times what comes back."""
+class GradientReversal(torch.autograd.Function):
+    """The identity, whose gradient is multiplied by -strength."""
 
     @staticmethod
     def forward(ctx: Any, features: torch.Tensor, strength: float) -> torch.Tensor:
@@ -24,21 +25,21 @@ class Reverse(torch.autograd.Function):
 
 
 class DomainClassifier(nn.Module):
-    """Features [n, D] -> the logit [n] that they are of the target domain."""
+    """A classifier from features [n, D] to the logit [n] of the target domain."""
 
     def __init__(self, features: int, hidden: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, 1))
         self.strength = 0.0
-        """What goes back into the features is multiplied by minus this."""
+        """The factor of the reversed gradient of the features."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.layers(Reverse.apply(features, self.strength))
+        logits: torch.Tensor = self.layers(GradientReversal.apply(features, self.strength))
         return logits.squeeze(-1).float()
 
 
 def domain_loss(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """The cross entropy of logits [n] of the source (0) and [m] of the target (1): a mean over each, and of the two."""
+    """Return the cross entropy of logits [n] of the source (0) and [m] of the target (1), averaged over the two domains."""
     losses = (
         binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
         for logits, label in ((source, 0.0), (target, 1.0))
@@ -46,11 +47,25 @@ def domain_loss(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return sum(losses, source.new_zeros(())) / 2
 
 
-def share_told_apart(source: torch.Tensor, target: torch.Tensor) -> float:
-    """The share of logits on the right side, a mean over the two domains."""
+def domain_accuracy(source: torch.Tensor, target: torch.Tensor) -> float:
+    """Return the share of correctly classified logits, averaged over the two domains."""
     return ((source < 0).float().mean() + (target > 0).float().mean()).item() / 2
 
 
 def ramp(share: float, gamma: float) -> float:
-    """2 / (1 + exp(-gamma share)) - 1: from 0 towards 1 as `share` goes from 0 to 1."""
+    """Return 2 / (1 + exp(-gamma share)) - 1, which rises from 0 towards 1 with `share`."""
     return 2 / (1 + math.exp(-gamma * share)) - 1
+
+
+class ReversalSchedule(Callback):
+    """Set the strength before each batch by the optimizer steps done, so that a resumed training continues the schedule."""
+
+    def __init__(self, name: str, gamma: float) -> None:
+        self.name = name
+        self.gamma = gamma
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        share = trainer.global_step / pl_module.total_steps
+        pl_module.model.get_submodule(self.name).strength = ramp(share, self.gamma)

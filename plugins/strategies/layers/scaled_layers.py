@@ -1,19 +1,18 @@
-"""Which layers of a model are keys, values, and the second half of a feed-forward."""
+"""Find the layers of keys and values and the second layers of feed-forward parts."""
 
 from __future__ import annotations
 
 import re
 
-import torch
 from torch import nn
 
-from tlplug import BaseInfo, transformer_blocks
+from tlplug import transformer_blocks
 
 KEY_OR_VALUE = re.compile(r"(k|v|key|value)(_?(proj|lin|layer|linear))?")
 
 
-def known(model_type: str) -> tuple[list[str], list[str]] | None:
-    """peft's names for an architecture: those whose outputs are scaled, and those whose inputs are; None: it has none."""
+def peft_names(model_type: str) -> tuple[list[str], list[str]] | None:
+    """Return peft's layer names for an architecture, with scaled outputs and with scaled inputs; None if it has none."""
     from peft.utils.constants import (
         TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING,
         TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING,
@@ -26,15 +25,15 @@ def known(model_type: str) -> tuple[list[str], list[str]] | None:
     return [name for name in targets if name not in inner], list(inner)
 
 
-def found(model: nn.Module) -> tuple[list[str], list[str]]:
-    """The same in full names for an architecture that peft does not know.
+def find_layers(model: nn.Module) -> tuple[list[str], list[str]]:
+    """Return the full names of both kinds of layers for an architecture that peft does not know.
 
     The second half of a feed-forward is a linear layer that is narrower on its way out than on its way in; so may be
     the last layer of an attention, which stands beside its keys and values.
     """
     linear = {
-        f"{place}.{name}": module
-        for place, block in transformer_blocks(model).items()
+        f"{block_name}.{name}": module
+        for block_name, block in transformer_blocks(model).items()
         for name, module in block.named_modules()
         if isinstance(module, nn.Linear)
     }
@@ -46,11 +45,3 @@ def found(model: nn.Module) -> tuple[list[str], list[str]]:
         if module.in_features > module.out_features and name.rpartition(".")[0] not in attentions
     ]
     return outputs, inner
-
-
-def without_weights(base: BaseInfo) -> nn.Module:
-    """The base model's layers without their weights."""
-    from transformers import AutoModel
-
-    with torch.device("meta"):
-        return AutoModel.from_config(base.config, trust_remote_code=base.trust_remote_code)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Models that read P virtual tokens before those of the text, and show nothing of it in what they give back.
+"""Put P virtual tokens before those of the text, and remove them from the model's outputs.
 
 peft's own classes do this in a way of its own for each kind of head, some of which give wrong places to padded rows or
 do not know the head. These hold the same weights in the same files, and have one way for all.
@@ -22,7 +22,7 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from tlplug import UsageError
 
 PER_TOKEN = {"logits": 3, "start_logits": 2, "end_logits": 2, "last_hidden_state": 3}
-"""How many dimensions an output has where there is one of it for each token."""
+"""The number of dimensions of an output that has one entry for each token."""
 
 SPECIAL = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 
@@ -31,30 +31,31 @@ class VirtualTokens(PeftModel):
     """A frozen model and P virtual tokens."""
 
     @classmethod
-    def loaded(cls, model: nn.Module, folder: Path) -> Self:
-        found = cls(model, PeftConfig.from_pretrained(folder))
-        found.load_adapter(str(folder), "default")
-        return found
+    def from_folder(cls, model: nn.Module, folder: Path) -> Self:
+        adapted = cls(model, PeftConfig.from_pretrained(folder))
+        adapted.load_adapter(str(folder), "default")
+        return adapted
 
     @property
     def virtual(self) -> int:
         return int(self.active_peft_config.num_virtual_tokens)
 
-    def led(self, values: torch.Tensor, leading: int) -> torch.Tensor:
-        """[B, T] -> [B, P + T]."""
+    def prepend(self, values: torch.Tensor, leading: int) -> torch.Tensor:
+        """Return the values [B, T] as [B, P + T]."""
         return pad(values, (self.virtual, 0), value=leading)
 
     def require_room(self, length: int) -> None:
-        """An index that is no position would be an error that nobody understands, and on a GPU a crash."""
-        if self.places is not None and length + self.virtual > self.places:
+        """Raise a UsageError if a row does not fit; on a GPU an invalid position would crash the process."""
+        if self.max_positions is not None and length + self.virtual > self.max_positions:
             raise UsageError(
-                f"a row of {length} tokens and {self.virtual} virtual ones do not fit into the {self.places} positions "
-                f"of the base model: set data.max_length={self.places - self.virtual} or less"
+                f"a row of {length} tokens and {self.virtual} virtual ones do not fit into the "
+                f"{self.max_positions} positions of the base model: set "
+                f"data.max_length={self.max_positions - self.virtual} or less"
             )
 
     @cached_property
-    def places(self) -> int | None:
-        """How many tokens the model has positions for; some begin to count after the one that padding has."""
+    def max_positions(self) -> int | None:
+        """The number of tokens with a position; some models count from the one after padding's."""
         count = getattr(self.config, "max_position_embeddings", None)
         tables = [m for name, m in self.named_modules() if name.endswith("position_embeddings")]
         unused = [m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None]
@@ -62,13 +63,13 @@ class VirtualTokens(PeftModel):
 
 
 class PromptTuned(VirtualTokens):
-    """P learnt embeddings in the place of those of P tokens that are put before the text.
+    """A frozen model whose P first embeddings are learnt.
 
-    The tokens are real ones, so that whatever looks at ids (where padding begins, where a text ends) sees some.
+    P real tokens stand before the text, for code that reads ids, such as the detection of padding.
     """
 
-    def begin_as(self, ids: list[int]) -> None:
-        """Start from the embeddings of these tokens, repeated or cut to P; without any, of P drawn at random."""
+    def initialize_prompt(self, ids: list[int]) -> None:
+        """Copy the embeddings of these tokens, repeated or cut to P; without tokens, of P random ones."""
         embeddings = self.get_base_model().get_input_embeddings().weight
         drawn = torch.tensor((ids * self.virtual)[: self.virtual], dtype=torch.long)
         if not ids:
@@ -81,41 +82,41 @@ class PromptTuned(VirtualTokens):
         self.require_room(input_ids.shape[1])
         for name, leading in (("attention_mask", 1), ("token_type_ids", 0)):
             if inputs.get(name) is not None:
-                inputs[name] = self.led(inputs[name], leading)
+                inputs[name] = self.prepend(inputs[name], leading)
         if inputs.get("position_ids") is not None:
             first = torch.arange(self.virtual, device=input_ids.device).expand(len(input_ids), -1)
             inputs["position_ids"] = torch.cat([first, inputs["position_ids"] + self.virtual], dim=1)
-        with self.prompt_in_place():
-            output = self.get_base_model()(input_ids=self.led(input_ids, self.stand_in()), **inputs)
-        return without_first(output, self.virtual)
+        with self.prompt_inserted():
+            output = self.get_base_model()(input_ids=self.prepend(input_ids, self.placeholder_id()), **inputs)
+        return remove_first(output, self.virtual)
 
     def generate(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **settings: Any
     ) -> torch.Tensor:
         model = self.get_base_model()
-        with self.prompt_in_place():
-            written: torch.Tensor = model.generate(
-                input_ids=self.led(input_ids, self.stand_in()),
-                attention_mask=self.led(attention_mask, 1),
+        with self.prompt_inserted():
+            generated: torch.Tensor = model.generate(
+                input_ids=self.prepend(input_ids, self.placeholder_id()),
+                attention_mask=self.prepend(attention_mask, 1),
                 **settings,
             )
-        return written if model.config.is_encoder_decoder else written[:, self.virtual :]
+        return generated if model.config.is_encoder_decoder else generated[:, self.virtual :]
 
-    def stand_in(self) -> int:
-        """A token that means nothing special to the model."""
+    def placeholder_id(self) -> int:
+        """Return the id of a token without a special meaning."""
         model = self.get_base_model()
-        known = [model.config, getattr(model, "generation_config", None)]
-        ids = [getattr(config, name, None) for config in known for name in SPECIAL]
-        special = {token for found in ids for token in (found if isinstance(found, list) else [found])}
+        configs = [model.config, getattr(model, "generation_config", None)]
+        ids = [getattr(config, name, None) for config in configs for name in SPECIAL]
+        special = {token for value in ids for token in (value if isinstance(value, list) else [value])}
         return next(
             token for token in range(model.config.get_text_config().vocab_size) if token not in special
         )
 
     @contextmanager
-    def prompt_in_place(self) -> Iterator[None]:
-        """The first time that an embedding is asked, its first P outputs are the prompt.
+    def prompt_inserted(self) -> Iterator[None]:
+        """Replace the first P outputs of the first call of an embedding by the prompt.
 
-        Later calls are those of a decoder: of an encoder's, or for the next tokens.
+        Later calls are those of a decoder after its encoder, or for the next tokens.
         """
         model, handles = self.get_base_model(), []
 
@@ -133,15 +134,15 @@ class PromptTuned(VirtualTokens):
             yield
             if handles:
                 raise RuntimeError(
-                    f"{type(model).__name__} did not ask its embedding, where the prompt is put in"
+                    f"{type(model).__name__} did not call its embedding, into which the prompt is inserted"
                 )
         finally:
             while handles:
                 handles.pop().remove()
 
 
-def without_first(output: Any, count: int) -> Any:
-    """A model's output without what it says of its first tokens; what its decoder says is of other tokens."""
+def remove_first(output: Any, count: int) -> Any:
+    """Return a model's output without its first tokens; a decoder's output has other tokens and is unchanged."""
     if isinstance(output, Seq2SeqLMOutput):
         return output
     for name, dimensions in PER_TOKEN.items():
