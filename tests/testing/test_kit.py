@@ -98,7 +98,7 @@ def test_what_is_cached_while_checking_is_not_the_user_s(monkeypatch, tmp_path):
 
 
 def remembered():
-    return os.getpid(), tiny._found.cache_info().currsize
+    return os.getpid(), tiny._find.cache_info().currsize
 
 
 def fails():

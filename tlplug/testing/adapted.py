@@ -22,12 +22,12 @@ from tlplug.training.trainer import build_trainer, settings_for
 
 
 class TrainingLog(Callback):
-    """What moves and which modules are in eval mode at each step; makes what is drawn depend on the step alone."""
+    """A log of trainable weights and modules in eval mode at each step; also seeds each step by its number."""
 
     def __init__(self) -> None:
-        self.moving: list[frozenset[str]] = []
+        self.trainable_names: list[frozenset[str]] = []
         """Names of the parameters with `requires_grad`, step by step."""
-        self.resting: list[frozenset[str]] = []
+        self.eval_modules: list[frozenset[str]] = []
         """Names of the modules in eval mode."""
         self.losses: list[float] = []
 
@@ -36,8 +36,10 @@ class TrainingLog(Callback):
     ) -> None:
         seed(trainer.global_step)
         model: torch.nn.Module = pl_module.model  # type: ignore[assignment]
-        self.moving.append(frozenset(name for name, p in model.named_parameters() if p.requires_grad))
-        self.resting.append(frozenset(name for name, m in model.named_modules() if not m.training))
+        self.trainable_names.append(
+            frozenset(name for name, p in model.named_parameters() if p.requires_grad)
+        )
+        self.eval_modules.append(frozenset(name for name, m in model.named_modules() if not m.training))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -72,19 +74,19 @@ class AdaptedModel:
         return self.task.data
 
     def precision(self) -> AbstractContextManager[object]:
-        """In which number format is computed over these frozen weights, on every machine the same."""
+        """Return the context of the training run's precision, the same on every machine."""
         return autocast(self.task.trainer.precision, torch.device("cpu"))
 
     def batches(self, *rows: int) -> dict[str, Batch]:
-        """The first training rows by stream, or these."""
-        named = {"main": self.data.features["train"], **self.data.streams}
+        """Return a batch of the given training rows, or of the first ones, for each stream."""
+        streams = {"main": self.data.features["train"], **self.data.streams}
         return {
             name: self.data.collate([dict(features[row % len(features)]) for row in rows or range(BATCH)])
-            for name, features in named.items()
+            for name, features in streams.items()
         }
 
     def step(self, batches: Mapping[str, Batch] | None = None, number: int = 0) -> tuple[float, float]:
-        """One forward and backward pass over what the strategy makes of the batches: its loss and weight."""
+        """Run the strategy's training step with a backward pass; return its loss and weight."""
         seed(number)
         with self.precision():
             output = self.strategy.training_step(self.model, self.head, batches or self.batches())
@@ -92,45 +94,45 @@ class AdaptedModel:
         return output.loss.item(), output.num_items
 
     def gradients(self, batches: Mapping[str, Batch] | None = None, number: int = 0) -> tuple[Tensors, float]:
-        """Of all that moves, and the weight of the step."""
+        """Return the gradients of the trainable weights, and the weight of the step."""
         self.module.zero_grad()
         _, weight = self.step(batches, number)
-        found = {
+        gradients = {
             name: p.grad.detach().clone() for name, p in self.model.named_parameters() if p.grad is not None
         }
         self.module.zero_grad()
-        return found, weight
+        return gradients, weight
 
     def optimizer(self) -> torch.optim.Optimizer:
-        """The strategy's own, without a schedule."""
+        """Return the strategy's optimizer without a schedule."""
         settings = self.module.settings
         return self.strategy.optimizer(self.strategy.parameter_groups(self.model, settings), settings)
 
     def answers(self, model: nn.Module | None = None) -> list[Any]:
-        """What a model (the adapted one) says of test rows, and its loss over training rows."""
+        """Return a model's outputs for test rows and its loss over training rows; by default of the adapted model."""
         model = (self.model if model is None else model).eval()
         features = self.data.features["test"]
-        asked = self.data.collate([dict(features[row]) for row in range(min(BATCH, len(features)))])
+        batch = self.data.collate([dict(features[row]) for row in range(min(BATCH, len(features)))])
         seed(0)
         with torch.inference_mode(), self.precision():
-            said = self.head.predict(model, asked)
+            outputs = self.head.predict(model, batch)
             loss = self.head.training_step(model, self.batches()["main"]).loss.item()
         self.module.train()
-        return [*said, loss]
+        return [*outputs, loss]
 
     def fit(self, *callbacks: Callback, keep: bool = True, epochs: int = EPOCHS) -> TrainingLog:
-        """A short training with a validation in each epoch.
+        """Train for a few epochs with a validation in each.
 
         Args:
-            keep: whether the output of a frozen prefix is computed once, where it can be.
+            keep: whether to cache the output of a frozen prefix, where that is possible.
         """
-        once = [ComputeOnce(self.strategy, self.data)] if keep else []
+        caching = [ComputeOnce(self.strategy, self.data)] if keep else []
         settings = replace(self.task.trainer, max_epochs=epochs)
         trainer = build_trainer(
             settings_for(self.strategy, settings),
             [],
-            [watch := TrainingLog(), *once, *callbacks, *self.strategy.callbacks()],
+            [log := TrainingLog(), *caching, *callbacks, *self.strategy.callbacks()],
             self.task.base.dtype,
         )
         trainer.fit(self.module, datamodule=self.data)
-        return watch
+        return log

@@ -1,4 +1,4 @@
-"""What a check is, how a table of them is run, and what is told of it."""
+"""Define checks, run a table of them and report the results."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ class CachedCase:
 
     def __init__(self, make: Callable[..., Any]) -> None:
         self.make = make
-        self.asked: tuple[Any, ...] | None = None
-        self.found: Any = None
+        self.arguments: tuple[Any, ...] | None = None
+        self.case: Any = None
         self.failed: set[str] = set()
         """Names of the checks that this plugin has failed."""
 
-    def __call__(self, plugin: type, **given: Any) -> Any:
-        if self.asked != (plugin, given):
+    def __call__(self, plugin: type, **options: Any) -> Any:
+        if self.arguments != (plugin, options):
             self.failed = set()
-            self.found = self.make(plugin, **given)
-            self.asked = (plugin, given)
-        return self.found
+            self.case = self.make(plugin, **options)
+            self.arguments = (plugin, options)
+        return self.case
 
-    def failures(self, plugin: type, **given: Any) -> set[str]:
+    def failures(self, plugin: type, **options: Any) -> set[str]:
         """Return the names of the checks that the plugin has failed with these fields."""
-        return self.failed if self.asked == (plugin, given) else set()
+        return self.failed if self.arguments == (plugin, options) else set()
 
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
 class CheckFailure(AssertionError):
-    """What is wrong with a plugin and what to do, in a sentence or two."""
+    """An error in a plugin and its remedy, in a sentence or two."""
 
 
 class CheckSkipped(SkipTest):
-    """Why a check has nothing to say of this plugin; pytest shows it as skipped."""
+    """The reason why a check does not apply to this plugin; pytest shows it as skipped."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a sound plugin does."""
+    """A property that a correct plugin has."""
 
     run: Callable[[Any], None]
-    """case -> nothing, or `CheckFailure`, or `CheckSkipped`; its name is the check's."""
+    """A function of the case that may raise `CheckFailure` or `CheckSkipped`; its name is the check's."""
     finds: str
-    """What it finds, for a person."""
+    """The errors that the check finds, for the user."""
     case: CachedCase
-    """(plugin, **given) -> what the check is run on."""
+    """Makes the case that the check runs on from the plugin and options."""
     slow: bool = False
-    """Whether it starts processes."""
+    """Whether the check starts processes."""
     needs: Set[str] = frozenset()
-    """Names of the checks before it that have to pass: where one fails, it is skipped."""
+    """Names of earlier checks that have to pass; where one fails, this check is skipped."""
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
-    """What it is run in."""
+    """The context in which the check runs."""
 
     @property
     def name(self) -> str:
@@ -68,25 +68,25 @@ class Check:
     def __str__(self) -> str:
         return self.name
 
-    def __call__(self, plugin: type, **given: Any) -> None:
-        """Run it alone.
+    def __call__(self, plugin: type, **options: Any) -> None:
+        """Run only this check.
 
         Raises:
             CheckFailure: the plugin does not pass.
-            CheckSkipped: the check does not apply, or needs one that has failed in this process.
+            CheckSkipped: the check does not apply, or needs a check that has failed in this process.
         """
-        if failed := self.needs & self.case.failures(plugin, **given):
+        if failed := self.needs & self.case.failures(plugin, **options):
             raise CheckSkipped(f"it needs {join_names(failed)}, which failed")
-        result = judged(self, plugin, **given)
+        result = run_check(self, plugin, **options)
         self.case.failed.discard(self.name)
         if result.outcome == FAILED:
             self.case.failed.add(self.name)
             raise CheckFailure(f"{plugin.__name__}: {result}")
         if result.outcome == SKIPPED:
-            raise CheckSkipped(result.told)
+            raise CheckSkipped(result.message)
 
 
-def table(
+def build_checks(
     finds: Mapping[Callable[[Any], None], str],
     make: Callable[..., Any],
     *,
@@ -94,10 +94,11 @@ def table(
     slow: Set[Callable[[Any], None]] = frozenset(),
     around: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> tuple[Check, ...]:
-    """Make checks, in order, that share what `make` makes of a plugin; all that follow one of `stops` need it."""
+    """Build checks, in order, that share the case from `make`; checks after one of `stops` need that one to pass."""
     case, order = CachedCase(make), list(finds)
     needs = [
-        frozenset(check.__name__ for check in order[:place] if check in stops) for place in range(len(order))
+        frozenset(check.__name__ for check in order[:locate_error] if check in stops)
+        for locate_error in range(len(order))
     ]
     return tuple(
         Check(run, finds[run], case, slow=run in slow, needs=needed, around=around)
@@ -107,69 +108,71 @@ def table(
 
 @dataclass(frozen=True)
 class Result:
-    """What a check found."""
+    """The result of a check."""
 
     check: Check
     outcome: str
     """`passed`, `failed`, `skipped`."""
-    told: str = ""
+    message: str = ""
 
     def __str__(self) -> str:
-        return f"{self.check}: {self.told}" if self.told else str(self.check)
+        return f"{self.check}: {self.message}" if self.message else str(self.check)
 
 
-def results(checks: Iterable[Check], plugin: type, **given: Any) -> Iterator[Result]:
-    """One result a check, as they come; where one fails that the others build on, it is the last."""
+def results(checks: Iterable[Check], plugin: type, **options: Any) -> Iterator[Result]:
+    """Yield the result of each check; end after a failure of a check that the rest need."""
     failed: set[str] = set()
     for check in checks:
         if check.needs & failed:
             return
-        result = judged(check, plugin, **given)
+        result = run_check(check, plugin, **options)
         if result.outcome == FAILED:
             failed.add(check.name)
         yield result
 
 
-def judged(check: Check, plugin: type, **given: Any) -> Result:
+def run_check(check: Check, plugin: type, **options: Any) -> Result:
     try:
         with check.around():
-            check.run(check.case(plugin, **given))
+            check.run(check.case(plugin, **options))
     except CheckSkipped as reason:
         return Result(check, SKIPPED, str(reason))
     except CheckFailure as fault:
         return Result(check, FAILED, str(fault))
     except Exception as error:
-        return Result(check, FAILED, f"it raised {type(error).__name__}: {error} ({place(error, plugin)})")
+        return Result(
+            check, FAILED, f"it raised {type(error).__name__}: {error} ({locate_error(error, plugin)})"
+        )
     return Result(check, PASSED)
 
 
-def place(error: BaseException, plugin: type) -> str:
-    """Where the error comes from: the last line of the plugin's own file that took part, else the very last."""
+def locate_error(error: BaseException, plugin: type) -> str:
+    """Return the error's location: the last frame in the plugin's own file, else the last of all."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == inspect.getfile(plugin)]
     last = (own or frames)[-1]
     return f"{last.filename}:{last.lineno}, in {last.name}"
 
 
-def require_all(checks: Sequence[Check], plugin: type, **given: Any) -> None:
-    """Run the whole table.
+def require_all(checks: Sequence[Check], plugin: type, **options: Any) -> None:
+    """Run all checks.
 
     Raises:
-        AssertionError: lists every check that failed, with what is wrong and what to do.
+        AssertionError: lists every check that failed, with the error and its remedy.
     """
-    found = list(results(checks, plugin, **given))
-    failed = [result for result in found if result.outcome == FAILED]
+    outcomes = list(results(checks, plugin, **options))
+    failed = [result for result in outcomes if result.outcome == FAILED]
     if not failed:
         return
     lines = [f"{plugin.__name__} fails {len(failed)} of {len(checks)} checks:"]
     lines += [f"  {result}" for result in failed]
-    if len(found) < len(checks):
-        lines.append(f"  The other {len(checks) - len(found)} checks need this one first.")
+    if len(outcomes) < len(checks):
+        lines.append(f"  The other {len(checks) - len(outcomes)} checks need this one first.")
     raise AssertionError("\n".join(lines))
 
 
 def join_names(names: Iterable[str], most: int = 3) -> str:
-    """Names for a sentence: the first few, and how many more."""
+    """Join the first few names for a sentence, with the number of further ones."""
     names = sorted(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,4 +1,4 @@
-"""Heads on kinds of base models: what a strategy can be tried on."""
+"""Combine heads with kinds of base models, for checks of strategies."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tlplug.testing import tiny_models as tiny
 from tlplug.testing.sample_rows import MAKERS, rows_for
 
 COUNTS = {"train": 16, "validation": 8, "test": 8}
-"""Rows of each split."""
+"""Number of rows of each split."""
 QUICK = {"max_new_tokens": 4}
-"""Fields of heads that make them slow, where they have them."""
+"""Values for fields that would make a head slow."""
 
 
 @dataclass(frozen=True)
 class HeadAndKind:
-    """A head, by its name and bound to rows, and the kind of base model that it is on."""
+    """A head with a state, its name, and the kind of its base model."""
 
     name: str
     head: TaskHead
     kind: str
     rows: Mapping[str, Rows]
-    """By split."""
+    """The rows by split."""
 
     def __str__(self) -> str:
         return f"{self.name} on {'a' if self.kind == 'decoder' else 'an'} {self.kind}"
@@ -37,35 +37,42 @@ class HeadAndKind:
 
 
 @cache
-def cells() -> tuple[HeadAndKind, ...]:
-    """Every built-in head on every kind of base model that it works on, in the order of the kit's rows."""
+def list_combinations() -> tuple[HeadAndKind, ...]:
+    """Return each built-in head with each kind of base model that it supports, in the order of the kit's rows."""
     heads = [plugin for plugin in Registry().plugins if plugin.kind == "head"]
-    found = [
-        cell
+    combinations = [
+        combination
         for plugin in heads
         if plugin.distribution == "tlplug"
-        for cell in cells_of(plugin.name, plugin.load())
+        for combination in combine_with_kinds(plugin.name, plugin.load())
     ]
-    return tuple(sorted(found, key=lambda cell: list(MAKERS).index(frozenset(cell.head.columns))))
+    return tuple(
+        sorted(combinations, key=lambda combination: list(MAKERS).index(frozenset(combination.head.columns)))
+    )
 
 
-def cells_of(
-    name: str, head: type[Any], given: Mapping[str, Any] | None = None, rows: Mapping[str, Rows] | None = None
+def combine_with_kinds(
+    name: str,
+    head: type[Any],
+    config: Mapping[str, Any] | None = None,
+    rows: Mapping[str, Rows] | None = None,
 ) -> Iterator[HeadAndKind]:
     quick = {field.name: QUICK[field.name] for field in fields(head.Config) if field.name in QUICK}
-    made: TaskHead = head(head.Config(**{**quick, **(given or {})}))
-    rows = rows or kit_rows(made)
+    instance: TaskHead = head(head.Config(**{**quick, **(config or {})}))
+    rows = rows or kit_rows(instance)
     if rows is None:
         return
-    bound = made.with_state(made.fit(rows["train"]))
+    bound = instance.with_state(instance.fit(rows["train"]))
     for kind in tiny.KINDS:
         if bound.why_incompatible(tiny.base(kind)) is None:
             yield HeadAndKind(name, bound, kind, rows)
 
 
 def kit_rows(head: TaskHead) -> dict[str, Rows] | None:
-    found = {split: rows_for(head.columns, count, seed) for seed, (split, count) in enumerate(COUNTS.items())}
-    return {split: rows for split, rows in found.items() if rows} or None
+    combinations = {
+        split: rows_for(head.columns, count, seed) for seed, (split, count) in enumerate(COUNTS.items())
+    }
+    return {split: rows for split, rows in combinations.items() if rows} or None
 
 
 def drop_columns(rows: Rows, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -73,7 +80,7 @@ def drop_columns(rows: Rows, columns: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def refusal(strategy: Strategy, head: TaskHead, base: BaseInfo) -> str | None:
-    """Return why the core would refuse the three before anything is loaded; None where it would not."""
+    """Return why the core refuses the combination before anything is loaded; None where it does not."""
     return (
         head.why_incompatible(base)
         or strategy.why_incompatible(head)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tlplug.interfaces import TaskHead
-from tlplug.testing.check import Check, require_all, table
+from tlplug.testing.check import Check, build_checks, require_all
 from tlplug.testing.checks import head_data, head_outputs
 from tlplug.testing.checks import plugin as plugin_checks
 from tlplug.testing.head_case import HeadCase
@@ -41,9 +41,9 @@ FINDS: dict[Callable[[Any], None], str] = {
     head_outputs.collate_draws_from_torch: "batches that change with the number of workers",
     head_outputs.tune_returns_numbers: "decoding values that cannot be stored",
 }
-"""What each check finds."""
+"""The errors that each check finds."""
 
-CHECKS = table(
+CHECKS = build_checks(
     FINDS,
     HeadCase,
     stops={
@@ -57,11 +57,11 @@ CHECKS = table(
 
 
 def head_checks() -> tuple[Check, ...]:
-    """Every check, for `@pytest.mark.parametrize("check", head_checks(), ids=str)`."""
+    """Return all checks, for `@pytest.mark.parametrize("check", head_checks(), ids=str)`."""
     return CHECKS
 
 
-def check_head(plugin: type[TaskHead], **given: Any) -> None:
+def check_head(plugin: type[TaskHead], **options: Any) -> None:
     """Run every check.
 
     Args:
@@ -72,4 +72,4 @@ def check_head(plugin: type[TaskHead], **given: Any) -> None:
     Raises:
         AssertionError: lists the checks that failed.
     """
-    require_all(CHECKS, plugin, **given)
+    require_all(CHECKS, plugin, **options)

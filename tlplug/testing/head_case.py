@@ -1,4 +1,4 @@
-"""What a head is checked on."""
+"""Prepare the case that a head is checked on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tlplug.interfaces import BaseInfo, Batch, LoadOptions, Rows, TaskHead
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.check import CheckFailure, CheckSkipped
 from tlplug.testing.combinations import QUICK, drop_columns, kit_rows
-from tlplug.testing.sample_rows import numbered
+from tlplug.testing.sample_rows import number_rows
 from tlplug.testing.tensors import disable_dropout, seed
 
 SOME = 8
@@ -30,33 +30,33 @@ class HeadOnBase:
     head: TaskHead
     base: BaseInfo
     rows: Rows
-    """Those that are trained on."""
+    """The training rows."""
 
     @property
-    def unanswered(self) -> list[dict[str, Any]]:
-        """The same without what is to be predicted."""
+    def without_targets(self) -> list[dict[str, Any]]:
+        """The rows without their targets."""
         return drop_columns(self.rows, self.head.targets)
 
     def model(self) -> nn.Module:
-        """Freshly loaded, without dropout; new modules are the same each time."""
+        """Load the model without dropout; new modules have the same weights each time."""
         seed(0)
         model: nn.Module = self.head.load_model(self.base, LoadOptions())
         disable_dropout(model)
         return model
 
     def batch(self, training: bool, *places: int) -> Batch:
-        """Of the rows at these places, all of them where none is given."""
-        rows = self.rows if training else self.unanswered
+        """Return a batch of the rows at these places, by default of all rows."""
+        rows = self.rows if training else self.without_targets
         picked = [rows[place] for place in places] if places else rows
         return self.head.collate(self.head.encode(picked, self.base, training), self.base)
 
     def predictions(self, model: nn.Module) -> list[dict[str, Any]]:
-        """As a finished run makes them."""
+        """Predict the rows as a finished run does."""
         from tlplug.models.predict import order_outputs
 
         with torch.inference_mode():
             outputs = self.head.predict(model.eval(), self.batch(False))
-        return self.head.decode(*order_outputs(outputs, self.unanswered), self.base)
+        return self.head.decode(*order_outputs(outputs, self.without_targets), self.base)
 
 
 class CheckedRow(dict[str, Any]):
@@ -82,13 +82,13 @@ class MissingColumn(CheckFailure, KeyError):
 
 
 class HeadCase:
-    """A head, and the rows that it is tried with.
+    """A head and the rows for its checks.
 
     Args:
-        rows: eight or more, with the head's columns, or a function that makes them; the kit has rows for the columns
+        rows: eight or more, with the head's columns, or a function that returns them; the kit has rows for the columns
             of the built-in heads.
-        base: the base model, or its folder, that a head is checked on which works on none of the kit's, which read texts.
-        fields: of the head's Config.
+        base: a base model, or its folder, for a head that supports none of the kit's base models, which read texts.
+        fields: fields of the head's Config.
     """
 
     kind_of_plugin = "head"
@@ -106,26 +106,27 @@ class HeadCase:
         self.fields = fields
 
     def head(self) -> TaskHead:
-        """Not bound to any rows."""
+        """Return the head without a state."""
         config: Any = self.plugin.Config
         quick = {field.name: QUICK[field.name] for field in fields(config) if field.name in QUICK}
         return self.plugin(config(**{**quick, **self.fields}))
 
     @cached_property
     def rows(self) -> list[CheckedRow]:
-        """Return the rows with the columns that the head declares and no others, as a run gives them."""
+        """The rows with only the columns that the head declares, as in a run."""
         head = self.head()
         declared = {"id", *head.columns, *head.optional_columns}
         return [
             CheckedRow({name: value for name, value in row.items() if name in declared})
-            for row in numbered(self.all_columns(head))
+            for row in number_rows(self.all_columns(head))
         ]
 
     def all_columns(self, head: TaskHead) -> Sequence[Mapping[str, Any]]:
         if self.given is not None:
             return self.given() if callable(self.given) else self.given
-        if found := kit_rows(head):
-            return found["train"][:SOME]
+        rows = kit_rows(head)
+        if rows:
+            return rows["train"][:SOME]
         raise CheckFailure(
             f"the kit has no rows with the columns {', '.join(head.columns)}: give it rows=[...]"
         )
@@ -137,15 +138,15 @@ class HeadCase:
 
     @cached_property
     def bases(self) -> dict[str, BaseInfo]:
-        """Return the base models that the head is checked on, by their kind."""
+        """The base models for the checks, by kind."""
         if self.base is None:
             return {kind: tiny.base(kind) for kind in tiny.KINDS}
-        found = self.base if isinstance(self.base, BaseInfo) else tiny.base_in(self.base)
-        return {found.config.model_type: found}
+        base = self.base if isinstance(self.base, BaseInfo) else tiny.base_in(self.base)
+        return {base.config.model_type: base}
 
     @cached_property
-    def where(self) -> dict[str, HeadOnBase]:
-        """Each kind of base model that the head works on, or the one that was given."""
+    def by_kind(self) -> dict[str, HeadOnBase]:
+        """The case on each base model that the head supports, by kind."""
         return {
             kind: HeadOnBase(self.bound, base, self.rows)
             for kind, base in self.bases.items()
@@ -154,19 +155,19 @@ class HeadCase:
 
 
 def for_each_kind(check: Callable[[HeadOnBase], None]) -> Callable[[HeadCase], None]:
-    """A check of a head on one kind of base model -> the same on each in turn; a fault says on which it was found."""
+    """Run a check on each kind of base model in turn; a failure names the kind."""
 
     @wraps(check)
     def run(case: HeadCase) -> None:
         reasons: list[CheckSkipped] = []
-        for kind, on in case.where.items():
+        for kind, base_case in case.by_kind.items():
             try:
-                check(on)
+                check(base_case)
             except CheckSkipped as reason:
                 reasons.append(reason)
             except CheckFailure as fault:
                 raise CheckFailure(f"on the kind {kind}: {fault}") from fault
-        if len(reasons) == len(case.where):
+        if len(reasons) == len(case.by_kind):
             raise reasons[0]
 
     return run

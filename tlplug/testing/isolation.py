@@ -1,4 +1,4 @@
-"""In what surroundings a check runs."""
+"""Isolate a check from the terminal and the user's cache."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ CACHE = "TLPLUG_CACHE"
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Nothing of the libraries on the screen, nothing among the user's cached results, and one thread.
-
-    Threads of tiny models wait for each other longer than they compute.
-    """
+    """Hide output of libraries, use a separate cache, and use one thread, since tiny models are slower with several."""
     import torch
 
     from tlplug.runtime.console import quiet_libraries

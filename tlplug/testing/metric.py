@@ -1,4 +1,4 @@
-"""All checks of a metric on one screen, and what they are."""
+"""All checks of a metric on one screen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tlplug.interfaces import TransferMetric
-from tlplug.testing.check import Check, require_all, table
+from tlplug.testing.check import Check, build_checks, require_all
 from tlplug.testing.checks import plugin as plugin_checks
 from tlplug.testing.checks.metric_values import (
     accepts_saved_evidence,
@@ -34,9 +34,9 @@ FINDS: dict[Callable[[Any], None], str] = {
     measure_is_deterministic: "values that are drawn",
     accepts_saved_evidence: "evidence that is used in a form which files do not keep",
 }
-"""What each check finds."""
+"""The errors that each check finds."""
 
-CHECKS = table(
+CHECKS = build_checks(
     FINDS,
     MetricCase,
     stops={plugin_checks.implements_contract, requires_known_evidence, returns_numbers_by_name},
@@ -44,11 +44,11 @@ CHECKS = table(
 
 
 def metric_checks() -> tuple[Check, ...]:
-    """Every check, for `@pytest.mark.parametrize("check", metric_checks(), ids=str)`."""
+    """Return all checks, for `@pytest.mark.parametrize("check", metric_checks(), ids=str)`."""
     return CHECKS
 
 
-def check_metric(plugin: type[TransferMetric], **given: Any) -> None:
+def check_metric(plugin: type[TransferMetric], **options: Any) -> None:
     """Run every check.
 
     Args:
@@ -57,4 +57,4 @@ def check_metric(plugin: type[TransferMetric], **given: Any) -> None:
     Raises:
         AssertionError: lists the checks that failed.
     """
-    require_all(CHECKS, plugin, **given)
+    require_all(CHECKS, plugin, **options)

@@ -1,6 +1,6 @@
-"""What the kit adds to pytest: fixtures, and the marker `slow` on checks that start processes.
+"""A pytest plugin with the kit's fixtures, and the marker `slow` for checks that start processes.
 
-pytest imports this file wherever tlplug is installed, so nothing heavy is imported before a fixture is asked for.
+pytest imports this file wherever tlplug is installed, so nothing heavy is imported before a fixture is used.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that is given a slow check is marked so."""
+    """Mark each test of a slow check as slow."""
     for item in items:
-        given: Iterable[Any] = getattr(getattr(item, "callspec", None), "params", {}).values()
-        if any(isinstance(value, Check) and value.slow for value in given):
+        parameters: Iterable[Any] = getattr(getattr(item, "callspec", None), "params", {}).values()
+        if any(isinstance(value, Check) and value.slow for value in parameters):
             item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
 def tlplug_base() -> Callable[..., BaseInfo]:
-    """A function: kind (`encoder`, `decoder`, `encoder-decoder`) -> a tiny base model of that kind."""
+    """Return a function of a kind (`encoder`, `decoder`, `encoder-decoder`) that returns a tiny base model."""
     from tlplug.testing.tiny_models import base
 
     return base
@@ -38,7 +38,7 @@ def tlplug_base() -> Callable[..., BaseInfo]:
 
 @pytest.fixture(scope="session")
 def tlplug_rows() -> Callable[..., list[dict[str, Any]] | None]:
-    """A function: columns, count -> rows with these columns, which a tiny model can learn."""
+    """Return a function of columns and a count that returns rows which a tiny model can learn."""
     from tlplug.testing.sample_rows import rows_for
 
     return rows_for

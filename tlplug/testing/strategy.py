@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tlplug.interfaces import Strategy
-from tlplug.testing.check import Check, require_all, table
+from tlplug.testing.check import Check, build_checks, require_all
 from tlplug.testing.checks import claims, determinism, gradients, saving, weights
 from tlplug.testing.checks import plugin as plugin_checks
 from tlplug.testing.isolation import isolated
@@ -43,9 +43,9 @@ FINDS: dict[Callable[[Any], None], str] = {
     gradients.trains_in_float32: "frozen weights in 16 bits that cannot be trained beside",
     gradients.ddp_matches_single_process: "weights that are not synchronized",
 }
-"""What each check finds."""
+"""The errors that each check finds."""
 
-CHECKS = table(
+CHECKS = build_checks(
     FINDS,
     StrategyCase,
     stops={plugin_checks.implements_contract, weights.adapts_and_predicts},
@@ -55,11 +55,11 @@ CHECKS = table(
 
 
 def strategy_checks() -> tuple[Check, ...]:
-    """Every check, for `@pytest.mark.parametrize("check", strategy_checks(), ids=str)`."""
+    """Return all checks, for `@pytest.mark.parametrize("check", strategy_checks(), ids=str)`."""
     return CHECKS
 
 
-def check_strategy(plugin: type[Strategy], **given: Any) -> None:
+def check_strategy(plugin: type[Strategy], **options: Any) -> None:
     """Run every check.
 
     Args:
@@ -69,4 +69,4 @@ def check_strategy(plugin: type[Strategy], **given: Any) -> None:
     Raises:
         AssertionError: lists the checks that failed.
     """
-    require_all(CHECKS, plugin, **given)
+    require_all(CHECKS, plugin, **options)

@@ -1,4 +1,4 @@
-"""What a strategy is checked on."""
+"""Prepare the case that a strategy is checked on."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.adapted import BATCH, EPOCHS, AdaptedModel, TrainingLog
 from tlplug.testing.check import CheckFailure, CheckSkipped
-from tlplug.testing.combinations import HeadAndKind, cells, drop_columns, refusal
+from tlplug.testing.combinations import HeadAndKind, drop_columns, list_combinations, refusal
 from tlplug.testing.tensors import add_noise, disable_dropout, seed
 from tlplug.training.fit import Prepared, module_for
 
 
 class StrategyCase:
-    """A strategy, and where it is tried.
+    """A strategy with the head and base model for its checks.
 
     Args:
-        head: name of a built-in head; the first that the strategy works with where none is given.
-        kind: of base model; likewise.
-        fields: of its Config.
+        head: name of a built-in head; by default the first that the strategy supports.
+        kind: kind of base model; by default the first that the strategy supports.
+        fields: fields of the strategy's Config.
     """
 
     kind_of_plugin = "strategy"
@@ -42,15 +42,18 @@ class StrategyCase:
         return self.plugin(self.plugin.Config(**self.fields))
 
     @cached_property
-    def cell(self) -> HeadAndKind:
+    def combination(self) -> HeadAndKind:
         """The head and kind of base model."""
-        told = {}
-        for cell in cells():
-            if self.head in (None, cell.name) and self.kind in (None, cell.kind):
-                told[str(cell)] = refusal(self.strategy(), cell.head, cell.base)
-                if told[str(cell)] is None:
-                    return cell
-        reasons = "; ".join(f"{where}: {why}" for where, why in told.items()) or "no such head or kind"
+        refusals = {}
+        for combination in list_combinations():
+            if self.head in (None, combination.name) and self.kind in (None, combination.kind):
+                reason = refusal(self.strategy(), combination.head, combination.base)
+                if reason is None:
+                    return combination
+                refusals[str(combination)] = reason
+        reasons = (
+            "; ".join(f"{name}: {reason}" for name, reason in refusals.items()) or "no such head or kind"
+        )
         raise CheckFailure(f"there is nothing that it works on: {reasons}")
 
     def require_training(self) -> None:
@@ -58,20 +61,22 @@ class StrategyCase:
             raise CheckSkipped("capabilities.trains is False: nothing moves")
 
     def require_compatible(self, **changes: Any) -> None:
-        """Ask `why_incompatible` of the base model with other fields, as the core does before it loads one.
+        """Require that the strategy supports the base model with other fields.
 
         Raises:
-            CheckSkipped: it is refused, in words.
+            CheckSkipped: `why_incompatible` refuses it.
         """
-        base = tiny.base(self.cell.kind, **changes)
-        if reason := self.strategy().why_incompatible(self.cell.head, base):
+        base = tiny.base(self.combination.kind, **changes)
+        if reason := self.strategy().why_incompatible(self.combination.head, base):
             raise CheckSkipped(f"why_incompatible: {reason}")
 
-    def task(self, base: BaseInfo, cell: HeadAndKind, batch_size: int = BATCH) -> Prepared:
-        """The rows, encoded; extra data are the same rows without what is to be predicted."""
-        head = cell.head
-        features = {split: encode(head, rows, base, split == "train") for split, rows in cell.rows.items()}
-        unlabelled = encode(head, drop_columns(cell.rows["test"], head.targets), base, False)
+    def task(self, base: BaseInfo, combination: HeadAndKind, batch_size: int = BATCH) -> Prepared:
+        """Encode the rows of a combination; the strategy's extra data are the test rows without targets."""
+        head = combination.head
+        features = {
+            split: encode(head, rows, base, split == "train") for split, rows in combination.rows.items()
+        }
+        unlabelled = encode(head, drop_columns(combination.rows["test"], head.targets), base, False)
         required = [name for name, need in self.plugin.extra_data.items() if need is REQUIRED]
         data = TransferData(
             **features,
@@ -86,26 +91,26 @@ class StrategyCase:
         )
         precision = "bf16-mixed" if base.dtype in HALF_PRECISION else "32-true"
         trainer = TrainerSettings(accelerator="cpu", devices=1, precision=precision)
-        return Prepared(head, base, dict(cell.rows), data, trainer, seed=0)
+        return Prepared(head, base, dict(combination.rows), data, trainer, seed=0)
 
-    def made(
+    def adapt(
         self,
-        cell: HeadAndKind | None = None,
+        combination: HeadAndKind | None = None,
         dropout: bool = True,
         batch_size: int = BATCH,
         epochs: int = EPOCHS,
         settings: OptimizerSettings | None = None,
         **changes: Any,
     ) -> AdaptedModel:
-        """Freshly loaded and adapted, in training mode; the same each time.
+        """Load and adapt a model in training mode, with the same weights each time.
 
         Args:
-            dropout: whether there is any.
-            epochs: over which the rate's schedule runs.
+            dropout: whether the model has dropout.
+            epochs: length of the learning rate's schedule.
             changes: fields of `BaseInfo`.
         """
-        cell, strategy = cell or self.cell, self.strategy()
-        task = self.task(tiny.base(cell.kind, dropout, **changes), cell, batch_size)
+        combination, strategy = combination or self.combination, self.strategy()
+        task = self.task(tiny.base(combination.kind, dropout, **changes), combination, batch_size)
         steps = epochs * task.data.steps_per_epoch(1)
         seed(task.seed)
         module = module_for(task, strategy, settings or OptimizerSettings(), torch.device("cpu"), steps)
@@ -115,35 +120,35 @@ class StrategyCase:
 
     @cached_property
     def fitted(self) -> tuple[AdaptedModel, TrainingLog]:
-        """After a short training."""
+        """The model after a short training run, with the log of that run."""
         self.require_training()
-        made = self.made()
-        return made, made.fit()
+        adapted = self.adapt()
+        return adapted, adapted.fit()
 
     @cached_property
-    def shaken(self) -> AdaptedModel:
-        """After a short training, with noise on all that moves then: whatever is lost of it shows."""
+    def noisy(self) -> AdaptedModel:
+        """The model after a short training run, with noise on all trainable weights, so that losing any of them shows."""
         if not self.plugin.capabilities.trains:
-            return self.made()
-        made = self.made()
-        made.fit(keep=False)
-        add_noise(made.model)
-        return made
+            return self.adapt()
+        adapted = self.adapt()
+        adapted.fit(keep=False)
+        add_noise(adapted.model)
+        return adapted
 
     @property
     def tolerance(self) -> float:
-        """Of outputs that have to be equal; quantized weights are packed differently for inference."""
-        return 2e-2 if self.strategy().load_options(self.cell.head).quantization is not None else 1e-4
+        """The tolerance for equal outputs; quantized weights are packed differently for inference."""
+        return 2e-2 if self.strategy().load_options(self.combination.head).quantization is not None else 1e-4
 
     @cached_property
     def not_comparable(self) -> str | None:
-        """Why steps over parts of a batch need not add up to one over the whole of it."""
-        made = self.made(dropout=False)
-        one, weight = made.gradients(number=0)
-        other, _ = made.gradients(number=1)
+        """The reason why steps over parts of a batch need not equal a step over the whole batch."""
+        adapted = self.adapt(dropout=False)
+        one, weight = adapted.gradients(number=0)
+        other, _ = adapted.gradients(number=1)
         if any(not torch.equal(one[name], other[name]) for name in one):
             return "its steps draw at random, even with dropout off"
         half = range(BATCH // 2)
-        if made.gradients(made.batches(*half))[1] * 2 != weight:
-            return f"the halves of a batch of {self.cell.name} do not weigh the same"
+        if adapted.gradients(adapted.batches(*half))[1] * 2 != weight:
+            return f"the halves of a batch of {self.combination.name} do not weigh the same"
         return None

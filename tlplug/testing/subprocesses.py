@@ -1,7 +1,7 @@
-"""Run functions in new processes, forked from one that has imported the libraries and nothing of ours.
+"""Run functions in new processes, forked from a server process that has imported only the libraries.
 
-A process that imports torch, transformers, lightning and peft takes several seconds to start; a fork takes none,
-and knows as little of what its starter has made.
+Importing torch, transformers, lightning and peft takes several seconds. A fork of the server takes none, and shares no
+state with the process that starts it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tlplug.testing.check import CheckFailure, CheckSkipped
 
 LIBRARIES = ("torch", "transformers", "lightning.pytorch", "peft", "datasets", "safetensors.torch")
 LIMIT_S = 120.0
-"""Seconds that the functions may take."""
+"""Time limit in seconds for all calls."""
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 def run_in_subprocesses(calls: Sequence[Call]) -> list[Any]:
-    """Return what each call gives in a process of its own; they run at the same time.
+    """Run each call in a process of its own, all at the same time, and return their results.
 
     Raises:
         CheckFailure: one failed, or none of them ended.
@@ -38,61 +38,61 @@ def run_in_subprocesses(calls: Sequence[Call]) -> list[Any]:
 
     environment = {**os.environ, tiny.HOME: str(tiny.home()), "TLPLUG_CACHE": str(tiny.home() / "cache")}
     with tempfile.TemporaryDirectory(prefix="tlplug-testing-") as folder:
-        found = _results(calls, folder, environment)
-    for ok, result in found:
+        results = _results(calls, folder, environment)
+    for ok, result in results:
         if not ok:
             raise CheckFailure(f"in a new process {result}")
-    return [result for _, result in found]
+    return [result for _, result in results]
 
 
 def _results(calls: Sequence[Call], folder: str, environment: Mapping[str, str]) -> list[tuple[bool, Any]]:
-    """Return whether each call went well, and what it gave or raised."""
+    """Return for each call whether it succeeded, and its result or error message."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(LIBRARIES))
     pipes = [context.Pipe(duplex=False) for _ in calls]
     processes = [
-        context.Process(target=_answer, args=(call, sender, folder, environment), daemon=True)
+        context.Process(target=_run_call, args=(call, sender, folder, environment), daemon=True)
         for call, (_, sender) in zip(calls, pipes, strict=True)
     ]
     for process, (_, sender) in zip(processes, pipes, strict=True):
         process.start()
         sender.close()
     try:
-        return _received([receiver for receiver, _ in pipes], time.monotonic() + LIMIT_S)
+        return _receive([receiver for receiver, _ in pipes], time.monotonic() + LIMIT_S)
     finally:
         for process in processes:
             process.kill()
             process.join()
 
 
-def _received(receivers: Sequence[Connection], end: float) -> list[tuple[bool, Any]]:
-    found: list[tuple[bool, Any]] = []
+def _receive(receivers: Sequence[Connection], end: float) -> list[tuple[bool, Any]]:
+    results: list[tuple[bool, Any]] = []
     for receiver in receivers:
         if not receiver.poll(max(0.0, end - time.monotonic())):
             raise CheckFailure(
                 f"{len(receivers)} new processes did not end: they were stopped after {LIMIT_S:.0f} seconds"
             )
         try:
-            found.append(pickle.loads(receiver.recv_bytes()))
+            results.append(pickle.loads(receiver.recv_bytes()))
         except EOFError as error:
             raise CheckFailure("a new process died without an answer") from error
-    return found
+    return results
 
 
-def _answer(call: Call, sender: Connection, folder: str, environment: Mapping[str, str]) -> None:
+def _run_call(call: Call, sender: Connection, folder: str, environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
     os.chdir(folder)
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     import torch
 
     torch.set_num_threads(1)
-    function, given = call
+    function, arguments = call
     try:
-        answer = (True, function(*given))
+        result = (True, function(*arguments))
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        answer = (False, f"{type(error).__name__} is raised: {error} ({last.filename}:{last.lineno})")
-    # As bytes: a tensor that is sent as an object is shared with its sender, which must not end before it is read.
-    sender.send_bytes(pickle.dumps(answer))
-    # What the libraries do at the end of a process is not waited for: some of their threads wait for each other.
+        result = (False, f"{type(error).__name__} is raised: {error} ({last.filename}:{last.lineno})")
+    # Send bytes: a tensor sent as an object is in memory shared with this process, which ends too early.
+    sender.send_bytes(pickle.dumps(result))
+    # Skip the libraries' exit handlers, in which some threads wait for each other.
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Small things that checks do with models, tensors and outputs."""
+"""Helpers of checks for models, tensors and outputs."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Tensors = dict[str, torch.Tensor]
 
 
 def seed(number: int) -> None:
-    """Of every generator that a plugin may draw from."""
+    """Seed every random generator that a plugin may use."""
     random.seed(number)
     np.random.seed(number)
     torch.manual_seed(number)
 
 
 def disable_dropout(model: nn.Module) -> None:
-    """No dropout, whoever put it there."""
+    """Set the rate of all dropout modules to 0."""
     for module in model.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0
 
 
 def add_noise(model: nn.Module, size: float = 0.05) -> None:
-    """Noise on all that moves."""
+    """Add noise to all trainable weights."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -39,14 +39,14 @@ def add_noise(model: nn.Module, size: float = 0.05) -> None:
 
 
 def trainable(model: nn.Module) -> Tensors:
-    """All that has `requires_grad`, as it is now."""
+    """Return a copy of the trainable weights."""
     return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
 def state(model: nn.Module) -> Tensors:
-    """Every parameter and buffer, as it is now."""
-    named = itertools.chain(model.named_parameters(), model.named_buffers())
-    return {name: tensor.detach().clone() for name, tensor in named}
+    """Return a copy of all parameters and buffers."""
+    tensors = itertools.chain(model.named_parameters(), model.named_buffers())
+    return {name: tensor.detach().clone() for name, tensor in tensors}
 
 
 def changed(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor]) -> set[str]:
@@ -56,23 +56,23 @@ def changed(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor
 def difference(
     one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor], floor: float = 1.0
 ) -> tuple[str, float]:
-    """Where two sets of tensors differ most, and by which share of the tensor's largest value.
+    """Return the tensor that differs most between two sets, and by which share of its largest value.
 
     Args:
-        floor: of that value, as a share of the largest one of all tensors.
+        floor: least divisor, as a share of the largest value of all tensors.
     """
     if set(one) != set(other):
         return min(set(one) ^ set(other)), float("inf")
     sizes = {name: float(tensor.abs().max()) for name, tensor in one.items() if tensor.numel()}
     least = floor * max(sizes.values(), default=0.0) or 1.0
-    found = {
+    differences = {
         name: float((one[name] - other[name]).abs().max()) / max(size, least) for name, size in sizes.items()
     }
-    return max(found.items(), key=lambda item: item[1], default=("", 0.0))
+    return max(differences.items(), key=lambda item: item[1], default=("", 0.0))
 
 
 def max_difference(one: Any, other: Any) -> float:
-    """The largest difference of two outputs; infinite where they are not of one form."""
+    """Return the largest difference between two outputs; infinite where their structures differ."""
     if isinstance(one, float) and isinstance(other, float):
         return abs(one - other)
     if isinstance(one, dict) and isinstance(other, dict) and set(one) == set(other):

@@ -1,4 +1,4 @@
-"""Tiny base models of each kind, made from a config and a fixed seed, with tokenizers that know every text."""
+"""Make tiny base models of each kind from a config and a fixed seed, with tokenizers for any text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tlplug.interfaces import BaseInfo
 
 HOME = "TLPLUG_TESTING_HOME"
-"""Where the models lie; a process of the kit's finds those of the one that started it."""
+"""Environment variable with the folder of the models, which subprocesses share."""
 MAX_LENGTH = 128
 PAD, BOS, EOS, TURN, END = "<pad>", "<s>", "</s>", "<|turn|>", "<|end|>"
 SPECIALS = [PAD, BOS, EOS, TURN, END]
@@ -30,13 +30,16 @@ CHAT = (
     "{% if add_generation_prompt %}<|turn|>assistant\n{% endif %}"
 )
 DROPOUTS = (
-    *("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "classifier_dropout"),
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout_rate",
+    "classifier_dropout",
     "attention_dropout",
 )
 
 
 def word_tokenizer() -> PreTrainedTokenizerFast:
-    """A token for each word of the kit's rows and for each letter of any other text; [CLS] and [SEP] around it."""
+    """Return a tokenizer with a token for each word of the kit's rows and each letter, and [CLS] and [SEP] around texts."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -57,7 +60,7 @@ def word_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def byte_tokenizer(frame: str) -> PreTrainedTokenizerFast:
-    """A token a byte; `frame` is what stands around a text. It has a chat template."""
+    """Return a tokenizer of bytes with a chat template; `frame` is the template of a text with special tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -111,11 +114,11 @@ KINDS: dict[str, tuple[Any, Any, str]] = {
     "decoder": (llama, lambda: byte_tokenizer("<s> $A"), "AutoModelForCausalLM"),
     "encoder-decoder": (t5, lambda: byte_tokenizer("$A </s>"), "AutoModelForSeq2SeqLM"),
 }
-"""Kind of base model -> its config, its tokenizer, and the Auto class that it was saved with."""
+"""The config, the tokenizer and the Auto class of each kind of base model."""
 
 
 def home() -> Path:
-    """A folder that goes with this process."""
+    """Return a temporary folder that is removed at the end of this process."""
     if HOME not in os.environ:
         os.environ[HOME] = tempfile.mkdtemp(prefix="tlplug-testing-")
         atexit.register(shutil.rmtree, os.environ[HOME], ignore_errors=True)
@@ -123,27 +126,28 @@ def home() -> Path:
 
 
 def folder(kind: str) -> Path:
-    """The tiny base model of that kind as a user has one, made where it is not there yet."""
+    """Return the folder of the tiny base model of a kind, and create it if there is none."""
     import torch
     import transformers
 
     from tlplug.runtime.console import quiet_libraries
 
-    found = home() / kind
-    if not found.is_dir():
-        config, tokenizer, auto = KINDS[kind]
-        made = tokenizer()
+    path = home() / kind
+    if not path.is_dir():
+        config, make_tokenizer, auto = KINDS[kind]
+        tokenizer = make_tokenizer()
         with torch.random.fork_rng(), quiet_libraries():
             torch.manual_seed(1234)
-            model = getattr(transformers, auto).from_config(config(len(made)))
-            model.save_pretrained(beside := home() / f"{kind}.{os.getpid()}")
-        made.save_pretrained(beside)
-        beside.rename(found)
-    return found
+            model = getattr(transformers, auto).from_config(config(len(tokenizer)))
+            temporary = home() / f"{kind}.{os.getpid()}"
+            model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        temporary.rename(path)
+    return path
 
 
 @cache
-def _found(kind: str) -> BaseInfo:
+def _find(kind: str) -> BaseInfo:
     from tlplug.models.base_model import find_base
     from tlplug.settings import ModelSettings
 
@@ -151,7 +155,7 @@ def _found(kind: str) -> BaseInfo:
 
 
 def base_in(folder: str | os.PathLike[str]) -> BaseInfo:
-    """Return the base model in a folder, to be loaded in float32."""
+    """Return the base model in a folder, for loading in float32."""
     from tlplug.models.base_model import find_base
     from tlplug.settings import ModelSettings
 
@@ -159,15 +163,15 @@ def base_in(folder: str | os.PathLike[str]) -> BaseInfo:
 
 
 def base(kind: str, dropout: bool = True, **changes: Any) -> BaseInfo:
-    """The tiny base model of that kind.
+    """Return the tiny base model of a kind.
 
     Args:
-        dropout: whether its config keeps what it has.
+        dropout: whether the model has dropout.
         changes: fields of `BaseInfo`, such as `dtype`.
     """
-    found = replace(_found(kind), **changes)
-    config = copy.deepcopy(found.config)
+    info = replace(_find(kind), **changes)
+    config = copy.deepcopy(info.config)
     for name in DROPOUTS if not dropout else ():
         if hasattr(config, name):
             setattr(config, name, 0.0)
-    return replace(found, config=config)
+    return replace(info, config=config)

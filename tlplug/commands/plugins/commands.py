@@ -174,7 +174,7 @@ def show_checks(
     for result in results(checks, cls, **settings):
         told.append(result)
         words = str(result.check).replace("_", " ")
-        why = "" if result.outcome == PASSED else f": {result.told}"
+        why = "" if result.outcome == PASSED else f": {result.message}"
         console.print(f"{marks[result.outcome]} {words}{escape(why)}", highlight=False, soft_wrap=True)
     failed = sum(result.outcome == FAILED for result in told)
     skipped = sum(result.outcome == SKIPPED for result in told)

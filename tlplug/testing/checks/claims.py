@@ -1,4 +1,4 @@
-"""Checks of what a strategy says that it can do."""
+"""Checks of a strategy's claims about itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tlplug.errors import no_such
 from tlplug.interfaces import Capabilities, Requirement
 from tlplug.settings import OptimizerSettings
 from tlplug.testing.check import CheckFailure, join_names
-from tlplug.testing.combinations import HeadAndKind, cells, refusal
+from tlplug.testing.combinations import HeadAndKind, list_combinations, refusal
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.tensors import add_noise, trainable
 
@@ -44,9 +44,9 @@ def optimizer_defaults_are_complete(case: StrategyCase) -> None:
 def names_known_extra_data(case: StrategyCase) -> None:
     from tlplug.config.job import STREAMS
 
-    can = case.plugin.capabilities
-    if not isinstance(can, Capabilities):
-        raise CheckFailure(f"capabilities is {can!r}; it is a tlplug.Capabilities")
+    capabilities = case.plugin.capabilities
+    if not isinstance(capabilities, Capabilities):
+        raise CheckFailure(f"capabilities is {capabilities!r}; it is a tlplug.Capabilities")
     for name, requirement in case.plugin.extra_data.items():
         if name not in STREAMS:
             raise CheckFailure(f"extra_data: {no_such('extra data', name, STREAMS)}")
@@ -59,28 +59,28 @@ def names_known_extra_data(case: StrategyCase) -> None:
 
 
 def works_unless_refused(case: StrategyCase) -> None:
-    """Every head on every kind of base model takes a step, or is refused by why_incompatible."""
-    broken = []
-    for cell in cells():
+    """Check that a step works with each head on each kind of base model that `why_incompatible` does not refuse."""
+    errors = []
+    for combination in list_combinations():
         try:
-            problem = problem_on(case, cell)
+            problem = find_error(case, combination)
         except Exception as error:
             problem = f"raises {type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
         if problem:
-            broken.append(f"{cell} {problem}")
-    if broken:
+            errors.append(f"{combination} {problem}")
+    if errors:
         raise CheckFailure(
-            "; ".join(broken) + ". Make it work, or refuse it by a sentence of why_incompatible(head, base)"
+            "; ".join(errors) + ". Make it work, or refuse it by a sentence of why_incompatible(head, base)"
         )
 
 
-def problem_on(case: StrategyCase, cell: HeadAndKind) -> str | None:
-    reason = refusal(case.strategy(), cell.head, cell.base)
+def find_error(case: StrategyCase, combination: HeadAndKind) -> str | None:
+    reason = refusal(case.strategy(), combination.head, combination.base)
     if reason is not None:
         return None if len(reason.split()) > 2 else f"is refused with {reason!r}, which says too little"
-    made = case.made(cell)
-    if trainable(made.model):
-        made.step()
-        add_noise(made.model, 0.01)
-    made.answers()
+    adapted = case.adapt(combination)
+    if trainable(adapted.model):
+        adapted.step()
+        add_noise(adapted.model, 0.01)
+    adapted.answers()
     return None

@@ -1,4 +1,4 @@
-"""Checks of a strategy: the same each time, nothing of others changed, a frozen prefix that is frozen."""
+"""Checks of a strategy: determinism, unchanged inputs and the frozen prefix."""
 
 from __future__ import annotations
 
@@ -17,133 +17,135 @@ from tlplug.training.prefix_cache.check import fault
 
 
 def is_reproducible(case: StrategyCase) -> None:
-    """The same seed gives the same model and the same step."""
-    one, other = case.made(), case.made()
+    """Check that the same seed gives the same model and the same step."""
+    one, other = case.adapt(), case.adapt()
     if differing := changed(state(one.model), state(other.model)):
         raise CheckFailure(
             f"{join_names(differing)} is another one each time, with the same seed; draw from torch's generator, or one "
             "seeded by context.seed"
         )
     if trainable(one.model):
-        name, apart = difference(one.gradients()[0], other.gradients()[0])
-        if apart > 1e-6:
+        name, deviation = difference(one.gradients()[0], other.gradients()[0])
+        if deviation > 1e-6:
             raise CheckFailure(f"a step with the same seed gives {name} another gradient each time")
 
 
 def does_not_modify_inputs(case: StrategyCase) -> None:
-    """Batches, and the base model's config, are others' too."""
-    made = case.made()
-    config = tiny.base(case.cell.kind).config.to_dict()
-    if made.task.base.config.to_dict() != config:
+    """Check that batches and the base model's config, which others use too, are not changed."""
+    adapted = case.adapt()
+    config = tiny.base(case.combination.kind).config.to_dict()
+    if adapted.task.base.config.to_dict() != config:
         raise CheckFailure("context.base.config was changed; make a copy, or change the model's own config")
-    if not trainable(made.model):
+    if not trainable(adapted.model):
         return
-    batches = made.batches()
+    batches = adapted.batches()
     before = {
         f"{stream}/{name}": value.clone()
         for stream, batch in batches.items()
         for name, value in batch.items()
         if isinstance(value, torch.Tensor)
     }
-    made.step(batches)
+    adapted.step(batches)
     after = {f"{stream}/{name}": value for stream, batch in batches.items() for name, value in batch.items()}
-    if touched := set(before) ^ set(after) or changed(before, after):
-        raise CheckFailure(f"training_step changed {join_names(touched)} of the batch; make a copy")
+    if modified := set(before) ^ set(after) or changed(before, after):
+        raise CheckFailure(f"training_step changed {join_names(modified)} of the batch; make a copy")
 
 
 def inference_is_deterministic(case: StrategyCase) -> None:
-    """Nothing is drawn, counted or updated where nothing is learnt."""
-    made = case.made()
-    before = state(made.model)
-    first, second = made.answers(), made.answers()
+    """Check that prediction draws no random numbers and changes no state of the model."""
+    adapted = case.adapt()
+    before = state(adapted.model)
+    first, second = adapted.answers(), adapted.answers()
     if first != second:
         raise CheckFailure(
             "the model in eval mode answers otherwise the second time; draw only where self.training"
         )
-    if differing := changed(before, state(made.model)):
+    if differing := changed(before, state(adapted.model)):
         raise CheckFailure(f"{join_names(differing)} changes when the model is asked in eval mode")
 
 
 def frozen_prefix_is_frozen(case: StrategyCase) -> None:
-    """Nothing in it moves, and nothing that moves changes what it gives."""
+    """Check that the prefix has no trainable weights and that its output does not depend on any."""
     case.require_training()
-    made = case.made()
-    prefix = made.strategy.frozen_prefix(made.model)
+    adapted = case.adapt()
+    prefix = adapted.strategy.frozen_prefix(adapted.model)
     if prefix is None:
         raise CheckSkipped("frozen_prefix gives None")
     inside = {id(p) for module in prefix.modules for p in module.parameters()}
-    if moves := [n for n, p in made.model.named_parameters() if p.requires_grad and id(p) in inside]:
-        raise CheckFailure(f"{join_names(moves)} has requires_grad and lies in frozen_prefix")
+    if trainable_inside := [
+        n for n, p in adapted.model.named_parameters() if p.requires_grad and id(p) in inside
+    ]:
+        raise CheckFailure(f"{join_names(trainable_inside)} has requires_grad and lies in frozen_prefix")
     if outside := [
         m
         for m in prefix.cacheable
         if not any(m is inner for part in prefix.modules for inner in part.modules())
     ]:
         raise CheckFailure(f"{type(outside[0]).__name__} is in the prefix's chain and not in its modules")
-    before = record_outputs(made, prefix.modules)
-    add_noise(made.model)
-    if record_outputs(made, prefix.modules) != before:
+    before = record_outputs(adapted, prefix.modules)
+    add_noise(adapted.model)
+    if record_outputs(adapted, prefix.modules) != before:
         raise CheckFailure(
             "the output of frozen_prefix depends on what moves: something that moves runs before it, or in it"
         )
 
 
-def record_outputs(made: AdaptedModel, modules: Sequence[nn.Module]) -> list[list[float]]:
-    """What these modules give while a batch goes through the model, in the order of the calls."""
-    found: list[list[float]] = []
+def record_outputs(adapted: AdaptedModel, modules: Sequence[nn.Module]) -> list[list[float]]:
+    """Return the outputs of the modules during a forward pass, in the order of the calls."""
+    outputs: list[list[float]] = []
 
-    def hear(module: nn.Module, given: object, output: object) -> None:
+    def record(module: nn.Module, inputs: object, output: object) -> None:
         output = getattr(output, "last_hidden_state", output)
         first = output[0] if isinstance(output, tuple) else output
         if isinstance(first, torch.Tensor):
-            found.append(first.detach().float().flatten().tolist())
+            outputs.append(first.detach().float().flatten().tolist())
 
-    handles = [module.register_forward_hook(hear) for module in modules]
+    handles = [module.register_forward_hook(record) for module in modules]
     seed(0)
     with torch.no_grad():
-        made.head.training_step(made.model, made.batches()["main"])
+        adapted.head.training_step(adapted.model, adapted.batches()["main"])
     for handle in handles:
         handle.remove()
-    return found
+    return outputs
 
 
 def frozen_prefix_matches_base_model(case: StrategyCase) -> None:
-    """Blocks that lie in it give what they gave before the model was adapted: nobody looks at them again."""
+    """Check that blocks in the prefix have the same outputs as in the base model, since they are not computed again."""
     case.require_training()
-    made = case.made()
-    base, prefix = made.task.base, made.strategy.frozen_prefix(made.model)
-    if prefix is None or not stay(made.model, prefix, base):
+    adapted = case.adapt()
+    base, prefix = adapted.task.base, adapted.strategy.frozen_prefix(adapted.model)
+    if prefix is None or not stay(adapted.model, prefix, base):
         raise CheckSkipped("frozen_prefix ends before the last block")
-    bare = made.head.load_model(base, made.strategy.load_options(made.head))
-    batch = made.batches()["main"]
+    bare = adapted.head.load_model(base, adapted.strategy.load_options(adapted.head))
+    batch = adapted.batches()["main"]
     with torch.no_grad():
         before, after = (
-            layer_features(model.eval(), made.head, base, [batch]) for model in (bare, made.model)
+            layer_features(model.eval(), adapted.head, base, [batch]) for model in (bare, adapted.model)
         )
-    if apart := float(abs(before - after).max()):
+    if deviation := float(abs(before - after).max()):
         raise CheckFailure(
-            f"a block in frozen_prefix gives other states than in the base model (by {apart:.2g}); what adapt changes "
+            f"a block in frozen_prefix gives other states than in the base model (by {deviation:.2g}); what adapt changes "
             "is no part of it"
         )
 
 
 def cached_prefix_matches_uncached(case: StrategyCase) -> None:
-    """A training on what was kept of the frozen prefix gives the same weights as one that computes it."""
+    """Check that training on the cached output of the frozen prefix gives the same weights as computing it."""
     case.require_training()
-    made = case.made()
-    prefix = made.strategy.frozen_prefix(made.model)
-    if prefix is None or not prefix.cacheable or not made.head.single_forward_pass:
+    adapted = case.adapt()
+    prefix = adapted.strategy.frozen_prefix(adapted.model)
+    if prefix is None or not prefix.cacheable or not adapted.head.single_forward_pass:
         raise CheckSkipped(
             "nothing is kept: frozen_prefix gives no chain, or the head calls the model more than once"
         )
-    if reason := fault(made.module, prefix, made.data, "train", "32-true"):
+    if reason := fault(adapted.module, prefix, adapted.data, "train", "32-true"):
         raise CheckFailure(f"the chain of frozen_prefix cannot be kept, and runs in every epoch: {reason}")
-    kept, computed = case.made(), case.made()
-    kept.fit(keep=True)
+    cached, computed = case.adapt(), case.adapt()
+    cached.fit(keep=True)
     computed.fit(keep=False)
-    name, apart = difference(trainable(kept.model), trainable(computed.model))
-    if apart > 1e-5:
+    name, deviation = difference(trainable(cached.model), trainable(computed.model))
+    if deviation > 1e-5:
         raise CheckFailure(
-            f"{name} is another one (by {apart:.2g}) when the frozen prefix runs once: each module of its chain has "
+            f"{name} is another one (by {deviation:.2g}) when the frozen prefix runs once: each module of its chain has "
             "to be called once, with the output of the one before as its first argument, and nothing else may matter"
         )

@@ -1,4 +1,4 @@
-"""Check what a metric gives for evidence."""
+"""Checks of a metric's values."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def requires_known_evidence(case: MetricCase) -> None:
         raise CheckFailure(f"requires is {needs!r}; it is a set of names")
     if better not in (True, False, None):
         raise CheckFailure(f"higher_is_better is {better!r}; it is True, False or None")
-    if lacking := set(needs) - set(case.evidence):
-        raise CheckFailure(f"the kit has no evidence of {join_names(lacking)}; give evidence={{...}}")
+    if missing := set(needs) - set(case.evidence):
+        raise CheckFailure(f"the kit has no evidence of {join_names(missing)}; give evidence={{...}}")
 
 
 def returns_numbers_by_name(case: MetricCase) -> None:
@@ -37,12 +37,12 @@ def returns_numbers_by_name(case: MetricCase) -> None:
 
 
 def describes_its_values(case: MetricCase) -> None:
-    """`describe` gives facts, of all values and of those that could not be measured."""
-    for given in (case.values, dict.fromkeys(case.values, NotMeasured("it was not recorded"))):
-        found = case.metric().describe(dict(given))
-        if not isinstance(found, list) or not all(isinstance(fact, Fact) for fact in found):
-            raise CheckFailure(f"describe gives {found!r}; it is a list of tlplug.Fact")
-        for fact in found:
+    """Check that `describe` returns facts, for measured values and for values that could not be measured."""
+    for values in (case.values, dict.fromkeys(case.values, NotMeasured("it was not recorded"))):
+        facts = case.metric().describe(dict(values))
+        if not isinstance(facts, list) or not all(isinstance(fact, Fact) for fact in facts):
+            raise CheckFailure(f"describe gives {facts!r}; it is a list of tlplug.Fact")
+        for fact in facts:
             numbers = [fact.value, *(fact.interval or ()), *fact.layers.values(), *fact.shades.values()]
             if not fact.name or fact.form not in FORMS:
                 raise CheckFailure(f"{fact} has no name, or its form is none of {join_names(FORMS)}")
@@ -51,50 +51,50 @@ def describes_its_values(case: MetricCase) -> None:
 
 
 def requires_is_complete(case: MetricCase) -> None:
-    """Of the evidence that it needs alone, it measures something or says why not."""
-    given = {name: case.evidence[name] for name in case.plugin.requires}
+    """Check that `measure` returns values or raises NotMeasured with nothing but the required evidence."""
+    values = {name: case.evidence[name] for name in case.plugin.requires}
     try:
-        case.metric().measure(copy.deepcopy(given))
+        case.metric().measure(copy.deepcopy(values))
     except NotMeasured as reason:
         if len(str(reason).split()) < 3:
             raise CheckFailure(f"NotMeasured says {str(reason)!r}, which is too little") from reason
     except Exception as error:
         raise CheckFailure(
-            f"with nothing but {join_names(given) or 'no evidence'} it raises {type(error).__name__}: {error}; name in "
+            f"with nothing but {join_names(values) or 'no evidence'} it raises {type(error).__name__}: {error}; name in "
             "`requires` what it cannot do without, and use evidence.get or NotMeasured for the rest"
         ) from error
 
 
 def does_not_modify_evidence(case: MetricCase) -> None:
-    given = copy.deepcopy(case.evidence)
-    case.metric().measure(given)
-    if set(given) != set(case.evidence):
+    values = copy.deepcopy(case.evidence)
+    case.metric().measure(values)
+    if set(values) != set(case.evidence):
         raise CheckFailure(
-            f"measure adds or removes {join_names(set(given) ^ set(case.evidence))}; other metrics read it too"
+            f"measure adds or removes {join_names(set(values) ^ set(case.evidence))}; other metrics read it too"
         )
-    for name, value in given.items():
+    for name, value in values.items():
         if not np.array_equal(np.asarray(value), np.asarray(case.evidence[name])):
             raise CheckFailure(f"measure changes {name!r}, which other metrics read too; make a copy")
 
 
 def measure_is_deterministic(case: MetricCase) -> None:
-    if not same(case.metric().measure(copy.deepcopy(case.evidence)), case.values):
+    if not is_same(case.metric().measure(copy.deepcopy(case.evidence)), case.values):
         raise CheckFailure(
             "measure gives other values the second time; draw from a generator with a seed in Config"
         )
 
 
 def accepts_saved_evidence(case: MetricCase) -> None:
-    """Evidence that was written to files and read again gives the same values."""
+    """Check that evidence that was written to files and read again gives the same values."""
     with tempfile.TemporaryDirectory(prefix="tlplug-testing-") as folder:
         evidence.write(case.evidence, Path(folder) / "evidence")
-        again = case.metric().measure(evidence.read(Path(folder) / "evidence"))
-    if not same(again, case.values, 1e-9):
+        reread = case.metric().measure(evidence.read(Path(folder) / "evidence"))
+    if not is_same(reread, case.values, 1e-9):
         raise CheckFailure("of evidence that was written and read again it measures something else")
 
 
-def same(one: Mapping[str, Any], other: Mapping[str, Any], tolerance: float = 0.0) -> bool:
-    """Whether two measurements have the same values, and the same reasons where there are none."""
+def is_same(one: Mapping[str, Any], other: Mapping[str, Any], tolerance: float = 0.0) -> bool:
+    """Return whether two measurements have the same values, and the same reasons for missing ones."""
 
     def equal(first: Any, second: Any) -> bool:
         if isinstance(first, NotMeasured) or isinstance(second, NotMeasured):

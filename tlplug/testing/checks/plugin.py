@@ -1,4 +1,4 @@
-"""Checks of what a plugin says of itself, the same for strategies, heads and metrics. No model is needed."""
+"""Checks of a plugin's class and Config, the same for strategies, heads and metrics. No model is needed."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ ODD: dict[type, tuple[Any, ...]] = {
 
 
 def implements_contract(case: Case) -> None:
-    if problems := list(find_contract_errors(case.plugin, case.kind_of_plugin)):
-        raise CheckFailure("; ".join(problems))
+    if errors := list(find_contract_errors(case.plugin, case.kind_of_plugin)):
+        raise CheckFailure("; ".join(errors))
 
 
 def has_no_misspelt_names(case: Case) -> None:
-    """Nothing calls a method whose name is a letter or two off."""
+    """Check for names that differ by a letter or two from a name of the contract, since nothing calls such a method."""
     if misspelt := list(find_misspelt_names(case.plugin, case.kind_of_plugin)):
         raise CheckFailure(f"{'; '.join(misspelt)} A helper of your own needs another name, or a _ in front")
 
@@ -52,26 +52,28 @@ def has_docstring(case: Case) -> None:
 
 
 def imports_nothing_heavy(case: Case) -> None:
-    """In a process of its own, where only the plugin's module is imported."""
-    module = importable(case.plugin)
+    """Import only the plugin's module in a new process and check that no heavy library is imported."""
+    module = require_importable(case.plugin)
     code = (
         f"import sys; sys.path[:] = {sys.path!r}\n"
         "known = set(sys.modules)\n"
         f"import importlib; importlib.import_module({module!r})\n"
         f"print(*({set(HEAVY)!r} & set(sys.modules) - known))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CheckFailure(f"{module} cannot be imported by itself: {done.stderr.strip().splitlines()[-1]}")
-    if loaded := done.stdout.split():
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if completed.returncode:
         raise CheckFailure(
-            f"importing {module} imports {join_names(loaded)}, and so do `--help` and `plugins list`; "
+            f"{module} cannot be imported by itself: {completed.stderr.strip().splitlines()[-1]}"
+        )
+    if heavy := completed.stdout.split():
+        raise CheckFailure(
+            f"importing {module} imports {join_names(heavy)}, and so do `--help` and `plugins list`; "
             "import that inside the methods that use it, or under TYPE_CHECKING"
         )
 
 
-def importable(plugin: type) -> str:
-    """The plugin's module, which another process can import."""
+def require_importable(plugin: type) -> str:
+    """Return the plugin's module; skip the check where another process cannot import it."""
     if plugin.__module__ == "__main__" or "<locals>" in plugin.__qualname__:
         raise CheckSkipped(
             f"{plugin.__qualname__} is defined in a script or a function, where another process cannot import it"
@@ -80,14 +82,16 @@ def importable(plugin: type) -> str:
 
 
 def config_is_typed(case: Case) -> None:
-    """Each field has a default and a type that the command line can check; a stranger's key is an error."""
+    """Check that each field has a default and a type that the command line can check, and that unknown keys fail."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     config = case.plugin.Config
-    if bare := [f.name for f in fields(config) if f.default is MISSING and f.default_factory is MISSING]:
+    if without_default := [
+        f.name for f in fields(config) if f.default is MISSING and f.default_factory is MISSING
+    ]:
         raise CheckFailure(
-            f"Config has no default for {join_names(bare)}; a user has to name nothing but the plugin"
+            f"Config has no default for {join_names(without_default)}; a user has to name nothing but the plugin"
         )
     try:
         schema = OmegaConf.structured(config)
@@ -104,22 +108,22 @@ def config_is_typed(case: Case) -> None:
 
 
 def config_errors_are_readable(case: Case) -> None:
-    """Odd values are taken, or refused by a ValueError with a sentence."""
+    """Check that unusual values are accepted, or refused by a ValueError with a sentence."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     config = case.plugin.Config
     for field in fields(config):
-        known = type(getattr(config(), field.name))
-        for value in ODD[known] if known in (int, float, str) else ODD[object]:
+        field_type = type(getattr(config(), field.name))
+        for value in ODD[field_type] if field_type in (int, float, str) else ODD[object]:
             try:
-                given = OmegaConf.merge(OmegaConf.structured(config), {field.name: value})
+                config_node = OmegaConf.merge(OmegaConf.structured(config), {field.name: value})
             except OmegaConfBaseException:
-                continue  # Of another type, which the user is told.
+                continue  # OmegaConf reports a value of another type.
             try:
-                OmegaConf.to_object(given)
+                OmegaConf.to_object(config_node)
             except (ValueError, TypeError) as error:
-                refused_in_words(error, field.name, value)
+                require_sentence(error, field.name, value)
             except Exception as error:
                 raise CheckFailure(
                     f"Config({field.name}={value!r}) raises {type(error).__name__}, which the user sees as a "
@@ -127,7 +131,7 @@ def config_errors_are_readable(case: Case) -> None:
                 ) from error
 
 
-def refused_in_words(error: Exception, field: str, value: Any) -> None:
+def require_sentence(error: Exception, field: str, value: Any) -> None:
     if len(str(error).split()) < 3:
         raise CheckFailure(
             f"Config({field}={value!r}) is refused with {str(error)!r}, which says too little: "

@@ -18,7 +18,7 @@ from tlplug.interfaces import LoadOptions
 from tlplug.models.precision import cast_trainable_to_float32
 from tlplug.testing.adapted import AdaptedModel, TrainingLog
 from tlplug.testing.check import CheckFailure, join_names
-from tlplug.testing.checks.plugin import importable
+from tlplug.testing.checks.plugin import require_importable
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.subprocesses import run_in_subprocesses
 from tlplug.testing.tensors import difference, max_difference, seed, trainable
@@ -37,133 +37,133 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def save_load_round_trip(case: StrategyCase) -> None:
-    """Over a freshly loaded base model, whose new modules are random and others."""
-    made = case.shaken
-    before = made.answers()
+    """Check that saved weights restore the model, over a newly loaded base model with other random modules."""
+    adapted = case.noisy
+    before = adapted.answers()
     with temporary_folder() as folder:
-        made.strategy.save(made.model, folder / "saved")
+        adapted.strategy.save(adapted.model, folder / "saved")
         if pickles := [file.name for file in folder.rglob("*") if file.suffix in PICKLES]:
             raise CheckFailure(
                 f"save wrote {join_names(pickles)}, which can run code when it is read; write safetensors and JSON"
             )
-        if max_difference(made.answers(), before) > case.tolerance:
+        if max_difference(adapted.answers(), before) > case.tolerance:
             raise CheckFailure("save changed the model: it answers otherwise afterwards")
-        far = max_difference(answers_of_saved(case, folder / "saved"), before)
-    if far > case.tolerance:
+        deviation = max_difference(answers_of_saved(case, folder / "saved"), before)
+    if deviation > case.tolerance:
         raise CheckFailure(
-            f"what load gives answers otherwise than what was saved (by {far:.2g}): save has to write all that moved, "
+            f"what load gives answers otherwise than what was saved (by {deviation:.2g}): save has to write all that moved, "
             "and load to put all of it back"
         )
 
 
 def loads_in_new_process(case: StrategyCase) -> None:
-    importable(case.plugin)
-    made = case.shaken
+    require_importable(case.plugin)
+    adapted = case.noisy
     with temporary_folder() as folder:
-        made.strategy.save(made.model, folder / "saved")
-        (found,) = run_in_subprocesses([(answers_of_saved, (picklable(case), folder / "saved"))])
-    far = max_difference(found, made.answers())
-    if far > case.tolerance:
+        adapted.strategy.save(adapted.model, folder / "saved")
+        (answers,) = run_in_subprocesses([(answers_of_saved, (picklable(case), folder / "saved"))])
+    deviation = max_difference(answers, adapted.answers())
+    if deviation > case.tolerance:
         raise CheckFailure(
-            f"in a new process the saved model answers otherwise (by {far:.2g}): something that load needs is "
+            f"in a new process the saved model answers otherwise (by {deviation:.2g}): something that load needs is "
             "neither in the folder nor in the Config"
         )
 
 
 def picklable(case: StrategyCase) -> StrategyCase:
-    """The same case without what it has made, for another process."""
-    return StrategyCase(case.plugin, case.cell.name, case.cell.kind, **case.fields)
+    """Return the case without its cached models, for another process."""
+    return StrategyCase(case.plugin, case.combination.name, case.combination.kind, **case.fields)
 
 
 def answers_of_saved(case: StrategyCase, folder: Path) -> list[Any]:
-    """What a freshly loaded base model with the saved weights over it says."""
-    made = case.made()
-    return made.answers(loaded(case, made, folder))
+    """Return the answers of a newly loaded base model with the saved weights."""
+    adapted = case.adapt()
+    return adapted.answers(load_saved(case, adapted, folder))
 
 
-def loaded(case: StrategyCase, made: AdaptedModel, folder: Path, quantized: bool = True) -> nn.Module:
-    """By a strategy of its own, as a finished run is reopened."""
+def load_saved(case: StrategyCase, adapted: AdaptedModel, folder: Path, quantized: bool = True) -> nn.Module:
+    """Load the saved weights with a new strategy object, as for a finished run."""
     strategy = case.strategy()
-    options = strategy.load_options(made.head) if quantized else LoadOptions()
+    options = strategy.load_options(adapted.head) if quantized else LoadOptions()
     if options.quantization is not None:
         options = LoadOptions(quantization=options.quantization, device="cpu")
     seed(99)
-    fresh = made.head.load_model(made.task.base, options)
-    return cast_trainable_to_float32(strategy.load(fresh, folder, made.task.base))
+    fresh = adapted.head.load_model(adapted.task.base, options)
+    return cast_trainable_to_float32(strategy.load(fresh, folder, adapted.task.base))
 
 
 def merge_matches_capability(case: StrategyCase) -> None:
-    """`merge` gives a transformers model that answers the same and stands alone, if and only if capabilities.mergeable."""
-    says = case.plugin.capabilities.mergeable
-    made = case.shaken
+    """Check that `merge` returns an equivalent, complete transformers model if and only if capabilities.mergeable."""
+    mergeable = case.plugin.capabilities.mergeable
+    adapted = case.noisy
     with temporary_folder() as folder:
-        made.strategy.save(made.model, folder / "saved")
+        adapted.strategy.save(adapted.model, folder / "saved")
         try:
-            problem = merging_problem(case, made, folder)
+            problem = find_merge_error(case, adapted, folder)
         except Exception as error:
-            if says:
+            if mergeable:
                 raise
             problem = f"it raises {type(error).__name__}"
-    if says and problem:
+    if mergeable and problem:
         raise CheckFailure(
             f"capabilities.mergeable is True, but {problem}; mend merge, or say Capabilities(mergeable=False)"
         )
-    if not says and not problem:
+    if not mergeable and not problem:
         raise CheckFailure(
             "capabilities.mergeable is False, but merge gives a model that stands alone; say so"
         )
 
 
-def merging_problem(case: StrategyCase, made: AdaptedModel, folder: Path) -> str | None:
+def find_merge_error(case: StrategyCase, adapted: AdaptedModel, folder: Path) -> str | None:
     from transformers import PreTrainedModel
 
-    adapted = loaded(case, made, folder / "saved", quantized=False)
-    before = made.answers(adapted)
-    merged = case.strategy().merge(adapted)
+    reloaded = load_saved(case, adapted, folder / "saved", quantized=False)
+    before = adapted.answers(reloaded)
+    merged = case.strategy().merge(reloaded)
     if not isinstance(merged, PreTrainedModel):
         return f"merge gives a {type(merged).__name__}, which is no transformers model"
-    if max_difference(made.answers(merged), before) > 1e-3:
+    if max_difference(adapted.answers(merged), before) > 1e-3:
         return "the merged model answers otherwise"
     merged.save_pretrained(folder / "merged")
-    again, told = type(merged).from_pretrained(folder / "merged", output_loading_info=True)
-    if max_difference(made.answers(again), before) > 1e-3:
-        return f"the merged model, saved and loaded, answers otherwise{lacking(told)}"
+    loaded, loading_info = type(merged).from_pretrained(folder / "merged", output_loading_info=True)
+    if max_difference(adapted.answers(loaded), before) > 1e-3:
+        return f"the merged model, saved and loaded, answers otherwise{describe_misplaced(loading_info)}"
     return None
 
 
-def lacking(told: dict[str, Any]) -> str:
-    strange = [*told["missing_keys"], *told["unexpected_keys"]]
-    return f": transformers has no place for {join_names(strange)}" if strange else ""
+def describe_misplaced(loading_info: dict[str, Any]) -> str:
+    misplaced = [*loading_info["missing_keys"], *loading_info["unexpected_keys"]]
+    return f": transformers has no place for {join_names(misplaced)}" if misplaced else ""
 
 
 def resumes_from_checkpoint(case: StrategyCase) -> None:
-    """Cut off after the second of four epochs and gone on with, it ends at the same weights."""
+    """Check that a run that is interrupted after two of four epochs and resumed ends with the same weights."""
     case.require_training()
     with temporary_folder() as folder:
-        whole, again = resumable(case), resumable(case)
-        trained(whole, folder, None)
-        trained(again, None, folder / "epoch=1.ckpt")
-    name, far = difference(trainable(whole.model), trainable(again.model))
-    if far > 1e-5:
+        uninterrupted, resumed = build_resumable(case), build_resumable(case)
+        train(uninterrupted, folder, None)
+        train(resumed, None, folder / "epoch=1.ckpt")
+    name, deviation = difference(trainable(uninterrupted.model), trainable(resumed.model))
+    if deviation > 1e-5:
         raise CheckFailure(
-            f"{name} is another one (by {far:.2g}) where a training is cut off and resumed: what the strategy keeps "
+            f"{name} is another one (by {deviation:.2g}) where a training is cut off and resumed: what the strategy keeps "
             "beside parameters and the optimizer has to come back from the checkpoint (Callback.state_dict) or be "
             "the same at its start"
         )
 
 
-def resumable(case: StrategyCase) -> AdaptedModel:
-    """Eight steps in all, for the schedule."""
-    made = case.made(dropout=False)
-    module = made.module
-    again = TransferModule(
+def build_resumable(case: StrategyCase) -> AdaptedModel:
+    """Adapt a model for a run of eight steps."""
+    adapted = case.adapt(dropout=False)
+    module = adapted.module
+    resumed = TransferModule(
         module.model, module.strategy, module.head, module.settings, 8, module.rows, module.base
     )
-    return AdaptedModel(again.train(), made.task)
+    return AdaptedModel(resumed.train(), adapted.task)
 
 
-def trained(made: AdaptedModel, folder: Path | None, checkpoint: Path | None) -> None:
-    """Four epochs, with a checkpoint in `folder` after each, or from a checkpoint on."""
+def train(adapted: AdaptedModel, folder: Path | None, checkpoint: Path | None) -> None:
+    """Train for four epochs, with a checkpoint in `folder` after each, or resume from a checkpoint."""
     keeps = [] if folder is None else [ModelCheckpoint(folder, "{epoch}", save_top_k=-1)]
     trainer = Trainer(
         accelerator="cpu",
@@ -171,7 +171,7 @@ def trained(made: AdaptedModel, folder: Path | None, checkpoint: Path | None) ->
         max_epochs=4,
         precision="32-true",
         logger=False,
-        callbacks=[TrainingLog(), *made.strategy.callbacks(), *keeps],
+        callbacks=[TrainingLog(), *adapted.strategy.callbacks(), *keeps],
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
@@ -179,4 +179,4 @@ def trained(made: AdaptedModel, folder: Path | None, checkpoint: Path | None) ->
         enable_checkpointing=bool(keeps),
     )
     torch.manual_seed(0)
-    trainer.fit(made.module, datamodule=made.data, ckpt_path=checkpoint, weights_only=True)
+    trainer.fit(adapted.module, datamodule=adapted.data, ckpt_path=checkpoint, weights_only=True)
