@@ -405,6 +405,9 @@ def test_an_interrupted_ranking_goes_on(models, rows_folder, tmp_path, monkeypat
 
 
 def test_the_help_shows_it(capsys):
-    assert main(["--help"]) == 0
+    assert main(["--help"]) == 0 and "rank      Rank base models for a task" in capsys.readouterr().out
+    assert main(["rank", "--help"]) == 0
     text = capsys.readouterr().out
-    assert "python -m tlplug rank +task=TASK models=[a,b,...]" in text and "Of rank: models=[...]" in text
+    assert (
+        "python -m tlplug rank +task=sentiment models=[minilm,smollm2]" in text and "  models=[...]" in text
+    )
