@@ -26,7 +26,7 @@ from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.models.locate import locate
 from tlplug.settings import ModelSettings, OptimizerSettings, TrainerSettings
-from tlplug.training.fit import Prepared, adapt
+from tlplug.training.fit import Prepared, TrainingHooks, adapt
 
 MEASUREMENT = MEASUREMENTS["sst2"]
 """The measurement whose data and base model are used."""
@@ -106,7 +106,7 @@ def compare_one(name: str, task: Prepared, settings: Settings) -> dict[str, Any]
     cls: Any = Registry().find("strategy", name).load()
     strategy: Strategy = cls(cls.Config(**FIELDS[name]))
     recorder = Recorder()
-    adapt(task, strategy, OptimizerSettings(), callbacks=[recorder])
+    adapt(task, strategy, OptimizerSettings(), TrainingHooks(callbacks=[recorder]))
     theirs = trainer_losses(name, task, settings, strategy.optimizer_defaults, recorder.weights)
     largest = max(abs(a - b) for a, b in zip(recorder.losses, theirs, strict=True))
     return {

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from torch import nn
 from torch.nn import functional
 from transformers import get_scheduler, set_seed
@@ -30,6 +29,7 @@ from tlplug.interfaces import Batch
 from tlplug.models.precision import autocast, resolve_precision
 from tlplug.models.predict import order_outputs
 from tlplug.runs.prepare import prepare
+from tlplug.runtime.console import Reporter
 from tlplug.training.fit import Prepared, load
 
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ def main(words: Sequence[str]) -> None:
     out, *overrides = words
     with Composer() as composer:
         job = build(composer.compose(overrides), overrides)
-    loop = Loop(job, prepare(job, Console(quiet=True)))
+    loop = Loop(job, prepare(job, Reporter()))
     costs = timed(loop.fit)
     count = sum(parameter.numel() for parameter in loop.trainable)
     figures = {**loop.scores(), **costs, "trainable_parameters": count}

@@ -33,8 +33,7 @@ from tlplug.reports.html import page
 from tlplug.reports.markdown import markdown
 from tlplug.runtime import cache
 from tlplug.settings import OptimizerSettings
-from tlplug.training.fit import adapt
-from tlplug.training.prefix_cache.compute import silent
+from tlplug.training.fit import TrainingHooks, adapt
 
 # Intervals over seeds and examples
 
@@ -248,16 +247,16 @@ def test_the_rate_with_the_best_validation_is_taken_and_of_equal_ones_the_neares
 
 def trainings(base, optimizer=None, **chosen):
     chosen = CompareSettings(**{"strategies": ["linear_probe", "lora"], "seeds": [3, 4], **chosen})
-    return Trainings.of(prepare(base), chosen, optimizer or OptimizerSettings(), silent)
+    return Trainings.of(prepare(base), chosen, optimizer or OptimizerSettings())
 
 
-UNSEEN = Shown(lambda title, seed: [], lambda title, run: None)
+UNSEEN = Shown(lambda title, seed: TrainingHooks(), lambda title, run: None)
 
 
 def test_tuning_goes_by_validation_and_never_by_test(tiny_base, monkeypatch):
     """The rate that is best on validation is worst on test here, and is taken."""
 
-    def pretend(task, strategy, optimizer, **shown):
+    def pretend(task, strategy, optimizer, hooks):
         rate = optimizer.learning_rate
         test = [1.0 if rate < 1e-3 else 0.0] * len(task.rows["test"])
         return None, Outcome([], {"accuracy": test[0]}, test, validation={"accuracy": rate})
@@ -272,7 +271,7 @@ def test_tuning_goes_by_validation_and_never_by_test(tiny_base, monkeypatch):
 
 def test_tuning_without_a_validation_score_is_an_error_of_that_strategy(tiny_base, monkeypatch):
     outcome = Outcome([], {"accuracy": 1.0}, [1.0, 1.0])
-    monkeypatch.setattr("tlplug.training.outcome_cache.adapt", lambda *args, **shown: (None, outcome))
+    monkeypatch.setattr("tlplug.training.outcome_cache.adapt", lambda *args: (None, outcome))
     found = trainings(tiny_base, tune_learning_rate=True).run("lora", strategy("lora"), UNSEEN)
     assert "last validation, and there was none" in found.error
 
@@ -320,7 +319,7 @@ class Count(Callback):
 )
 def test_batches_are_counted_as_they_are_run(tiny_base, changed):
     task, seen = prepare(tiny_base, trainer=replace(QUICK, **changed)), Count()
-    adapt(task, strategy("linear_probe"), OptimizerSettings(), callbacks=[seen])
+    adapt(task, strategy("linear_probe"), OptimizerSettings(), TrainingHooks(callbacks=[seen]))
     found = batches_of(task, 1)
     assert (found.train, found.evaluated) == (seen.trained, seen.evaluated)
 

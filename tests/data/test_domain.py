@@ -22,6 +22,7 @@ from tlplug.data.read import read_splits
 from tlplug.data.split import Split
 from tlplug.errors import UsageError
 from tlplug.interfaces.registry import Registry
+from tlplug.runtime.console import Reporter
 from tlplug.settings import DataSettings, DomainSettings, LimitSettings, SplitSettings
 from tlplug.training.module import by_stream
 
@@ -175,7 +176,6 @@ def test_keys_are_renamed_and_file_names_are_not() -> None:
 
 
 def prepared(tmp_path: Path, rows: list[Any], *words: str) -> Any:
-    from rich.console import Console
 
     from tlplug.config.compose import Composer
     from tlplug.config.job import build
@@ -190,7 +190,7 @@ def prepared(tmp_path: Path, rows: list[Any], *words: str) -> Any:
     ]
     settings += [f"data.target_domain={jsonl(tmp_path / 'far.jsonl', rows)}"] if rows else []
     with Composer() as composer:
-        return prepare(build(composer.compose(settings)), Console(quiet=True))
+        return prepare(build(composer.compose(settings)), Reporter())
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tlplug.interfaces import LoadOptions
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import DataSettings, EvidenceSettings, OptimizerSettings
 from tlplug.testing import tiny_models as tiny
-from tlplug.training.fit import adapt
+from tlplug.training.fit import TrainingHooks, adapt
 
 
 class Norms(TransferMetric):
@@ -46,7 +46,7 @@ def recorder(task, name="lora", metrics=None, rows=512, weights=True, domains=No
 
 
 def run(task, found, name="lora", **fields):
-    model, outcome = adapt(task, strategy(name, **fields), OptimizerSettings(), watch=found)
+    model, outcome = adapt(task, strategy(name, **fields), OptimizerSettings(), TrainingHooks(watch=found))
     if found is not None:
         found.after(model, task.head)
     return outcome
@@ -74,7 +74,7 @@ def test_blocks_that_stayed_are_looked_at_once(tiny_base, monkeypatch, name, pas
     monkeypatch.setattr("tlplug.evaluation.recorder.layer_features", counted)
     task = prepare(tiny_base)
     found = recorder(task, name)
-    model, _ = adapt(task, strategy(name), OptimizerSettings(), watch=found)
+    model, _ = adapt(task, strategy(name), OptimizerSettings(), TrainingHooks(watch=found))
     once = len(looked)
     found.after(model, task.head)
     assert len(looked) == passes * once > 0

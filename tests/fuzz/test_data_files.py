@@ -7,7 +7,6 @@ from functools import cache
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from rich.console import Console
 
 from tests.fuzz import data_files as fuzz
 from tests.fuzz.judged import examples
@@ -15,6 +14,7 @@ from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.errors import UsageError
 from tlplug.runs.prepare import prepare
+from tlplug.runtime.console import Reporter
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def job_of(head):
 def told(job):
     """What a run says that is begun with these settings: nothing where its rows are good."""
     with pytest.raises(UsageError) as caught:
-        prepare(job, Console(quiet=True))
+        prepare(job, Reporter())
     said = str(caught.value)
     return "" if NO_MODEL in said else said
 

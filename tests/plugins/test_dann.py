@@ -14,7 +14,7 @@ from tests.training.sample_tasks import QUICK, prepare
 from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import OptimizerSettings
-from tlplug.training.fit import adapt
+from tlplug.training.fit import TrainingHooks, adapt
 from tlplug_plugins.strategies.layers.reversal import (
     DomainClassifier,
     GradientReversal,
@@ -125,7 +125,7 @@ def test_it_rises_with_the_steps_of_the_optimizer(tiny_base, accumulate):
     rows = [{"id": row["id"], "text": row["text"]} for row in make_rows(10, 7)]
     task.data.streams = {"target": encode(task.head, rows, tiny_base, False)}
     watch = Strengths()
-    adapt(task, build(), OptimizerSettings(), callbacks=[watch])
+    adapt(task, build(), OptimizerSettings(), TrainingHooks(callbacks=[watch]))
     # Three batches an epoch; of two at a time the second of an epoch has one.
     done = [0, 1, 2, 3, 4, 5] if accumulate == 1 else [0, 0, 1, 2, 2, 3]
     steps = 6 if accumulate == 1 else 4

@@ -16,7 +16,7 @@ from tlplug import OptimizerSettings, UsageError
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.settings import ModelSettings
-from tlplug.training.fit import adapt, load
+from tlplug.training.fit import TrainingHooks, adapt, load
 from tlplug.training.module import TransferModule
 
 Gradual = Registry().find("strategy", "gradual_unfreezing").load()
@@ -66,7 +66,7 @@ def gradual(**fields):
 
 def run(base, strategy, epochs=3, watch=None, **changes):
     task = prepare(base, trainer=replace(QUICK, max_epochs=epochs, **changes), train=24)
-    return adapt(task, strategy, STEADY, callbacks=[watch] if watch else [])
+    return adapt(task, strategy, STEADY, TrainingHooks(callbacks=[watch] if watch else []))
 
 
 @pytest.mark.parametrize("accumulated", [1, 2])

@@ -1,7 +1,6 @@
 """The loop written by hand that tlplug's speed is held to does what tlplug does: step by step, from one seed."""
 
 import pytest
-from rich.console import Console
 
 from bench.trainer.loss_curves import Recorder, without_dropout
 from bench.trainer.manual_loop import Loop
@@ -9,7 +8,8 @@ from tests.cli.runs import tiny_words
 from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.runs.prepare import prepare
-from tlplug.training.fit import adapt
+from tlplug.runtime.console import Reporter
+from tlplug.training.fit import TrainingHooks, adapt
 
 TOLERANCE = 1e-5
 NO_DROPOUT = {"lora": ["strategy.lora_dropout=0"]}
@@ -22,8 +22,8 @@ def job_of(*words):
 
 def losses(job):
     """tlplug's, and the loop's."""
-    task, recorder = prepare(job, Console(quiet=True)), Recorder()
-    adapt(task, job.strategy, job.optimizer, callbacks=[recorder])
+    task, recorder = prepare(job, Reporter()), Recorder()
+    adapt(task, job.strategy, job.optimizer, TrainingHooks(callbacks=[recorder]))
     loop = Loop(job, task)
     loop.fit()
     return recorder.losses, [float(loss) for loss in loop.losses]

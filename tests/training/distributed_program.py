@@ -17,7 +17,7 @@ from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.runtime.distributed import barrier, gather, rank
 from tlplug.settings import ModelSettings, OptimizerSettings
-from tlplug.training.fit import adapt
+from tlplug.training.fit import TrainingHooks, adapt
 
 BATCH, ROWS = 8, 48
 """Rows of a batch over all processes; rows of an epoch."""
@@ -69,7 +69,7 @@ def trained(name, folder, processes, checkpointing=False, rows=ROWS):
     # Two processes with a worker each for every loader see the batches of one without.
     task.data.num_workers = processes - 1
     noted = Noted()
-    model, outcome = adapt(task, with_sgd(name), SETTINGS, callbacks=[noted])
+    model, outcome = adapt(task, with_sgd(name), SETTINGS, TrainingHooks(callbacks=[noted]))
     moved = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
     return {
         **{f"gradient {name}": value for name, value in noted.gradients.items()},

@@ -12,7 +12,7 @@ from tests.training.sample_tasks import QUICK, prepare, strategy
 from tlplug.models.precision import best_precision
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.training.cost import CostMeter, count
-from tlplug.training.fit import adapt
+from tlplug.training.fit import TrainingHooks, adapt
 from tlplug.training.trainer import build_trainer, total_steps
 
 
@@ -30,7 +30,9 @@ class Watch(Callback):
 
 def watched(task, name="lora", optimizer=None):
     watch = Watch()
-    model, outcome = adapt(task, strategy(name), optimizer or OptimizerSettings(), callbacks=[watch])
+    model, outcome = adapt(
+        task, strategy(name), optimizer or OptimizerSettings(), TrainingHooks(callbacks=[watch])
+    )
     return watch, model, outcome
 
 
@@ -52,7 +54,7 @@ def test_what_only_a_fit_needs_is_gone_by_the_test(tiny_base):
             self.state = [dict(optimizer.state) for optimizer in trainer.optimizers]
 
     held = Held()
-    adapt(prepare(tiny_base), strategy("full"), OptimizerSettings(), callbacks=[held])
+    adapt(prepare(tiny_base), strategy("full"), OptimizerSettings(), TrainingHooks(callbacks=[held]))
     assert (held.gradients, held.state) == ([], [{}])
 
 
@@ -97,7 +99,12 @@ def test_steps_are_computed_as_lightning_counts_them(tiny_base, changes, batches
     assert total_steps(settings, batches) == steps
     task = prepare(tiny_base, trainer=settings, train=10, batch_size=1)
     watch = Watch()
-    adapt(task, strategy("linear_probe"), OptimizerSettings(), callbacks=[watch, counter := Counter()])
+    adapt(
+        task,
+        strategy("linear_probe"),
+        OptimizerSettings(),
+        TrainingHooks(callbacks=[watch, counter := Counter()]),
+    )
     assert counter.steps == steps
 
 

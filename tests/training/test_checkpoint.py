@@ -6,18 +6,18 @@ import shutil
 
 import pytest
 import torch
-from rich.console import Console
 
 from tests.cli.runs import tiny_words
 from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.errors import UsageError
 from tlplug.runs.prepare import prepare
+from tlplug.runtime.console import Reporter
 from tlplug.runtime.signals import StopRequest
 from tlplug.settings import CheckpointSettings
 from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.checkpoint_files import WholeFiles, newest
-from tlplug.training.fit import adapt
+from tlplug.training.fit import TrainingHooks, adapt
 
 EVERY = CheckpointSettings(every_steps=1, every_minutes=None)
 
@@ -29,12 +29,12 @@ def fit(tiny_folder, rows_folder, tmp_path_factory):
     def trained(folder, *words, kind=Checkpoints, settings=EVERY, identity=None, strategy="lora"):
         with Composer() as composer:
             job = build(composer.compose([*tiny_words(tiny_folder, rows_folder, strategy), *words]))
-        task = prepare(job, Console(quiet=True))
+        task = prepare(job, Reporter())
         head = task.head
         keeps = kind(
             folder, settings, identity or {}, head.primary_score, head.higher_is_better, StopRequest()
         )
-        model, outcome = adapt(task, job.strategy, job.optimizer, checkpoints=keeps)
+        model, outcome = adapt(task, job.strategy, job.optimizer, TrainingHooks(checkpoints=keeps))
         return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}, outcome
 
     return trained

@@ -12,7 +12,7 @@ from tlplug import OptimizerSettings, Strategy
 from tlplug.errors import TrainingFailed, UsageError
 from tlplug.interfaces import StepOutput
 from tlplug.interfaces.registry import Registry
-from tlplug.training.fit import adapt
+from tlplug.training.fit import TrainingHooks, adapt
 from tlplug.training.nonfinite import broken_weight, listed
 from tlplug.training.out_of_memory import BatchSeen, explained, is_about_memory, remedies
 from tlplug.training.plugin_errors import naming_plugins
@@ -66,7 +66,7 @@ class Saves(Callback):
 def failing(task, *callbacks, **fields):
     plugin = Spoilt(Spoilt.Config(**fields))
     with pytest.raises(TrainingFailed) as caught:
-        adapt(task, plugin, OptimizerSettings(), callbacks=callbacks)
+        adapt(task, plugin, OptimizerSettings(), TrainingHooks(callbacks=callbacks))
     return str(caught.value), plugin
 
 

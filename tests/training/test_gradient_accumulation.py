@@ -17,7 +17,7 @@ from tests.training.sample_tasks import QUICK, prepare, strategy
 from tlplug.interfaces import LoadOptions, StepOutput
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import OptimizerSettings
-from tlplug.training.fit import adapt
+from tlplug.training.fit import TrainingHooks, adapt
 from tlplug.training.module import StepMean, TransferModule
 from tlplug.training.trainer import build_trainer
 
@@ -139,5 +139,10 @@ def test_gradients_are_clipped_under_autocast_with_a_fused_optimizer(tiny_base):
             gradients = [p.grad.flatten() for p in pl_module.parameters() if p.grad is not None]
             norms.append(torch.cat(gradients).norm().item())
 
-    adapt(prepare(tiny_base, trainer=settings), strategy("full"), OptimizerSettings(), callbacks=[Norms()])
+    adapt(
+        prepare(tiny_base, trainer=settings),
+        strategy("full"),
+        OptimizerSettings(),
+        TrainingHooks(callbacks=[Norms()]),
+    )
     assert len(norms) == 3 and norms == [pytest.approx(1e-3, rel=1e-3)] * 3

@@ -8,27 +8,29 @@ import pytest
 from tests.training.sample_tasks import QUICK, prepare, strategy
 from tlplug.runtime import cache
 from tlplug.settings import OptimizerSettings
-from tlplug.training.fit import adapt
-from tlplug.training.outcome_cache import KIND, Baselines, Outcomes
+from tlplug.training.fit import TrainingHooks, adapt
+from tlplug.training.outcome_cache import KIND, Outcomes
 
 
-def baselines(task):
-    return Baselines(task, lambda name: [])
+def baseline(task, name):
+    """A baseline as a run has it: from the cache where it is there."""
+    outcomes, own = Outcomes(task), OptimizerSettings()
+    return outcomes.stored(strategy(name), own) or outcomes.train(strategy(name), own, TrainingHooks())
 
 
 def test_the_second_run_takes_the_first_one_s_result(tiny_base, monkeypatch):
-    first = baselines(prepare(tiny_base)).run("scratch", strategy("scratch"))
+    first = baseline(prepare(tiny_base), "scratch")
     monkeypatch.setattr(
         "tlplug.training.outcome_cache.adapt", lambda *args, **kwargs: pytest.fail("it was trained again")
     )
-    assert baselines(prepare(tiny_base)).run("scratch", strategy("scratch")) == first
+    assert baseline(prepare(tiny_base), "scratch") == first
 
 
 def test_a_cached_baseline_is_what_training_it_alone_gives(tiny_base):
     """Nothing that ran before in the process, and no order of runs, changes a baseline."""
     task = prepare(tiny_base)
-    baselines(task).run("linear_probe", strategy("linear_probe"))
-    cached = baselines(task).run("scratch", strategy("scratch"))
+    baseline(task, "linear_probe")
+    cached = baseline(task, "scratch")
     _, alone = adapt(prepare(tiny_base), strategy("scratch"), OptimizerSettings())
     assert (cached.scores, cached.predictions) == (alone.scores, alone.predictions)
 
@@ -71,14 +73,14 @@ def key(task, name="scratch", optimizer=OptimizerSettings(), **fields):  # noqa:
 
 def test_a_damaged_entry_is_made_again_and_said(tiny_base, caplog):
     task = prepare(tiny_base)
-    first = baselines(task).run("linear_probe", strategy("linear_probe"))
+    first = baseline(task, "linear_probe")
     path = cache.cache_folder() / KIND / f"{key(task, 'linear_probe')}.json"
     path.write_text(path.read_text()[:40])
-    again = baselines(task).run("linear_probe", strategy("linear_probe"))
+    again = baseline(task, "linear_probe")
     assert again.scores == first.scores and "is damaged" in caplog.text
 
 
 def test_trivial_needs_no_training(tiny_base):
-    found = baselines(prepare(tiny_base)).run("trivial", None)
+    found = Outcomes(prepare(tiny_base)).trivial()
     assert found.cost is None and len(found.predictions) == 11
     assert found.scores["accuracy"] == pytest.approx(6 / 11)  # ties go to the first label

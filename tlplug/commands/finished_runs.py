@@ -28,7 +28,7 @@ def evaluate(run: Path, keys: tuple[str, ...], output: Path | None, trust: bool)
     from tlplug.runs.evaluate import evaluate as score
     from tlplug.runs.evaluate import rows_of, write
     from tlplug.runs.load import load
-    from tlplug.runtime.console import progress_bar, quiet_libraries
+    from tlplug.runtime.console import Reporter, quiet_libraries
 
     folder = output or run / "evaluations" / run_directory.stamp()
     run_directory.expect_empty(folder, f"--output {folder}")
@@ -36,8 +36,7 @@ def evaluate(run: Path, keys: tuple[str, ...], output: Path | None, trust: bool)
     with quiet_libraries():
         adapted = load(run, keys, trust)
         rows = rows_of(adapted, keys)
-        with progress_bar(console, "predicting", len(rows)) as progress:
-            figures, predicted = score(adapted, rows, progress)
+        figures, predicted = score(adapted, rows, Reporter(console))
     write(folder, figures, predicted)
     show_scores(console, figures, folder)
     return 0
@@ -62,7 +61,7 @@ def metrics(run: Path, keys: tuple[str, ...], trust: bool) -> int:
     from tlplug.runs.finished_metrics import NODES, previous_overrides
     from tlplug.runs.finished_metrics import measure as compute
     from tlplug.runs.result import write_run_report
-    from tlplug.runtime.console import quiet_libraries
+    from tlplug.runtime.console import Reporter, quiet_libraries
 
     run_directory.expect_writable(run)
     asked = [word for word in keys if word.lstrip("+").partition("=")[0].split(".")[0] == "metric"]
@@ -73,9 +72,7 @@ def metrics(run: Path, keys: tuple[str, ...], trust: bool) -> int:
     selected, finished = metrics_of(asked), reopen(run, words, trust, NODES)
     console = Console()
     with quiet_libraries():
-        result = compute(
-            finished, selected, words, bool(others), lambda line: console.print(line, style="dim")
-        )
+        result = compute(finished, selected, Reporter(console), words, anew=bool(others))
     write_run_report(run)
     show_metrics(console, {name: result["metrics"][name] for name in selected}, run)
     return 0

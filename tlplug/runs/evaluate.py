@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,27 +17,22 @@ from tlplug.evaluation.bootstrap import compare_paired
 from tlplug.interfaces import Prediction, Rows
 from tlplug.runs import directory as run_directory
 from tlplug.runs.predict import BATCH_SIZE, CHUNK, Adapted
+from tlplug.runtime.console import Reporter
 from tlplug.settings import DataSettings, LimitSettings, SplitSettings
 
 TEST = "test"
 
 
-Progress = Callable[[int], None]
-
-
 def evaluate(
-    adapted: Adapted, rows: Split, progress: Progress = lambda count: None
+    adapted: Adapted, rows: Split, reporter: Reporter
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Score the run's model on rows that `rows_of` gave.
-
-    Args:
-        progress: told how many rows have been predicted since it was last told.
 
     Returns:
         The figures (`scores`, `primary_score`, its 95% interval `low` and `high` by the bootstrap over rows, `rows`, `data`)
         and the rows with their predictions.
     """
-    predictions = predict_all(adapted, rows, progress)
+    predictions = predict_all(adapted, rows, reporter)
     head = adapted.head
     interval = compare_paired(head.example_scores(predictions, rows), [0.0] * len(rows))
     figures = {
@@ -89,12 +84,13 @@ def rows_of(adapted: Adapted, overrides: Sequence[str] = ()) -> Split:
     return split
 
 
-def predict_all(adapted: Adapted, rows: Rows, progress: Progress = lambda count: None) -> list[Prediction]:
-    """Predictions of all rows, some batches at a time."""
+def predict_all(adapted: Adapted, rows: Rows, reporter: Reporter | None = None) -> list[Prediction]:
+    """Predict all rows, some batches at a time."""
     remaining, predictions = iter(rows), []
-    while chunk := list(islice(remaining, BATCH_SIZE * CHUNK)):
-        predictions += adapted.of_rows(chunk, adapted.run.data.batch_size)
-        progress(len(chunk))
+    with (reporter or Reporter()).progress("predicting", len(rows)) as progress:
+        while chunk := list(islice(remaining, BATCH_SIZE * CHUNK)):
+            predictions += adapted.of_rows(chunk, adapted.run.data.batch_size)
+            progress(len(chunk))
     return predictions
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tlplug.models.precision import resolve_precision
 from tlplug.runs import directory as run_directory
 from tlplug.runs.load import adapted_model, bare_model, base_of, bound_head
 from tlplug.runs.result import report_facts
+from tlplug.runtime.console import Reporter
 
 METRIC_CONFIG, METRICS_OVERRIDES = "metric_config", "metrics_overrides"
 """Of result.json, where `metrics` was used: the fields of the metrics that it measured, and the words that name rows."""
@@ -86,16 +87,15 @@ def recorder_of(run: FinishedRun, metrics: Mapping[str, TransferMetric], device:
 def measure(
     run: FinishedRun,
     metrics: Mapping[str, TransferMetric],
+    reporter: Reporter,
     words: Sequence[str] = (),
     anew: bool = False,
-    told: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """The result with these metrics' values in it; the evidence and result.json hold them too.
 
     Args:
         words: that the run was opened with: other rows to look at than its config names. They are remembered.
         anew: the rows are others than those that were looked at last, so the model is needed whatever was recorded.
-        told: what is being done, where it takes a while.
     """
     found, path = known(run), run.folder / run_directory.RESULT
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -106,7 +106,7 @@ def measure(
         result["metrics"] = {name: value for name, value in result["metrics"].items() if name in metrics}
     needing = metrics if anew else lacking(metrics, found)
     if needing:
-        told(f"looking at the model for {', '.join(needing)}")
+        reporter.line(f"looking at the model for {', '.join(needing)}")
         found = renewed(found, record(run, needing), anew)
         put_in_place(found, run.folder / evidence.FOLDER)
     measured = measure_evidence(metrics, found)

@@ -6,8 +6,6 @@ import os
 import shutil
 from collections.abc import Mapping
 
-from rich.console import Console
-
 from tlplug.config.job import STREAMS, Job, domain_of
 from tlplug.data.datamodule import TransferData
 from tlplug.data.domain import read_labelled, read_unlabelled
@@ -17,11 +15,11 @@ from tlplug.data.split import Split, check_rows
 from tlplug.errors import UsageError
 from tlplug.interfaces import REQUIRED, BaseInfo, Strategy, TaskHead
 from tlplug.runs.load import base_of
-from tlplug.runtime import console as screen
+from tlplug.runtime.console import Reporter
 from tlplug.training.fit import Prepared
 
 
-def prepare(job: Job, console: Console) -> Prepared:
+def prepare(job: Job, reporter: Reporter) -> Prepared:
     """Rows, validated; labels; the base model found; everything encoded."""
     target = job.data.target_domain.path is not None
     splits = read_splits(job.data, job.head.columns, job.head.optional_columns, SPLITS[: 2 if target else 3])
@@ -35,7 +33,7 @@ def prepare(job: Job, console: Console) -> Prepared:
     check_rows(streams, head, with_targets=False)
     base = base_of(job.model, job.data.max_length)
     check_base(job, head, base)
-    data = encoded(job, splits, streams, head, base, console)
+    data = encoded(job, splits, streams, head, base, reporter)
     return Prepared(head, base, dict(splits), data, job.trainer, job.seed)
 
 
@@ -99,12 +97,11 @@ def encoded(
     streams: Mapping[str, Split],
     head: TaskHead,
     base: BaseInfo,
-    console: Console,
+    reporter: Reporter,
 ) -> TransferData:
     """All rows encoded, from the cache where they were encoded before."""
-    with screen.progress_bar(
-        console, "encoding", sum(map(len, [*splits.values(), *streams.values()]))
-    ) as progress:
+    count = sum(map(len, [*splits.values(), *streams.values()]))
+    with reporter.progress("encoding", count) as progress:
         features = {
             name: encode(head, split, base, name == "train", progress) for name, split in splits.items()
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from tlplug.runs.progress import ProgressFile
 from tlplug.runs.result import judge_run, material, write_run_report
 from tlplug.runs.train_with_baselines import Trainings
 from tlplug.runtime import console as screen
+from tlplug.runtime.console import Reporter
 from tlplug.runtime.secrets import redact
 from tlplug.runtime.signals import StopRequest, stop_on_signals
 from tlplug.training.checkpoint_files import FOLDER as CHECKPOINTS
@@ -79,16 +79,18 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: StopRequest, console: C
             if finished(folder):
                 raise UsageError(f"{folder} has finished meanwhile, in another process")
             warn_of_versions(folder, run_directory.recorded(folder), job.plugins)
-        task = prepare(job, console)
+        reporter = Reporter(console)
+        task = prepare(job, reporter)
         recorder = recorder_of(job, task)
         preflight(job, task, console)
         if not begun:
             begin(job, folder)
             stack.enter_context(run_directory.held(folder))
-        trainings = Trainings(job, task, folder, stop, ProgressFile(folder, task.head.primary_score), console)
+        trainings = Trainings(
+            job, task, folder, stop, ProgressFile(folder, task.head.primary_score), reporter
+        )
         with run_directory.logged(folder / run_directory.LOG), naming_plugins(job.plugins):
-            say = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-            with open_loggers(job.loggers, about(job, folder), say) as opened:
+            with open_loggers(job.loggers, about(job, folder), reporter.line) as opened:
                 model, outcome = trainings.own(recorder, opened.loggers)
                 save(job, task, model, folder)
                 recorder.after(model, task.head.with_state({**task.head.state, **outcome.tuned}))
@@ -99,7 +101,7 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: StopRequest, console: C
             trainings.end()
     show_result(console, result)
     where(console, folder, job)
-    opened.say_commands(say)
+    opened.say_commands(reporter.line)
     return result
 
 
@@ -128,7 +130,7 @@ def follow(job: Job, begun: Path | None, stop: StopRequest) -> dict[str, Any]:
     """A further process of a run on several devices: it trains along, shows nothing and leaves nothing."""
     told = Told()
     with screen.quiet_libraries(), told.heard(), naming_plugins(job.plugins):
-        silent = Console(quiet=True)
+        silent = Reporter()
         trainings = Trainings(job, prepare(job, silent), begun, stop, None, silent)
         trainings.own(None, (), told)
         trainings.baselines()

@@ -6,12 +6,11 @@ import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger
-from rich.console import Console
 from torch import nn
 
 from tlplug.config.job import Job
@@ -21,12 +20,13 @@ from tlplug.interfaces import Outcome, Strategy
 from tlplug.models.base_model import sampled_digest
 from tlplug.runs.launch import Told
 from tlplug.runs.progress import Bar, ProgressFile
-from tlplug.runtime import console as screen
+from tlplug.runtime.console import Reporter
 from tlplug.runtime.signals import StopRequest
+from tlplug.settings import OptimizerSettings
 from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.checkpoint_files import FOLDER
-from tlplug.training.fit import Prepared, adapt
-from tlplug.training.outcome_cache import Baselines
+from tlplug.training.fit import Prepared, TrainingHooks, adapt
+from tlplug.training.outcome_cache import Outcomes
 
 log = logging.getLogger(__name__)
 
@@ -42,38 +42,48 @@ class Trainings:
     stop: StopRequest
     progress: ProgressFile | None
     """None in a process that follows."""
-    console: Console
+    reporter: Reporter
 
     def own(
-        self, recorder: Recorder | None, opened: Sequence[Logger], told: Told | None = None
+        self, recorder: Recorder | None, loggers: Sequence[Logger], told: Told | None = None
     ) -> tuple[nn.Module, Outcome]:
-        """The run's own."""
+        """Train the run's own strategy."""
         name = self.job.strategy_name
-        return adapt(
-            self.task,
-            self.job.strategy,
-            self.job.optimizer,
-            opened,
-            [*self._shown(name, own=True), told or Told(self.folder)],
-            partial(screen.progress_bar, self.console),
-            recorder,
-            self.checkpoints(),
+        hooks = TrainingHooks(
+            loggers=loggers,
+            callbacks=[*self._shown(name, own=True), told or Told(self.folder)],
+            reporter=self.reporter,
+            watch=recorder,
+            checkpoints=self.checkpoints(),
         )
+        return adapt(self.task, self.job.strategy, self.job.optimizer, hooks)
 
     def baselines(self) -> dict[str, Outcome]:
-        """Those of what it is compared with, from the cache where they were trained before."""
-        baselines = Baselines(
-            self.task,
-            lambda name: self._shown(f"baseline {name}"),
-            partial(screen.progress_bar, self.console),
-            self.checkpoints,
+        """Train each baseline, or take it from the cache where it was trained before."""
+        cached = Outcomes(self.task)
+        outcomes: dict[str, Outcome] = {}
+        for name, strategy in self.job.baselines.items():
+            found = cached.trivial() if strategy is None else self._baseline(name, strategy, cached)
+            if found is None:
+                log.warning("no baseline %s: head %s has no trivial predictions", name, self.job.head_name)
+            else:
+                outcomes[name] = found
+        return outcomes
+
+    def _baseline(self, name: str, strategy: Strategy, cached: Outcomes) -> Outcome:
+        own = OptimizerSettings()
+        if (found := cached.stored(strategy, own)) is not None:
+            return found
+        hooks = TrainingHooks(
+            callbacks=self._shown(f"baseline {name}"),
+            reporter=self.reporter,
+            checkpoints=self.checkpoints(name),
         )
-        outcomes = {
-            name: baseline_of(name, baselines, strategy) for name, strategy in self.job.baselines.items()
-        }
-        for name in [name for name, found in outcomes.items() if found is None]:
-            log.warning("no baseline %s: head %s has no trivial predictions", name, self.job.head_name)
-        return {name: found for name, found in outcomes.items() if found is not None}
+        try:
+            return cached.train(strategy, own, hooks)
+        except TrainingFailed as failed:
+            # Of several processes one alone tells what happened; the others' sentence is empty.
+            raise TrainingFailed(f"baseline {name}: {failed}" if str(failed) else "") from failed
 
     def checkpoints(self, name: str = "") -> Checkpoints:
         """Of the run's own training, or of the baseline of that name."""
@@ -95,7 +105,7 @@ class Trainings:
         return {"base model": named, "data": self.task.data.digest()[:16]}
 
     def _shown(self, title: str, own: bool = False) -> list[Callback]:
-        bar = Bar(self.console, title, self.task.head.primary_score)
+        bar = Bar(self.reporter.console, title, self.task.head.primary_score)
         return [bar] if self.progress is None else [bar, self.progress.of(title, own)]
 
     def end(self) -> None:
@@ -104,12 +114,3 @@ class Trainings:
             self.progress.end()
         if self.folder is not None and not self.job.checkpoint.keep_last:
             shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
-
-
-def baseline_of(name: str, baselines: Baselines, strategy: Strategy | None) -> Outcome | None:
-    """One that cannot be trained is told by its name."""
-    try:
-        return baselines.run(name, strategy)
-    except TrainingFailed as failed:
-        # Of several processes one alone tells what happened; the others' sentence is empty.
-        raise TrainingFailed(f"baseline {name}: {failed}" if str(failed) else "") from failed

@@ -48,16 +48,25 @@ def print_facts(console: Console, rows: Mapping[str, str]) -> None:
     console.print(table)
 
 
-@contextmanager
-def progress_bar(console: Console, description: str, rows: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar on a terminal and yield the function that advances it by a number of rows."""
-    if not console.is_terminal:
-        yield lambda count: None
-        return
-    columns = (TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(description, total=rows)
-        yield lambda count: bar.advance(task, count)
+class Reporter:
+    """Print lines and progress on a console, or without one nothing."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(quiet=True)
+
+    def line(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def progress(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show a bar on a terminal, nothing elsewhere; what is yielded takes how many more are done."""
+        if self.console.quiet or not self.console.is_terminal:
+            yield lambda count: None
+            return
+        columns = (TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.console, transient=True) as bar:
+            task = bar.add_task(description, total=total)
+            yield lambda count: bar.advance(task, count)
 
 
 def open_console() -> Console:

@@ -14,6 +14,7 @@ from torch import nn
 from tlplug.data.datamodule import TransferData
 from tlplug.interfaces import Batch, Strategy, TaskHead
 from tlplug.models.precision import autocast
+from tlplug.runtime.console import Reporter
 from tlplug.testing.tensors import Tensors, seed
 from tlplug.training.fit import Prepared
 from tlplug.training.module import TransferModule
@@ -126,7 +127,7 @@ class AdaptedModel:
         Args:
             keep: whether to cache the output of a frozen prefix, where that is possible.
         """
-        caching = [ComputeOnce(self.strategy, self.data)] if keep else []
+        caching = [ComputeOnce(self.strategy, self.data, Reporter())] if keep else []
         settings = replace(self.task.trainer, max_epochs=epochs)
         trainer = build_trainer(
             settings_for(self.strategy, settings),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from tlplug.models.dropout import use_byte_dropout
 from tlplug.models.layers import newly_initialized
 from tlplug.models.precision import cast_trainable_to_float32, resolve_precision
 from tlplug.models.predict import order_outputs
+from tlplug.runtime.console import Reporter
 from tlplug.runtime.imports import import_without_dynamo
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.training.checkpoint import Checkpoints
@@ -27,7 +28,7 @@ from tlplug.training.learning_curve import LearningCurve
 from tlplug.training.module import TransferModule
 from tlplug.training.nonfinite import StopOnNonFinite
 from tlplug.training.out_of_memory import BatchSeen, explained
-from tlplug.training.prefix_cache.compute import ComputeOnce, Counting, silent
+from tlplug.training.prefix_cache.compute import ComputeOnce
 from tlplug.training.trainer import build_trainer, settings_for, total_steps
 
 if TYPE_CHECKING:
@@ -60,27 +61,34 @@ class Prepared:
     seed: int
 
 
+@dataclass(frozen=True)
+class TrainingHooks:
+    """What goes along with a training run and does not change it."""
+
+    loggers: Sequence[Logger] = ()
+    callbacks: Sequence[Callback] = ()
+    reporter: Reporter = field(default_factory=Reporter)
+    watch: Watch | None = None
+    """Sees the model before it is adapted, and before it is trained."""
+    checkpoints: Checkpoints | None = None
+    """Writes checkpoints, and finds the one to resume from."""
+
+
 def adapt(
     task: Prepared,
     strategy: Strategy,
     optimizer: OptimizerSettings,
-    loggers: Sequence[Logger] = (),
-    callbacks: Sequence[Callback] = (),
-    counting: Counting = silent,
-    watch: Watch | None = None,
-    checkpoints: Checkpoints | None = None,
+    hooks: TrainingHooks = TrainingHooks(),
 ) -> tuple[nn.Module, Outcome]:
     """Adapt the base model by one strategy and test it.
 
     Args:
         optimizer: what the user set; the rest is the strategy's own.
-        counting: shows the progress of what is done to every row once.
-        watch: shown the model before it is adapted and before it is trained.
-        checkpoints: keeps what the fit can be gone on with from, and has what there is to go on from.
 
     Returns:
         The adapted model and what it scored.
     """
+    checkpoints = hooks.checkpoints
     begun = None if checkpoints is None else checkpoints.begin()
     seed_everything(task.seed, workers=True, verbose=False)
     data = task.data.with_streams(strategy.extra_data)
@@ -88,10 +96,15 @@ def adapt(
     curve = LearningCurve(task.head.primary_score, len(task.rows["train"]), data.steps_per_epoch)
     trainer = build_trainer(
         settings_for(strategy, task.trainer),
-        loggers,
+        hooks.loggers,
         [
-            *(StopOnNonFinite(), seen, meter, curve, ComputeOnce(strategy, data, counting)),
-            *(*callbacks, *strategy.callbacks()),
+            StopOnNonFinite(),
+            seen,
+            meter,
+            curve,
+            ComputeOnce(strategy, data, hooks.reporter),
+            *hooks.callbacks,
+            *strategy.callbacks(),
             *([] if checkpoints is None else [checkpoints]),
         ],
         task.base.dtype,
@@ -100,7 +113,7 @@ def adapt(
     device = trainer.strategy.root_device
     accumulated = task.trainer.accumulate_grad_batches
     with explained(seen, task.base, strategy, task.head, data.suggest_smaller_batch(), accumulated):
-        module = module_for(task, strategy, optimizer, device, steps, watch)
+        module = module_for(task, strategy, optimizer, device, steps, hooks.watch)
         fit(trainer, module, data, begun)
         if checkpoints is not None and (best := checkpoints.chosen()) is not None:
             take(module, best)

@@ -1,14 +1,11 @@
-"""Cache what a training gave under a hash of all that determines it, and train baselines by it."""
+"""Cache the outcome of a training run under a hash of all that determines it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
-
-from lightning.pytorch import Callback
 
 from tlplug.data.feature_keys import plugin_identity
 from tlplug.interfaces import CONTRACT, Outcome, Strategy
@@ -16,9 +13,7 @@ from tlplug.models.precision import resolve_precision
 from tlplug.runtime import cache
 from tlplug.runtime.distributed import broadcast, rank
 from tlplug.settings import OptimizerSettings
-from tlplug.training.checkpoint import Checkpoints
-from tlplug.training.fit import Prepared, adapt, outcome
-from tlplug.training.prefix_cache.compute import Counting, silent
+from tlplug.training.fit import Prepared, TrainingHooks, adapt, outcome
 from tlplug.training.trainer import build_trainer
 
 KIND = "outcomes"
@@ -32,7 +27,6 @@ class Outcomes:
     """Of one prepared task, with any strategy."""
 
     task: Prepared
-    counting: Counting = silent
 
     def trivial(self) -> Outcome | None:
         """Return the outcome of the head's trivial predictions, which need no training; None where it has none."""
@@ -50,21 +44,10 @@ class Outcomes:
         """Whether there is such an outcome; unlike `stored` asked by one process alone."""
         return cache.read(KIND, self.key(strategy, optimizer)) is not None
 
-    def train(
-        self,
-        strategy: Strategy,
-        optimizer: OptimizerSettings,
-        callbacks: Sequence[Callback] = (),
-        checkpoints: Checkpoints | None = None,
-    ) -> Outcome:
-        """Train, and keep the outcome. `optimizer` is what the user set; the rest is the strategy's own."""
+    def train(self, strategy: Strategy, optimizer: OptimizerSettings, hooks: TrainingHooks) -> Outcome:
+        """Train, and cache the outcome. `optimizer` is what the user set; the rest is the strategy's own."""
         key = self.key(strategy, optimizer)
-        _, found = adapt(
-            *(self.task, strategy, optimizer),
-            callbacks=callbacks,
-            counting=self.counting,
-            checkpoints=checkpoints,
-        )
+        _, found = adapt(self.task, strategy, optimizer, hooks)
         if rank() == 0:
             cache.write(KIND, key, asdict(found))
         return found
@@ -111,33 +94,3 @@ class Outcomes:
             "processes": build_trainer(task.trainer, (), (), task.base.dtype).world_size,
             "libraries": {name: version(name) for name in LIBRARIES},
         }
-
-
-@dataclass(frozen=True)
-class Baselines:
-    """Trains, or takes from the cache, what one prepared task is compared with."""
-
-    task: Prepared
-    callbacks: Callable[[str], Sequence[Callback]]
-    """Given a baseline's name, what shows its progress."""
-    counting: Counting = silent
-    checkpoints: Callable[[str], Checkpoints | None] = lambda name: None
-    """Given a baseline's name, what keeps it so that it can be gone on with."""
-
-    @cached_property
-    def outcomes(self) -> Outcomes:
-        return Outcomes(self.task, self.counting)
-
-    def run(self, name: str, strategy: Strategy | None) -> Outcome | None:
-        """Return the baseline's outcome on the test split; None where the head has no trivial predictions.
-
-        Args:
-            strategy: None for the head's trivial predictions.
-        """
-        if strategy is None:
-            return self.outcomes.trivial()
-        own = OptimizerSettings()
-        stored = self.outcomes.stored(strategy, own)
-        if stored is not None:
-            return stored
-        return self.outcomes.train(strategy, own, self.callbacks(name), self.checkpoints(name))

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback
 from rich.console import Console
 
 from tlplug.commands.compare.decision import Judge, Run, Rung
@@ -28,6 +27,8 @@ from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import Bar
 from tlplug.runs.result import write_report
 from tlplug.runtime import console as screen
+from tlplug.runtime.console import Reporter
+from tlplug.training.fit import TrainingHooks
 
 
 class AllStrategies(Strategy):
@@ -65,25 +66,26 @@ def compare(plan: ComparePlan, console: Console, dry_run: bool = False) -> int:
         UsageError: the data, the base model, the settings or a strategy are not usable; nothing has been written.
         Stopped: a signal ended it; the message says how to go on.
     """
+    reporter = Reporter(console)
     with screen.quiet_libraries():
         folder = choose_folder(plan, COMPARE)
         if folder is None:
-            silent = Console(quiet=True)
+            silent = Reporter()
             climb(plan, prepared(plan, silent), silent)
             return 0
-        trainings = prepared(plan, console)
+        trainings = prepared(plan, reporter)
         preflight(plan, trainings, console)
         expected = estimates(plan.strategies, trainings)
         show_estimates(console, expected, len(plan.settings.seed_list()))
         if dry_run:
             return 0
         with logged(plan, folder, "training"):
-            rungs = climb(plan, trainings, console)
+            rungs = climb(plan, trainings, reporter)
             report(make_comparison(plan, trainings, rungs, expected), folder, console)
     return int(any(rung.error is not None for rung in rungs))
 
 
-def prepared(plan: ComparePlan, console: Console) -> Trainings:
+def prepared(plan: ComparePlan, reporter: Reporter) -> Trainings:
     """Rows, base model and features, once for all strategies and seeds; every strategy is asked whether it fits."""
     job = plan.first
     asked = replace(
@@ -92,13 +94,12 @@ def prepared(plan: ComparePlan, console: Console) -> Trainings:
         strategy_name=", ".join(plan.jobs),
         seed=plan.settings.seed_list()[0],
     )
-    task = prepare(asked, console)
+    task = prepare(asked, reporter)
     if len(task.rows["test"]) < 2:
         raise UsageError(
             "the test split has one row; a comparison needs two at least, to tell noise from gain"
         )
-    counting = partial(screen.progress_bar, console)
-    return Trainings.of(task, plan.settings, job.optimizer, counting)
+    return Trainings.of(task, plan.settings, job.optimizer)
 
 
 def preflight(plan: ComparePlan, trainings: Trainings, console: Console) -> None:
@@ -130,43 +131,46 @@ def preflight(plan: ComparePlan, trainings: Trainings, console: Console) -> None
     )
 
 
-def climb(plan: ComparePlan, trainings: Trainings, console: Console) -> list[Rung]:
+def climb(plan: ComparePlan, trainings: Trainings, reporter: Reporter) -> list[Rung]:
     """One strategy after another, for as long as it pays."""
     judge = Judge(trainings.task.head, plan.settings.target_score, plan.settings.stop_early)
-    shown = Shown(partial(progress, trainings, console), partial(trained, trainings, console))
+    shown = Shown(partial(progress, trainings, reporter), partial(trained, trainings, reporter))
     rungs: list[Rung] = []
     for number, (name, strategy) in enumerate(plan.strategies.items(), 1):
-        console.print(f"\n[bold]{name}[/bold]  strategy {number} of {len(plan.jobs)}", highlight=False)
+        reporter.console.print(
+            f"\n[bold]{name}[/bold]  strategy {number} of {len(plan.jobs)}", highlight=False
+        )
         rungs.append(trainings.run(name, strategy, shown))
-        say(rungs, judge, trainings.trivial(), console)
+        say(rungs, judge, trainings.trivial(), reporter)
         if judge.enough(rungs):
             break
     return rungs
 
 
-def progress(trainings: Trainings, console: Console, title: str, seed: int) -> Sequence[Callback]:
+def progress(trainings: Trainings, reporter: Reporter, title: str, seed: int) -> TrainingHooks:
     number = list(trainings.seeds).index(seed) + 1
     told = f"{title}, seed {seed} ({number} of {len(trainings.seeds)})"
-    return [Bar(console, told, trainings.task.head.primary_score)]
+    bar = Bar(reporter.console, told, trainings.task.head.primary_score)
+    return TrainingHooks(callbacks=[bar], reporter=reporter)
 
 
-def trained(trainings: Trainings, console: Console, title: str, run: Run) -> None:
+def trained(trainings: Trainings, reporter: Reporter, title: str, run: Run) -> None:
     head = trainings.task.head
     score = f"{head.primary_score} {figure(run.outcome.scores[head.primary_score], head.display_scale)}"
     cost = run.outcome.cost or {}
     took = "from the cache" if run.cached else duration(cost.get("seconds", 0.0))
     log.info("%s seed %d: %s, %s", title, run.seed, score, took)
-    console.print(f"  {title}, seed {run.seed}: {score}, {took}", highlight=False)
+    reporter.line(f"  {title}, seed {run.seed}: {score}, {took}")
 
 
-def say(rungs: Sequence[Rung], judge: Judge, trivial: Rung, console: Console) -> None:
+def say(rungs: Sequence[Rung], judge: Judge, trivial: Rung, reporter: Reporter) -> None:
     """How the last one stands, and whether it goes on."""
     last = rungs[-1]
     told = f"{last.name} failed: {last.error}" if last.error else judge.standing(rungs, trivial)
     if stopped := judge.enough(rungs):
         told += f" Enough: {stopped}."
     log.info(told)
-    console.print(f"  {told}", highlight=False, markup=False)
+    reporter.line(f"  {told}")
 
 
 def report(result: dict[str, Any], folder: Path, console: Console) -> None:

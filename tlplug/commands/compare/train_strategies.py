@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from lightning.pytorch import Callback
-
 from tlplug.commands.compare.decision import Run, Rung, chosen_rate
 from tlplug.commands.compare.plan import CompareSettings
 from tlplug.errors import UsageError
@@ -16,9 +14,8 @@ from tlplug.interfaces import Outcome, Strategy
 from tlplug.runtime.distributed import world_size
 from tlplug.runtime.memory import release_memory
 from tlplug.settings import OptimizerSettings
-from tlplug.training.fit import Prepared
+from tlplug.training.fit import Prepared, TrainingHooks
 from tlplug.training.outcome_cache import Outcomes
-from tlplug.training.prefix_cache.compute import Counting
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +24,7 @@ log = logging.getLogger(__name__)
 class Shown:
     """What a person sees of the trainings."""
 
-    begins: Callable[[str, int], Sequence[Callback]]
+    begins: Callable[[str, int], TrainingHooks]
     """Given what is trained and the seed, what shows its progress."""
     ends: Callable[[str, Run], None]
 
@@ -42,10 +39,8 @@ class Trainings:
     """What the user set for all of them."""
 
     @classmethod
-    def of(
-        cls, task: Prepared, settings: CompareSettings, optimizer: OptimizerSettings, counting: Counting
-    ) -> Trainings:
-        seeds = {seed: Outcomes(with_seed(task, seed), counting) for seed in settings.seed_list()}
+    def of(cls, task: Prepared, settings: CompareSettings, optimizer: OptimizerSettings) -> Trainings:
+        seeds = {seed: Outcomes(with_seed(task, seed)) for seed in settings.seed_list()}
         return cls(seeds, settings, optimizer)
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from tlplug.reports.formatting import duration, figure
 from tlplug.runs import directory as run_directory
 from tlplug.runs.result import write_report
 from tlplug.runtime import console as screen
+from tlplug.runtime.console import Reporter
 from tlplug.runtime.memory import release_memory
 
 RANK = "rank.json"
@@ -45,11 +45,11 @@ def rank(plan: RankPlan, console: Console) -> int:
         rows = shown(plan)
         found = candidates(plan, rows.head)
         if folder is None:
-            ranked(plan, rows, found, Console(quiet=True))
+            ranked(plan, rows, found, Reporter())
             return 0
         preflight(plan, rows, found, console)
         with logged(plan, folder, "model"):
-            ranking, tried = ranked(plan, rows, found, console)
+            ranking, tried = ranked(plan, rows, found, Reporter(console))
             report(make_ranking(plan, rows, ranking, tried), folder, console)
     return int(any(model.error for model in ranking.models) or any(each.error for each in tried))
 
@@ -80,27 +80,27 @@ def preflight(plan: RankPlan, rows: Shown, found: Sequence[Candidate], console: 
 
 
 def ranked(
-    plan: RankPlan, rows: Shown, found: Sequence[Candidate], console: Console
+    plan: RankPlan, rows: Shown, found: Sequence[Candidate], reporter: Reporter
 ) -> tuple[Ranking, list[Verified]]:
     models = [
-        seen(number, candidate, len(found), plan, rows, console) for number, candidate in enumerate(found, 1)
+        seen(number, candidate, len(found), plan, rows, reporter) for number, candidate in enumerate(found, 1)
     ]
     ranking = Ranking(models, plan.first.metrics)
     chosen = ranking.to_verify(plan.settings.fine_tune_top)
-    tried = [train(number, model, len(chosen), plan, console) for number, model in enumerate(chosen, 1)]
+    tried = [train(number, model, len(chosen), plan, reporter) for number, model in enumerate(chosen, 1)]
     return ranking, tried
 
 
 def seen(
-    number: int, candidate: Candidate, count: int, plan: RankPlan, rows: Shown, console: Console
+    number: int, candidate: Candidate, count: int, plan: RankPlan, rows: Shown, reporter: Reporter
 ) -> Judged:
     """One model looked at, with a line that says so."""
-    with screen.progress_bar(console, candidate.title, len(rows.rows)) as telling:
+    with reporter.progress(candidate.title, len(rows.rows)) as telling:
         found = judged(candidate, rows, plan.first.metrics, telling)
     release_memory()
     took = f"{duration(found.seconds)}{', from the cache' if found.kept else ''}"
     say(
-        console,
+        reporter,
         f"model {number} of {count}  {candidate.title}: "
         + (
             f"failed: {found.error}"
@@ -111,20 +111,20 @@ def seen(
     return found
 
 
-def train(number: int, model: Judged, count: int, plan: RankPlan, console: Console) -> Verified:
+def train(number: int, model: Judged, count: int, plan: RankPlan, reporter: Reporter) -> Verified:
     """One model fine-tuned, with a line that says so."""
     head = plan.first.head
-    found = verified(model, plan.settings.strategy, console, partial(screen.progress_bar, console))
+    found = verified(model, plan.settings.strategy, reporter)
     score = found.score(head.primary_score)
     told = (
         f"failed: {found.error}"
         if score is None
         else f"{head.primary_score} {figure(score, head.display_scale)}"
     ) + (", from the cache" if found.kept else "")
-    say(console, f"verified {number} of {count}  {model.candidate.title}: {told}")
+    say(reporter, f"verified {number} of {count}  {model.candidate.title}: {told}")
     return found
 
 
-def say(console: Console, told: str) -> None:
+def say(reporter: Reporter, told: str) -> None:
     log.info(told)
-    console.print(told, highlight=False, markup=False)
+    reporter.line(told)

@@ -7,18 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lightning.pytorch import Callback
-from rich.console import Console
-
 from tlplug.commands.rank.consensus import agreement
 from tlplug.commands.rank.model_scores import Judged
 from tlplug.interfaces import Outcome
 from tlplug.runs.prepare import prepare
 from tlplug.runs.progress import Bar
+from tlplug.runtime.console import Reporter
 from tlplug.runtime.distributed import world_size
 from tlplug.runtime.memory import release_memory
+from tlplug.training.fit import TrainingHooks
 from tlplug.training.outcome_cache import Outcomes
-from tlplug.training.prefix_cache.compute import Counting
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +35,17 @@ class Verified:
         return None if self.outcome is None else self.outcome.scores[primary]
 
 
-def verified(model: Judged, strategy_name: str, console: Console, counting: Counting) -> Verified:
+def verified(model: Judged, strategy_name: str, reporter: Reporter) -> Verified:
     """Train it, or find the same training in the cache. An error ends this model, not the others."""
     candidate = model.candidate
     job = candidate.job
+    title = f"{candidate.title} {job.strategy_name}"
+    bar = Bar(reporter.console, title, job.head.primary_score)
+    hooks = TrainingHooks(callbacks=[bar], reporter=reporter)
     try:
-        outcomes = Outcomes(prepare(job, console), counting)
+        outcomes = Outcomes(prepare(job, reporter))
         stored = outcomes.stored(job.strategy, job.optimizer)
-        found = stored or outcomes.train(job.strategy, job.optimizer, bar(candidate.title, job, console))
+        found = stored or outcomes.train(job.strategy, job.optimizer, hooks)
     except Exception as error:
         if world_size() > 1:
             raise  # the others wait for this one in the middle of a step, and nothing can follow
@@ -53,10 +54,6 @@ def verified(model: Judged, strategy_name: str, console: Console, counting: Coun
     finally:
         release_memory()
     return Verified(candidate.name, found, stored is not None)
-
-
-def bar(title: str, job: Any, console: Console) -> Sequence[Callback]:
-    return [Bar(console, f"{title} {job.strategy_name}", job.head.primary_score)]
 
 
 def how_good(

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tlplug.data.features import Features
 from tlplug.interfaces import Batch, FrozenPrefix, Strategy
 from tlplug.models.precision import autocast
 from tlplug.runtime import cache, files
+from tlplug.runtime.console import Reporter
 from tlplug.runtime.distributed import barrier, rank
 from tlplug.training.module import TransferModule
 from tlplug.training.prefix_cache.check import asked, fault, keepable, rest, state_of
@@ -29,23 +29,16 @@ from tlplug.training.prefix_cache.store import FORM, SPANS, STATES, Kept, Recall
 
 KIND = "frozen"
 
-Counting = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""What is counted and how many of it -> what is told how many more are done."""
-
 log = logging.getLogger(__name__)
-
-
-def silent(what: str, count: int) -> AbstractContextManager[Callable[[int], None]]:
-    return nullcontext(lambda done: None)
 
 
 class ComputeOnce(Callback):
     """Before a fit, computes the output of the strategy's frozen prefix for every example, or finds it in the cache."""
 
-    def __init__(self, strategy: Strategy, data: TransferData, counting: Counting = silent) -> None:
+    def __init__(self, strategy: Strategy, data: TransferData, reporter: Reporter) -> None:
         self.strategy = strategy
         self.data = data
-        self.counting = counting
+        self.reporter = reporter
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, TransferModule)
@@ -101,7 +94,7 @@ class ComputeOnce(Callback):
         """Fill the folder; why that could not be done."""
         log.info("%s: the frozen part runs over the %s rows once", folder.name[:12], split)
         try:
-            with self.counting(f"frozen part, {split}", len(self.data.features[split])) as progress:
+            with self.reporter.progress(f"frozen part, {split}", len(self.data.features[split])) as progress:
                 compute(module, prefix, self.data, split, folder, precision, progress)
         except OSError as error:
             return f"{folder} cannot be written ({error})"
