@@ -136,6 +136,26 @@ def test_private_names_of_libraries_are_in_one_file(path):
     assert not {found for found in PRIVATE.findall(text) if found.lstrip(".") not in own}
 
 
+def arguments(function):
+    """The names of a function's arguments, without `self` and `cls`."""
+    given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+    return [argument.arg for argument in given if argument.arg not in ("self", "cls")]
+
+
+def hides_arguments(node):
+    """Whether a call has a tuple or a list written out after a star: `f(*(a, b))`."""
+    starred = [argument.value for argument in node.args if isinstance(argument, ast.Starred)]
+    return any(isinstance(value, ast.Tuple | ast.List) for value in starred)
+
+
+@pytest.mark.parametrize("path", [*files(CORE), *files(PLUGINS)], ids=name)
+def test_functions_have_at_most_six_arguments_each_of_them_visible(path):
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert [node.name for node in functions if len(arguments(node)) > 6] == []
+    assert [node.lineno for node in nodes if isinstance(node, ast.Call) and hides_arguments(node)] == []
+
+
 @pytest.mark.parametrize("kind", ["heads", "metrics", "strategies"])
 def test_the_top_of_a_kind_lists_its_plugins_and_nothing_else(kind):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

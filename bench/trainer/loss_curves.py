@@ -25,7 +25,7 @@ from tlplug.interfaces import Rows, Strategy
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.models.locate import locate
-from tlplug.settings import ModelSettings, OptimizerSettings, TrainerSettings
+from tlplug.settings import DataSettings, ModelSettings, OptimizerSettings, TrainerSettings
 from tlplug.training.fit import Prepared, TrainingHooks, adapt
 
 MEASUREMENT = MEASUREMENTS["sst2"]
@@ -88,8 +88,7 @@ def prepare(base_folder: Path, rows: dict[str, Rows], settings: Settings) -> Pre
     base = find_base(ModelSettings(source=str(base_folder)), settings.max_length)
     features = {name: encode(head, split, base, name == "train") for name, split in rows.items()}
     size = settings.batch_size
-    batches = {"batch_size": size, "batching": "rows", "tokens_per_batch": None}
-    data = TransferData(**features, head=head, base=base, **batches, seed=SEED)
+    data = TransferData(features, head, base, DataSettings(batch_size=size, batching="rows"), SEED)
     trainer = TrainerSettings(
         accelerator="cpu",
         max_epochs=settings.epochs,

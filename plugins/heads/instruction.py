@@ -143,7 +143,9 @@ class Instruction(TaskHead):
         if answering.cut:
             log.warning(
                 "%d sequences of %d rows are cut to data.max_length=%d: what goes before the last answer, then its end",
-                *(answering.cut, len(rows), base.max_length),
+                answering.cut,
+                len(rows),
+                base.max_length,
             )
         return features
 

@@ -126,7 +126,9 @@ class Summarization(TaskHead):
         if summaries.cut:
             log.warning(
                 "%d of %d documents are cut, to fit into data.max_length=%d with what is asked of them",
-                *(summaries.cut, len(rows), base.max_length),
+                summaries.cut,
+                len(rows),
+                base.max_length,
             )
         return features
 

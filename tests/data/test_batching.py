@@ -13,10 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tlplug.data.batching import WINDOWS, EpochBatches, equal_token_batches
+from tlplug.data.batching import WINDOWS, EpochBatches, Process, equal_token_batches
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import LENGTH, Features
 from tlplug.interfaces import BaseInfo, Batch, TaskHead
+from tlplug.settings import DataSettings
 
 counts = st.integers(0, 60)
 worlds = st.integers(1, 5)
@@ -49,11 +50,13 @@ def features(count: int) -> Features:
     return Features(datasets.Dataset.from_list(rows, features=columns), str(count))
 
 
+def splits(train: int, test: int) -> dict[str, Features]:
+    return {"train": features(train), "validation": features(7), "test": features(test)}
+
+
 def data(count: int = 10, batch_size: int = 4, seed: int = 0, test: int = 3) -> TransferData:
     return TransferData(
-        features(count), features(7), features(test),
-        head=Padding(), base=base_info(), batch_size=batch_size, batching="rows", tokens_per_batch=None,
-        seed=seed,
+        splits(count, test), Padding(), base_info(), DataSettings(batch_size=batch_size, batching="rows"), seed
     )  # fmt: skip
 
 
@@ -70,7 +73,9 @@ def seen_by(
     seen = []
     lengths = [1 + i * 7 % 5 for i in range(count)]
     for rank in range(world):
-        order = EpochBatches(lengths, seed, shuffle=shuffle, batch=batch, even=even, rank=rank, world=world)
+        order = EpochBatches(
+            lengths, seed, shuffle=shuffle, batch=batch, even=even, process=Process(rank, world)
+        )
         order.set_epoch(epoch)
         seen.append(list(order))
         assert len(order) == len(seen[-1])
@@ -250,7 +255,11 @@ def test_even_batches_are_shared_out_evenly(rows: int, world: int) -> None:
     """Each process computes about as much in a step as the others; 2003 rows leave some over in one batch."""
     lengths = lengths_of_text(2003)
     ranks = [
-        list(EpochBatches(lengths, 1, shuffle=True, batch=rows * world, even=True, rank=rank, world=world))
+        list(
+            EpochBatches(
+                lengths, 1, shuffle=True, batch=rows * world, even=True, process=Process(rank, world)
+            )
+        )
         for rank in range(world)
     ]
     steps = [[len(ids) * max(lengths[i] for i in ids) for ids in step] for step in zip(*ranks, strict=True)]
@@ -262,9 +271,8 @@ def test_even_batches_are_shared_out_evenly(rows: int, world: int) -> None:
 def test_evaluation_keeps_to_a_number_of_tokens_too() -> None:
     for batching, tokens, most in (("tokens", 15, 20), ("rows", None, 25)):
         loaded = TransferData(
-            features(40), features(7), features(40),
-            head=Padding(), base=base_info(), batch_size=5, batching=batching,
-            tokens_per_batch=tokens, seed=0,
+            splits(40, 40), Padding(), base_info(),
+            DataSettings(batch_size=5, batching=batching, tokens_per_batch=tokens), seed=0,
         )  # fmt: skip
         sizes = [len(batch["id"]) * batch["longest"] for batch in loaded.test_dataloader()]
         assert len(sizes) == 8 and max(sizes) == most
@@ -295,9 +303,7 @@ def smallest_largest(lengths: list[int], count: int) -> int:
 
 def test_a_number_of_tokens_stands_in_the_place_of_rows() -> None:
     loaded = TransferData(
-        features(40), features(7), features(3),
-        head=Padding(), base=base_info(), batch_size=32, batching="tokens",
-        tokens_per_batch=15, seed=0,
+        splits(40, 3), Padding(), base_info(), DataSettings(tokens_per_batch=15), seed=0
     )  # fmt: skip
     assert loaded.batch_size == 5 and loaded.steps_per_epoch(1) == 8
     assert sum(len(batch["id"]) for batch in loaded.train_dataloader()) == 40

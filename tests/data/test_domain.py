@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import CombinedLoader
 
 from tests.data.sample_files import WANTED, jsonl, numbered, texts
 from tests.data.test_batching import data, features
-from tlplug.data.batching import EpochBatches, Repeated
+from tlplug.data.batching import EpochBatches, Process, Repeated
 from tlplug.data.datamodule import TransferData
 from tlplug.data.domain import read_for_evaluation, read_labelled, read_unlabelled, rename_keys
 from tlplug.data.read import read_splits
@@ -309,7 +309,7 @@ def test_every_pass_of_a_stream_is_shuffled_anew() -> None:
 
 
 def test_processes_share_a_stream() -> None:
-    orders = [EpochBatches([1] * 8, 0, shuffle=True, batch=4, rank=rank, world=2) for rank in range(2)]
+    orders = [EpochBatches([1] * 8, 0, shuffle=True, batch=4, process=Process(rank, 2)) for rank in range(2)]
     first, second = (list(Repeated(order, 2, 2)) for order in orders)
     assert sorted(index for batch in first + second for index in batch) == list(range(8))
 

@@ -22,6 +22,7 @@ from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
 from tlplug.interfaces import TaskHead
 from tlplug.interfaces.registry import Registry
+from tlplug.settings import DataSettings
 from tlplug.training.plugin_errors import naming_plugins
 
 MAIN_PROCESS = os.getpid()
@@ -62,15 +63,12 @@ class FailingElsewhere(Drawing):
 def loaded(workers, head=None, streams=(), count=37, seed=4):
     made = data(count, seed=seed)
     return TransferData(
-        **made.features,
-        head=head or Drawing(),
-        base=base_info(),
-        batch_size=4,
-        batching="rows",
-        tokens_per_batch=None,
+        made.features,
+        head or Drawing(),
+        base_info(),
+        DataSettings(batch_size=4, batching="rows", num_workers=workers),
         seed=seed,
         streams={name: features(11) for name in streams},
-        num_workers=workers,
     )
 
 
@@ -227,16 +225,11 @@ def test_hidden_words_are_the_same_with_workers():
     head, base = Registry().find("head", "language_modeling").load()(), tiny_base("bert", max_length=128)
     rows = [{"id": id, "text": f"{id} bees went into winter with {id + 7} frames"} for id in range(21)]
     train, test = (encode(head, rows, base, training) for training in (True, False))
-    settings = {"batch_size": 4, "batching": "rows", "tokens_per_batch": None, "seed": 1}
-    found = [
-        passes(
-            TransferData(
-                train, test, test, head=head, base=base, num_workers=workers, **settings
-            ).train_dataloader(),
-            one_order,
-        )
-        for workers in (0, 2)
-    ]
+    splits = {"train": train, "validation": test, "test": test}
+    found = []
+    for workers in (0, 2):
+        settings = DataSettings(batch_size=4, batching="rows", num_workers=workers)
+        found.append(passes(TransferData(splits, head, base, settings, 1).train_dataloader(), one_order))
     assert found[0] == found[1] and "labels" in found[0][0][0]
     hidden = [{tuple(row) for batch in epoch for row in batch["labels"][1]} for epoch in found[0]]
     assert len(hidden[0] & hidden[1]) < 5, "each epoch hides others"

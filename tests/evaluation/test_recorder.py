@@ -14,9 +14,9 @@ from tlplug.evaluation.compute_metrics import measure
 from tlplug.evaluation.layer_features import layer_features, looking
 from tlplug.evaluation.probes import classes_of, drawn
 from tlplug.evaluation.recorder import Recorder
-from tlplug.interfaces import LoadOptions
+from tlplug.interfaces import LoadOptions, RowsContext
 from tlplug.interfaces.registry import Registry
-from tlplug.settings import DataSettings, EvidenceSettings, OptimizerSettings
+from tlplug.settings import EvidenceSettings, OptimizerSettings
 from tlplug.testing import tiny_models as tiny
 from tlplug.training.fit import TrainingHooks, adapt
 
@@ -39,9 +39,14 @@ class Norms(TransferMetric):
 def recorder(task, name="lora", metrics=None, rows=512, weights=True, domains=None, **fields):
     metrics = {"norms": Norms()} if metrics is None else metrics
     settings = EvidenceSettings(rows, weights)
-    return Recorder.of(
-        *(task.head, task.base, strategy(name, **fields), metrics, task.rows["validation"], domains or {}),
-        *(settings, DataSettings(path="", batch_size=8), "32-true"),
+    return Recorder(
+        context=RowsContext(task.head, task.base, task.rows["validation"], seed=0),
+        domains=domains or {},
+        strategy=strategy(name, **fields),
+        metrics=metrics,
+        settings=settings,
+        precision="32-true",
+        batch_size=8,
     )
 
 

@@ -6,7 +6,7 @@ import torch
 from tests.conftest import make_rows
 from tlplug.interfaces import REQUIRED, AdaptContext
 from tlplug.interfaces.registry import Registry
-from tlplug.training.module import TransferModule
+from tlplug.training.module import BoundTask, TransferModule
 
 STRATEGIES = [
     name
@@ -37,7 +37,8 @@ def adapted(head, tiny_base, batch):
         strategy = cls(cls.Config(**fields))
         context = AdaptContext(head, tiny_base, seed, lambda: itertools.repeat(batch), torch.device("cpu"))
         model = strategy.adapt(head.load_model(tiny_base, strategy.load_options(head)), context)
-        module = TransferModule(model, strategy, head, strategy.optimizer_defaults, 10, {}, tiny_base).train()
+        task = BoundTask(head, tiny_base, {})
+        module = TransferModule(model, strategy, task, strategy.optimizer_defaults, 10).train()
         return strategy, model, module
 
     return build

@@ -11,7 +11,7 @@ from tests.plugins.tiny_generators import tiny_base as generator
 from tlplug import OptimizerSettings
 from tlplug.interfaces import AdaptContext
 from tlplug.interfaces.registry import Registry
-from tlplug.training.module import TransferModule
+from tlplug.training.module import BoundTask, TransferModule
 
 Full = Registry().find("strategy", "full").load()
 SETTINGS = OptimizerSettings(learning_rate=0.01, weight_decay=0.1, schedule="linear", warmup=0.0)
@@ -63,7 +63,7 @@ def test_of_an_encoder_decoder_the_encoder_lies_below(head):
 def test_the_schedule_scales_every_group_s_own_rate(adapted):
     strategy, model, _ = adapted("full", layer_decay=0.5)
     half = dataclasses.replace(SETTINGS, warmup=0.5)
-    module = TransferModule(model, strategy, None, half, 8, {}, None)
+    module = TransferModule(model, strategy, BoundTask(None, None, {}), half, 8)
     configured = module.configure_optimizers()
     optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     for step in range(8):

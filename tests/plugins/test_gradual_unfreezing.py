@@ -202,7 +202,7 @@ def fitted(base, strategy, callbacks=(), checkpoint=None, epochs=4):
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    module = TransferModule(model, strategy, task.head, STEADY, 3 * epochs, task.rows, task.base).train()
+    module = TransferModule(model, strategy, task, STEADY, 3 * epochs).train()
     trainer = Trainer(
         max_epochs=epochs,
         min_epochs=0,

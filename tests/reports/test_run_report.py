@@ -38,6 +38,7 @@ from tests.reports.sample_run_data import (
 from tlplug.evaluation.bootstrap import compare_paired
 from tlplug.evaluation.verdict import judge
 from tlplug.interfaces import Outcome
+from tlplug.interfaces.registry import describe_plugins
 from tlplug.reports import html
 from tlplug.reports import markdown as plain
 from tlplug.reports import predictions as answers
@@ -659,16 +660,9 @@ def test_what_a_run_makes_is_valid():
     compared = {"scratch": compare_paired(run.example_scores, other.example_scores)}
     names = {key: classification()[0][key] for key in SCHEMA["required"][1:13]}
     plugin = SimpleNamespace(kind="head", name="classification", distribution="tlplug", version="0.1.0")
-    found = {"advice": []} | make_result(
-        names,
-        run,
-        {"scratch": other},
-        compared,
-        METRICS,
-        judge(compared, head, "scratch"),
-        [plugin],
-        described(METRICS),
-    )
+    later = {"advice": [], "plugins": describe_plugins([plugin]), "metric_facts": described(METRICS)}
+    verdict = judge(compared, head, "scratch")
+    found = later | make_result(names, run, {"scratch": other}, compared, METRICS, verdict)
     CLOSED.validate(json.loads(json.dumps(found)))
 
 

@@ -6,7 +6,7 @@ from tests.conftest import make_rows
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
-from tlplug.settings import TrainerSettings
+from tlplug.settings import DataSettings, TrainerSettings
 from tlplug.training.fit import Prepared
 
 QUICK = TrainerSettings(max_epochs=1, accelerator="cpu", devices=1, precision="32-true")
@@ -21,6 +21,6 @@ def prepare(base, seed=3, trainer=QUICK, train=24, batch_size=8, batching="rows"
     head = Registry().find("head", "classification").load()().with_state({"labels": ["negative", "positive"]})
     rows = {"train": make_rows(train), "validation": make_rows(8, 1), "test": make_rows(11, 2)}
     features = {name: encode(head, split, base, name == "train") for name, split in rows.items()}
-    sizes = {"batch_size": batch_size, "batching": batching, "tokens_per_batch": None}
-    data = TransferData(**features, head=head, base=base, **sizes, seed=seed)
+    settings = DataSettings(batch_size=batch_size, batching=batching)
+    data = TransferData(features, head, base, settings, seed)
     return Prepared(head, base, rows, data, trainer, seed)

@@ -18,7 +18,7 @@ from tlplug.interfaces import LoadOptions, StepOutput
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import OptimizerSettings
 from tlplug.training.fit import TrainingHooks, adapt
-from tlplug.training.module import StepMean, TransferModule
+from tlplug.training.module import BoundTask, StepMean, TransferModule
 from tlplug.training.trainer import build_trainer
 
 SETTINGS = OptimizerSettings(learning_rate=0.1, schedule="constant", warmup=0.0, weight_decay=0.0)
@@ -84,7 +84,7 @@ class Chat:
         full = strategy("full")
         model = self.head.load_model(self.base, LoadOptions(random_weights=True)).train()
         full.optimizer = lambda groups, settings: torch.optim.SGD(groups, lr=settings.learning_rate)
-        return TransferModule(model, full, self.head, SETTINGS, 9, {}, self.base)
+        return TransferModule(model, full, BoundTask(self.head, self.base, {}), SETTINGS, 9)
 
     def batches(self, places):
         features = self.head.encode(self.rows, self.base, True)

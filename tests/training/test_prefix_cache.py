@@ -19,7 +19,7 @@ from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
 from tlplug.runtime import cache
-from tlplug.settings import ModelSettings, OptimizerSettings
+from tlplug.settings import DataSettings, ModelSettings, OptimizerSettings
 from tlplug.training.fit import Prepared, adapt
 from tlplug.training.prefix_cache.compute import KIND
 from tlplug.training.prefix_cache.store import FORM, SPANS, STATES, Kept
@@ -369,10 +369,8 @@ def array_task(folder):
     rows = {split: images(count, seed) for seed, (split, count) in enumerate(SIZES.items())}
     head = Arrays().with_state({"labels": ["a", "b"]})
     features = {split: encode(head, each, base, split == "train") for split, each in rows.items()}
-    sizes = {"batch_size": 8, "batching": "rows", "tokens_per_batch": None}
-    return Prepared(
-        head, base, rows, TransferData(**features, head=head, base=base, **sizes, seed=3), THREE, 3
-    )
+    data = TransferData(features, head, base, DataSettings(batch_size=8, batching="rows"), seed=3)
+    return Prepared(head, base, rows, data, THREE, 3)
 
 
 SIZES = {"train": 21, "validation": 8, "test": 11}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -169,9 +170,7 @@ class Repository(click.ParamType):  # type: ignore[type-arg]
     "--push", metavar="OWNER/NAME", type=Repository(), help="Upload it to the Hugging Face hub as well."
 )
 @click.option("--private", is_flag=True, help="As a private repository.")
-def export(
-    run: Path, out: Path, merge: bool, dtype: str | None, push: str | None, private: bool, trust: bool
-) -> int:
+def export(run: Path, out: Path, push: str | None, private: bool, trust: bool, **merging: Any) -> int:
     """Export a run for plain transformers and peft, with a model card.
 
     OUT is a folder that does not exist yet.
@@ -187,9 +186,9 @@ def export(
     from tlplug.runs.load import load
     from tlplug.runtime.console import quiet_libraries
 
-    check(out, merge, dtype)
+    check(out, **merging)
     with quiet_libraries():
-        drift = write(load(run, trust=trust), out, merge, dtype)
+        drift = write(load(run, trust=trust), out, **merging)
     show_export(Console(), out, drift)
     if push:
         address = upload(out, push, private)

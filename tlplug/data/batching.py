@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -72,6 +73,16 @@ PADDING = 0.045
 """The largest share of padding among an epoch's tokens."""
 
 
+class Process(NamedTuple):
+    """A process among those that share out each batch."""
+
+    rank: int
+    world: int
+
+
+ALONE = Process(0, 1)
+
+
 class EpochBatches(Sampler[list[int]]):
     """Yield one process's batches of an epoch, the same number on every process and in every epoch.
 
@@ -95,16 +106,14 @@ class EpochBatches(Sampler[list[int]]):
         shuffle: bool,
         batch: int = 1,
         even: bool = False,
-        rank: int = 0,
-        world: int = 1,
+        process: Process = ALONE,
     ) -> None:
         self.lengths = np.asarray(lengths, np.int64)
         self.seed = seed
         self.shuffle = shuffle
         self.batch = batch
         self.even = even
-        self.rank = rank
-        self.world = world
+        self.rank, self.world = process
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:

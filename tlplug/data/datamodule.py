@@ -11,11 +11,12 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
 
 from tlplug.data.batches import Batches
-from tlplug.data.batching import EpochBatches, Repeated, ceil_div
+from tlplug.data.batching import EpochBatches, Process, Repeated, ceil_div
 from tlplug.data.features import Features
 from tlplug.interfaces import BaseInfo, Batch, TaskHead
 from tlplug.runtime.cache import key_of
 from tlplug.runtime.distributed import rank, world_size
+from tlplug.settings import DataSettings
 
 
 class TransferData(LightningDataModule):
@@ -24,41 +25,34 @@ class TransferData(LightningDataModule):
     The loaders divide the examples over the processes themselves: `use_distributed_sampler=False`.
 
     Args:
-        batch_size: `data.batch_size`.
-        batching: `data.batching`.
-        tokens_per_batch: `data.tokens_per_batch`.
-        num_workers: `data.num_workers`; the batches do not depend on it.
+        features: by split: train, validation, test.
+        settings: the size of batches and the number of workers are taken from them.
     """
 
     def __init__(
         self,
-        train: Features,
-        validation: Features,
-        test: Features,
-        *,
+        features: Mapping[str, Features],
         head: TaskHead,
         base: BaseInfo,
-        batch_size: int,
-        batching: str,
-        tokens_per_batch: int | None,
+        settings: DataSettings,
         seed: int,
         streams: Mapping[str, Features] | None = None,
-        num_workers: int = 0,
     ) -> None:
         super().__init__()
-        self.features = {"train": train, "validation": validation, "test": test}
+        self.features = dict(features)
         self.streams = dict(streams or {})
         """Unlabelled examples of other domains, of which `batch_size` come along with each training batch."""
-        self.batch_size = batch_size
+        self.batch_size = settings.batch_size
         """Rows of an evaluation's batch, and of a training batch on average, in each process."""
-        self.batching = batching
-        self.tokens_per_batch = tokens_per_batch
-        if tokens_per_batch is not None:
-            rows = round(tokens_per_batch / max(1.0, train.lengths.mean()))
+        self.batching = settings.batching
+        self.tokens_per_batch = settings.tokens_per_batch
+        if self.tokens_per_batch is not None:
+            train = self.features["train"]
+            rows = round(self.tokens_per_batch / max(1.0, train.lengths.mean()))
             self.batch_size = min(max(1, rows), max(1, len(train)))
         self._windows: dict[tuple[int, int, bool], int] = {}
         self.seed = seed
-        self.num_workers = num_workers
+        self.num_workers = settings.num_workers
         self.max_validation_rows = head.max_validation_rows
         self.collate = partial(head.collate, base=base)
 
@@ -162,7 +156,7 @@ class TransferData(LightningDataModule):
         even = self.even if shuffle else self.tokens_per_batch is not None
         batch = self.batch_size * world
         order = EpochBatches(
-            features.lengths, self.seed, shuffle=shuffle, batch=batch, even=even, rank=rank, world=world
+            features.lengths, self.seed, shuffle=shuffle, batch=batch, even=even, process=Process(rank, world)
         )
         if shuffle and features is self.features["train"]:
             self._remember_window(order)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tlplug.data.read import read_splits
@@ -115,7 +115,7 @@ def read_unlabelled(
         UsageError: something is not there or not readable.
     """
     try:
-        return _read(settings, head, seed, key, "train", head.targets, like)
+        return _read(settings, head, seed, key, "train", like)
     except UsageError:
         if not _has_test_rows_alone(settings):
             raise
@@ -126,12 +126,12 @@ def read_unlabelled(
         settings.path,
         key,
     )
-    return _read(replace(settings, train=settings.test), head, seed, key, "train", head.targets, like)
+    return _read(replace(settings, train=settings.test), head, seed, key, "train", like)
 
 
 def read_labelled(settings: DomainSettings, head: TaskHead, seed: int, key: str, like: Split) -> Split:
     """Read the domain's test rows with targets, as a split named `test`; otherwise as `read_unlabelled`."""
-    return _read(settings, head, seed, key, "test", (), like)
+    return _read(settings, head, seed, key, "test", like)
 
 
 def _read(
@@ -140,9 +140,9 @@ def _read(
     seed: int,
     key: str,
     name: str,
-    without: Sequence[str],
     like: Split | None,
 ) -> Split:
+    without = head.targets if name == "train" else ()
     optional = {key: meaning for key, meaning in head.optional_columns.items() if key not in without}
     wanted = {key: meaning for key, meaning in head.columns.items() if key not in without}
     if like is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,28 +69,22 @@ class Probe:
 
 
 def probes_of(
-    head: TaskHead,
-    base: BaseInfo,
-    validation: Rows,
-    domains: Mapping[str, Domain],
-    metrics: Mapping[str, TransferMetric],
-    most: int,
-    seed: int,
+    context: RowsContext, domains: Mapping[str, Domain], metrics: Mapping[str, TransferMetric], most: int
 ) -> tuple[list[Probe], dict[str, str]]:
-    """The task's validation rows, those of other domains, and what metrics ask for.
+    """Return the task's validation rows, those of other domains, and what metrics ask for.
 
     Args:
-        most: so many rows of a probe at most, drawn by `seed`; 0 leaves none.
+        context: with all validation rows.
+        most: so many rows of a probe at most, drawn by the context's seed; 0 leaves none.
 
     Returns:
         The probes, and for the evidence of those that there cannot be, why.
     """
     if not most:
         return [], {}
-    own = drawn(validation, most, seed)
-    found = [Probe(TASK, own)]
-    found += [of_domain(name, domain, head, most, seed) for name, domain in domains.items()]
-    context = RowsContext(head, base, own, seed)
+    context = replace(context, rows=drawn(context.rows, most, context.seed))
+    found = [Probe(TASK, context.rows)]
+    found += [of_domain(name, domain, context.head, most, context.seed) for name, domain in domains.items()]
     reasons: dict[str, str] = {}
     for metric in metrics.values():
         try:

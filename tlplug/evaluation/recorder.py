@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tlplug.data.domain import Domain
@@ -21,12 +21,12 @@ from tlplug.evaluation.layer_features import (
 from tlplug.evaluation.probabilities import likelihoods, no_classifier, no_likelihood, source_probabilities
 from tlplug.evaluation.probes import SOURCE, TASK, PlainTexts, Probe, classes_of, probes_of
 from tlplug.evaluation.weight_changes import WeightChangeRecorder
-from tlplug.interfaces import BaseInfo, Rows, Strategy, TaskHead, TransferMetric
+from tlplug.interfaces import RowsContext, Strategy, TaskHead, TransferMetric
 from tlplug.interfaces.evidence_names import asks_weights
 from tlplug.models.layers import new_blocks, newly_initialized
 from tlplug.models.precision import to_device
 from tlplug.models.predict import predict_rows
-from tlplug.settings import DataSettings, EvidenceSettings
+from tlplug.settings import EvidenceSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,39 +54,24 @@ class Recorder:
     `weights/<metric>`, as docs/reference.md lists them. What cannot be recorded costs a reason, never the run.
     """
 
-    head: TaskHead
-    base: BaseInfo
+    context: RowsContext
+    """The head, the base model, the validation rows, and the seed that draws some of them."""
+    domains: Mapping[str, Domain]
     strategy: Strategy
     metrics: Mapping[str, TransferMetric]
-    probes: Sequence[Probe]
     settings: EvidenceSettings
     precision: str
     batch_size: int
     """Of training; more rows than a few times that many are not looked at together."""
-    kept: Kept = field(default_factory=Kept)
     _device: torch.device | None = None
 
     def __post_init__(self) -> None:
+        self.head, self.base = self.context.head, self.context.base
+        self.probes, reasons = probes_of(self.context, self.domains, self.metrics, self.settings.max_rows)
+        self.kept = Kept(reasons)
         asking = {name: m for name, m in self.metrics.items() if asks_weights(type(m))}
         asking = asking if self.settings.weight_changes else {}
         self._weights = WeightChangeRecorder(self.strategy, asking, self.kept)
-
-    @classmethod
-    def of(
-        cls,
-        head: TaskHead,
-        base: BaseInfo,
-        strategy: Strategy,
-        metrics: Mapping[str, TransferMetric],
-        validation: Rows,
-        domains: Mapping[str, Domain],
-        settings: EvidenceSettings,
-        data: DataSettings,
-        precision: str,
-    ) -> Recorder:
-        """With the rows that the model is shown: of the validation split, of other domains, and the metrics' own."""
-        probes, reasons = probes_of(head, base, validation, domains, metrics, settings.max_rows, data.seed)
-        return cls(head, base, strategy, metrics, probes, settings, precision, data.batch_size, Kept(reasons))
 
     def before(self, model: nn.Module, device: torch.device) -> None:
         """The bare base model, before anything is wrapped.

@@ -183,7 +183,8 @@ def curves(
             dashes, marker = STYLES[number % len(STYLES)]
             own = name == run
             axes.plot(
-                *(seen, scores),
+                seen,
+                scores,
                 linestyle=dashes,
                 marker=marker,
                 color=TAKEN if own else INK if number == 1 else MARK,

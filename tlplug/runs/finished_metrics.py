@@ -19,7 +19,7 @@ from tlplug.evaluation import evidence, recorder
 from tlplug.evaluation.compute_metrics import describe
 from tlplug.evaluation.compute_metrics import measure as measure_evidence
 from tlplug.evaluation.recorder import Recorder
-from tlplug.interfaces import TransferMetric
+from tlplug.interfaces import RowsContext, TransferMetric
 from tlplug.models.precision import resolve_precision
 from tlplug.runs import directory as run_directory
 from tlplug.runs.load import adapted_model, bare_model, base_of, bound_head
@@ -81,7 +81,15 @@ def recorder_of(run: FinishedRun, metrics: Mapping[str, TransferMetric], device:
     settings = {"target": run.data.target_domain, "source": run.transfer.source_domain}
     domains = read_domains(settings, STREAMS, head, run.data.seed, base.has_tokenizer)
     precision = resolve_precision(run.trainer.precision, device, base.dtype)
-    return Recorder.of(*(head, base, run.strategy, metrics, rows, domains, run.evidence, run.data, precision))
+    return Recorder(
+        context=RowsContext(head, base, rows, run.data.seed),
+        domains=domains,
+        strategy=run.strategy,
+        metrics=metrics,
+        settings=run.evidence,
+        precision=precision,
+        batch_size=run.data.batch_size,
+    )
 
 
 def measure(

@@ -107,13 +107,5 @@ def encoded(
         }
         others = {name: encode(head, split, base, False, progress) for name, split in streams.items()}
     return TransferData(
-        **features,
-        head=head,
-        base=base,
-        batch_size=job.data.batch_size,
-        batching=job.data.batching,
-        tokens_per_batch=job.data.tokens_per_batch,
-        seed=job.seed,
-        streams=others,
-        num_workers=job.data.num_workers,
+        features=features, head=head, base=base, settings=job.data, seed=job.seed, streams=others
     )

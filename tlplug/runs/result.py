@@ -6,7 +6,7 @@ import json
 import platform
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
@@ -60,16 +60,12 @@ def make_result(
     comparisons: Mapping[str, Comparison],
     metrics: Mapping[str, Any],
     verdict: Verdict,
-    plugins: Iterable[Any],
-    facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """All of one run's figures.
 
     Args:
         names: `task`, `strategy`, `seed`, `primary` and what else identifies the run; they come first.
         comparisons: the run against each baseline on the primary score.
-        plugins: those that were used, with `kind`, `name`, `distribution` and `version`.
-        facts: what the report says of each metric.
     """
     return {
         "version": VERSION,
@@ -78,13 +74,11 @@ def make_result(
         "baselines": {name: outcome.scores for name, outcome in baselines.items()},
         "comparisons": {name: vars(comparison) for name, comparison in comparisons.items()},
         "metrics": metrics,
-        "metric_facts": facts,
         "verdict": verdict.as_dict(),
         "cost": run.cost,
         "curve": {RUN: run.curve, **{name: found.curve for name, found in baselines.items() if found.curve}},
         "baseline_cost": {name: outcome.cost for name, outcome in baselines.items()},
         "versions": versions(),
-        "plugins": describe_plugins(plugins),
     }
 
 
@@ -110,15 +104,10 @@ def judge_run(
     }
     measured = measure(job.metrics, collected)
     verdict = judge(comparisons, task.head, scratch_baseline(job, task.head))
-    result = make_result(
-        names_of(job, task, outcome),
-        outcome,
-        baselines,
-        comparisons,
-        measured,
-        verdict,
-        job.plugins,
+    result = make_result(names_of(job, task, outcome), outcome, baselines, comparisons, measured, verdict)
+    result["metric_facts"], result["plugins"] = (
         report_facts(job.metrics, measured),
+        describe_plugins(job.plugins),
     )
     result["advice"] = advice_of(job, task, outcome, baselines, comparisons, verdict)
     leave(task, outcome, result, folder)

@@ -17,7 +17,7 @@ from tlplug.config.reopen import needs_trust
 from tlplug.data.domain import read_domains
 from tlplug.errors import Stopped, TrainingFailed, UsageError
 from tlplug.evaluation.recorder import Recorder
-from tlplug.interfaces import BaseInfo, Rows, TaskHead
+from tlplug.interfaces import BaseInfo, Rows, RowsContext, TaskHead
 from tlplug.models.base_model import save_processor
 from tlplug.models.precision import describe_precision, resolve_precision
 from tlplug.reports.formatting import percent_of
@@ -147,9 +147,14 @@ def recorder_of(job: Job, task: Prepared) -> Recorder:
         task.base.has_tokenizer,
     )
     precision = resolve_precision(job.trainer.precision, job.trainer.accelerator, task.base.dtype)
-    return Recorder.of(
-        *(task.head, task.base, job.strategy, job.metrics, task.rows["validation"], domains),
-        *(job.evidence, job.data, precision),
+    return Recorder(
+        context=RowsContext(task.head, task.base, task.rows["validation"], job.data.seed),
+        domains=domains,
+        strategy=job.strategy,
+        metrics=job.metrics,
+        settings=job.evidence,
+        precision=precision,
+        batch_size=job.data.batch_size,
     )
 
 

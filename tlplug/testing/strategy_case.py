@@ -11,7 +11,7 @@ from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
 from tlplug.interfaces import REQUIRED, BaseInfo, Strategy
 from tlplug.models.precision import HALF_PRECISION
-from tlplug.settings import OptimizerSettings, TrainerSettings
+from tlplug.settings import DataSettings, OptimizerSettings, TrainerSettings
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.adapted import BATCH, EPOCHS, AdaptedModel, TrainingLog
 from tlplug.testing.check import CheckFailure, CheckSkipped
@@ -79,15 +79,12 @@ class StrategyCase:
         unlabelled = encode(head, drop_columns(combination.rows["test"], head.targets), base, False)
         required = [name for name, need in self.plugin.extra_data.items() if need is REQUIRED]
         data = TransferData(
-            **features,
+            features=features,
             head=head,
             base=base,
-            batch_size=batch_size,
-            batching="rows",
-            tokens_per_batch=None,
+            settings=DataSettings(batch_size=batch_size, batching="rows"),
             seed=0,
             streams=dict.fromkeys(required, unlabelled),
-            num_workers=0,
         )
         precision = "bf16-mixed" if base.dtype in HALF_PRECISION else "32-true"
         trainer = TrainerSettings(accelerator="cpu", devices=1, precision=precision)

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import Logger
 
 from tlplug.data.datamodule import TransferData
 from tlplug.errors import UsageError
-from tlplug.interfaces import AdaptContext, BaseInfo, Outcome, Rows, Strategy, TaskHead
+from tlplug.interfaces import AdaptContext, Outcome, Rows, Strategy, TaskHead
 from tlplug.models.dropout import use_byte_dropout
 from tlplug.models.layers import newly_initialized
 from tlplug.models.precision import cast_trainable_to_float32, resolve_precision
@@ -25,7 +25,7 @@ from tlplug.training.checkpoint import Checkpoints
 from tlplug.training.checkpoint_files import WholeFiles
 from tlplug.training.cost import CostMeter
 from tlplug.training.learning_curve import LearningCurve
-from tlplug.training.module import TransferModule
+from tlplug.training.module import BoundTask, TransferModule
 from tlplug.training.nonfinite import StopOnNonFinite
 from tlplug.training.out_of_memory import BatchSeen, explained
 from tlplug.training.prefix_cache.compute import ComputeOnce
@@ -49,13 +49,9 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Prepared(BoundTask):
     """A task that any strategy can be trained on."""
 
-    head: TaskHead
-    base: BaseInfo
-    rows: dict[str, Rows]
-    """By split: train, validation, test."""
     data: TransferData
     trainer: TrainerSettings
     seed: int
@@ -186,7 +182,7 @@ def module_for(
     if watch is not None:
         watch.begins(model)
     settled = optimizer.over(strategy.optimizer_defaults)
-    return TransferModule(model, strategy, task.head, settled, steps, task.rows, task.base).train()
+    return TransferModule(model, strategy, task, settled, steps).train()
 
 
 def load(task: Prepared, strategy: Strategy, device: torch.device, watch: Watch | None = None) -> nn.Module:

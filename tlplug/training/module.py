@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -64,6 +65,16 @@ MAIN = "main"
 """The task's own batches among those of a strategy's streams."""
 
 
+@dataclass(frozen=True)
+class BoundTask:
+    """A head with its base model, and the rows that predictions are scored against."""
+
+    head: TaskHead
+    base: BaseInfo
+    rows: dict[str, Rows]
+    """By split: `train`, `validation`, `test`."""
+
+
 class TransferModule(LightningModule):
     """An adapted model, with its strategy's step and its head's scores.
 
@@ -71,27 +82,22 @@ class TransferModule(LightningModule):
         model: what `strategy.adapt` gave back.
         settings: every field set.
         total_steps: optimizer steps of the whole fit, for the schedule.
-        rows: by split name (`validation`, `test`), what predictions are scored against.
     """
 
     def __init__(
         self,
         model: nn.Module,
         strategy: Strategy,
-        head: TaskHead,
+        task: BoundTask,
         settings: OptimizerSettings,
         total_steps: int,
-        rows: dict[str, Rows],
-        base: BaseInfo,
     ) -> None:
         super().__init__()
         self.model = model
         self.strategy = strategy
-        self.head = head
+        self.head, self.base, self.rows = task.head, task.base, task.rows
         self.settings = settings
         self.total_steps = total_steps
-        self.rows = rows
-        self.base = base
         self.predictions: dict[str, list[dict[str, Any]]] = {}
         """The last predictions of each split, one a row, in the rows' order."""
         self.outputs: dict[str, list[dict[str, Any]]] = {}

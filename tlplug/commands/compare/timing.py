@@ -67,8 +67,14 @@ def timed(task: Prepared, strategy: Strategy, optimizer: OptimizerSettings) -> T
     with replaying(kept, trial.train):
         step = trial.step()
     return Timing(
-        *(loading, step, predict, prefix, peak_memory(device) / MEBIBYTE),
-        *(count(module, trainable=True), count(module), trainer.world_size),
+        load=loading,
+        step=step,
+        predict=predict,
+        prefix=prefix,
+        memory_mb=peak_memory(device) / MEBIBYTE,
+        trainable=count(module, trainable=True),
+        total=count(module),
+        processes=trainer.world_size,
     )
 
 

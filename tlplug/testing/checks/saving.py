@@ -156,9 +156,7 @@ def build_resumable(case: StrategyCase) -> AdaptedModel:
     """Adapt a model for a run of eight steps."""
     adapted = case.adapt(dropout=False)
     module = adapted.module
-    resumed = TransferModule(
-        module.model, module.strategy, module.head, module.settings, 8, module.rows, module.base
-    )
+    resumed = TransferModule(module.model, module.strategy, adapted.task, module.settings, total_steps=8)
     return AdaptedModel(resumed.train(), adapted.task)
 
 

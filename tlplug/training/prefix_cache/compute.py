@@ -82,20 +82,18 @@ class ComputeOnce(Callback):
         if rank() == 0 and not intact(folder):
             reason = fault(module, prefix, self.data, split, str(trainer.precision))
             if reason is None:
-                reason = self.computed(split, folder, module, prefix, str(trainer.precision))
+                reason = self.computed(split, folder, module, prefix)
             if reason is not None:
                 log.warning("the frozen part runs anew in every epoch: %s", reason)
         barrier()
         return Kept.opened(folder, features, module.head.mask) if intact(folder) else None
 
-    def computed(
-        self, split: str, folder: Path, module: TransferModule, prefix: FrozenPrefix, precision: str
-    ) -> str | None:
+    def computed(self, split: str, folder: Path, module: TransferModule, prefix: FrozenPrefix) -> str | None:
         """Fill the folder; why that could not be done."""
         log.info("%s: the frozen part runs over the %s rows once", folder.name[:12], split)
         try:
             with self.reporter.progress(f"frozen part, {split}", len(self.data.features[split])) as progress:
-                compute(module, prefix, self.data, split, folder, precision, progress)
+                compute(module, prefix, self.data, split, folder, progress)
         except OSError as error:
             return f"{folder} cannot be written ({error})"
         return None
@@ -138,7 +136,6 @@ def compute(
     data: TransferData,
     split: str,
     folder: Path,
-    precision: str,
     progress: Callable[[int], None],
 ) -> None:
     """Run the prefix over a split and write its states, an example after the other.
@@ -146,7 +143,7 @@ def compute(
     states.bin: rows of one width, one for each position that `head.mask` has, or where there is no mask one for each
     feature, flattened; spans.npy: where each feature's begin and end, [features, 2].
     """
-    loader = data.single_pass(split)
+    loader, precision = data.single_pass(split), str(module.trainer.precision)
     places = iter([place for together in loader.order for place in together])
     spans, at = np.zeros((len(data.features[split]), 2), np.int64), 0
     with files.atomic_cache_folder(folder) as beside:
