@@ -18,29 +18,26 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class Aside(Mapping[str, "torch.Tensor"]):
-    """Copies in a temporary file, which is gone with the process; each is read when it is asked for.
-
-    In memory they would stand beside a training, which may need all of it.
-    """
+class DiskTensors(Mapping[str, "torch.Tensor"]):
+    """Copies of tensors in a temporary file, read when accessed, so that training has all memory."""
 
     def __init__(self, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
         import torch
 
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as this)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this object)
         self._places: dict[str, tuple[int, torch.dtype, torch.Size]] = {}
         for name, value in tensors:
-            plain = value.detach().cpu().contiguous()
-            self._places[name] = self._file.tell(), plain.dtype, plain.shape
-            self._file.write(plain.flatten().view(torch.uint8).numpy().data)
+            tensor = value.detach().cpu().contiguous()
+            self._places[name] = self._file.tell(), tensor.dtype, tensor.shape
+            self._file.write(tensor.flatten().view(torch.uint8).numpy().data)
 
     def __getitem__(self, name: str) -> torch.Tensor:
         import torch
 
-        at, dtype, shape = self._places[name]
-        self._file.seek(at)
-        found = bytearray(self._file.read(shape.numel() * dtype.itemsize))
-        return torch.frombuffer(found, dtype=dtype).view(shape)
+        offset, dtype, shape = self._places[name]
+        self._file.seek(offset)
+        buffer = bytearray(self._file.read(shape.numel() * dtype.itemsize))
+        return torch.frombuffer(buffer, dtype=dtype).view(shape)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -49,9 +46,13 @@ class Aside(Mapping[str, "torch.Tensor"]):
         return len(self._places)
 
 
-def matrices_of(model: nn.Module, head: TaskHead) -> dict[str, int | None]:
-    """The matrices of a bare base model by name -> the layer that each lies in; the head's are left out."""
-    names = [name for name, value in model.named_parameters() if value.ndim == 2 and _own(name, value, head)]
+def find_matrices(model: nn.Module, head: TaskHead) -> dict[str, int | None]:
+    """Return the layer of each matrix of the unadapted base model, by name, without the head's matrices."""
+    names = [
+        name
+        for name, value in model.named_parameters()
+        if value.ndim == 2 and _is_pretrained(name, value, head)
+    ]
     try:
         depth, top = parameter_depths(model), len(transformer_blocks(model))
     except ValueError:
@@ -59,47 +60,51 @@ def matrices_of(model: nn.Module, head: TaskHead) -> dict[str, int | None]:
     return {name: depth[name] if depth[name] <= top else None for name in names}
 
 
-def _own(name: str, value: nn.Parameter, head: TaskHead) -> bool:
-    """Whether the base model's files have it; a quantized matrix is a column of bytes, [n, 1]."""
+def _is_pretrained(name: str, value: nn.Parameter, head: TaskHead) -> bool:
+    """Return whether a parameter is from the base model's files."""
     return not getattr(value, "is_new", False) and not is_inside(name, list(head.head_modules))
 
 
-def _copies(found: LowRankUpdate) -> tuple[torch.Tensor, torch.Tensor]:
-    left, right = (factor.detach().to("cpu", copy=True) for factor in (found.left, found.right))
+def _copy_factors(update: LowRankUpdate) -> tuple[torch.Tensor, torch.Tensor]:
+    left, right = (factor.detach().to("cpu", copy=True) for factor in (update.left, update.right))
     return left, right
 
 
 def low_rank_change(
-    name: str, layer: int | None, found: LowRankUpdate, start: tuple[torch.Tensor, torch.Tensor] | None
+    name: str, layer: int | None, update: LowRankUpdate, start: tuple[torch.Tensor, torch.Tensor] | None
 ) -> WeightChange:
-    """weight + s B A - (weight + s B0 A0) = s [B, -B0] [A; A0], the second part where it started from one."""
-    left, right = found.scale * array(found.left), array(found.right)
-    before = array(found.weight())
+    """Return the change by a low-rank update: weight + s B A - (weight + s B0 A0) = s [B, -B0] [A; A0].
+
+    Args:
+        start: B0 and A0, the factors before training; the terms with them are left out where their product is zero.
+    """
+    left, right = update.scale * to_array(update.left), to_array(update.right)
+    before = to_array(update.weight())
     if start is not None and start[0].any() and start[1].any():
-        left0, right0 = found.scale * array(start[0]), array(start[1])
+        left0, right0 = update.scale * to_array(start[0]), to_array(start[1])
         before = before + left0 @ right0
         left, right = np.hstack([left, -left0]), np.vstack([right, right0])
     return WeightChange(name, layer, before, before + left @ right, (left, right))
 
 
-def array(value: torch.Tensor) -> np.ndarray:
-    found: np.ndarray = value.detach().float().cpu().numpy()
-    return found
+def to_array(value: torch.Tensor) -> np.ndarray:
+    array: np.ndarray = value.detach().float().cpu().numpy()
+    return array
 
 
-UNMOVED = "no matrix of the base model moved whose change could be told"
+UNCHANGED = "no matrix of the base model moved whose change could be told"
 
 
 @dataclass
 class WeightChangeRecorder:
-    """Record `weights/<metric>` for each of the metrics that ask; where none does, nothing is copied."""
+    """Records `weights/<metric>` for each metric with a `weight_change`; without any, nothing is copied."""
 
     strategy: Strategy
     metrics: Mapping[str, TransferMetric]
     kept: Kept
     _layers: dict[str, int | None] = field(default_factory=dict)
     _before: Mapping[str, torch.Tensor] | None = None
-    """Copies of the matrices that may change whole; None: none have been made."""
+    """Copies of the matrices that may change without a low-rank update; None before they are made."""
     _factors: dict[str, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
     @property
@@ -107,31 +112,31 @@ class WeightChangeRecorder:
         return [f"weights/{name}" for name in self.metrics]
 
     def find_layers(self, bare: nn.Module, head: TaskHead) -> None:
-        """Note the layer of each matrix of the bare base model."""
+        """Record the layer of each matrix of the unadapted base model."""
         if self.metrics:
             with self.kept.reported(*self.names):
-                self._layers = matrices_of(bare, head)
+                self._layers = find_matrices(bare, head)
 
     def start(self, model: nn.Module, adapted: bool = True) -> None:
-        """Copy what is trainable, or may become it in the course of a training, before the first step.
+        """Copy the weights that are trainable, or may become trainable, before the first step.
 
         Args:
-            adapted: False for the bare base model of a finished run, over which what was trained is loaded next.
+            adapted: False for the base model of a finished run, before the trained weights are loaded.
         """
         if not self.metrics:
             return
         with self.kept.reported(*self.names):
             updates = self.strategy.low_rank_updates(model) if adapted else {}
-            self._factors = {name: _copies(update) for name, update in updates.items()}
+            self._factors = {name: _copy_factors(update) for name, update in updates.items()}
             every = not adapted or self.strategy.capabilities.changes_trainable_weights
-            self._before = Aside(
+            self._before = DiskTensors(
                 (name, value)
                 for name, value in model.named_parameters()
                 if name in self._layers and (value.requires_grad or every)
             )
 
     def record(self, model: nn.Module) -> None:
-        """Ask the metrics of each matrix that training changed; one metric's fault is none of the others'."""
+        """Record each metric's numbers for each changed matrix; an error in one metric does not affect the others."""
         if self._before is None:
             return
         values: dict[str, dict[str, Any]] = {name: {} for name in self.metrics}
@@ -141,21 +146,21 @@ class WeightChangeRecorder:
                     with self.kept.reported(f"weights/{name}"):
                         numbers = {key: float(value) for key, value in metric.weight_change(change).items()}
                         values[name][change.name] = {"layer": change.layer, **numbers}
-            self._keep(values)
+            self._store(values)
 
     def changes(self, model: nn.Module) -> Iterator[WeightChange]:
         """Yield the change of each matrix that differs from its copy, and of those with a low-rank update."""
         now = dict(model.named_parameters())
         for name, value in (self._before or {}).items():
-            before, after = array(value), array(now[name]) if name in now else None
+            before, after = to_array(value), to_array(now[name]) if name in now else None
             if after is not None and not np.array_equal(before, after):
                 yield WeightChange(name, self._layers[name], before, after)
         for name, update in self.strategy.low_rank_updates(model).items():
             yield low_rank_change(name, self._layers.get(name), update, self._factors.get(name))
 
-    def _keep(self, values: Mapping[str, Mapping[str, Any]]) -> None:
+    def _store(self, values: Mapping[str, Mapping[str, Any]]) -> None:
         for name, changes in values.items():
             if not changes:
-                self.kept.reasons.setdefault(f"weights/{name}", UNMOVED)
+                self.kept.reasons.setdefault(f"weights/{name}", UNCHANGED)
             elif f"weights/{name}" not in self.kept.reasons:
                 self.kept.evidence[f"weights/{name}"] = changes
