@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say."""
+"""Measure the calibration error of the predicted probabilities."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Values = dict[str, float | NotMeasured]
 
 
 class Calibration(TransferMetric):
-    """How far confidence is from accuracy, and whether that grew.
+    """Expected calibration error, and its change by the adaptation.
 
     `error`: the expected calibration error of the run's test predictions, in [0, 1], as `calibration_error`
     defines it. `change` = error(run) - error(base model), where the base model answers by itself; `change/<b>` = error(run)
@@ -35,7 +35,7 @@ class Calibration(TransferMetric):
     @dataclass
     class Config:
         bins: int = BINS
-        """Of equal width."""
+        """The number of bins, of equal width."""
 
         def __post_init__(self) -> None:
             if not 1 <= self.bins <= 10**6:
@@ -62,43 +62,43 @@ class Calibration(TransferMetric):
         return values
 
     def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
-        said = "by how much the model's sureness misses how often it is right; 0% is honest"
-        told = [
-            ("error", "Calibration error", said, "percent"),
+        meaning = "by how much the model's sureness misses how often it is right; 0% is honest"
+        facts = [
+            ("error", "Calibration error", meaning, "percent"),
             ("change", "Change to the base model", "below zero: more honest than before", "points"),
         ]
         for key in values:
             if key.startswith("change/"):
                 name = f"Calibration error, change to {key.removeprefix('change/')}"
-                told.append((key, name, "below zero: the run is more honest", "points"))
-        return [Fact.of(values, *each) for each in told if each[0] in values]
+                facts.append((key, name, "below zero: the run is more honest", "points"))
+        return [Fact.of(values, *fact) for fact in facts if fact[0] in values]
 
 
 def classes_of(targets: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[int]:
-    """Each target as an index into the labels."""
+    """Return the index of each target's label."""
     if not labels:
         raise NotMeasured("the head has no labels, and so no confidence in one")
     index = {label: number for number, label in enumerate(labels)}
-    found = [index.get(str(next(iter(one.values())))) if len(one) == 1 else None for one in targets]
-    classes = [number for number in found if number is not None]
-    if not found or len(classes) < len(found):
+    indices = [index.get(str(next(iter(one.values())))) if len(one) == 1 else None for one in targets]
+    classes = [number for number in indices if number is not None]
+    if not indices or len(classes) < len(indices):
         raise NotMeasured("the test rows' targets are not each one of the head's labels")
     return classes
 
 
 def distributions(predictions: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> np.ndarray:
-    """Probabilities [n, K] of labels of which one is true.
+    """Return the probabilities [n, K] of labels of which one is true.
 
     Raises:
         NotMeasured: the predictions have none, or those of a row do not sum to 1, as with several labels at once.
     """
-    named = [prediction.get("probabilities") for prediction in predictions]
-    if not named or not all(isinstance(one, Mapping) and set(one) == set(labels) for one in named):
+    by_label = [prediction.get("probabilities") for prediction in predictions]
+    if not by_label or not all(isinstance(one, Mapping) and set(one) == set(labels) for one in by_label):
         raise NotMeasured("the predictions have no probabilities of the head's labels")
-    found = np.array([[one[label] for label in labels] for one in named], np.float64)
-    if not (found >= 0).all() or not np.allclose(found.sum(1), 1.0, atol=1e-3):
+    probabilities = np.array([[one[label] for label in labels] for one in by_label], np.float64)
+    if not (probabilities >= 0).all() or not np.allclose(probabilities.sum(1), 1.0, atol=1e-3):
         raise NotMeasured("the probabilities are not of one label out of several")
-    return found
+    return probabilities
 
 
 def calibration_error(

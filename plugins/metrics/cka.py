@@ -1,4 +1,4 @@
-"""How alike the features are before and after, layer by layer."""
+"""Measure the similarity of the features before and after, layer by layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEAST_ROWS = 4
 
 
 class CKA(TransferMetric):
-    """Likeness of each layer's features before and after: 1 is the same, 0 unrelated.
+    """Similarity of each layer's features before and after: 1 is the same, 0 unrelated.
 
     Linear centred kernel alignment (Kornblith et al. 2019) by the unbiased estimator of `linear_cka`, between the features
     [p, D] of the same p rows. `layer/0` is what goes into the first block, `layer/<k>` the k-th block's output; `mean`
@@ -72,7 +72,7 @@ def linear_cka(
     y: Sequence[Sequence[float]] | np.ndarray,
     batch: int | None = None,
 ) -> float:
-    """HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)) with the unbiased HSIC_1 of `hsic`.
+    """Return HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)) with the unbiased HSIC_1 of `hsic`.
 
     In [-1, 1]; about 0 of independent features however wide they are, where the biased form comes near 1 as the width
     exceeds the rows. Invariant to rotations, shifts and one scale of either side's features and to the order of rows.
@@ -108,13 +108,13 @@ def linear_cka(
 
 
 def structureless(x: np.ndarray, own: float) -> bool:
-    """Whether features vary by no more than rounding does, or their HSIC with themselves is no more than rounding."""
+    """Return whether the features vary, or their HSIC with themselves is, by no more than rounding."""
     spread = np.square(x - x.mean(0)).sum(1).mean()
     return bool(spread <= 1e-24 * np.square(x).sum(1).mean() or own <= 1e-12 * spread**2)
 
 
 def hsic(x: np.ndarray, y: np.ndarray) -> float:
-    """The unbiased estimator of the Hilbert-Schmidt independence criterion with linear kernels (Song et al. 2012).
+    """Return the unbiased estimate of the Hilbert-Schmidt independence criterion with linear kernels (Song et al. 2012).
 
     With K = x x^T and L = y y^T, their diagonals set to 0, and n rows:
     [tr(K L) + 1'K1 1'L1 / ((n-1)(n-2)) - 2 1'K L1 / (n-2)] / (n(n-3)).

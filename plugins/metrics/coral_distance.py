@@ -1,4 +1,4 @@
-"""How differently two domains' features vary."""
+"""Measure the distance of the feature covariances of two domains."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CoralDistance(DomainDistance):
 
 
 def coral_distance(source: Any, target: Any) -> float:
-    """The CORAL distance of features [N, D] and [M, D]: see `CoralDistance`.
+    """Return the CORAL distance of features [N, D] and [M, D]: see `CoralDistance`.
 
     Raises:
         ValueError: wrong shapes, or values that are not finite.

@@ -1,4 +1,4 @@
-"""The price of an adaptation."""
+"""Report the cost of an adaptation."""
 
 from __future__ import annotations
 

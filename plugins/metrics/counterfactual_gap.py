@@ -1,4 +1,4 @@
-"""Whether the answer hangs on a name or a pronoun."""
+"""Measure how much predictions depend on a name or a pronoun."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FACTS = (
     ("feature_gap/after", "Shift of features, after", "the same of the adapted model", "decimal"),
     ("pairs", "Texts", "that had a word to swap. No flip in them is no proof that there is no bias"),
 )
-"""Key, name, meaning and form of what the report says."""
+"""The key, name, meaning and form of each fact of the report."""
 
 
 class CounterfactualGap(TransferMetric):
@@ -56,7 +56,7 @@ class CounterfactualGap(TransferMetric):
         pairs: Any = "names_and_pronouns"
         """A list that ships, a file with two words a line, or a list of lists of two words."""
         rows: int = 256
-        """At most so many rows are run, the first ones."""
+        """The largest number of rows; the first ones are taken."""
 
         def __post_init__(self) -> None:
             if self.rows < 1:
@@ -67,8 +67,8 @@ class CounterfactualGap(TransferMetric):
         head = context.head
         columns = [name for name in {**head.columns, **head.optional_columns} if name not in head.targets]
         swapper = Swapper(read_pairs(self.config.pairs))
-        kept = [without(row, [*head.targets]) for row in context.rows]
-        pairs = [(row, swapper.row(row, columns)) for row in kept]
+        rows = [without(row, [*head.targets]) for row in context.rows]
+        pairs = [(row, swapper.row(row, columns)) for row in rows]
         changed = [pair for pair in pairs if pair[0] != pair[1]][: self.config.rows]
         if not changed:
             raise NotMeasured(
@@ -88,7 +88,7 @@ class CounterfactualGap(TransferMetric):
         return values
 
     def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
-        return [Fact.of(values, *told) for told in FACTS if told[0] in values]
+        return [Fact.of(values, *fact) for fact in FACTS if fact[0] in values]
 
 
 def without(row: Row, columns: Sequence[str]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def without(row: Row, columns: Sequence[str]) -> dict[str, Any]:
 
 
 def both(evidence: Evidence, what: str) -> tuple[Any, Any]:
-    """The evidence of the rows as they are, and swapped."""
+    """Return the evidence of the original rows and of the swapped ones."""
     for probe in (ORIGINAL, SWAPPED):
         if evidence.get(f"{what}/{probe}") is None:
             why = evidence.get("reasons", {}).get(f"{what}/{probe}")
@@ -133,7 +133,7 @@ def answers(predictions: Sequence[Mapping[str, Any]]) -> list[Any]:
 def counterfactual_gap(
     original: Sequence[Sequence[float]] | np.ndarray, swapped: Sequence[Sequence[float]] | np.ndarray
 ) -> float:
-    """Mean over rows of the total variation distance, half the sum of |p_k - q_k|. Both [n, K]; in [0, 1]."""
+    """Return the mean over rows of the total variation distance, half the sum of |p_k - q_k|. Both [n, K]; in [0, 1]."""
     first, second = np.asarray(original, np.float64), np.asarray(swapped, np.float64)
     if first.shape != second.shape or first.ndim != 2 or not first.size:
         raise ValueError(f"probabilities must be [n, K], the same of both; got {first.shape}, {second.shape}")
@@ -141,14 +141,14 @@ def counterfactual_gap(
 
 
 def flip_rate(original: Sequence[Any], swapped: Sequence[Any]) -> float:
-    """The share of n predictions that differ, in [0, 1]."""
+    """Return the share of n predictions that differ, in [0, 1]."""
     if len(original) != len(swapped) or not len(original):
         raise ValueError(f"there must be as many of both, got {len(original)} and {len(swapped)}")
     return sum(one != other for one, other in zip(original, swapped, strict=True)) / len(original)
 
 
 def feature_gap(original: np.ndarray, swapped: np.ndarray) -> float:
-    """Mean over rows of 1 - cosine of two features [n, D]; in [0, 2]."""
+    """Return the mean over rows of 1 - cosine of two features [n, D]; in [0, 2]."""
     first, second = np.asarray(original, np.float64), np.asarray(swapped, np.float64)
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     if not (lengths > 0).all():

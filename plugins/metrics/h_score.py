@@ -1,4 +1,4 @@
-"""How much of the features' variation the classes explain."""
+"""Measure the share of the features' variance that the classes explain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tlplug_plugins.metrics.statistics.array_checks import centered, classes_of, matrix, members
+from tlplug_plugins.metrics.statistics.array_checks import centered, classes_of, matrix, one_hot
 from tlplug_plugins.metrics.statistics.layer_metrics import LabelledFeatures
 
 
@@ -36,7 +36,7 @@ class HScore(LabelledFeatures):
 
 
 def h_score(features: Any, labels: Any, shrinkage: bool = False) -> float:
-    """The H-score of features [N, D] and labels [N], regularized where `shrinkage` is set: see `HScore`.
+    """Return the H-score of features [N, D] and labels [N], regularized where `shrinkage` is set: see `HScore`.
 
     Raises:
         ValueError: wrong shapes, or values that are not finite.
@@ -48,21 +48,21 @@ def h_score(features: Any, labels: Any, shrinkage: bool = False) -> float:
     directions, sizes, _ = np.linalg.svd(rows, full_matrices=False)
     varies = sizes > np.finfo(np.float64).eps * max(rows.shape) * np.linalg.norm(features)
     between = explained(directions[:, varies], classes)
-    return float(kept(rows, sizes[varies]) @ between if shrinkage else between.sum())
+    return float(shrinkage_factors(rows, sizes[varies]) @ between if shrinkage else between.sum())
 
 
 def explained(directions: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The share of each direction's variance that lies between the classes.
+    """Return the share of each direction's variance that lies between the classes.
 
     With f = U S V^T centred, pinv(cov(f)) cov(E[f | y]) has the trace of U^T P U, P the mean over each row's class: no
     covariance has to be inverted, and whether the divisor is N or N - 1 does not matter.
     """
-    belongs = members(classes)
-    return ((belongs.T @ directions) ** 2 / belongs.sum(axis=0)[:, None]).sum(axis=0)
+    membership = one_hot(classes)
+    return ((membership.T @ directions) ** 2 / membership.sum(axis=0)[:, None]).sum(axis=0)
 
 
-def kept(rows: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """What shrinking the covariance leaves of each direction, from 0 to 1."""
+def shrinkage_factors(rows: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return the share of each direction's variance that remains after shrinking the covariance."""
     from sklearn.covariance import ledoit_wolf_shrinkage
 
     amount = ledoit_wolf_shrinkage(rows, assume_centered=True)

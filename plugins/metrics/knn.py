@@ -1,4 +1,4 @@
-"""How often a row's neighbours are of its class."""
+"""Measure how often a row's nearest neighbours are of its class."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from tlplug import NotMeasured
-from tlplug_plugins.metrics.statistics.array_checks import centered, classes_of, matrix, members
+from tlplug_plugins.metrics.statistics.array_checks import centered, classes_of, matrix, one_hot
 from tlplug_plugins.metrics.statistics.layer_metrics import LabelledFeatures
 
 BLOCK = 512
 TIE = 1e-12
-"""Squared distances this close, against the largest squared norm, are the same: so far float64 may be off."""
+"""The relative tolerance in which squared distances are equal, against the largest squared norm."""
 
 
 class KNN(LabelledFeatures):
@@ -41,30 +41,32 @@ class KNN(LabelledFeatures):
 
 
 def knn(features: Any, labels: Any, k: int) -> float:
-    """Leave-one-out accuracy of the k nearest by Euclidean distance, features [N, D] and labels [N]: see `KNN`.
+    """Return the leave-one-out accuracy of the k nearest by Euclidean distance, features [N, D] and labels [N]: see `KNN`.
 
     Raises:
         ValueError: wrong shapes, values that are not finite, or k below 1.
         NotMeasured: all labels are the same, or there are no k other rows.
     """
     rows = centered(matrix(features))
-    belongs = members(classes_of(labels, len(rows)))
+    membership = one_hot(classes_of(labels, len(rows)))
     if k < 1:
         raise ValueError(f"k is {k}; it has to be at least 1")
     if k >= len(rows):
         raise NotMeasured(f"{k} neighbours need at least {k + 1} rows, and there are {len(rows)}")
     squares = (rows**2).sum(axis=1)
     starts = range(0, len(rows), BLOCK)
-    return sum(right(rows, squares, belongs, slice(start, start + BLOCK), k) for start in starts) / len(rows)
+    return sum(right(rows, squares, membership, slice(start, start + BLOCK), k) for start in starts) / len(
+        rows
+    )
 
 
-def right(rows: np.ndarray, squares: np.ndarray, belongs: np.ndarray, block: slice, k: int) -> float:
-    """How many rows of the block are given their own class."""
+def right(rows: np.ndarray, squares: np.ndarray, membership: np.ndarray, block: slice, k: int) -> float:
+    """Return the number of rows of the block whose vote is their own class."""
     # Less the row's own square, which is the same for all its neighbours.
     distances = (-2.0 * rows[block]) @ rows.T
     distances += squares
     np.fill_diagonal(distances[:, block], np.inf)
     reach = np.partition(distances, k - 1, axis=1)[:, k - 1 : k] + TIE * squares.max()
-    votes = (distances <= reach).astype(np.float64) @ belongs
+    votes = (distances <= reach).astype(np.float64) @ membership
     first = votes == votes.max(axis=1, keepdims=True)
-    return float((first * belongs[block]).sum(axis=1) @ (1.0 / first.sum(axis=1)))
+    return float((first * membership[block]).sum(axis=1) @ (1.0 / first.sum(axis=1)))

@@ -1,4 +1,4 @@
-"""How the score grows with examples, beside training from scratch."""
+"""Compare the learning curve with that of training from scratch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FACTS = (
     ),
     ("scratch_examples_to_threshold", "The same for scratch", "how many examples scratch needed"),
 )
-"""Key, name, meaning and form of what the report says."""
+"""The key, name, meaning and form of each fact of the report."""
 
 
 class LearningCurve(TransferMetric):
@@ -60,17 +60,17 @@ class LearningCurve(TransferMetric):
             raise NotMeasured("there was no validation while training, so there is no curve")
         if not np.array_equal(transfer[:, 0], scratch[:, 0]):
             raise NotMeasured("the run and scratch were validated after different numbers of examples")
-        asked = self.config.threshold
+        threshold = self.config.threshold
         return learning_curve(
             transfer[:, 0],
             transfer[:, 1],
             scratch[:, 1],
-            float(scratch[-1, 1]) if asked is None else asked,
+            float(scratch[-1, 1]) if threshold is None else threshold,
             bool(evidence.get("higher_is_better", True)),
         )
 
     def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
-        return [Fact.of(values, *told) for told in FACTS if told[0] in values]
+        return [Fact.of(values, *fact) for fact in FACTS if fact[0] in values]
 
 
 def learning_curve(
@@ -80,7 +80,7 @@ def learning_curve(
     threshold: float,
     higher_is_better: bool = True,
 ) -> Values:
-    """Two learning curves compared (Taylor & Stone 2009, section 2.2).
+    """Compare two learning curves (Taylor & Stone 2009, section 2.2).
 
     With t and s the scores of transfer and scratch at the same counts x_1 < ... < x_k, and A(.) the area under a curve
     by the trapezoid rule:
@@ -124,7 +124,7 @@ def learning_curve(
 
 
 def areas(x: np.ndarray, t: np.ndarray, s: np.ndarray, sign: float) -> Values:
-    """`area` and `transfer_ratio`."""
+    """Return `area` and `transfer_ratio`."""
     if len(x) == 1:
         single = NotMeasured("there was a single validation, and a point has no area under it")
         return {"transfer_ratio": single, "area": single}
@@ -134,7 +134,7 @@ def areas(x: np.ndarray, t: np.ndarray, s: np.ndarray, sign: float) -> Values:
 
 
 def reached(x: np.ndarray, scores: np.ndarray, least: float, threshold: float) -> float | NotMeasured:
-    """The first count at which the score is at least `least`."""
+    """Return the first count at which the score is at least `least`."""
     there = np.flatnonzero(scores >= least)
     if not len(there):
         return NotMeasured(f"the score never reaches the threshold of {threshold:g}")

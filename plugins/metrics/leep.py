@@ -1,4 +1,4 @@
-"""How likely the classes are, given what the base model's own classifier says."""
+"""Measure the likelihood of the classes probabilities the base model's own predictions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from tlplug import Evidence, Fact, NotMeasured, TransferMetric
-from tlplug_plugins.metrics.statistics.array_checks import classes_of, matrix, members
+from tlplug_plugins.metrics.statistics.array_checks import classes_of, matrix, one_hot
 
 TOLERANCE = 1e-3
-"""How far from 1 the probabilities of a row may add up, which float16 may need."""
+"""The tolerance of the sum of a row's probabilities, wide enough for float16."""
 
 
 class LEEP(TransferMetric):
@@ -38,24 +38,24 @@ class LEEP(TransferMetric):
 
 
 def leep(source_probabilities: Any, labels: Any) -> float:
-    """LEEP of probabilities [N, Z], each row a distribution over source classes, and labels [N]: see `LEEP`.
+    """Return LEEP of probabilities [N, Z], each row a distribution over source classes, and labels [N]: see `LEEP`.
 
     Raises:
         ValueError: wrong shapes, values that are not finite, or rows that are no distribution.
         NotMeasured: all labels are the same.
     """
-    given = distributions(source_probabilities)
-    classes = classes_of(labels, len(given))
-    joint = members(classes).T @ given
+    probabilities = distributions(source_probabilities)
+    classes = classes_of(labels, len(probabilities))
+    joint = one_hot(classes).T @ probabilities
     joint = joint[:, joint.any(axis=0)]
-    given = given[:, given.any(axis=0)]
-    expected = given @ (joint / joint.sum(axis=0)).T
-    return float(np.log(expected[np.arange(len(given)), classes]).mean())
+    probabilities = probabilities[:, probabilities.any(axis=0)]
+    expected = probabilities @ (joint / joint.sum(axis=0)).T
+    return float(np.log(expected[np.arange(len(probabilities)), classes]).mean())
 
 
 def distributions(probabilities: Any) -> np.ndarray:
-    found = matrix(probabilities, "source probabilities")
-    sums = found.sum(axis=1, keepdims=True)
-    if (found < 0.0).any() or np.abs(sums - 1.0).max() > TOLERANCE:
+    values = matrix(probabilities, "source probabilities")
+    sums = values.sum(axis=1, keepdims=True)
+    if (values < 0.0).any() or np.abs(sums - 1.0).max() > TOLERANCE:
         raise ValueError("source probabilities have to be at least 0 and add up to 1 in each row")
-    return found / sums
+    return values / sums

@@ -1,4 +1,4 @@
-"""The evidence that a linear model of the features has for the classes."""
+"""Measure the evidence of a Bayesian linear model of the classes on the features."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tlplug import NotMeasured
-from tlplug_plugins.metrics.statistics.array_checks import classes_of, matrix, members
+from tlplug_plugins.metrics.statistics.array_checks import classes_of, matrix, one_hot
 from tlplug_plugins.metrics.statistics.layer_metrics import LabelledFeatures
 
 RATIOS = np.linspace(-16.0, 16.0, 321) * np.log(10.0)
@@ -37,14 +37,14 @@ class LogME(LabelledFeatures):
 
 
 def logme(features: Any, labels: Any) -> float:
-    """LogME of features [N, D] and labels [N], in nats a row: see `LogME`.
+    """Return LogME of features [N, D] and labels [N], in nats a row: see `LogME`.
 
     Raises:
         ValueError: wrong shapes, or values that are not finite.
         NotMeasured: all labels are the same, or the features fit a class exactly and no noise is the best.
     """
     features = matrix(features)
-    targets = members(classes_of(labels, len(features)))
+    targets = one_hot(classes_of(labels, len(features)))
     directions, sizes, _ = np.linalg.svd(features, full_matrices=False)
     strengths = (sizes / (sizes[0] or 1.0)) ** 2
     along = directions.T @ targets
@@ -57,7 +57,7 @@ def logme(features: Any, labels: Any) -> float:
 
 
 def highest(strengths: np.ndarray, along: np.ndarray, rest: float, rows: int) -> float:
-    """The highest log evidence a row over alpha and beta.
+    """Return the maximum over alpha and beta of the log evidence per row.
 
     With f = U S V^T and z = U^T y the covariance of y is (I + r f f^T) / beta, r = beta / alpha, so that beta has a
     closed form for each r, and one number is left to be searched for.

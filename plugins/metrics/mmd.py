@@ -1,4 +1,4 @@
-"""How far two domains' features are apart in the mean of a kernel."""
+"""Measure the maximum mean discrepancy of two domains' features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tlplug_plugins.metrics.statistics.array_checks import centered, two_domains
 from tlplug_plugins.metrics.statistics.layer_metrics import DomainDistance
 
 ROUNDING = 1e-13
-"""Of the largest squared distance: what is below is 0."""
+"""The share of the largest squared distance below which a distance is 0."""
 
 
 class MMD(DomainDistance):
@@ -34,7 +34,7 @@ class MMD(DomainDistance):
 
 
 def mmd(source: Any, target: Any, bandwidth: float | None = None) -> float:
-    """The squared MMD of features [N, D] and [M, D], unbiased: see `MMD`.
+    """Return the squared MMD of features [N, D] and [M, D], unbiased: see `MMD`.
 
     Args:
         bandwidth: s, where it is not to be the median distance.
@@ -61,21 +61,21 @@ def mmd(source: Any, target: Any, bandwidth: float | None = None) -> float:
 def squared_distances(rows: np.ndarray) -> np.ndarray:
     from sklearn.metrics.pairwise import euclidean_distances
 
-    found = euclidean_distances(centered(rows), squared=True)
+    squares = euclidean_distances(centered(rows), squared=True)
     # Equal rows come out as far apart as float64 is off.
-    found[found < ROUNDING * found.max()] = 0.0
-    return found
+    squares[squares < ROUNDING * squares.max()] = 0.0
+    return squares
 
 
 def median_square(squares: np.ndarray) -> float:
-    """The square of the median distance of all pairs of different rows."""
-    found = float(np.median(np.sqrt(squares[np.triu_indices(len(squares), 1)]))) ** 2
-    if found == 0.0:
+    """Return the square of the median distance of all pairs of different rows."""
+    median = float(np.median(np.sqrt(squares[np.triu_indices(len(squares), 1)]))) ** 2
+    if median == 0.0:
         raise NotMeasured("half of all pairs of rows or more are equal: their median distance is 0")
-    return found
+    return median
 
 
 def is_inside(kernel: np.ndarray) -> float:
-    """The mean over pairs of different rows."""
+    """Return the mean over pairs of different rows."""
     count = len(kernel)
     return float((kernel.sum() - np.trace(kernel)) / (count * (count - 1)))

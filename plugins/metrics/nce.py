@@ -1,4 +1,4 @@
-"""How much of the classes is left open by the base model's own labels."""
+"""Measure the conditional entropy of the classes sources the base model's own labels."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from tlplug import Evidence, Fact, NotMeasured, TransferMetric
-from tlplug_plugins.metrics.statistics.array_checks import classes_of, numbered
+from tlplug_plugins.metrics.statistics.array_checks import class_indices, classes_of
 
 
 class NCE(TransferMetric):
     """How far the base model's own labels settle the classes.
 
-    The negative conditional entropy -H(Y | Z) = sum_{y, z} P(y, z) log P(y | z) of classes y [p] given source labels
+    The negative conditional entropy -H(Y | Z) = sum_{y, z} P(y, z) log P(y | z) of classes y [p] sources source labels
     z [p], in nats (Tran et al. 2019, "Transferability and hardness of supervised classification tasks"). The source label
     of a row is the one that the base model's own classifier gives most probability, the first where several do. From
     minus the entropy of the classes, where z tells nothing, to 0, where it settles them; higher is better. The more
@@ -34,7 +34,7 @@ class NCE(TransferMetric):
 
 
 def nce(source_labels: Any, labels: Any) -> float:
-    """-H(labels | source labels) of two times [N], in nats: see `NCE`.
+    """Return -H(labels | source labels) of two times [N], in nats: see `NCE`.
 
     Raises:
         ValueError: wrong shapes, or labels that are no classes.
@@ -43,7 +43,7 @@ def nce(source_labels: Any, labels: Any) -> float:
     from scipy.special import xlogy
 
     rows = np.size(source_labels)
-    given, classes = numbered(source_labels, rows, "source labels"), classes_of(labels, rows)
-    joint = np.zeros((given.max() + 1, classes.max() + 1))
-    np.add.at(joint, (given, classes), 1.0 / rows)
+    sources, classes = class_indices(source_labels, rows, "source labels"), classes_of(labels, rows)
+    joint = np.zeros((sources.max() + 1, classes.max() + 1))
+    np.add.at(joint, (sources, classes), 1.0 / rows)
     return float(xlogy(joint, joint / joint.sum(axis=1, keepdims=True)).sum())

@@ -1,4 +1,4 @@
-"""Whether what the base model knew did harm."""
+"""Compare the error with that of training from scratch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NegativeTransfer(TransferMetric):
     def measure(self, evidence: Evidence) -> dict[str, float]:
         if evidence.get(SCRATCH) is None:
             raise NotMeasured("no training from scratch was run: transfer.baselines=[...,scratch]")
-        found = negative_transfer(
+        difference = negative_transfer(
             evidence["example_scores/after"],
             evidence[SCRATCH],
             higher_is_better=bool(evidence.get("higher_is_better", True)),
@@ -46,10 +46,10 @@ class NegativeTransfer(TransferMetric):
             seed=self.config.seed,
         )
         return {
-            "error_difference": found.difference,
-            "low": found.low,
-            "high": found.high,
-            "seeds": float(found.seeds),
+            "error_difference": difference.difference,
+            "low": difference.low,
+            "high": difference.high,
+            "seeds": float(difference.seeds),
         }
 
     def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
@@ -58,10 +58,10 @@ class NegativeTransfer(TransferMetric):
         if not isinstance(low, int | float) or not isinstance(high, int | float):
             return [fact]
         over = f"over {seeds:.0f} seeds" if isinstance(seeds, int | float) and seeds > 1 else "over test rows"
-        said = "harm was done" if low > 0 else "no harm is shown" if high >= 0 else "no harm, but help"
+        meaning = "harm was done" if low > 0 else "no harm is shown" if high >= 0 else "no harm, but help"
         meaning = (
             "the run's error minus that of training from scratch; above zero is negative transfer. With its 95% "
-            f"interval {over}: {said}"
+            f"interval {over}: {meaning}"
         )
         return [replace(fact, interval=(low, high), meaning=meaning)]
 
@@ -75,7 +75,7 @@ class Difference:
     high: float
     seeds: int
     interval: str
-    """How it was made: `paired bootstrap over examples` or `paired t over seeds`."""
+    """How the interval was computed: `paired bootstrap over examples` or `paired t over seeds`."""
 
 
 def negative_transfer(
@@ -85,7 +85,7 @@ def negative_transfer(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Difference:
-    """The difference of two errors on the same examples.
+    """Return the difference of two errors on the same examples.
 
     With one seed its interval is the percentile bootstrap over paired examples (Efron & Tibshirani 1993, ch. 13). With S
     seeds it is mean(d) +- t_{S-1, 0.975} sd(d) / sqrt(S) for the S differences d of mean errors, so seeds are paired
@@ -107,9 +107,9 @@ def negative_transfer(
         raise ValueError("errors must be finite")
     sign = -1.0 if higher_is_better else 1.0
     if first.ndim == 2 and len(first) > 1:
-        over = t_interval(sign * (first.mean(1) - second.mean(1)))
-        return Difference(over.mean, over.low, over.high, len(first), OVER_SEEDS)
+        interval = t_interval(sign * (first.mean(1) - second.mean(1)))
+        return Difference(interval.mean, interval.low, interval.high, len(first), OVER_SEEDS)
     # The run before the baseline, as the verdict has them: the resampled means are the same, turned.
-    found = compare_paired(first.ravel(), second.ravel(), resamples=resamples, seed=seed)
-    low, high = sorted((sign * found.low, sign * found.high))
-    return Difference(sign * found.difference, low, high, 1, OVER_EXAMPLES)
+    comparison = compare_paired(first.ravel(), second.ravel(), resamples=resamples, seed=seed)
+    low, high = sorted((sign * comparison.low, sign * comparison.high))
+    return Difference(sign * comparison.difference, low, high, 1, OVER_EXAMPLES)

@@ -1,4 +1,4 @@
-"""How well a linear classifier tells two domains apart."""
+"""Measure how well a linear classifier separates two domains."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ProxyADistance(DomainDistance):
 
 
 def proxy_a_distance(source: Any, target: Any, seed: int = 0) -> float:
-    """The proxy A-distance of features [N, D] and [M, D]: see `ProxyADistance`.
+    """Return the proxy A-distance of features [N, D] and [M, D]: see `ProxyADistance`.
 
     Raises:
         ValueError: wrong shapes, or values that are not finite.

@@ -1,4 +1,4 @@
-"""What is left of the source task."""
+"""Measure how much of the source task the adapted model retains."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FACTS = (
         "probe on source rows, after less before",
     ),
 )
-"""Key, name, meaning and form of what the report says; its column in a report over several runs."""
+"""The key, name, meaning and form of each fact of the report, and its column over several runs."""
 
 
 class Retention(TransferMetric):
@@ -68,9 +68,9 @@ class Retention(TransferMetric):
     @dataclass
     class Config:
         folds: int = 5
-        """Of the probe's cross-validation."""
+        """The number of folds of the probe's cross-validation."""
         seed: int = 0
-        """Which rows stand in which fold."""
+        """The seed of the assignment of rows to folds."""
 
         def __post_init__(self) -> None:
             if self.folds < 2:
@@ -87,7 +87,7 @@ class Retention(TransferMetric):
         return values
 
     def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
-        return [Fact.of(values, *told) for told in FACTS if told[0] in values]
+        return [Fact.of(values, *fact) for fact in FACTS if fact[0] in values]
 
     def _scores(self, evidence: Evidence) -> list[float]:
         before, after = recorded(evidence, SCORES)
@@ -108,7 +108,7 @@ class Retention(TransferMetric):
 
 
 def recorded(evidence: Evidence, names: Sequence[str]) -> list:  # type: ignore[type-arg]
-    """The evidence of these names; where some is missing, why."""
+    """Return the evidence of these names, or the reason why some is missing."""
     for name in names:
         if evidence.get(name) is None:
             raise NotMeasured(evidence.get("reasons", {}).get(name) or f"no evidence of {name}")
@@ -124,7 +124,7 @@ def before_and_after(name, pair_of, evidence: Evidence) -> Values:  # type: igno
 
 
 def backward_transfer(scores: Sequence[Sequence[float]] | np.ndarray) -> float:
-    """What learning later tasks did to earlier ones: sum over i < T of (R[T, i] - R[i, i]) / (T - 1).
+    """Return the backward transfer of later tasks to earlier ones: sum over i < T of (R[T, i] - R[i, i]) / (T - 1).
 
     Below 0 is forgetting, where higher scores are better (Lopez-Paz & Ranzato 2017, "Gradient episodic memory").
 
@@ -142,7 +142,7 @@ def backward_transfer(scores: Sequence[Sequence[float]] | np.ndarray) -> float:
 def forward_transfer(
     scores: Sequence[Sequence[float]] | np.ndarray, baseline: Sequence[float] | np.ndarray
 ) -> float:
-    """What earlier tasks did for later ones before these were trained: sum over i > 1 of (R[i-1, i] - b[i]) / (T - 1).
+    """Return the forward transfer of earlier tasks to later ones: sum over i > 1 of (R[i-1, i] - b[i]) / (T - 1).
 
     Above 0 they helped, where higher scores are better (Lopez-Paz & Ranzato 2017).
 

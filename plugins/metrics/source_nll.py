@@ -1,4 +1,4 @@
-"""How likely the model still finds texts of the source."""
+"""Measure the likelihood of source texts before and after."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FACTS = (
         "perplexity on source texts, times",
     ),
 )
-"""Key, name, meaning and form of what the report says; its column in a report over several runs."""
+"""The key, name, meaning and form of each fact of the report, and its column over several runs."""
 
 
 class SourceNLL(TransferMetric):
@@ -58,7 +58,7 @@ class SourceNLL(TransferMetric):
         return source_nll(before, after, self.config.resamples, self.config.seed)
 
     def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
-        return [Fact.of(values, *told) for told in FACTS if told[0] in values]
+        return [Fact.of(values, *fact) for fact in FACTS if fact[0] in values]
 
 
 def source_nll(
@@ -67,7 +67,7 @@ def source_nll(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Token-weighted negative log-likelihood before and after.
+    """Return the token-weighted negative log-likelihood before and after.
 
     With l_i the sum of -log p(token) of text i and w_i its tokens: L = sum l_i / sum w_i, `change` = L_after - L_before,
     `perplexity_ratio` = exp(change). The interval is a paired percentile bootstrap over texts (Efron & Tibshirani
@@ -104,10 +104,10 @@ def source_nll(
 
 
 def resampled_ratios(above: np.ndarray, below: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """sum(above) / sum(below) of bootstrap samples of the pairs, [resamples]."""
-    rng, count, found = np.random.default_rng(seed), len(above), []
+    """Return sum(above) / sum(below) of bootstrap samples of the pairs, [resamples]."""
+    rng, count, ratios = np.random.default_rng(seed), len(above), []
     for start in range(0, resamples, 1000):  # All draws at once would take resamples x p numbers.
         size = min(1000, resamples - start)
         draws = rng.multinomial(count, np.full(count, 1 / count), size=size)
-        found.append((draws @ above) / (draws @ below))
-    return np.concatenate(found)
+        ratios.append((draws @ above) / (draws @ below))
+    return np.concatenate(ratios)

@@ -1,4 +1,4 @@
-"""How much the run is above what it is compared with."""
+"""Measure the gain over each baseline."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class TransferGain(TransferMetric):
 
     def _against(self, name, run, baseline, higher) -> dict[str, float]:  # type: ignore[no-untyped-def]
         first, second = (run, baseline) if higher else (baseline, run)
-        found = compare_paired(first, second, resamples=self.config.resamples, seed=self.config.seed)
-        values = {name: found.difference, f"{name}/low": found.low, f"{name}/high": found.high}
-        error = 1.0 - found.baseline_mean
+        comparison = compare_paired(first, second, resamples=self.config.resamples, seed=self.config.seed)
+        values = {name: comparison.difference, f"{name}/low": comparison.low, f"{name}/high": comparison.high}
+        error = 1.0 - comparison.baseline_mean
         if higher and 0.0 < error <= 1.0:
-            values[f"{name}/error_reduction"] = found.difference / error
+            values[f"{name}/error_reduction"] = comparison.difference / error
         return values

@@ -1,4 +1,4 @@
-"""How much shorter the features' code is once the classes are known."""
+"""Measure the mutual information of features and classes by coding rates."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TransRate(LabelledFeatures):
 
 
 def transrate(features: Any, labels: Any, epsilon: float = EPSILON) -> float:
-    """TransRate of features [N, D] and labels [N], in nats: see `TransRate`.
+    """Return TransRate of features [N, D] and labels [N], in nats: see `TransRate`.
 
     Raises:
         ValueError: wrong shapes, values that are not finite, or an epsilon that is not above 0.

@@ -1,4 +1,4 @@
-"""How far the base model's weights went, and in how many directions."""
+"""Measure how far the base model's weights changed, and in how many directions."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ FACTS = (
         "strong new directions that the base model did not have, mean over matrices; many go with forgetting",
     ),
 )
-"""Key, name, meaning and form of the values that are shown of the whole model."""
+"""The key, name, meaning and form of each fact about the whole model."""
 
 
 class WeightDrift(TransferMetric):
-    """How far weights moved, over how many directions, and how many new ones rule.
+    """How far weights moved, aggregate how many directions, and how many new ones rule.
 
     Of the base model's matrices that moved: `relative_change` = sqrt(sum |change|_F^2 / sum |before|_F^2), 0 or above;
     `effective_rank` and `stable_rank` of the change and `intruder_dimensions` as `weight_drift` defines them, means over
@@ -64,11 +64,11 @@ class WeightDrift(TransferMetric):
     @dataclass
     class Config:
         k: int = K
-        """So many of the leading singular vectors are looked at for intruders."""
+        """The number of leading singular vectors that are tested for intruders."""
         epsilon: float = EPSILON
         """A vector is an intruder where no vector of before has an absolute cosine with it of at least this."""
         max_matrix_size: int = 1024
-        """Intruders are counted, and ranks of a change that is no product of factors told, in matrices whose smaller side is
+        """Intruders are counted, and ranks of a change that is no product of factors fact, in matrices whose smaller side is
         at most this."""
 
         def __post_init__(self) -> None:
@@ -84,34 +84,34 @@ class WeightDrift(TransferMetric):
                 )
 
     def weight_change(self, change: WeightChange) -> dict[str, float]:
-        """Sums of squares, and the ranks and intruders where they are to be had."""
+        """Return sums of squares, and ranks and intruders where the matrix allows it."""
         before, after, largest = change.before, change.after, self.config.max_matrix_size
         moved, norm = squared_sums(before, after)
         whole = change.layer != 0 and max(before.shape) <= 4 * largest
         if change.factors is None and not (whole and min(before.shape) <= largest):
             return {"squared_change": moved, "squared_norm": norm}
         values = singular_values(before, after, change.factors)
-        found = {"squared_change": float(values @ values), "squared_norm": norm}
+        figures = {"squared_change": float(values @ values), "squared_norm": norm}
         if whole and values.any():
-            found |= {"effective_rank": effective_rank(values), "stable_rank": stable_rank(values)}
+            figures |= {"effective_rank": effective_rank(values), "stable_rank": stable_rank(values)}
         if whole and min(before.shape) <= largest:
-            found["intruder_dimensions"] = intruder_dimensions(
+            figures["intruder_dimensions"] = intruder_dimensions(
                 before, after, self.config.k, self.config.epsilon
             )
-        return found
+        return figures
 
     def measure(self, evidence: Evidence) -> Values:
         matrices = list(evidence["weights/weight_drift"].values())
         if not matrices:
             raise NotMeasured("no matrix of the base model moved")
-        values = over(matrices)
+        values = aggregate(matrices)
         for layer in sorted({matrix["layer"] for matrix in matrices} - {None}):
-            own = over([matrix for matrix in matrices if matrix["layer"] == layer])
+            own = aggregate([matrix for matrix in matrices if matrix["layer"] == layer])
             values |= {f"layer/{layer}/{name}": value for name, value in own.items()}
         return values
 
     def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
-        facts = [Fact.of(values, *told) for told in FACTS if told[0] in values]
+        facts = [Fact.of(values, *fact) for fact in FACTS if fact[0] in values]
         if moved := by_layer(values, "layer/{}/relative_change"):
             facts.append(moved_by_layer(moved))
         layers = {name: by_layer(values, f"layer/{{}}/{name}") for name in MEANS}
@@ -132,7 +132,7 @@ def moved_by_layer(moved: dict[int, float]) -> Fact:
 
 
 def squared_sums(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
-    """Of the change and of before, in float64; by blocks of rows, for an embedding is large."""
+    """Return the sums of squares of the change and of `before` in float64, by blocks of rows to save memory."""
     moved = norm = 0.0
     for start in range(0, len(before), 4096):
         first, second = (m[start : start + 4096].astype(np.float64) for m in (before, after))
@@ -140,13 +140,13 @@ def squared_sums(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
     return moved, norm
 
 
-def over(matrices: Sequence[Mapping[str, Any]]) -> Values:
-    """The values of some matrices together."""
+def aggregate(matrices: Sequence[Mapping[str, Any]]) -> Values:
+    """Return the values of several matrices together."""
     moved, norm = (math.fsum(m[name] for m in matrices) for name in ("squared_change", "squared_norm"))
     values: Values = {"relative_change": relative(moved, norm)}
     for name in MEANS:
-        known = [matrix[name] for matrix in matrices if name in matrix]
-        values[name] = math.fsum(known) / len(known) if known else NotMeasured(NONE)
+        measured = [matrix[name] for matrix in matrices if name in matrix]
+        values[name] = math.fsum(measured) / len(measured) if measured else NotMeasured(NONE)
     return values
 
 
@@ -163,7 +163,7 @@ def weight_drift(
     k: int = K,
     epsilon: float = EPSILON,
 ) -> Values:
-    """What became of one matrix. With s_1 >= s_2 >= ... the singular values of D = after - before:
+    """Return the values of one matrix. With s_1 >= s_2 >= ... the singular values of D = after - before:
 
     * `relative_change` = |D|_F / |before|_F;
     * `effective_rank` = exp(-sum p_i log p_i), p_i = s_i / sum s (Roy & Vetterli 2007), from 1 to the rank of D;

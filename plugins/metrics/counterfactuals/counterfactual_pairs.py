@@ -1,4 +1,4 @@
-"""Pairs of words, and a text with each word swapped for its other."""
+"""Read pairs of words, and swap the words of a text for their counterparts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tlplug import Row
 
 
 def read_pairs(pairs: Any) -> list[tuple[str, str]]:
-    """Pairs of words: of a list that ships, of a file or as they are given.
+    """Return the pairs of words of a list that ships, of a file or of the config.
 
     Raises:
         ValueError: no such list or file, or something in it is no pair of two different words.
@@ -35,29 +35,29 @@ def read_pairs(pairs: Any) -> list[tuple[str, str]]:
 
 def text_of(name: str) -> str:
     shipped = files("tlplug_conf") / "counterfactuals"
-    known = sorted(
+    names = sorted(
         entry.name.removesuffix(".txt") for entry in shipped.iterdir() if entry.name[-4:] == ".txt"
     )
-    if name in known:
+    if name in names:
         return (shipped / f"{name}.txt").read_text(encoding="utf-8")
     if not name or not Path(name).is_file():
-        raise ValueError(f"pairs is {name!r}, which is no file, and no list that ships: {', '.join(known)}")
+        raise ValueError(f"pairs is {name!r}, which is no file, and no list that ships: {', '.join(names)}")
     return Path(name).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
 class Swapper:
-    """Swaps every word of a pair for its other. Of the pairs that a word stands in the first one counts."""
+    """Swap every word of a pair for its counterpart; the first pair with a word counts."""
 
     pairs: Sequence[tuple[str, str]]
 
     @cached_property
     def other(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+        counterparts: dict[str, str] = {}
         for one, other in self.pairs:
-            found.setdefault(one.lower(), other)
-            found.setdefault(other.lower(), one)
-        return found
+            counterparts.setdefault(one.lower(), other)
+            counterparts.setdefault(other.lower(), one)
+        return counterparts
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -71,14 +71,14 @@ class Swapper:
         return {name: self.swapped(value) if name in columns else value for name, value in row.items()}
 
     def swapped(self, value: Any) -> Any:
-        """A text, or texts in a list, such as words; what is neither stays."""
+        """Swap in a text or a list of texts; return any other value unchanged."""
         if isinstance(value, str):
             return self.text(value)
         return [self.swapped(each) for each in value] if isinstance(value, list) else value
 
 
 def cased(word: str, like: str) -> str:
-    """The word with capitals as `like` has them: all, the first, or none."""
+    """Return the word with the capitals of `like`: all, the first, or none."""
     if like.isupper() and len(like) > 1:
         return word.upper()
     return word[0].upper() + word[1:].lower() if like[0].isupper() else word.lower()

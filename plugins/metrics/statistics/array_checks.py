@@ -1,4 +1,4 @@
-"""What the formulas on features take: float64, finite, of the right shape."""
+"""Convert and check the arrays of formulas on features."""
 
 from __future__ import annotations
 
@@ -10,61 +10,61 @@ from tlplug import NotMeasured
 
 
 def matrix(values: Any, name: str = "features") -> np.ndarray:
-    """float64 [N, D].
+    """Return the values as float64 [N, D].
 
     Raises:
-        ValueError: it is no matrix, has no row or no column, or has a value that is not finite.
+        ValueError: the values are no matrix, are empty, or are not all finite.
     """
-    found = np.asarray(values, np.float64)
-    if found.ndim != 2 or not found.size:
+    array = np.asarray(values, np.float64)
+    if array.ndim != 2 or not array.size:
         raise ValueError(
-            f"{name} have the shape {found.shape}; they have to be [rows, dimensions], none of them 0"
+            f"{name} have the shape {array.shape}; they have to be [rows, dimensions], none of them 0"
         )
-    if not np.isfinite(found).all():
+    if not np.isfinite(array).all():
         raise ValueError(f"{name} have values that are not finite")
-    return found
+    return array
 
 
-def numbered(labels: Any, rows: int, name: str = "labels") -> np.ndarray:
-    """int64 [rows]: the classes numbered from 0 without a gap, so that a class of which there is no row has no number.
+def class_indices(labels: Any, rows: int, name: str = "labels") -> np.ndarray:
+    """Return the classes as int64 [rows], class_indices from 0 without a gap.
 
     Raises:
-        ValueError: it is not one class a row.
+        ValueError: the labels are not one class for each row.
     """
-    found = np.asarray(labels)
-    if found.shape != (rows,):
-        raise ValueError(f"{name} have the shape {found.shape}; they have to be one for each of {rows} rows")
-    if found.dtype.kind == "f" and not (np.isfinite(found).all() and (found == np.round(found)).all()):
+    array = np.asarray(labels)
+    if array.shape != (rows,):
+        raise ValueError(f"{name} have the shape {array.shape}; they have to be one for each of {rows} rows")
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.round(array)).all()):
         raise ValueError(f"{name} have to be classes, and these are fractions or not finite")
-    return np.unique(found, return_inverse=True)[1]
+    return np.unique(array, return_inverse=True)[1]
 
 
 def classes_of(labels: Any, rows: int) -> np.ndarray:
-    """`numbered`, of two classes or more.
+    """Return the classes as `class_indices` does, if there are two or more.
 
     Raises:
         NotMeasured: there is only one class.
     """
-    classes = numbered(labels, rows)
+    classes = class_indices(labels, rows)
     if not classes.any():
         raise NotMeasured("all rows are of one class: there is nothing to tell apart")
     return classes
 
 
-def members(classes: np.ndarray) -> np.ndarray:
-    """float64 [N, K], 1 where the row is of the class."""
+def one_hot(classes: np.ndarray) -> np.ndarray:
+    """Return float64 [N, K], 1 at each row's class."""
     return np.eye(classes.max() + 1)[classes]
 
 
 def centered(features: np.ndarray) -> np.ndarray:
-    """The features less their means. A constant column is exactly 0, which subtracting a rounded mean does not give."""
-    found = features - features.mean(axis=0)
-    found[:, np.ptp(features, axis=0) == 0.0] = 0.0
-    return found
+    """Return the features minus their means, and exactly 0 for a constant column."""
+    centred = features - features.mean(axis=0)
+    centred[:, np.ptp(features, axis=0) == 0.0] = 0.0
+    return centred
 
 
 def two_domains(source: Any, target: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Two matrices [N, D] and [M, D].
+    """Return two matrices [N, D] and [M, D].
 
     Raises:
         ValueError: their rows are not of one length.

@@ -1,4 +1,4 @@
-"""What the metrics with a bootstrap interval can be set to."""
+"""Define the settings of metrics with a bootstrap interval."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ MOST = 10**6
 
 @dataclass
 class Resampling:
-    """Of a percentile bootstrap (Efron & Tibshirani 1993)."""
+    """The settings of a percentile bootstrap (Efron & Tibshirani 1993)."""
 
     resamples: int = 10_000
-    """How many samples are drawn, from 100 to a million."""
+    """The number of samples, from 100 to a million."""
     seed: int = 0
-    """Of the drawing."""
+    """The seed of the samples."""
 
     def __post_init__(self) -> None:
         if not 100 <= self.resamples <= MOST:

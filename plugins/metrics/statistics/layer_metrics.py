@@ -1,4 +1,4 @@
-"""What metrics of recorded features share: a value for each layer."""
+"""Compute a metric of recorded features for each layer."""
 
 from __future__ import annotations
 
@@ -25,23 +25,25 @@ class LabelledFeatures(TransferMetric):
     section = "ranking"
 
     def of_layer(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Of features [p, D] and labels [p]."""
+        """Return the value of features [p, D] and labels [p]."""
         raise NotImplementedError
 
     def measure(self, evidence: Evidence) -> dict[str, Value]:
         values: dict[str, Value] = {}
         for when in ("before", "after"):
             if (layers := evidence.get(f"features/{when}")) is not None:
-                found = each(self.of_layer, ((features, evidence["classes"]) for features in layers))
-                values |= {when: found[-1], f"{when}/mean": mean(found), **layer_keys(when, found)}
-        return raised_if_none(values)
+                results = layer_values(
+                    self.of_layer, ((features, evidence["classes"]) for features in layers)
+                )
+                values |= {when: results[-1], f"{when}/mean": mean(results), **layer_keys(when, results)}
+        return require_any(values)
 
     def describe(self, values: Mapping[str, Value]) -> list[Fact]:
         layers = by_layer(values, "before/layer/{}")
-        told = [("before/mean", "mean over layers"), ("after", "last layer, after the run")]
+        titles = [("before/mean", "mean over layers"), ("after", "last layer, after the run")]
         if not layers:
-            told.insert(1, ("before", "last layer"))
-        facts = [Fact.of(values, key, name, form="decimal") for key, name in told if key in values]
+            titles.insert(1, ("before", "last layer"))
+        facts = [Fact.of(values, key, name, form="decimal") for key, name in titles if key in values]
         return [*facts, Fact("by layer", form="decimal", layers=layers)] if layers else facts
 
 
@@ -58,10 +60,10 @@ class DomainDistance(TransferMetric):
     title: ClassVar[str]
     """The distance's name in the report."""
     meaning: ClassVar[str]
-    """What the report says of its size."""
+    """The meaning of its size in the report."""
 
     def of_layer(self, task: np.ndarray, other: np.ndarray) -> float:
-        """Of features [p, D] and [q, D]."""
+        """Return the distance of features [p, D] and [q, D]."""
         raise NotImplementedError
 
     def measure(self, evidence: Evidence) -> dict[str, Value]:
@@ -69,14 +71,14 @@ class DomainDistance(TransferMetric):
         for domain in ("source", "target"):
             if (layers := evidence.get(f"features/before/{domain}")) is None:
                 continue
-            found = each(self.of_layer, zip(evidence["features/before"], layers, strict=True))
-            values |= {domain: found[-1], **layer_keys(domain, found)}
+            results = layer_values(self.of_layer, zip(evidence["features/before"], layers, strict=True))
+            values |= {domain: results[-1], **layer_keys(domain, results)}
             after = [evidence.get(name) for name in ("features/after", f"features/after/{domain}")]
             if all(layers is not None for layers in after):
-                values[f"{domain}/after"] = each(self.of_layer, [(after[0][-1], after[1][-1])])[0]
+                values[f"{domain}/after"] = layer_values(self.of_layer, [(after[0][-1], after[1][-1])])[0]
         if not values:
             raise NotMeasured(nothing_to_compare(evidence.get("reasons") or {}))
-        return raised_if_none(values)
+        return require_any(values)
 
     def describe(self, values: Mapping[str, Value]) -> list[Fact]:
         keys = [key for key in ("source", "source/after", "target", "target/after") if key in values]
@@ -86,18 +88,18 @@ class DomainDistance(TransferMetric):
         ]
 
 
-def each(value: Callable[..., float], layers: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[Value]:
-    """The value of each layer, or why it has none."""
-    found: list[Value] = []
+def layer_values(value: Callable[..., float], layers: Iterable[tuple[np.ndarray, np.ndarray]]) -> list[Value]:
+    """Return the value of each layer, or the reason why it has none."""
+    results: list[Value] = []
     for arrays in layers:
         try:
             # A run that diverged must not cost the values of the layers that are fine.
             if not all(np.isfinite(array).all() for array in arrays):
                 raise NotMeasured("the features are not finite")
-            found.append(value(*arrays))
+            results.append(value(*arrays))
         except NotMeasured as reason:
-            found.append(reason)
-    return found
+            results.append(reason)
+    return results
 
 
 def mean(values: list[Value]) -> Value:
@@ -111,16 +113,16 @@ def layer_keys(prefix: str, values: list[Value]) -> dict[str, Value]:
     return {f"{prefix}/layer/{layer}": value for layer, value in enumerate(values)}
 
 
-def raised_if_none(values: dict[str, Value]) -> dict[str, Value]:
-    """One reason for the whole where there is no value at all."""
+def require_any(values: dict[str, Value]) -> dict[str, Value]:
+    """Return the values; raise the first reason if there is no value at all."""
     if all(isinstance(value, NotMeasured) for value in values.values()):
         raise next(iter(values.values()))
     return values
 
 
 def nothing_to_compare(reasons: dict[str, str]) -> str:
-    known = [
+    messages = [
         reasons[name] for name in ("features/before/source", "features/before/target") if name in reasons
     ]
     ask = "the task's rows have nothing to be compared with: name transfer.source_domain=... or data.target_domain=..."
-    return "; ".join(dict.fromkeys(known)) or ask
+    return "; ".join(dict.fromkeys(messages)) or ask

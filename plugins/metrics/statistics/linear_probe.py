@@ -1,4 +1,4 @@
-"""How well classes can be read off features."""
+"""Measure how well a linear classifier predicts classes from features."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 def probe_accuracy(
     features: np.ndarray, classes: Sequence[int] | np.ndarray, folds: int = 5, seed: int = 0
 ) -> float:
-    """Accuracy of a logistic regression on standardised features, stratified cross-validation, mean over folds.
+    """Return the accuracy of a logistic regression on standardised features, the mean over stratified folds.
 
-    Rows of a class with fewer rows than there are folds are left out: they could not stand in each fold.
+    Rows of a class with fewer rows than folds are omitted, since they cannot be in each fold.
 
     Args:
         features: [p, D]. classes: [p].
@@ -25,13 +25,13 @@ def probe_accuracy(
     from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
     from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
 
-    known, counts = np.unique(classes, return_counts=True)
-    kept = np.isin(classes, known[counts >= folds])
+    names, counts = np.unique(classes, return_counts=True)
+    enough = np.isin(classes, names[counts >= folds])
     if (counts >= folds).sum() < 2:
         raise ValueError(
             f"a probe in {folds} folds needs two classes of {folds} rows at least; there are {counts.tolist()}"
         )
-    rows, labels = np.asarray(features, np.float64)[kept], np.asarray(classes)[kept]
+    rows, labels = np.asarray(features, np.float64)[enough], np.asarray(classes)[enough]
     if not np.isfinite(rows).all():
         raise ValueError("the features are not all finite")
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))

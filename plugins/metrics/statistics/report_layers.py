@@ -1,4 +1,4 @@
-"""What metrics by layer say in the report."""
+"""Format the values of metrics by layer for the report."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tlplug import NotMeasured
 def by_layer(values: Mapping[str, float | NotMeasured], pattern: str) -> dict[int, float]:
     """Return the measured values whose keys are `pattern` with the layer's number in it, by layer."""
     before, after = pattern.split("{}")
-    found: dict[int, float] = {}
+    layers: dict[int, float] = {}
     for key, value in values.items():
         layer = key[len(before) : len(key) - len(after)]
-        named = key.startswith(before) and key.endswith(after) and layer.isdigit()
-        if named and not isinstance(value, NotMeasured):
-            found[int(layer)] = value
-    return found
+        matches = key.startswith(before) and key.endswith(after) and layer.isdigit()
+        if matches and not isinstance(value, NotMeasured):
+            layers[int(layer)] = value
+    return layers
 
 
 def three(value: float) -> str:

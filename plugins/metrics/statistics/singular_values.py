@@ -1,17 +1,17 @@
-"""Singular values and vectors of a matrix that moved, and what they tell."""
+"""Compute singular values and vectors of a changed matrix, and its ranks."""
 
 from __future__ import annotations
 
 import numpy as np
 
 K, EPSILON = 10, 0.5
-"""Of `intruder_dimensions`, as its authors have them."""
+"""The defaults of `intruder_dimensions`, those of its authors."""
 
 
 def singular_values(
     before: np.ndarray, after: np.ndarray, factors: tuple[np.ndarray, np.ndarray] | None
 ) -> np.ndarray:
-    """Of the change, descending; of r x r numbers where it comes in factors."""
+    """Return the singular values of the change, descending; from r x r numbers if it comes in factors."""
     from scipy.linalg import svdvals  # type: ignore[import-untyped]
 
     if factors is None:
@@ -28,20 +28,20 @@ def singular_values(
 
 
 def effective_rank(values: np.ndarray) -> float:
-    """exp of the entropy of singular values that are not all 0 (Roy & Vetterli 2007)."""
+    """Return exp of the entropy of singular values that are not all 0 (Roy & Vetterli 2007)."""
     shares = values[values > 0] / values.sum()
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def stable_rank(values: np.ndarray) -> float:
-    """Sum of squares over the largest square, of singular values that are not all 0."""
+    """Return the sum of squares over the largest square, of singular values that are not all 0."""
     return float(np.square(values / values.max()).sum())
 
 
 def intruder_dimensions(before: np.ndarray, after: np.ndarray, k: int = K, epsilon: float = EPSILON) -> int:
-    """How many of the k leading left singular vectors of `after` are like none of `before`.
+    """Return how many of the k leading left singular vectors of `after` are similar to none of `before`.
 
-    Like means an absolute cosine of at least epsilon with one left singular vector; a vector's sign is arbitrary. As
+    Similar means an absolute cosine of at least epsilon with one left singular vector; a vector's sign is arbitrary. As
     Shuttleworth et al. 2024, "LoRA vs full fine-tuning: an illusion of equivalence", Algorithm 1, with their k = 10
     and epsilon = 0.5. Only vectors with a singular value above 1e-7 of the largest are taken as a matrix's own. Where
     singular values coincide their vectors are arbitrary, and so is what is like them.
@@ -53,7 +53,7 @@ def intruder_dimensions(before: np.ndarray, after: np.ndarray, k: int = K, epsil
 
 
 def left_vectors(matrix: np.ndarray, count: int | None = None) -> np.ndarray:
-    """Left singular vectors [m, count], the leading ones first; by the smaller Gram matrix, which is far cheaper."""
+    """Return the left singular vectors [m, count], the leading ones first, by the smaller and cheaper Gram matrix."""
     from scipy.linalg import eigh  # type: ignore[import-untyped]
 
     wide = np.asarray(matrix, np.float64)
