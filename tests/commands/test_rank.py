@@ -18,7 +18,7 @@ from tlplug.commands.rank import features as looking
 from tlplug.commands.rank import model_scores as judging
 from tlplug.commands.rank.candidates import Candidate, Shown, titles
 from tlplug.commands.rank.consensus import agreement, chosen, consensus, ranks
-from tlplug.commands.rank.features import key_for, look
+from tlplug.commands.rank.features import features_key, look
 from tlplug.commands.rank.model_scores import Judged, judged
 from tlplug.commands.rank.page import make_report
 from tlplug.commands.rank.ranking import Ranking
@@ -26,7 +26,7 @@ from tlplug.commands.rank.result import make_ranking
 from tlplug.commands.rank.summary import sentences
 from tlplug.commands.rank.table import parameters_told, rank_told
 from tlplug.commands.rank.verify import Verified, how_good
-from tlplug.evaluation.probabilities import no_classifier, source_probabilities
+from tlplug.evaluation.probabilities import source_probabilities, why_no_classifier
 from tlplug.interfaces import Outcome
 from tlplug.interfaces.registry import Registry
 from tlplug.models.base_model import find_base
@@ -251,13 +251,13 @@ def changed(base, **settings):
 
 
 def test_no_classifier_says_why(tiny_base, classifier_base):
-    assert no_classifier(classifier_base) is None
-    assert "came without a classifier" in no_classifier(tiny_base)
-    assert "came without" in no_classifier(changed(tiny_base, architectures=None))
+    assert why_no_classifier(classifier_base) is None
+    assert "came without a classifier" in why_no_classifier(tiny_base)
+    assert "came without" in why_no_classifier(changed(tiny_base, architectures=None))
     for problem in ("regression", "multi_label_classification"):
-        assert "exclude each other" in no_classifier(changed(classifier_base, problem_type=problem))
+        assert "exclude each other" in why_no_classifier(changed(classifier_base, problem_type=problem))
     one = changed(classifier_base, id2label={0: "score"}, label2id={"score": 0})
-    assert "exclude each other" in no_classifier(one)
+    assert "exclude each other" in why_no_classifier(one)
 
 
 def test_a_classifier_without_weights_is_not_asked(tiny_base):
@@ -321,7 +321,7 @@ def test_the_key_changes_with_each_thing_that_determines_the_features(tiny_base)
     cpu = torch.device("cpu")
 
     def key(base=tiny_base, rows=None, device=cpu, precision="32-true"):
-        return key_for(candidate(base), rows or shown(), device, precision)
+        return features_key(candidate(base), rows or shown(), device, precision)
 
     keys = [
         key(),

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests.training.sample_tasks import prepare, strategy
-from tlplug.evaluation.layer_features import in_batches, layer_features, transformers_model
-from tlplug.evaluation.probabilities import likelihoods, no_likelihood
-from tlplug.evaluation.probes import PlainTexts, Probe
+from tlplug.evaluation.layer_features import layer_features, map_batches, transformers_model
+from tlplug.evaluation.probabilities import likelihoods, why_no_likelihood
+from tlplug.evaluation.probes import PlainTexts, RecordedRows
 from tlplug.interfaces import AdaptContext, LoadOptions
 from tlplug.interfaces.registry import Registry
 from tlplug.testing import tiny_models as tiny
@@ -26,9 +26,9 @@ def head_and_model(kind):
 
 
 def features(model, head, base, size=2):
-    found = Probe("task", ROWS).features(head, base)
+    found = RecordedRows("task", ROWS).features(head, base)
     with torch.no_grad():
-        return in_batches(
+        return map_batches(
             *(head, found, size),
             lambda some: layer_features(model, head, base, [head.collate(some, base)]),
             axis=1,
@@ -134,7 +134,7 @@ def test_likelihoods_are_transformers_own_loss_times_the_tokens():
     texts = PlainTexts("text")
     encoded = texts.encode(ROWS, base, False)
     with torch.no_grad():
-        found = in_batches(
+        found = map_batches(
             *(texts, encoded, 3),
             lambda some: likelihoods(
                 *(model, texts),
@@ -153,10 +153,10 @@ def test_likelihoods_are_transformers_own_loss_times_the_tokens():
 
 def test_what_has_no_likelihood_says_why(tiny_base):
     base, model = language_model()
-    assert no_likelihood(model, base) is None
+    assert why_no_likelihood(model, base) is None
     _, decoder, classifier = head_and_model("decoder")
-    assert "replaces" in no_likelihood(classifier, decoder)
-    assert "left to right" in no_likelihood(None, tiny_base)
+    assert "replaces" in why_no_likelihood(classifier, decoder)
+    assert "left to right" in why_no_likelihood(None, tiny_base)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -177,7 +177,7 @@ def test_plain_texts_of_a_decoder_that_counts_positions_do_not_change_with_their
         own = recorder(task, "full", metrics={}, domains={"source": Domain(rows, "text", plain=True)})
         own.before(model, torch.device("cpu"))
         for name in ("features/before/source", "nll/before/source"):
-            found.setdefault(name, []).append(own.found()[name])
+            found.setdefault(name, []).append(own.evidence()[name])
     np.testing.assert_allclose(
         together["features/before/source"][0],
         np.concatenate(alone["features/before/source"], axis=1),

@@ -11,8 +11,8 @@ from tests.training.sample_tasks import QUICK, prepare, strategy
 from tlplug import NotMeasured, TransferMetric, WeightChange
 from tlplug.data.domain import Domain
 from tlplug.evaluation.compute_metrics import measure
-from tlplug.evaluation.layer_features import layer_features, looking
-from tlplug.evaluation.probes import classes_of, drawn
+from tlplug.evaluation.layer_features import evaluation_mode, layer_features
+from tlplug.evaluation.probes import class_indices, sample_rows
 from tlplug.evaluation.recorder import Recorder
 from tlplug.interfaces import LoadOptions, RowsContext
 from tlplug.interfaces.registry import Registry
@@ -86,7 +86,7 @@ def test_blocks_that_stayed_are_looked_at_once(tiny_base, monkeypatch, name, pas
     batch = task.head.collate(found.probes[0].features(task.head, tiny_base), tiny_base)
     with torch.no_grad():
         again = layer_features(model.eval(), task.head, tiny_base, [batch])
-    np.testing.assert_allclose(found.found()["features/after"], again, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found.evidence()["features/after"], again, rtol=1e-4, atol=1e-5)
 
 
 def test_before_is_the_bare_base_model_and_after_the_adapted_one(tiny_base):
@@ -94,7 +94,7 @@ def test_before_is_the_bare_base_model_and_after_the_adapted_one(tiny_base):
     found = recorder(task, "full")
     run(task, found, "full")
     bare = task.head.load_model(tiny_base, LoadOptions()).eval()
-    evidence = found.found()
+    evidence = found.evidence()
     texts = [{"id": row["id"], "text": row["text"]} for row in task.rows["validation"]]
     encoded = task.head.encode(texts, tiny_base, False)
     with torch.no_grad():
@@ -111,7 +111,7 @@ def test_metrics_have_their_own_rows_and_their_numbers_of_each_matrix(tiny_base)
     task = prepare(tiny_base)
     found = recorder(task)
     run(task, found)
-    evidence = found.found()
+    evidence = found.evidence()
     assert evidence["features/after/norms/loud"].shape == (3, 3, 64)
     assert [p["id"] for p in evidence["predictions/after/norms/loud"]] == [0, 1, 2]
     assert "predictions/before/norms/loud" not in evidence
@@ -126,7 +126,7 @@ def test_weights_that_do_not_move_are_a_reason(tiny_base):
     found = recorder(task, "linear_probe")
     run(task, found, "linear_probe")
     assert (
-        found.found()["reasons"]["weights/norms"]
+        found.evidence()["reasons"]["weights/norms"]
         == "no matrix of the base model moved whose change could be told"
     )
 
@@ -135,7 +135,7 @@ def test_from_random_weights_there_is_nothing_before(tiny_base):
     task = prepare(tiny_base)
     found = recorder(task, "scratch")
     run(task, found, "scratch")
-    evidence = found.found()
+    evidence = found.evidence()
     assert "features/before" not in evidence and "features/after" in evidence
     assert "random weights" in evidence["reasons"]["features/before"]
 
@@ -144,7 +144,7 @@ def test_nothing_is_recorded_where_nothing_is_asked_for(tiny_base):
     task = prepare(tiny_base)
     found = recorder(task, rows=0, weights=False)
     run(task, found)
-    assert set(found.found()) == {"reasons", "recording_config"}
+    assert set(found.evidence()) == {"reasons", "recording_config"}
 
 
 class Breaks(Norms):
@@ -157,7 +157,7 @@ def test_what_cannot_be_recorded_costs_a_reason_and_not_the_run(tiny_base, monke
     found = recorder(task, metrics={"breaks": Breaks()})
     monkeypatch.setattr("tlplug.evaluation.recorder.layer_features", lambda *given: 1 / 0)
     assert run(task, found).scores
-    evidence = found.found()
+    evidence = found.evidence()
     assert "ZeroDivisionError" in evidence["reasons"]["features/before"]
     assert "nothing there" in evidence["reasons"]["weights/breaks"]
     assert "features/before" not in evidence
@@ -181,7 +181,7 @@ def test_a_language_model_is_looked_at_with_source_texts():
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
     found.after(model, task.head)
-    evidence = found.found()
+    evidence = found.evidence()
     before, after = evidence["nll/before/source"], evidence["nll/after/source"]
     assert before.shape == (6, 2) and np.array_equal(before[:, 1], after[:, 1])
     assert not np.allclose(before[:, 0], after[:, 0])
@@ -197,7 +197,7 @@ def test_plain_texts_go_past_the_head(tiny_base):
     domain = Domain(texts, "words", plain=True)
     found = recorder(task, domains={"source": domain})
     run(task, found)
-    evidence = found.found()
+    evidence = found.evidence()
     bare = task.head.load_model(tiny_base, LoadOptions()).eval()
     rows = [{"id": 0, "text": "a good film"}, {"id": 1, "text": "a bad film"}]
     from tlplug.evaluation.layer_features import layer_features
@@ -217,7 +217,7 @@ def test_looking_leaves_modes_and_chance_as_they_were(tiny_base):
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    with looking(model, torch.device("cpu"), "32-true"):
+    with evaluation_mode(model, torch.device("cpu"), "32-true"):
         assert not any(module.training for module in model.modules()) and not torch.is_grad_enabled()
         torch.rand(7)
     assert torch.equal(torch.rand(3), expected)
@@ -226,18 +226,18 @@ def test_looking_leaves_modes_and_chance_as_they_were(tiny_base):
 
 def test_a_sample_of_rows_is_the_same_each_time_and_keeps_their_order():
     rows = [{"id": number} for number in range(100)]
-    chosen = [row["id"] for row in drawn(rows, 10, 0)]
-    assert chosen == sorted(chosen) == [row["id"] for row in drawn(rows, 10, 0)]
-    assert chosen != [row["id"] for row in drawn(rows, 10, 1)] and max(chosen) > 50
-    assert drawn(rows, 100, 0) == rows
+    chosen = [row["id"] for row in sample_rows(rows, 10, 0)]
+    assert chosen == sorted(chosen) == [row["id"] for row in sample_rows(rows, 10, 0)]
+    assert chosen != [row["id"] for row in sample_rows(rows, 10, 1)] and max(chosen) > 50
+    assert sample_rows(rows, 100, 0) == rows
 
 
 def test_classes_are_numbered_by_the_labels_or_by_their_own(tiny_base):
     head = prepare(tiny_base).head
     rows = [{"id": 0, "label": "positive"}, {"id": 1, "label": "negative"}]
-    assert classes_of(rows, head).tolist() == [1, 0]
-    assert classes_of([{"id": 0, "label": "x"}, {"id": 1, "label": "b"}], head).tolist() == [1, 0]
-    assert classes_of([{"id": 0}, *rows], head) is None
+    assert class_indices(rows, head).tolist() == [1, 0]
+    assert class_indices([{"id": 0, "label": "x"}, {"id": 1, "label": "b"}], head).tolist() == [1, 0]
+    assert class_indices([{"id": 0}, *rows], head) is None
 
 
 def test_the_curve_counts_examples_and_is_the_baselines_too(tiny_base):
@@ -257,8 +257,8 @@ class Nothing(TransferMetric):
 def test_a_metric_that_finds_no_rows_says_why(tiny_base):
     task = prepare(tiny_base)
     found = recorder(task, metrics={"nothing": Nothing()})
-    assert found.found()["reasons"] == {"predictions/after/nothing": "no row speaks of it"}
-    assert measure({"nothing": Nothing()}, found.found()) == {
+    assert found.evidence()["reasons"] == {"predictions/after/nothing": "no row speaks of it"}
+    assert measure({"nothing": Nothing()}, found.evidence()) == {
         "nothing": {"not_measured": "no row speaks of it"}
     }
 
@@ -270,7 +270,7 @@ class Asks(TransferMetric):
 def test_a_classifier_of_the_base_model_s_own_is_heard_where_a_metric_asks(tiny_base, tmp_path):
     task = prepare(tiny_base)
     run(task, found := recorder(task, metrics={"asks": Asks()}))
-    assert "came without a classifier" in found.found()["reasons"]["source_probabilities"]
+    assert "came without a classifier" in found.evidence()["reasons"]["source_probabilities"]
 
     from transformers import AutoModelForSequenceClassification
 
@@ -283,7 +283,7 @@ def test_a_classifier_of_the_base_model_s_own_is_heard_where_a_metric_asks(tiny_
     task = prepare(find_base(ModelSettings(source=str(tmp_path)), 64))
     own = recorder(task, metrics={"asks": Asks()})
     own._own_classifier(torch.device("cpu"))
-    probabilities = own.found()["source_probabilities"]
+    probabilities = own.evidence()["source_probabilities"]
     row = task.rows["validation"][3]
     tokens = tiny_base.tokenizer(row["text"], return_tensors="pt")
     with torch.no_grad():
@@ -291,4 +291,4 @@ def test_a_classifier_of_the_base_model_s_own_is_heard_where_a_metric_asks(tiny_
     np.testing.assert_allclose(probabilities[3], expected, atol=1e-5)
     silent = recorder(task)
     silent._own_classifier(torch.device("cpu"))
-    assert "source_probabilities" not in silent.found()
+    assert "source_probabilities" not in silent.evidence()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.training.sample_tasks import prepare, strategy
-from tlplug.evaluation.evidence import Kept
+from tlplug.evaluation.evidence import EvidenceBuffer
 from tlplug.evaluation.weight_changes import WeightChangeRecorder
 from tlplug.interfaces import LoadOptions, TransferMetric
 from tlplug.settings import OptimizerSettings
@@ -15,7 +15,7 @@ from tlplug.training.fit import load, module_for
 
 
 def recorder(task, method, bare):
-    made = WeightChangeRecorder(method, {"any": TransferMetric()}, Kept())
+    made = WeightChangeRecorder(method, {"any": TransferMetric()}, EvidenceBuffer())
     made.find_layers(bare, task.head)
     return made
 

@@ -86,7 +86,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Kept:
+class EvidenceBuffer:
     """The evidence recorded so far."""
 
     reasons: dict[str, str] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class Kept:
     evidence: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
-    def reported(self, *names: str) -> Iterator[None]:
+    def capture_errors(self, *names: str) -> Iterator[None]:
         """Record an error as the reason why the named evidence is missing."""
         try:
             yield

@@ -122,7 +122,7 @@ def find_reading_blocks(model: PreTrainedModel, base: BaseInfo) -> tuple[list[nn
     return list(blocks.values()), max(len(blocks), getattr(model.config, "num_hidden_layers", 0) or 0)
 
 
-def stay(model: nn.Module, prefix: FrozenPrefix, base: BaseInfo) -> bool:
+def prefix_covers_blocks(model: nn.Module, prefix: FrozenPrefix, base: BaseInfo) -> bool:
     """Return whether the frozen prefix contains all blocks that read an example, so that features do not change."""
     inside = {id(module) for part in prefix.modules for module in part.modules()}
     return all(id(block) in inside for block in find_reading_blocks(transformers_model(model), base)[0])
@@ -142,7 +142,7 @@ def transformers_model(model: nn.Module) -> PreTrainedModel:
     return cast("PreTrainedModel", inner)
 
 
-def in_batches(
+def map_batches(
     head: TaskHead,
     features: Sequence[dict[str, Any]],
     size: int,
@@ -150,11 +150,11 @@ def in_batches(
     axis: int = 0,
 ) -> np.ndarray:
     """Apply `compute` to batches of similar lengths and concatenate the results in the order of the features."""
-    parts, back = by_length(head, features, size)
+    parts, back = group_by_length(head, features, size)
     return np.take(np.concatenate([compute(part) for part in parts], axis=axis), back, axis=axis)
 
 
-def by_length(
+def group_by_length(
     head: TaskHead, features: Sequence[dict[str, Any]], size: int
 ) -> tuple[list[list[dict[str, Any]]], np.ndarray]:
     """Return batches of features of similar lengths, and the indices that restore the order of the features."""
@@ -166,7 +166,7 @@ def by_length(
 
 
 @contextmanager
-def looking(model: nn.Module, device: torch.device, precision: str) -> Iterator[None]:
+def evaluation_mode(model: nn.Module, device: torch.device, precision: str) -> Iterator[None]:
     """Put the model in eval mode on the device, without gradients; restore it and the random state afterwards.
 
     This is not inference mode, since modules may cache tensors, such as tables of positions, that training uses later.
@@ -192,7 +192,7 @@ KIND = "base_features"
 LIBRARIES = ("tlplug", "torch", "transformers")
 
 
-def key_for(
+def features_key(
     base: BaseInfo, options: LoadOptions, encoded: Sequence[dict[str, Any]], computed: Sequence[Any]
 ) -> str:
     """Return a key of the base model's features: a hash of the loaded weights, the inputs and the computation.
@@ -212,7 +212,7 @@ def key_for(
     )
 
 
-def recalled(key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+def load_or_compute(key: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
     """Load features from the cache; compute and store them where it has none."""
     path = cache.cache_folder() / KIND / f"{key}.npy"
     return cache.get_or_compute(path, compute, partial(np.load, allow_pickle=False), write_array)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def no_likelihood(model: nn.Module, base: BaseInfo) -> str | None:
+def why_no_likelihood(model: nn.Module, base: BaseInfo) -> str | None:
     """Return the reason why a model gives texts no likelihood; None where it does."""
     if base.kind != "decoder" or not base.has_tokenizer:
         return (
@@ -55,7 +55,7 @@ CLASSIFIERS = ("ForSequenceClassification", "ForImageClassification", "ForAudioC
 SINGLE_LABEL = (None, "single_label_classification")
 
 
-def no_classifier(base: BaseInfo) -> str | None:
+def why_no_classifier(base: BaseInfo) -> str | None:
     """Return the reason why the base model has no usable classifier; None where it has. No weights are loaded."""
     config, auto = base.config, auto_classifier(base)
     if auto is None or not has_model(auto, base):
@@ -86,7 +86,7 @@ def source_probabilities(
     """
     import torch
 
-    reason = no_classifier(base)
+    reason = why_no_classifier(base)
     if reason:
         raise ValueError(reason)
     devices = [device] if device.type == "cuda" else []

@@ -1,4 +1,4 @@
-"""Which rows a model is looked at with, before it is adapted and after."""
+"""Select the rows for recording evidence before and after the adaptation."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ TASK, SOURCE = "task", "source"
 
 
 @dataclass(frozen=True)
-class Probe:
-    """A set of rows of one kind."""
+class RecordedRows:
+    """A set of rows for recording evidence."""
 
     name: str
     rows: Sequence[Row]
     reads: str | None = None
-    """The column of rows that are no more than texts, which the head cannot read."""
+    """The text column of rows that the head cannot read."""
     text: str | None = None
     """The column whose likelihood is recorded."""
     scored: bool = False
@@ -55,71 +55,73 @@ class Probe:
 
     @property
     def suffix(self) -> str:
-        """Of the names of its evidence; the task's own rows need none."""
+        """The suffix of the evidence's names; empty for the task's own rows."""
         return "" if self.name == TASK else f"/{self.name}"
 
     def reader(self, head: TaskHead) -> TaskHead:
-        """Return what encodes and collates the rows: the head, or where it cannot read them one of texts."""
+        """Return the head that encodes and collates the rows: the task's, or a head for plain texts."""
         return head if self.reads is None else PlainTexts(self.reads)
 
     def features(self, head: TaskHead, base: BaseInfo) -> list[dict[str, Any]]:
-        """The rows encoded, the first part of each alone, in their order."""
-        every = self.reader(head).encode(self.rows, base, False)
-        return [feature for feature in every if not feature.get("part")]
+        """Encode the rows in order, only the first part of each."""
+        features = self.reader(head).encode(self.rows, base, False)
+        return [feature for feature in features if not feature.get("part")]
 
 
-def probes_of(
-    context: RowsContext, domains: Mapping[str, Domain], metrics: Mapping[str, TransferMetric], most: int
-) -> tuple[list[Probe], dict[str, str]]:
+def select_rows(
+    context: RowsContext, domains: Mapping[str, Domain], metrics: Mapping[str, TransferMetric], max_rows: int
+) -> tuple[list[RecordedRows], dict[str, str]]:
     """Return the task's validation rows, those of other domains, and what metrics ask for.
 
     Args:
         context: with all validation rows.
-        most: so many rows of a probe at most, drawn by the context's seed; 0 leaves none.
+        max_rows: the most rows of a set, sampled with the context's seed; 0: no rows at all.
 
     Returns:
-        The probes, and for the evidence of those that there cannot be, why.
+        The sets of rows, and reasons for missing evidence by its name.
     """
-    if not most:
+    if not max_rows:
         return [], {}
-    context = replace(context, rows=drawn(context.rows, most, context.seed))
-    found = [Probe(TASK, context.rows)]
-    found += [of_domain(name, domain, context.head, most, context.seed) for name, domain in domains.items()]
+    context = replace(context, rows=sample_rows(context.rows, max_rows, context.seed))
+    selected = [RecordedRows(TASK, context.rows)]
+    selected += [
+        domain_rows(name, domain, context.head, max_rows, context.seed) for name, domain in domains.items()
+    ]
     reasons: dict[str, str] = {}
     for metric in metrics.values():
         try:
-            asked = metric.extra_rows(context)
+            extra = metric.extra_rows(context)
         except NotMeasured as reason:
             reasons |= dict.fromkeys(metric.requires, str(reason))
         else:
-            found += [Probe(name, list(rows), predicted=True) for name, rows in asked.items()]
-    return [probe for probe in found if len(probe.rows)], reasons
+            selected += [RecordedRows(name, list(rows), predicted=True) for name, rows in extra.items()]
+    return [probe for probe in selected if len(probe.rows)], reasons
 
 
-def of_domain(name: str, domain: Domain, head: TaskHead, most: int, seed: int) -> Probe:
-    rows = drawn(domain.rows, most, seed)
+def domain_rows(name: str, domain: Domain, head: TaskHead, max_rows: int, seed: int) -> RecordedRows:
+    rows = sample_rows(domain.rows, max_rows, seed)
     if domain.plain:
-        return Probe(name, rows, reads=domain.text, text=domain.text)
+        return RecordedRows(name, rows, reads=domain.text, text=domain.text)
     scored = all(target in row for row in rows for target in head.targets) and not any(
         head.row_error(row, with_targets=True) for row in rows
     )
-    return Probe(name, rows, text=domain.text, scored=name == SOURCE and scored)
+    return RecordedRows(name, rows, text=domain.text, scored=name == SOURCE and scored)
 
 
-def drawn(rows: Rows, most: int, seed: int) -> list[Row]:
-    """At most so many of the rows, in their order: those of a file may be sorted."""
-    if len(rows) <= most:
+def sample_rows(rows: Rows, max_rows: int, seed: int) -> list[Row]:
+    """Sample at most `max_rows` rows in their order; the rows of a file may be sorted, so the first ones are no sample."""
+    if len(rows) <= max_rows:
         return list(rows)
-    chosen = np.random.default_rng(seed).choice(len(rows), most, replace=False)
-    return [rows[int(index)] for index in np.sort(chosen)]
+    indices = np.random.default_rng(seed).choice(len(rows), max_rows, replace=False)
+    return [rows[int(index)] for index in np.sort(indices)]
 
 
-def classes_of(rows: Rows, head: TaskHead) -> np.ndarray | None:
-    """The class of each row by its number, int64 [p]: among the head's labels, or where they are others, their own."""
+def class_indices(rows: Rows, head: TaskHead) -> np.ndarray | None:
+    """Return each row's class as an index, int64 [p], into the head's labels, or into the rows' own sorted labels."""
     if any(row.get(target) is None for row in rows for target in head.targets):
         return None
     names = [head.class_of(row) for row in rows]
     if not names or None in names:
         return None
-    known = list(head.labels) if set(names) <= set(head.labels) else sorted(set(map(str, names)))
-    return np.array([known.index(str(name)) for name in names], np.int64)
+    labels = list(head.labels) if set(names) <= set(head.labels) else sorted(set(map(str, names)))
+    return np.array([labels.index(str(name)) for name in names], np.int64)

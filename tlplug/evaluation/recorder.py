@@ -1,4 +1,4 @@
-"""Looks at a model before it is adapted and after, and keeps what it saw."""
+"""Record evidence of a model before and after its adaptation."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tlplug.data.domain import Domain
-from tlplug.evaluation.evidence import AFTER, BEFORE, PROBABILITIES, Kept
+from tlplug.evaluation.evidence import AFTER, BEFORE, PROBABILITIES, EvidenceBuffer
 from tlplug.evaluation.layer_features import (
     BATCH_SIZE,
-    by_length,
-    in_batches,
-    key_for,
+    evaluation_mode,
+    features_key,
+    group_by_length,
     layer_features,
-    looking,
-    recalled,
-    stay,
+    load_or_compute,
+    map_batches,
+    prefix_covers_blocks,
 )
-from tlplug.evaluation.probabilities import likelihoods, no_classifier, no_likelihood, source_probabilities
-from tlplug.evaluation.probes import SOURCE, TASK, PlainTexts, Probe, classes_of, probes_of
+from tlplug.evaluation.probabilities import (
+    likelihoods,
+    source_probabilities,
+    why_no_classifier,
+    why_no_likelihood,
+)
+from tlplug.evaluation.probes import SOURCE, TASK, PlainTexts, RecordedRows, class_indices, select_rows
 from tlplug.evaluation.weight_changes import WeightChangeRecorder
 from tlplug.interfaces import RowsContext, Strategy, TaskHead, TransferMetric
 from tlplug.interfaces.evidence_names import asks_weights
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
 RECORDING_CONFIG = "recording_config"
 """The evidence that says with which fields the metrics that asked for evidence of their own did so."""
 OF_TEST = (f"predictions/{BEFORE}", f"example_scores/{BEFORE}")
-"""Of the test rows, which a baseline that trains nothing shows, not the recorder."""
+"""Evidence of the test rows, which a baseline without training provides, not the recorder."""
 OF_SOURCE = tuple(
     f"{kind}/{stage}/{SOURCE}" for kind in ("features", "nll", "scores") for stage in (BEFORE, AFTER)
 )
@@ -48,10 +53,11 @@ UNSCORED = "the source rows have no targets that this head can score: their labe
 
 @dataclass
 class Recorder:
-    """What one adaptation did to one model.
+    """Records the evidence of one adaptation.
 
-    `features/<stage>`, `nll/<stage>/source`, `scores/<stage>/source`, `predictions/<stage>/<probe>`, `classes` and
-    `weights/<metric>`, as docs/reference.md lists them. What cannot be recorded costs a reason, never the run.
+    `features/<stage>`, `nll/<stage>/source`, `scores/<stage>/source`, `predictions/<stage>/<rows>`, `classes` and
+    `weights/<metric>`, as listed in docs/reference.md. Evidence that cannot be recorded is replaced by a reason; the run
+    goes on.
     """
 
     context: RowsContext
@@ -62,22 +68,22 @@ class Recorder:
     settings: EvidenceSettings
     precision: str
     batch_size: int
-    """Of training; more rows than a few times that many are not looked at together."""
+    """The batch size of training, which limits that of the recorder."""
     _device: torch.device | None = None
 
     def __post_init__(self) -> None:
         self.head, self.base = self.context.head, self.context.base
-        self.probes, reasons = probes_of(self.context, self.domains, self.metrics, self.settings.max_rows)
-        self.kept = Kept(reasons)
+        self.probes, reasons = select_rows(self.context, self.domains, self.metrics, self.settings.max_rows)
+        self.kept = EvidenceBuffer(reasons)
         asking = {name: m for name, m in self.metrics.items() if asks_weights(type(m))}
         asking = asking if self.settings.weight_changes else {}
         self._weights = WeightChangeRecorder(self.strategy, asking, self.kept)
 
     def before(self, model: nn.Module, device: torch.device) -> None:
-        """The bare base model, before anything is wrapped.
+        """Record the unadapted base model.
 
         Args:
-            device: where the model is looked at, after its training too.
+            device: the device for recording, also after training.
         """
         self._device = device
         self._classes()
@@ -91,28 +97,28 @@ class Recorder:
         self._weights.find_layers(model, self.head)
 
     def bare(self, model: nn.Module) -> None:
-        """The bare base model of a finished run, over which what was trained is loaded next."""
+        """Copy the weights of a finished run's base model, before the trained weights are loaded."""
         self._weights.start(model, adapted=False)
 
     def begins(self, model: nn.Module) -> None:
-        """The adapted model, before the first step."""
+        """Copy the weights of the adapted model before the first step."""
         self._weights.start(model)
 
     def after(self, model: nn.Module, head: TaskHead) -> None:
-        """The adapted model, trained; `head` decodes as it learnt to."""
+        """Record the trained model; `head` has the state with which it decodes."""
         assert self._device is not None, "it was not shown before"
         self.head = head
         self._look(model, AFTER, self._device)
         self._weights.record(model)
 
-    def found(self) -> dict[str, Any]:
-        """All evidence, with the reasons for what is not there, and the fields of the metrics that asked for some of it."""
-        asked = {name: asdict(metric.config) for name, metric in self.metrics.items() if records(metric)}
-        return {**self.kept.evidence, "reasons": self.kept.reasons, RECORDING_CONFIG: asked}
+    def evidence(self) -> dict[str, Any]:
+        """Return all evidence, the reasons for missing evidence, and the Config of metrics that affect the recording."""
+        configs = {name: asdict(metric.config) for name, metric in self.metrics.items() if records(metric)}
+        return {**self.kept.evidence, "reasons": self.kept.reasons, RECORDING_CONFIG: configs}
 
     def _classes(self) -> None:
         for probe in self.probes:
-            classes = classes_of(probe.rows, self.head) if probe.reads is None else None
+            classes = class_indices(probe.rows, self.head) if probe.reads is None else None
             if classes is not None:
                 self.kept.evidence[f"classes{probe.suffix}"] = classes
             else:
@@ -121,15 +127,15 @@ class Recorder:
                 )
 
     def _own_classifier(self, device: torch.device) -> None:
-        """What a classifier that came with the base model says of the task's rows, where a metric asks for it."""
+        """Record what the base model's own classifier predicts for the task's rows, where a metric requires it."""
         probe = next((probe for probe in self.probes if probe.name == TASK), None)
         if probe is None or not any(PROBABILITIES in metric.requires for metric in self.metrics.values()):
             return
-        if reason := no_classifier(self.base):
+        if reason := why_no_classifier(self.base):
             self.kept.reasons[PROBABILITIES] = reason
             return
-        with self.kept.reported(PROBABILITIES):
-            parts, back = by_length(self.head, probe.features(self.head, self.base), self._rows)
+        with self.kept.capture_errors(PROBABILITIES):
+            parts, back = group_by_length(self.head, probe.features(self.head, self.base), self._rows)
             batches = [self.head.collate(part, self.base) for part in parts]
             self.kept.evidence[PROBABILITIES] = source_probabilities(self.head, self.base, batches, device)[
                 back
@@ -145,7 +151,7 @@ class Recorder:
         if stage == BEFORE:
             self.kept.reasons |= dict.fromkeys(OF_TEST, UNASKED if answers else UNTRAINED)
         names = [f"features/{stage}{probe.suffix}" for probe in self.probes]
-        with self.kept.reported(*names), looking(model, device, self.precision):
+        with self.kept.capture_errors(*names), evaluation_mode(model, device, self.precision):
             for probe in self.probes:
                 self._features(probe, model, stage, device)
                 if probe.name == SOURCE:
@@ -155,9 +161,9 @@ class Recorder:
                 if probe.predicted or probe.scored:
                     self._predictions(probe, model, stage, device, answers)
 
-    def _features(self, probe: Probe, model: nn.Module, stage: str, device: torch.device) -> None:
+    def _features(self, probe: RecordedRows, model: nn.Module, stage: str, device: torch.device) -> None:
         name = f"features/{stage}{probe.suffix}"
-        with self.kept.reported(name):
+        with self.kept.capture_errors(name):
             features = probe.features(self.head, self.base)
             reader = probe.reader(self.head)
 
@@ -166,27 +172,33 @@ class Recorder:
                 return layer_features(model, reader, self.base, [batch])
 
             def compute() -> np.ndarray:
-                return in_batches(reader, features, self._rows, of_batch, axis=1)
+                return map_batches(reader, features, self._rows, of_batch, axis=1)
 
             before = f"features/{BEFORE}{probe.suffix}"
             prefix = self.strategy.frozen_prefix(model) if stage == AFTER else None
-            if before in self.kept.evidence and prefix is not None and stay(model, prefix, self.base):
+            if (
+                before in self.kept.evidence
+                and prefix is not None
+                and prefix_covers_blocks(model, prefix, self.base)
+            ):
                 self.kept.evidence[name] = self.kept.evidence[before]
                 return
             bare = stage == BEFORE and not new_blocks(model)
-            self.kept.evidence[name] = recalled(self._key(features, device), compute) if bare else compute()
+            self.kept.evidence[name] = (
+                load_or_compute(self._key(features, device), compute) if bare else compute()
+            )
 
     def _key(self, features: Sequence[dict[str, Any]], device: torch.device) -> str:
         options = self.strategy.load_options(self.head)
-        return key_for(self.base, options, features, (device.type, self.precision, self._rows))
+        return features_key(self.base, options, features, (device.type, self.precision, self._rows))
 
-    def _likelihood(self, probe: Probe, model: nn.Module, stage: str, device: torch.device) -> None:
+    def _likelihood(self, probe: RecordedRows, model: nn.Module, stage: str, device: torch.device) -> None:
         name = f"nll/{stage}/{probe.name}"
-        if reason := no_likelihood(model, self.base):
+        if reason := why_no_likelihood(model, self.base):
             self.kept.reasons[name] = reason
             return
         assert probe.text is not None
-        with self.kept.reported(name):
+        with self.kept.capture_errors(name):
             texts = PlainTexts(probe.text)
 
             def of_batch(some: list[dict[str, Any]]) -> np.ndarray:
@@ -194,17 +206,17 @@ class Recorder:
 
             # One at a time: the logits of a text are as wide as the vocabulary.
             features = texts.encode(probe.rows, self.base, False)
-            self.kept.evidence[name] = in_batches(texts, features, 1, of_batch)
+            self.kept.evidence[name] = map_batches(texts, features, 1, of_batch)
 
     def _predictions(
-        self, probe: Probe, model: nn.Module, stage: str, device: torch.device, answers: bool
+        self, probe: RecordedRows, model: nn.Module, stage: str, device: torch.device, answers: bool
     ) -> None:
         name = f"predictions/{stage}{probe.suffix}"
         scores = f"scores/{stage}{probe.suffix}"
         if not answers:
             self.kept.reasons |= {name: UNTRAINED, scores: UNTRAINED}
             return
-        with self.kept.reported(name, scores):
+        with self.kept.capture_errors(name, scores):
             rows = probe.rows[: self.head.max_validation_rows] if probe.scored else probe.rows
             predictions = predict_rows(rows, self.head, model, self.base, self._rows, device)
             if probe.predicted:
@@ -214,10 +226,10 @@ class Recorder:
 
     @property
     def _rows(self) -> int:
-        """At a time: without gradients several times as many fit as in training."""
+        """The number of rows in a batch: without gradients several times as many fit as in training."""
         return min(BATCH_SIZE, 4 * self.batch_size)
 
 
 def records(metric: TransferMetric) -> bool:
-    """Whether what is recorded depends on the metric's own fields."""
+    """Return whether the recorded evidence depends on the metric's Config."""
     return type(metric).extra_rows is not TransferMetric.extra_rows or asks_weights(type(metric))

@@ -72,7 +72,7 @@ def record(run: FinishedRun, metrics: Mapping[str, TransferMetric]) -> dict[str,
     recorder.before(bare, device)
     recorder.bare(bare)
     recorder.after(adapted_model(run, bare, recorder.base), recorder.head)
-    return recorder.found()
+    return recorder.evidence()
 
 
 def recorder_of(run: FinishedRun, metrics: Mapping[str, TransferMetric], device: str) -> Recorder:

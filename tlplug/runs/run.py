@@ -95,7 +95,7 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: StopRequest, console: C
                 save(job, task, model, folder)
                 recorder.after(model, task.head.with_state({**task.head.state, **outcome.tuned}))
                 baselines = trainings.baselines()
-                result = judge_run(job, task, outcome, baselines, recorder.found(), folder)
+                result = judge_run(job, task, outcome, baselines, recorder.evidence(), folder)
                 write_run_report(folder)
                 opened.tell(ended(job, result, folder))
             trainings.end()

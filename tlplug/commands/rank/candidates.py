@@ -12,7 +12,7 @@ from tlplug.config.job import Job
 from tlplug.data.read import SPLITS, read_splits
 from tlplug.data.split import check_rows
 from tlplug.errors import UsageError, no_such
-from tlplug.evaluation.probes import classes_of, drawn
+from tlplug.evaluation.probes import class_indices, sample_rows
 from tlplug.interfaces import BaseInfo, Row, TaskHead
 from tlplug.interfaces.registry import Registry
 from tlplug.runs.load import base_of
@@ -53,8 +53,8 @@ def shown(plan: RankPlan) -> Shown:
     splits = read_splits(job.data, job.head.columns, job.head.optional_columns, asked)
     head = job.head.with_state(job.head.fit(splits["train"]))
     check_rows(splits, head)
-    rows = drawn(splits["train"], plan.settings.max_rows, job.data.seed)
-    classes = classes_of(rows, head)
+    rows = sample_rows(splits["train"], plan.settings.max_rows, job.data.seed)
+    classes = class_indices(rows, head)
     if classes is None:
         able = ", ".join(rankable())
         raise UsageError(

@@ -13,9 +13,15 @@ import numpy as np
 
 from tlplug.commands.rank.candidates import Candidate, Shown
 from tlplug.data.feature_keys import key_of
-from tlplug.evaluation.layer_features import BATCH_SIZE, by_length, in_batches, layer_features, looking
-from tlplug.evaluation.probabilities import no_classifier, source_probabilities
-from tlplug.evaluation.probes import TASK, Probe
+from tlplug.evaluation.layer_features import (
+    BATCH_SIZE,
+    evaluation_mode,
+    group_by_length,
+    layer_features,
+    map_batches,
+)
+from tlplug.evaluation.probabilities import source_probabilities, why_no_classifier
+from tlplug.evaluation.probes import TASK, RecordedRows
 from tlplug.interfaces import LoadOptions
 from tlplug.models.layers import new_blocks
 from tlplug.models.precision import resolve_precision, to_device
@@ -55,7 +61,7 @@ class Look:
 def look(candidate: Candidate, shown: Shown, telling: Telling) -> Look:
     """From the cache, or by loading the model. Nothing of it is kept where it fails."""
     device, precision = place(candidate)
-    key = key_for(candidate, shown, device, precision)
+    key = features_key(candidate, shown, device, precision)
     path = cache.cache_folder() / KIND / f"{key}.safetensors"
     facts = cache.load_file(path, read_facts)
     if facts is not None:
@@ -79,7 +85,7 @@ def place(candidate: Candidate) -> tuple[torch.device, str]:
     return torch.device("cuda" if gpu else "cpu"), precision
 
 
-def key_for(candidate: Candidate, shown: Shown, device: torch.device, precision: str) -> str:
+def features_key(candidate: Candidate, shown: Shown, device: torch.device, precision: str) -> str:
     base = candidate.base
     return cache.key_of(
         {
@@ -95,7 +101,7 @@ def computed(
     candidate: Candidate, shown: Shown, device: torch.device, precision: str, telling: Telling
 ) -> tuple[dict[str, str], Arrays]:
     """The facts and the arrays of a model that is loaded for it."""
-    encoded = Probe(TASK, shown.rows).features(shown.head, candidate.base)
+    encoded = RecordedRows(TASK, shown.rows).features(shown.head, candidate.base)
     facts, features = looked_at(candidate, shown, encoded, device, precision, telling)
     try:
         found = probabilities(candidate, shown, encoded, device)
@@ -126,8 +132,8 @@ def looked_at(
         telling(len(some))
         return found
 
-    with looking(model, device, precision):
-        found = in_batches(head, encoded, BATCH_SIZE, features, axis=1)
+    with evaluation_mode(model, device, precision):
+        found = map_batches(head, encoded, BATCH_SIZE, features, axis=1)
     if not np.isfinite(found).all():
         raise ValueError(f"what {base.source} makes of the rows is not finite")
     return {PARAMETERS: str(parameters(model)), LAYERS: str(len(found) - 1)}, found
@@ -152,9 +158,9 @@ def probabilities(
         ValueError: there is none.
     """
     base = candidate.base
-    if reason := no_classifier(base):
+    if reason := why_no_classifier(base):
         raise ValueError(reason)
-    parts, back = by_length(shown.head, encoded, BATCH_SIZE)
+    parts, back = group_by_length(shown.head, encoded, BATCH_SIZE)
     batches = [shown.head.collate(part, base) for part in parts]
     found: np.ndarray = source_probabilities(shown.head, base, batches, device)[back]
     return found

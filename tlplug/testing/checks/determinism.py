@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from tlplug.evaluation.layer_features import layer_features, stay
+from tlplug.evaluation.layer_features import layer_features, prefix_covers_blocks
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.adapted import AdaptedModel
 from tlplug.testing.check import CheckFailure, CheckSkipped, join_names
@@ -114,7 +114,7 @@ def frozen_prefix_matches_base_model(case: StrategyCase) -> None:
     case.require_training()
     adapted = case.adapt()
     base, prefix = adapted.task.base, adapted.strategy.frozen_prefix(adapted.model)
-    if prefix is None or not stay(adapted.model, prefix, base):
+    if prefix is None or not prefix_covers_blocks(adapted.model, prefix, base):
         raise CheckSkipped("frozen_prefix ends before the last block")
     bare = adapted.head.load_model(base, adapted.strategy.load_options(adapted.head))
     batch = adapted.batches()["main"]
