@@ -1,4 +1,4 @@
-"""Labels, or a number, for a text or a pair of texts."""
+"""Predict labels, or a number, for a text or a pair of texts."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class Classification(TransformersHead):
         values = [row["label"] for row in rows]
         labels = self.problem_posed.labels_of(values)
         if len(labels) < 2 and self.config.problem_type != "regression":
-            known = ", ".join(labels) or "none"
-            raise UsageError(f"the training rows have fewer than two labels in column 'label': {known}")
+            names = ", ".join(labels) or "none"
+            raise UsageError(f"the training rows have fewer than two labels in column 'label': {names}")
         state = {"labels": list(labels)}
         return (
             state
@@ -80,14 +80,16 @@ class Classification(TransformersHead):
         )
 
     def _weights(self, labels: Sequence[str], values: Sequence[Any]) -> list[float]:
-        asked = self.config.class_weights
-        if asked != BALANCED:
-            asked = {str(label): weight for label, weight in asked.items()}
-            if strange := [label for label in asked if label not in labels]:
+        weights = self.config.class_weights
+        if weights != BALANCED:
+            weights = {str(label): weight for label, weight in weights.items()}
+            if strange := [label for label in weights if label not in labels]:
                 raise UsageError(
                     f"head.class_weights names {', '.join(strange)}; the labels are: {', '.join(labels)}"
                 )
-        return PROBLEMS[self.config.problem_type](labels, self.config.threshold).class_weights(values, asked)
+        return PROBLEMS[self.config.problem_type](labels, self.config.threshold).class_weights(
+            values, weights
+        )
 
     def row_error(self, row: Row, with_targets: bool) -> str | None:
         for column in ("text", "text_pair"):
@@ -147,7 +149,7 @@ class Classification(TransformersHead):
         return self.problem_posed.example_scores(predictions, [row["label"] for row in rows])
 
     def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
-        """The majority label, the labels' shares or the mean of the training rows."""
+        """Return the majority label, the labels' shares or the mean of the training rows."""
         posed = self.problem_posed
         output = posed.trivial([row["label"] for row in train])
         return [{"id": row["id"], **posed.prediction(output)} for row in rows]

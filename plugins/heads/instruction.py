@@ -1,4 +1,4 @@
-"""Answers to instructions, and chats."""
+"""Answer instructions and continue chats."""
 
 from __future__ import annotations
 
@@ -165,21 +165,21 @@ class Instruction(TaskHead):
         from tlplug_plugins.heads.generation.likelihood import likelihoods, token_logits
 
         answered = (batch["labels"] >= 0).any(dim=1)
-        measured, asked = (
+        measured, prompts = (
             {name: value[which] for name, value in batch.items()} for which in (answered, ~answered)
         )
         outputs = likelihoods(token_logits(model, measured), measured) if answered.any() else []
         if not answered.all():
-            written = generate(model, asked)
+            written = generate(model, prompts)
             outputs += [
                 {"id": row, "part": 0, "written": tokens}
-                for row, tokens in zip(asked["id"].tolist(), written, strict=True)
+                for row, tokens in zip(prompts["id"].tolist(), written, strict=True)
             ]
         return outputs
 
     def decode(self, outputs: Sequence[dict[str, Any]], rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
-        found, answering = by_row(outputs), self._answering(base)
-        return [answering.prediction(row, found[row["id"]]) for row in rows]
+        parts_of, answering = by_row(outputs), self._answering(base)
+        return [answering.prediction(row, parts_of[row["id"]]) for row in rows]
 
     def scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> dict[str, float]:
         scores = {"perplexity": whole_perplexity(predictions)}
@@ -197,11 +197,11 @@ class Instruction(TaskHead):
 
     def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
         """Tokens by their share of the training answers' tokens; with `answers`, the commonest answer."""
-        found = self._answering(base).unigram_predictions(train, rows)
+        predictions = self._answering(base).unigram_predictions(train, rows)
         if not self.config.answers:
-            return found
+            return predictions
         counts = Counter(answer for row in train if (answer := self.form.answer(row)) is not None)
-        return [{**each, "prediction": counts.most_common(1)[0][0]} for each in found]
+        return [{**each, "prediction": counts.most_common(1)[0][0]} for each in predictions]
 
     def pipeline_tag(self, base: BaseInfo) -> str:
         return "text-generation"
@@ -209,4 +209,4 @@ class Instruction(TaskHead):
     def preview_prediction(self, prediction: dict[str, Any], row: Row) -> str | None:
         if not isinstance(prediction["prediction"], str):
             return None
-        return line(self.form.asked(row), prediction["prediction"])
+        return line(self.form.last_question(row), prediction["prediction"])

@@ -1,4 +1,4 @@
-"""Texts, of which nothing else is known."""
+"""Model the language of plain texts."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ class LanguageModeling(TaskHead):
         """Whether short rows are put together in training, so that little is computed on padding (causal)."""
 
         def __post_init__(self) -> None:
-            known = ("auto", *OBJECTIVES.values())
-            if self.objective not in known:
-                raise ValueError(f"objective is {self.objective!r}; it is one of {', '.join(known)}")
+            objectives = ("auto", *OBJECTIVES.values())
+            if self.objective not in objectives:
+                raise ValueError(f"objective is {self.objective!r}; it is one of {', '.join(objectives)}")
             if not 0.0 < self.mask_share < 1.0:
                 raise ValueError(f"mask_share is {self.mask_share}; it has to be between 0 and 1")
 
@@ -185,8 +185,8 @@ class LanguageModeling(TaskHead):
 
     def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
         """Tokens by their share of the training rows' tokens."""
-        seen = (token for feature in self.encode(train, base, True) for token in self._targets(feature))
-        unigram = Unigram(seen, len(base.tokenizer))
+        targets = (token for feature in self.encode(train, base, True) for token in self._targets(feature))
+        unigram = Unigram(targets, len(base.tokenizer))
         outputs = [
             {"id": feature["id"], **unigram.likelihood(self._targets(feature))}
             for feature in self.encode(rows, base, False)
@@ -194,7 +194,7 @@ class LanguageModeling(TaskHead):
         return self.decode(outputs, rows, base)
 
     def _targets(self, feature: dict[str, Any]) -> list[int]:
-        """The tokens that are to be predicted; of a text whose words are still to be hidden, all of its words'."""
+        """Return the tokens to predict; all words' tokens of a text that is not masked yet."""
         if "words" in feature:
             return [
                 token for token, word in zip(feature["input_ids"], feature["words"], strict=True) if word >= 0

@@ -1,4 +1,4 @@
-"""The span of a context that answers a question."""
+"""Predict the span of a context that answers a question."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class QuestionAnswering(TransformersHead):
         return StepOutput(loss / 2, num_items=len(start))
 
     def _logits(self, model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of starts and ends, [B, T] each; padding is no place for either."""
+        """Return the logits of starts and of ends, [B, T] each, with padding excluded."""
         output = model(**self.model_inputs(batch))
         padding = batch["attention_mask"] == 0
         start, end = (
@@ -142,8 +142,8 @@ class QuestionAnswering(TransformersHead):
         spans = candidates(start, end, batch["offsets"], self.config.max_answer_tokens, self.config.n_best)
         null = (start[:, 0] + end[:, 0]).tolist()
         return [
-            {"id": identity, "part": part, "null": none, "candidates": found}
-            for identity, part, none, found in zip(
+            {"id": identity, "part": part, "null": none, "candidates": spans}
+            for identity, part, none, spans in zip(
                 batch["id"].tolist(), batch["part"].tolist(), null, spans, strict=True
             )
         ]
@@ -152,10 +152,10 @@ class QuestionAnswering(TransformersHead):
         """`null_threshold`: the answer is "" where no answer scores so much more than the best span."""
         if not self.config.unanswerable:
             return {}
-        found, gold = best_spans(outputs, rows), self._golds(rows)
-        answered = [best_of(token_f1, text, g) for (text, _, _), g in zip(found, gold, strict=True)]
+        spans, gold = best_spans(outputs, rows), self._golds(rows)
+        answered = [best_of(token_f1, text, g) for (text, _, _), g in zip(spans, gold, strict=True)]
         unanswered = [best_of(token_f1, "", g) for g in gold]
-        return {"null_threshold": best_threshold([span[2] for span in found], answered, unanswered)}
+        return {"null_threshold": best_threshold([span[2] for span in spans], answered, unanswered)}
 
     def decode(self, outputs: Sequence[dict[str, Any]], rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
         threshold = self.state.get("null_threshold", 0.0) if self.config.unanswerable else float("inf")
@@ -177,17 +177,17 @@ class QuestionAnswering(TransformersHead):
         gold = self._golds(rows)
         exact = [best_of(exact_match, p["prediction"], g) for p, g in zip(predictions, gold, strict=True)]
         f1 = self.example_scores(predictions, rows)
-        found = {"exact_match": fmean(exact), "f1": fmean(f1)}
+        scores = {"exact_match": fmean(exact), "f1": fmean(f1)}
         if not self.config.unanswerable:
-            return found
+            return scores
         real = [place for place, g in enumerate(gold) if g != [""]]
         unreal = [place for place, g in enumerate(gold) if g == [""]]
         if real:
-            found["has_answer_exact_match"] = fmean([exact[place] for place in real])
-            found["has_answer_f1"] = fmean([f1[place] for place in real])
+            scores["has_answer_exact_match"] = fmean([exact[place] for place in real])
+            scores["has_answer_f1"] = fmean([f1[place] for place in real])
         if unreal:
-            found["no_answer_accuracy"] = fmean([exact[place] for place in unreal])
-        return found
+            scores["no_answer_accuracy"] = fmean([exact[place] for place in unreal])
+        return scores
 
     def example_scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> list[float]:
         return [
@@ -195,7 +195,7 @@ class QuestionAnswering(TransformersHead):
         ]
 
     def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
-        """The sentence that shares most words with the question; "" where most training questions have no answer."""
+        """Return the sentence that shares most words with the question; "" where most training questions have no answer."""
         unanswered = sum(gold == [""] for gold in self._golds(train))
         silent = 2 * unanswered > len(train)
         return [
@@ -214,7 +214,7 @@ class QuestionAnswering(TransformersHead):
 
 
 def misses_its_trunk(model: PreTrainedModel, base: BaseInfo) -> bool:
-    """Whether transformers left the trunk at random weights.
+    """Return whether transformers left the trunk at random weights.
 
     In the question answering of Llama and its kin the trunk has another name than in all other checkpoints of theirs.
     """

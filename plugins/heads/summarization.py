@@ -1,4 +1,4 @@
-"""A summary of a document."""
+"""Summarize a document."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Summarization(TaskHead):
             encoded = (
                 summaries.answered(row["document"], row["summary"])
                 if training
-                else summaries.asked(row["document"])
+                else summaries.encode_document(row["document"])
             )
             features.append({"id": row["id"], "attention_mask": [1] * len(encoded["input_ids"]), **encoded})
         if summaries.cut:
@@ -159,8 +159,8 @@ class Summarization(TaskHead):
         ]
 
     def scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> dict[str, float]:
-        found = self._rouge(predictions, rows, ROUGE)
-        return {name: fmean(row[name] for row in found) for name in ROUGE}
+        row_scores = self._rouge(predictions, rows, ROUGE)
+        return {name: fmean(row[name] for row in row_scores) for name in ROUGE}
 
     def example_scores(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> list[float]:
         return [row[self.primary_score] for row in self._rouge(predictions, rows, (self.primary_score,))]
@@ -177,7 +177,7 @@ class Summarization(TaskHead):
         ]
 
     def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
-        """The lead: as many words from the start of the document as the training summaries have on average."""
+        """Return the lead: as many words from the start of the document as the training summaries have on average."""
         words = max(1, round(fmean(len(row["summary"].split()) for row in train)))
         return [{"id": row["id"], "prediction": " ".join(row["document"].split()[:words])} for row in rows]
 

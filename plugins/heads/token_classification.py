@@ -1,4 +1,4 @@
-"""A label for each word."""
+"""Predict a label for each word."""
 
 from __future__ import annotations
 
@@ -89,16 +89,16 @@ class TokenClassification(TransformersHead):
         return {label: position for position, label in enumerate(self.labels)}
 
     def encode(self, rows: Rows, base: BaseInfo, training: bool) -> list[dict[str, Any]]:
-        found = windows_of([words_of(row["tokens"]) for row in rows], base, self.config.stride)
+        windows_by_row = windows_of([words_of(row["tokens"]) for row in rows], base, self.config.stride)
         features = [
             {"id": row["id"], "part": part, **window}
-            for row, windows in zip(rows, found, strict=True)
+            for row, windows in zip(rows, windows_by_row, strict=True)
             for part, window in enumerate(windows)
         ]
         return self._labelled(features, rows) if training else features
 
     def _labelled(self, features: list[dict[str, Any]], rows: Rows) -> list[dict[str, Any]]:
-        """With `labels` [T] in place of `words`; a window without a word has nothing to teach and is left out."""
+        """Return windows with `labels` [T] in place of `words`, without windows that have no word."""
         index, tags = self._index(), {row["id"]: row["tags"] for row in rows}
         for feature in features:
             feature["labels"] = [
@@ -121,11 +121,11 @@ class TokenClassification(TransformersHead):
         return model(**self.model_inputs(batch)).logits.float()  # type: ignore[no-any-return]
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
-        """For each window its `words`, and the index of the label of each."""
+        """Return each window's `words` and the index of each word's label."""
         labels = self._logits(model, batch).argmax(-1)
         return [
-            {"id": identity, "part": part, "words": words[here].tolist(), "labels": found[here].tolist()}
-            for identity, part, words, found, here in zip(
+            {"id": identity, "part": part, "words": words[here].tolist(), "labels": labels[here].tolist()}
+            for identity, part, words, labels, here in zip(
                 batch["id"].tolist(),
                 batch["part"].tolist(),
                 batch["words"],
@@ -136,7 +136,7 @@ class TokenClassification(TransformersHead):
         ]
 
     def decode(self, outputs: Sequence[dict[str, Any]], rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
-        """A word that the tokenizer makes no token of has the first label, which is O where there is one."""
+        """Return a label for each word; a word without a token has the first label, which is O where there is one."""
         tags = {row["id"]: [self.labels[0]] * len(words_of(row["tokens"])) for row in rows}
         for output in outputs:
             for word, label in zip(output["words"], output["labels"], strict=True):
@@ -156,10 +156,11 @@ class TokenClassification(TransformersHead):
         return jackknife_values(counts_of(predictions, rows), entity_f1)
 
     def trivial_predictions(self, train: Rows, rows: Rows, base: BaseInfo) -> list[dict[str, Any]]:
-        """Each word's commonest label in the training rows; O for other words, or the commonest of all without an O."""
-        known, other = commonest_labels(train)
+        """Return each word's most common label in the training rows; for other words O, or the most common of all."""
+        most_common, other = commonest_labels(train)
         return [
-            prediction_of(row, [known.get(word, other) for word in words_of(row["tokens"])]) for row in rows
+            prediction_of(row, [most_common.get(word, other) for word in words_of(row["tokens"])])
+            for row in rows
         ]
 
     def preview_prediction(self, prediction: dict[str, Any], row: Row) -> str:

@@ -52,8 +52,8 @@ def mmd(source: Any, target: Any, bandwidth: float | None = None) -> float:
     kernel = np.exp(-squares / (2.0 * (median_square(squares) if bandwidth is None else bandwidth**2)))
     first = len(source)
     return (
-        is_inside(kernel[:first, :first])
-        + is_inside(kernel[first:, first:])
+        mean_off_diagonal(kernel[:first, :first])
+        + mean_off_diagonal(kernel[first:, first:])
         - 2.0 * float(kernel[:first, first:].mean())
     )
 
@@ -75,7 +75,7 @@ def median_square(squares: np.ndarray) -> float:
     return median
 
 
-def is_inside(kernel: np.ndarray) -> float:
+def mean_off_diagonal(kernel: np.ndarray) -> float:
     """Return the mean over pairs of different rows."""
     count = len(kernel)
     return float((kernel.sum() - np.trace(kernel)) / (count * (count - 1)))

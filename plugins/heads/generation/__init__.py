@@ -1,1 +1,1 @@
-"""What the heads for generation share; imported where it is used."""
+"""Shared code of the heads for generation; imported where it is used."""

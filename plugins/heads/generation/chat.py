@@ -1,4 +1,4 @@
-"""Chats as a tokenizer's template writes them, and which of their characters the assistant says."""
+"""Render chats by a tokenizer's template, with the spans of the assistant's messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Chat:
         self.stop = self._stop()
 
     def written(self, messages: Messages, prompt: bool = False) -> str:
-        """The messages as text, up to where the assistant is to speak next where `prompt` is true."""
+        """Render the messages as text; with `prompt`, up to the start of the assistant's next message."""
         from jinja2.exceptions import TemplateError
 
         try:
@@ -42,7 +42,7 @@ class Chat:
             raise UsageError(f"the tokenizer's chat template refuses a chat of {roles}: {error}") from error
 
     def turns(self, messages: Messages) -> tuple[str, list[tuple[int, int]]]:
-        """The chat as text, and start and end of what the assistant says in it.
+        """Render the chat, and return the start and end of each assistant message in it.
 
         Raises:
             UsageError: the template writes messages in another way when later ones follow.
@@ -51,10 +51,10 @@ class Chat:
         spoken = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
         return text, [self._turn(text, messages[:place], messages[place]["content"]) for place in spoken]
 
-    def _turn(self, text: str, before: Messages, said: str) -> tuple[int, int]:
+    def _turn(self, text: str, before: Messages, content: str) -> tuple[int, int]:
         prompt = self.written(before, prompt=True)
         start, end = len(prompt), text.find(self.stop, len(prompt)) + len(self.stop)
-        if text.startswith(prompt) and said.strip() in text[start:end]:
+        if text.startswith(prompt) and content.strip() in text[start:end]:
             return start, end
         raise UsageError(
             "the tokenizer's chat template changes what it wrote of earlier messages when later ones follow, so that "

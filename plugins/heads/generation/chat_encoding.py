@@ -1,4 +1,4 @@
-"""A prompt and its answer as a decoder reads them: through the chat template, or one after the other."""
+"""Encode prompts and answers for a decoder, by the chat template or one after the other."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Writer:
     @property
     def stops(self) -> list[int]:
         """Tokens that end an answer."""
-        found = {self.tokenizer.eos_token_id} - {None}
+        stops = {self.tokenizer.eos_token_id} - {None}
         if self.chat is not None:
-            found.add(self._ids(self.chat.stop)[-1])
-        return sorted(found)
+            stops.add(self._ids(self.chat.stop)[-1])
+        return sorted(stops)
 
     def prompt(self, messages: Messages) -> Example:
-        """What the model is given to answer; nothing of it is to be predicted."""
+        """Encode the prompt, none of whose tokens is predicted."""
         if self.chat is not None:
             return Example.of((self._ids(self.chat.written(messages, prompt=True)), False))
         return Example.of((bos_of(self.tokenizer), False), (self._ids(messages[0]["content"]), False))
 
     def example(self, messages: Messages, last_only: bool = False) -> Example:
-        """The whole; what the assistant says is to be predicted, or only the last that it says."""
+        """Encode the chat; the assistant's messages, or only the last one, are predicted."""
         if self.chat is not None:
             return self._chat_example(self.chat, messages, last_only)
         ids = [*self._ids(messages[1]["content"]), self.tokenizer.eos_token_id]
@@ -49,12 +49,12 @@ class Writer:
         if last_only:
             turns = turns[-1:]
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        said = [
+        by_assistant = [
             any(start <= first < end for start, end in turns) and first < last
             for first, last in encoded["offset_mapping"]
         ]
         ids: list[int] = encoded["input_ids"]
-        labels = [token if spoken else IGNORED for token, spoken in zip(ids, said, strict=True)]
+        labels = [token if predicted else IGNORED for token, predicted in zip(ids, by_assistant, strict=True)]
         return Example(ids, [IGNORED, *labels[1:]])
 
     def _ids(self, text: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Chats and texts as they stand in rows, and what can be wrong with them."""
+"""Read chats and texts from rows, and describe errors in them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def ends_with_answer(messages: Sequence[Any]) -> bool:
 
 
 def text_fault(text: object) -> str | None:
-    """What is wrong with a text; None where nothing is."""
+    """Return what is wrong with a text; None if nothing is."""
     if not isinstance(text, str):
         return f"should be text, but is {text!r}"
     return None if text.strip() else "is empty"
 
 
 def column_fault(row: Row, columns: Iterable[str]) -> str | None:
-    """What is wrong with those of the columns that the row has; all are text."""
+    """Return what is wrong with the row's text columns among these; None if nothing is."""
     for column in columns:
         fault = text_fault(row[column]) if column in row else None
         if fault:
@@ -40,7 +40,7 @@ def column_fault(row: Row, columns: Iterable[str]) -> str | None:
 
 
 def chat_fault(messages: object) -> str | None:
-    """What is wrong with a chat; None where nothing is."""
+    """Return what is wrong with a chat; None if nothing is."""
     if not isinstance(messages, list) or not messages:
         return f"should be a list of messages with role and content, but is {messages!r}"
     for number, each in enumerate(messages, start=1):

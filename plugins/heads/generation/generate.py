@@ -1,4 +1,4 @@
-"""What a model writes."""
+"""Generate text with a model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ KEPT = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id")
 
 
 def set_generation(model: Any, stops: Iterable[int], **settings: Any) -> None:
-    """How `generate` and `model.generate` decode from now on, instead of what the pretrained model brought along."""
+    """Set the model's generation config, in place of the one of the pretrained model."""
     from transformers import GenerationConfig
 
-    kept = {name: getattr(model.generation_config, name, None) for name in KEPT}
+    start_settings = {name: getattr(model.generation_config, name, None) for name in KEPT}
     model.generation_config = GenerationConfig(
-        **{name: value for name, value in kept.items() if value is not None},
+        **{name: value for name, value in start_settings.items() if value is not None},
         eos_token_id=list(stops),
         pad_token_id=model.config.pad_token_id,
         do_sample=False,
@@ -29,16 +29,16 @@ def set_generation(model: Any, stops: Iterable[int], **settings: Any) -> None:
 
 
 def generate(model: nn.Module, batch: Batch) -> list[list[int]]:
-    """The new tokens of each row of a right-padded batch, without the one that ended it."""
+    """Return the new tokens of each row of a right-padded batch, without the stop token."""
     encoder_decoder = model.config.is_encoder_decoder
     ids, mask = batch["input_ids"], batch["attention_mask"]
     if not encoder_decoder:
         ids, mask = pads_first(ids, mask)
-    found = model.generate(input_ids=ids, attention_mask=mask, use_cache=True)
+    generated = model.generate(input_ids=ids, attention_mask=mask, use_cache=True)
     # An encoder-decoder begins with its start token, a decoder with what it was given.
     start = 1 if encoder_decoder else ids.shape[1]
     stops = set(model.generation_config.eos_token_id)
-    return [until(row, stops) for row in found[:, start:].tolist()]
+    return [until(row, stops) for row in generated[:, start:].tolist()]
 
 
 def pads_first(ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Rows -> the sequences that a decoder learns answers from or is measured by -> predictions."""
+"""Encode rows as sequences that a decoder learns from or is evaluated on, and make predictions of its outputs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Answering:
         return [self.base.tokenizer.eos_token_id] if isinstance(self.form, Text) else self.writer.stops
 
     def learnt(self, row: Row) -> list[Example]:
-        """All that the assistant says is to be predicted; several parts of a long text.
+        """Encode a training row, with the assistant's messages to predict; a long text gives several parts.
 
         Raises:
             UsageError: the assistant says nothing.
@@ -56,14 +56,14 @@ class Answering:
         return [self._fitted(self.writer.example(messages))]
 
     def measured(self, row: Row) -> list[Example]:
-        """One sequence for each allowed answer; else the row with its answers; else what is to be answered."""
+        """Encode a row for evaluation: each allowed answer, else the row with its answers, else the prompt."""
         if isinstance(self.form, Text):
             return self._parts(row)
         messages = self.form.messages(row)
         if self.answers:
-            asked = messages[:-1] if ends_with_answer(messages) else messages
+            prompt = messages[:-1] if ends_with_answer(messages) else messages
             return [
-                self._fitted(self.writer.example([*asked, message("assistant", answer)], last_only=True))
+                self._fitted(self.writer.example([*prompt, message("assistant", answer)], last_only=True))
                 for answer in self.answers
             ]
         if ends_with_answer(messages):
@@ -71,25 +71,25 @@ class Answering:
         return [self._fitted(self.writer.prompt(messages), self._room_to_write())]
 
     def prediction(self, row: Row, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """What is said of the sequences that `measured` gave: one row for a person."""
+        """Return the prediction of a row from the outputs of its sequences."""
         if "written" in parts[0]:
             text = self.base.tokenizer.decode(parts[0]["written"], skip_special_tokens=True)
             return {"id": row["id"], "prediction": text.strip()}
         if not self.answers:
             return likelihood_prediction(row["id"], parts)
         best = min(parts, key=lambda part: part["nll"])
-        told, answer = {"id": row["id"]}, self.form.answer(row)
+        prediction, answer = {"id": row["id"]}, self.form.answer(row)
         if answer is not None:
-            told = likelihood_prediction(row["id"], [parts[self.answers.index(answer)]])
-        return {**told, "prediction": self.answers[best["part"]]}
+            prediction = likelihood_prediction(row["id"], [parts[self.answers.index(answer)]])
+        return {**prediction, "prediction": self.answers[best["part"]]}
 
     def unigram_predictions(self, train: Rows, rows: Rows) -> list[dict[str, Any]]:
-        """What the rows' own answers are worth to a unigram model of the training answers."""
+        """Return the likelihoods of the rows' own answers under a unigram model of the training answers."""
         unigram = Unigram(self._targets(train), len(self.base.tokenizer))
         return [likelihood_prediction(row["id"], [unigram.likelihood(self._targets([row]))]) for row in rows]
 
     def _targets(self, rows: Iterable[Row]) -> list[int]:
-        """The tokens that are to be predicted of these rows' own answers."""
+        """Return the tokens to predict of these rows' own answers."""
         return [token for row in rows for example in self._own(row) for token in example.targets]
 
     def _own(self, row: Row) -> list[Example]:

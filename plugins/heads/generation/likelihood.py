@@ -1,4 +1,4 @@
-"""How well a model predicts the labelled tokens: the loss, and the negative log likelihood of each row."""
+"""Compute the loss and each row's negative log likelihood of the labelled tokens."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ def target_logits(model: nn.Module, batch: Batch) -> torch.Tensor:
     """Logits [B, T, V] of an encoder-decoder, whose decoder reads the labels [B, T] moved by one."""
     moved = getattr(model, "prepare_decoder_input_ids_from_labels", None)
     # A model without that moves labels itself, and computes a loss of which no use is made.
-    given = {"decoder_input_ids": moved(labels=batch["labels"])} if moved else {"labels": batch["labels"]}
+    labels = {"decoder_input_ids": moved(labels=batch["labels"])} if moved else {"labels": batch["labels"]}
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-    logits: torch.Tensor = model(**inputs, **given, use_cache=False).logits
+    logits: torch.Tensor = model(**inputs, **labels, use_cache=False).logits
     return logits
 
 
 def labelled(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The N positions that have a label: logits [N, V] in float32, labels [N], and the row of each [N]."""
+    """Return the N positions that have a label: logits [N, V] in float32, labels [N], and the row of each [N]."""
     chosen = labels != IGNORED
     # Chosen first, so that no more than these are ever held in float32.
     return logits[chosen].float(), labels[chosen], chosen.nonzero()[:, 0]
 
 
 def mean_loss(logits: torch.Tensor, labels: torch.Tensor) -> StepOutput:
-    """The mean cross entropy of the labelled tokens, of which there are `weight`."""
+    """Return the mean cross entropy of the labelled tokens and their number."""
     chosen, targets, _ = labelled(logits, labels)
     total = cross_entropy(chosen, targets, reduction="sum")
     return StepOutput(total / max(1, len(targets)), num_items=len(targets))
 
 
 def likelihoods(logits: torch.Tensor, batch: Batch) -> list[dict[str, Any]]:
-    """Of each row `id` and `part`; `nll`, the summed negative log likelihood of its labels; `tokens`, how many
+    """Return for each row `id` and `part`; `nll`, the summed negative log likelihood of its labels; `tokens`, how many
     there are; `right`, of how many the logit is the largest."""
     chosen, targets, rows = labelled(logits, batch["labels"])
     each = torch.stack(

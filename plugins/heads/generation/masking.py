@@ -1,4 +1,4 @@
-"""Masked language modelling: which words are hidden, and by what."""
+"""Mask words for masked language modelling."""
 
 from __future__ import annotations
 
@@ -30,15 +30,17 @@ class Masking:
     def __call__(
         self, ids: Sequence[int], words: Sequence[int], generator: torch.Generator | None = None
     ) -> Example:
-        """The sequence with words hidden.
+        """Return the sequence with masked words.
 
         Args:
             words: the number of each token's word, -1 for special tokens.
             generator: None: torch's own, so that every epoch hides others.
         """
-        found = sorted(set(words) - {NO_WORD})
-        count = min(len(found), max(1, round(self.share * len(found))))
-        drawn = {found[place] for place in torch.randperm(len(found), generator=generator)[:count].tolist()}
+        maskable = sorted(set(words) - {NO_WORD})
+        count = min(len(maskable), max(1, round(self.share * len(maskable))))
+        drawn = {
+            maskable[place] for place in torch.randperm(len(maskable), generator=generator)[:count].tolist()
+        }
         lot = torch.rand(len(ids), generator=generator).tolist()
         others = torch.randint(self.vocabulary, (len(ids),), generator=generator).tolist()
         hidden = [
@@ -50,7 +52,7 @@ class Masking:
 
 
 def generator_of(identity: int, part: int) -> torch.Generator:
-    """The same for the same part of the same row, in every run."""
+    """Return a seed that is the same for the same part of the same row in every run."""
     drawn = hashlib.sha256(f"{identity}/{part}".encode()).digest()[:8]
     return torch.Generator().manual_seed(int.from_bytes(drawn, "big"))
 

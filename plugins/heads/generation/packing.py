@@ -1,4 +1,4 @@
-"""Features -> tensors: padded, or several short rows put together into one."""
+"""Collate features: pad them, or pack several short rows into one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Features = Sequence[Mapping[str, Any]]
 
 
 def unpacked(features: Features, base: BaseInfo) -> Batch:
-    """A row for each feature: `id` [B], `part` [B], and `input_ids`, `attention_mask`, `labels`, each to its own longest."""
+    """Pad features to a batch of `id` [B], `part` [B], `input_ids`, `attention_mask` and `labels`."""
     wanted = [{name: feature[name] for name in NAMES if name in feature} for feature in features]
     return pad_batch(wanted, base, {"labels": IGNORED})
 

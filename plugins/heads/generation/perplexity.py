@@ -1,4 +1,4 @@
-"""Perplexity of predictions that tell `nll` and `tokens`, and the unigram model that it is to be compared with."""
+"""Compute the perplexity of predictions with `nll` and `tokens`, and the unigram model it is compared with."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def perplexity(sums: np.ndarray) -> np.ndarray:
     """exp(nll / tokens) of sums [..., 2]."""
     import numpy as np
 
-    found: np.ndarray = np.exp(sums[..., 0] / sums[..., 1])
-    return found
+    values: np.ndarray = np.exp(sums[..., 0] / sums[..., 1])
+    return values
 
 
 def statistics(predictions: Sequence[Mapping[str, Any]]) -> list[list[float]]:
@@ -34,21 +34,21 @@ def statistics(predictions: Sequence[Mapping[str, Any]]) -> list[list[float]]:
 
 
 def whole_perplexity(predictions: Sequence[Mapping[str, Any]]) -> float:
-    """The perplexity over all tokens of all rows."""
+    """Return the perplexity over all tokens of all rows."""
     import numpy as np
 
     return float(perplexity(np.sum(statistics(predictions), axis=0)))
 
 
 def shares(predictions: Sequence[Mapping[str, Any]]) -> list[float]:
-    """One number for each row, whose mean is the whole perplexity."""
+    """Return one number for each row, whose mean is the perplexity of all rows."""
     from tlplug import jackknife_values
 
     return jackknife_values(statistics(predictions), perplexity)
 
 
 def likelihood_prediction(identity: int, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A row's parts summed; what a person reads is the row's own perplexity."""
+    """Sum a row's parts; the prediction is the row's own perplexity."""
     nll = math.fsum(part["nll"] for part in parts)
     tokens, right = (sum(part[name] for part in parts) for name in ("tokens", "right"))
     own = float(perplexity_of(nll, tokens))
@@ -73,14 +73,14 @@ class Unigram:
         self.commonest = self.counts.most_common(1)[0][0] if self.counts else 0
 
     def likelihood(self, tokens: Sequence[int]) -> dict[str, Any]:
-        """As `likelihoods` tells it of a model."""
+        """Return the likelihood in the form of `likelihoods`."""
         nll = -math.fsum(math.log((self.counts[token] + 1) / self.total) for token in tokens)
         return {"nll": nll, "tokens": len(tokens), "right": sum(token == self.commonest for token in tokens)}
 
 
 def by_row(outputs: Iterable[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:
     """Outputs of each row by its id, parts in their order."""
-    found: dict[int, list[Mapping[str, Any]]] = {}
+    by_id: dict[int, list[Mapping[str, Any]]] = {}
     for output in outputs:
-        found.setdefault(output["id"], []).append(output)
-    return found
+        by_id.setdefault(output["id"], []).append(output)
+    return by_id

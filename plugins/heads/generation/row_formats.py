@@ -1,4 +1,4 @@
-"""The forms that rows to learn answers from come in; a class each."""
+"""Read the row formats of instructions and chats, with a class for each."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Format:
     """The column that holds the answer."""
 
     def fault(self, row: Row) -> str | None:
-        """What is wrong with a row, with the column's name in quotes; None where nothing is."""
+        """Return what is wrong with a row, with the column's name in quotes; None if nothing is."""
         return column_fault(row, self.columns)
 
     def messages(self, row: Row) -> list[dict[str, str]]:
-        """The row as a chat."""
+        """Return the row as a chat."""
         raise NotImplementedError
 
     def answer(self, row: Row) -> str | None:
-        """What the assistant says last; None where the user has the last word."""
+        """Return the assistant's last message; None if the last message is the user's."""
         messages = self.messages(row)
         return messages[-1]["content"] if ends_with_answer(messages) else None
 
-    def asked(self, row: Row) -> str:
-        """What the user says last."""
+    def last_question(self, row: Row) -> str:
+        """Return the user's last message."""
         return [each["content"] for each in self.messages(row) if each["role"] == "user"][-1]
 
 
@@ -58,8 +58,8 @@ class Prompt(Format):
     answering = "completion"
 
     def messages(self, row: Row) -> list[dict[str, str]]:
-        said = [message("assistant", row["completion"])] if row.get("completion") is not None else []
-        return [message("user", row["prompt"]), *said]
+        answer = [message("assistant", row["completion"])] if row.get("completion") is not None else []
+        return [message("user", row["prompt"]), *answer]
 
 
 class Text(Format):

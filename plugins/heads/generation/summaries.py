@@ -1,4 +1,4 @@
-"""A document and its summary as models read them: one class for each kind of base model."""
+"""Encode documents and summaries, with a class for each kind of base model."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class EncoderDecoderSummaries:
     def stops(self) -> list[int]:
         return [self.base.tokenizer.eos_token_id]
 
-    def asked(self, document: str) -> dict[str, Any]:
-        """What is given to the model, the summary to be generated."""
+    def encode_document(self, document: str) -> dict[str, Any]:
+        """Encode the document, whose summary is to be generated."""
         document = self._fitted(document, self.base.max_length, lambda text: len(self._source(text)))
         return {"input_ids": self._source(document)}
 
     def answered(self, document: str, summary: str) -> dict[str, Any]:
-        """The same with the summary."""
+        """Encode the document with its summary."""
         encoded = self.base.tokenizer(
             text_target=summary, truncation=True, max_length=self.max_summary_tokens
         )
-        return {**self.asked(document), "labels": encoded["input_ids"]}
+        return {**self.encode_document(document), "labels": encoded["input_ids"]}
 
     def _source(self, document: str) -> list[int]:
         ids: list[int] = self.base.tokenizer(self.prompt.replace(DOCUMENT, document))["input_ids"]
@@ -61,7 +61,7 @@ class DecoderSummaries(EncoderDecoderSummaries):
     def stops(self) -> list[int]:
         return self.writer.stops
 
-    def asked(self, document: str) -> dict[str, Any]:
+    def encode_document(self, document: str) -> dict[str, Any]:
         def ids(text: str) -> list[int]:
             return self.writer.prompt(self._messages(text)).input_ids
 
@@ -84,8 +84,8 @@ class DecoderSummaries(EncoderDecoderSummaries):
         if self.writer.chat is None and not prompt[-1].isspace():
             # Without a template something has to stand between the document's last word and the summary's first.
             prompt += "\n"
-        said = [] if summary is None else [{"role": "assistant", "content": summary}]
-        return [{"role": "user", "content": prompt}, *said]
+        answer = [] if summary is None else [{"role": "assistant", "content": summary}]
+        return [{"role": "user", "content": prompt}, *answer]
 
 
 def summaries_of(base: BaseInfo, **settings: Any) -> EncoderDecoderSummaries:

@@ -1,4 +1,4 @@
-"""Sequences of a decoder: token ids, and which of them it is to predict."""
+"""Define sequences of token ids, with labels of those that a decoder predicts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Example:
 
     @classmethod
     def of(cls, *pieces: tuple[Sequence[int], bool]) -> Example:
-        """The ids of the pieces in a row; those of pieces that are marked are to be predicted."""
+        """Concatenate the pieces; the tokens of marked pieces are predicted."""
         ids = [token for piece, _ in pieces for token in piece]
         labels = [token if marked else IGNORED for piece, marked in pieces for token in piece]
         # Nothing stands before the first token that it could be predicted from.
@@ -54,7 +54,7 @@ class Example:
         return Example(ids, [IGNORED, *labels[1:]])
 
     def _last_answer(self) -> int:
-        """Where the last run of labels starts; the end where there is none."""
+        """The start of the last run of labels; the end without one."""
         runs = [
             place
             for place, label in enumerate(self.labels)
@@ -74,7 +74,7 @@ class Example:
 
 
 def bos_of(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """What the tokenizer puts before a text, as far as it is a token that begins one."""
+    """Return the tokens that the tokenizer puts at the start of a text."""
     before: list[int] = tokenizer("")["input_ids"][:1]
     return before if before == [tokenizer.bos_token_id] else []
 
@@ -82,7 +82,7 @@ def bos_of(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 def text_examples(
     texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, length: int
 ) -> Iterable[list[Example]]:
-    """Of each text all tokens and its end, in parts of at most `length` tokens.
+    """Return all tokens of each text and its end token, in parts of at most `length` tokens.
 
     A part begins with the last token of the one before, so that every token but the first is predicted once.
     """

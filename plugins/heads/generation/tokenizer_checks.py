@@ -1,4 +1,4 @@
-"""What the heads for generation need of a base model's tokenizer."""
+"""Check a base model's tokenizer for the heads for generation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tlplug import BaseInfo
 
 
 def tokenizer_fault(base: BaseInfo, ending: bool = True) -> str | None:
-    """What the tokenizer lacks, one sentence; None where it has all.
+    """Return a sentence about what the tokenizer lacks; None if it lacks nothing.
 
     Args:
         ending: texts that are written have to end.

@@ -1,4 +1,4 @@
-"""Texts cut to a number of tokens, or to a line."""
+"""Truncate texts to a number of tokens, or to a line."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def count_tokens(text: str, tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def shortened(text: str, tokens: int, tokenizer: PreTrainedTokenizerBase) -> str:
-    """The beginning of the text that is of so many tokens at most."""
+    """Truncate the text to this many tokens."""
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     # Up to where the first token begins that is too many: several tokens can share a character.
     return text if len(offsets) <= tokens else text[: offsets[tokens][0]].rstrip()
 
 
 def fitted(text: str, room: int, length: Callable[[str], int], tokenizer: PreTrainedTokenizerBase) -> str:
-    """The longest beginning of the text whose `length`, with all that is put around it, is at most `room` tokens.
+    """Truncate the text so that its `length`, with all that surrounds it, is at most `room` tokens.
 
     Raises:
         UsageError: what is put around it needs all the room.
@@ -43,7 +43,7 @@ def fitted(text: str, room: int, length: Callable[[str], int], tokenizer: PreTra
     return text
 
 
-def line(asked: str, answer: str) -> str:
-    """What was asked, its beginning, and what was answered."""
-    asked, answer = " ".join(asked.split()), " ".join(answer.split())
-    return f"{asked[:SHOWN]}… -> {answer}" if len(asked) > SHOWN else f"{asked} -> {answer}"
+def line(prompt: str, answer: str) -> str:
+    """Return a preview of a prompt, truncated, and its answer."""
+    prompt, answer = " ".join(prompt.split()), " ".join(answer.split())
+    return f"{prompt[:SHOWN]}… -> {answer}" if len(prompt) > SHOWN else f"{prompt} -> {answer}"

@@ -1,4 +1,4 @@
-"""The three problems that classification poses; a file each, all with the methods of `Problem`."""
+"""The three problem types of classification, with a file for each."""
 
 from tlplug_plugins.heads.problem_types.multi_label import MultiLabel
 from tlplug_plugins.heads.problem_types.problem_type import Problem

@@ -1,4 +1,4 @@
-"""Any number of labels at once."""
+"""Predict any number of labels at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MultiLabel(Problem):
     primary = "micro_f1"
 
     def names(self, value: Any) -> list[str]:
-        """The labels of a value: a list, or a text with commas; an empty one has none."""
+        """Return the labels of a value: a list, or a text with commas; an empty one has none."""
         parts = value.split(SEPARATOR) if isinstance(value, str) else value
         return list(dict.fromkeys(str(part).strip() for part in parts if str(part).strip()))
 
@@ -44,8 +44,8 @@ class MultiLabel(Problem):
         return None
 
     def target(self, value: Any) -> list[float]:
-        given = set(self.names(value))
-        return [float(label in given) for label in self.labels]
+        present = set(self.names(value))
+        return [float(label in present) for label in self.labels]
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
         from torch.nn.functional import binary_cross_entropy_with_logits
@@ -56,9 +56,9 @@ class MultiLabel(Problem):
         return logits.sigmoid()
 
     def prediction(self, output: Sequence[float]) -> dict[str, Any]:
-        named = dict(zip(self.labels, output, strict=True))
-        chosen = [label for label, probability in named.items() if probability >= self.threshold]
-        return {"prediction": chosen, "probabilities": named}
+        probabilities = dict(zip(self.labels, output, strict=True))
+        chosen = [label for label, probability in probabilities.items() if probability >= self.threshold]
+        return {"prediction": chosen, "probabilities": probabilities}
 
     def scores(self, predictions: Sequence[Prediction], values: Sequence[Any]) -> dict[str, float]:
         import torch
@@ -71,25 +71,25 @@ class MultiLabel(Problem):
         chosen, k = torch.tensor([self.target(p["prediction"]) for p in predictions]).int(), len(self.labels)
         occurs = target.any(dim=0)
         precision = tm.multilabel_average_precision(probabilities, target, k, average="none")
-        found = {
+        scores = {
             "micro_f1": tm.multilabel_f1_score(chosen, target, k, average="micro"),
             "macro_f1": tm.multilabel_f1_score(chosen, target, k, average="macro"),
             "mean_average_precision": precision[occurs].mean() if occurs.any() else torch.tensor(0.0),
             "subset_accuracy": (chosen == target).all(dim=1).double().mean(),
         }
-        return {name: float(value) for name, value in found.items()}
+        return {name: float(value) for name, value in scores.items()}
 
     def example_scores(self, predictions: Sequence[Prediction], values: Sequence[Any]) -> list[float]:
         sets = [(set(p["prediction"]), set(self.names(v))) for p, v in zip(predictions, values, strict=True)]
         return jackknife_values(
-            [(len(found & real), len(found) + len(real)) for found, real in sets], micro_f1
+            [(len(predicted & real), len(predicted) + len(real)) for predicted, real in sets], micro_f1
         )
 
     def counts(self, values: Sequence[Any]) -> Counter[str]:
         return Counter(name for value in values for name in self.names(value))
 
     def trivial(self, values: Sequence[Any]) -> list[float]:
-        """Each label's share of the rows."""
+        """Return each label's share of the rows."""
         counts = self.counts(values)
         return [counts[label] / len(values) for label in self.labels]
 
@@ -98,5 +98,5 @@ def micro_f1(sums: np.ndarray) -> np.ndarray:
     """2 TP / (predicted + real); 0 where there is neither. `sums` [..., 2]: TP, predicted + real."""
     import numpy as np
 
-    found: np.ndarray = 2 * sums[..., 0] / np.maximum(sums[..., 1], 1)
-    return found
+    f1: np.ndarray = 2 * sums[..., 0] / np.maximum(sums[..., 1], 1)
+    return f1

@@ -1,4 +1,4 @@
-"""What each problem answers for."""
+"""Define the interface of a problem type."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ class Problem:
         self.index = {label: position for position, label in enumerate(labels)}
 
     def labels_of(self, values: Sequence[Any]) -> tuple[str, ...]:
-        """The labels among the training rows' values."""
+        """Return the labels among the training rows' values."""
         raise NotImplementedError
 
     def fault(self, value: Any) -> str | None:
-        """What is wrong with a value: the words after `column 'label'`."""
+        """Return what is wrong with a value, in words that follow `column 'label'`."""
         raise NotImplementedError
 
     def target(self, value: Any) -> Any:
-        """The value as a number or a list of K numbers."""
+        """Return the value as a number or a list of K numbers."""
         raise NotImplementedError
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
-        """The mean over the rows of logits [N, K]; `weights` [K] of the labels."""
+        """Return the mean loss over the rows of logits [N, K]; `weights` [K] of the labels."""
         raise NotImplementedError
 
     def weight(self, targets: torch.Tensor, weights: torch.Tensor | None) -> float:
-        """What that mean is divided by: the rows, unless they weigh differently."""
+        """Return the divisor of that mean: the number of rows, unless they weigh differently."""
         return len(targets)
 
     def outputs(self, logits: torch.Tensor) -> torch.Tensor:
-        """What a row of logits [N, K] says: [N, K], or [N] of a single number."""
+        """Return the outputs of logits [N, K]: [N, K], or [N] for a single number."""
         raise NotImplementedError
 
     def prediction(self, output: Any) -> dict[str, Any]:
@@ -55,24 +55,24 @@ class Problem:
         raise NotImplementedError
 
     def scores(self, predictions: Sequence[Prediction], values: Sequence[Any]) -> dict[str, float]:
-        """All scores, over whole predictions."""
+        """Return all scores of whole predictions."""
         raise NotImplementedError
 
     def example_scores(self, predictions: Sequence[Prediction], values: Sequence[Any]) -> list[float]:
-        """One number for each row; their mean is the primary score."""
+        """Return one number for each row; their mean is the primary score."""
         raise NotImplementedError
 
     def trivial(self, values: Sequence[Any]) -> Any:
-        """The output for every row that needs no model, from the training rows' values."""
+        """Return the trivial baseline's output for every row, from the training rows' values."""
         raise NotImplementedError
 
-    def class_weights(self, values: Sequence[Any], asked: Mapping[str, float] | str) -> list[float]:
+    def class_weights(self, values: Sequence[Any], weights: Mapping[str, float] | str) -> list[float]:
         """K weights of the loss: as asked by label, or `balanced`: n / (K n_k) for a label of n_k among n rows."""
-        if not isinstance(asked, str):
-            return [float(asked.get(label, 1.0)) for label in self.labels]
+        if not isinstance(weights, str):
+            return [float(weights.get(label, 1.0)) for label in self.labels]
         counts = self.counts(values)
         return [len(values) / (len(self.labels) * counts[label]) for label in self.labels]
 
     def counts(self, values: Sequence[Any]) -> Mapping[str, int]:
-        """How many of the values have each label."""
+        """Return how many of the values have each label."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""One real number."""
+"""Predict one real number."""
 
 from __future__ import annotations
 
@@ -53,23 +53,23 @@ class Regression(Problem):
         import numpy as np
         from scipy.stats import rankdata
 
-        found = np.array([p["prediction"] for p in predictions], np.float64)
+        predicted = np.array([p["prediction"] for p in predictions], np.float64)
         real = np.array([float(value) for value in values], np.float64)
         return {
-            "pearson": float(pearson(moments(found, real).sum(0))),
-            "spearman": float(pearson(moments(rankdata(found), rankdata(real)).sum(0))),
-            "mse": float(np.mean((found - real) ** 2)),
-            "mae": float(np.mean(np.abs(found - real))),
+            "pearson": float(pearson(moments(predicted, real).sum(0))),
+            "spearman": float(pearson(moments(rankdata(predicted), rankdata(real)).sum(0))),
+            "mse": float(np.mean((predicted - real) ** 2)),
+            "mae": float(np.mean(np.abs(predicted - real))),
         }
 
     def example_scores(self, predictions: Sequence[Prediction], values: Sequence[Any]) -> list[float]:
         import numpy as np
 
-        found = np.array([p["prediction"] for p in predictions], np.float64)
-        return jackknife_values(moments(found, np.array([float(value) for value in values])), pearson)
+        predicted = np.array([p["prediction"] for p in predictions], np.float64)
+        return jackknife_values(moments(predicted, np.array([float(value) for value in values])), pearson)
 
     def trivial(self, values: Sequence[Any]) -> float:
-        """The mean."""
+        """Return the mean."""
         return sum(float(value) for value in values) / len(values)
 
 
@@ -89,5 +89,7 @@ def pearson(sums: np.ndarray) -> np.ndarray:
     n = np.maximum(n, 1)
     spread = (xx - x * x / n) * (yy - y * y / n)
     constant = spread <= 1e-12 * xx * yy
-    found: np.ndarray = np.where(constant, 0.0, (xy - x * y / n) / np.sqrt(np.where(constant, 1.0, spread)))
-    return found
+    correlation: np.ndarray = np.where(
+        constant, 0.0, (xy - x * y / n) / np.sqrt(np.where(constant, 1.0, spread))
+    )
+    return correlation

@@ -1,4 +1,4 @@
-"""One label out of two or more."""
+"""Predict one label out of two or more."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class SingleLabel(Problem):
 
     def labels_of(self, values: Sequence[Any]) -> tuple[str, ...]:
         """Integers in their order, names in the alphabet's."""
-        found = {value for value in values if value is not None and not isinstance(value, (list, dict))}
-        if all(isinstance(value, int) for value in found):
-            return tuple(str(value) for value in sorted(found))
-        return tuple(sorted(str(value) for value in found))
+        unique = {value for value in values if value is not None and not isinstance(value, (list, dict))}
+        if all(isinstance(value, int) for value in unique):
+            return tuple(str(value) for value in sorted(unique))
+        return tuple(sorted(str(value) for value in unique))
 
     def fault(self, value: Any) -> str | None:
         if isinstance(value, (list, dict)):
@@ -68,13 +68,13 @@ class SingleLabel(Problem):
             [list(p["probabilities"].values()) for p in predictions], dtype=torch.float64
         )
         chosen, k = torch.tensor([self.index[p["prediction"]] for p in predictions]), len(self.labels)
-        found = {
+        scores = {
             "accuracy": tm.multiclass_accuracy(chosen, target, k, average="micro"),
             "macro_f1": tm.multiclass_f1_score(chosen, target, k, average="macro"),
             "mcc": tm.multiclass_matthews_corrcoef(chosen, target, k),
             "calibration_error": tm.multiclass_calibration_error(probabilities, target, k),
         }
-        return {name: float(value) for name, value in found.items()}
+        return {name: float(value) for name, value in scores.items()}
 
     def example_scores(self, predictions: Sequence[Prediction], values: Sequence[Any]) -> list[float]:
         return [float(p["prediction"] == str(value)) for p, value in zip(predictions, values, strict=True)]
@@ -83,6 +83,6 @@ class SingleLabel(Problem):
         return Counter(str(value) for value in values)
 
     def trivial(self, values: Sequence[Any]) -> list[float]:
-        """The labels' shares, of which the majority is predicted."""
+        """Return the labels' shares, of which the largest is predicted."""
         counts = self.counts(values)
         return [counts[label] / len(values) for label in self.labels]

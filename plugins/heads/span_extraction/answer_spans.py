@@ -1,4 +1,4 @@
-"""Spans of a context that may be the answer to a question."""
+"""Find the spans of a context that may answer a question."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 def candidates(
     start: torch.Tensor, end: torch.Tensor, offsets: torch.Tensor, longest: int, best: int
 ) -> list[list[list[float]]]:
-    """For each window its best spans, highest first: [score, first character, character after the last].
+    """Return each window's best spans, highest first: [score, first character, character after the last].
 
     Args:
         start, end: logits, [B, T].
@@ -53,7 +53,7 @@ def best_spans(outputs: Iterable[Mapping[str, Any]], rows: Rows) -> list[tuple[s
 
 
 def best_span(windows: Sequence[Mapping[str, Any]], context: str) -> tuple[str, float, float]:
-    """The text of the best span of all windows, its score, and how much more no answer scores.
+    """Return the text and score of the best span of all windows, and how much higher no answer scores.
 
     No answer scores what it does in the window that speaks most against it, the one that may hold the answer. A span of
     white space alone is none; where there is no other, the text is "" with the score of no answer.
@@ -66,16 +66,16 @@ def best_span(windows: Sequence[Mapping[str, Any]], context: str) -> tuple[str, 
 
 
 def nearest_sentence(question: str, context: str) -> str:
-    """The sentence that shares most words with the question, without a model.
+    """Return the sentence that shares most words with the question, without a model.
 
     A shared word w counts log(1 + 1 / C(w)), C its count in the context: the sliding window of Richardson et al. 2013
     ("MCTest", section 4.1), slid by sentences. The first of several.
     """
     counts = Counter(normalised(context).split())
-    asked = set(normalised(question).split())
+    question_words = set(normalised(question).split())
 
     def weight(sentence: str) -> float:
-        shared = sorted(asked & set(normalised(sentence).split()))
+        shared = sorted(question_words & set(normalised(sentence).split()))
         return sum(log1p(1 / counts[word]) for word in shared)
 
     return max(SENTENCE_END.split(context.strip()), key=weight)

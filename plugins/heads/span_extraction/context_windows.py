@@ -1,4 +1,4 @@
-"""A question and the windows of its context, as a model reads them."""
+"""Encode a question and the windows of its context."""
 
 from __future__ import annotations
 
@@ -35,15 +35,17 @@ def windows_of(rows: Rows, base: BaseInfo, stride: int, training: bool) -> list[
         )
         inputs = [name for name in base.tokenizer.model_input_names if name in encoded]
         for window, sample in enumerate(encoded["overflow_to_sample_mapping"]):
-            row, found = rows[numbers[sample]], features[numbers[sample]]
-            feature = {"id": row["id"], "part": len(found)} | {name: encoded[name][window] for name in inputs}
+            row, windows = rows[numbers[sample]], features[numbers[sample]]
+            feature = {"id": row["id"], "part": len(windows)} | {
+                name: encoded[name][window] for name in inputs
+            }
             offsets = context_offsets(encoded, window)
-            found.append(feature | (located(row["answers"], offsets) if training else {"offsets": offsets}))
-    return [feature for found in features for feature in found]
+            windows.append(feature | (located(row["answers"], offsets) if training else {"offsets": offsets}))
+    return [feature for windows in features for feature in windows]
 
 
 def cut_questions(questions: Sequence[str], base: BaseInfo) -> list[str]:
-    """The questions, cut to at most half of what an input holds, so that there is room for a context."""
+    """Truncate the questions to at most half of the input length, so that a context fits."""
     half = base.max_length // 2
     encoded = base.tokenizer(
         list(questions),
@@ -59,13 +61,13 @@ def cut_questions(questions: Sequence[str], base: BaseInfo) -> list[str]:
 
 
 def by_stride(questions: Sequence[str], base: BaseInfo, stride: int) -> dict[int, list[int]]:
-    """The stride that each question leaves room for -> the positions of those questions: one for a call."""
+    """Group the questions by the stride that fits; each group is one call of the tokenizer."""
     special = base.tokenizer.num_special_tokens_to_add(pair=True)
-    found = defaultdict(list)
+    groups = defaultdict(list)
     for number, tokens in enumerate(base.tokenizer(list(questions), add_special_tokens=False)["input_ids"]):
         room = base.max_length - len(tokens) - special
-        found[min(stride, max(room, 0) // 2)].append(number)
-    return found
+        groups[min(stride, max(room, 0) // 2)].append(number)
+    return groups
 
 
 def context_offsets(encoded: Any, window: int) -> list[list[int]]:
@@ -79,7 +81,7 @@ def context_offsets(encoded: Any, window: int) -> list[list[int]]:
 
 
 def located(answers: Mapping[str, Any], offsets: Sequence[Sequence[int]]) -> dict[str, int]:
-    """The tokens where the first answer starts and ends; 0 where it is not, or not wholly, in the window."""
+    """Return the tokens where the first answer starts and ends; 0 if it is not wholly in the window."""
     nowhere = {"start_positions": 0, "end_positions": 0}
     if not answers["text"]:
         return nowhere

@@ -1,4 +1,4 @@
-"""How SQuAD writes down an answer and judges one: the rules of its official scripts.
+"""Normalize and score answers by the rules of SQuAD's official scripts.
 
 Rajpurkar et al. 2016, "SQuAD: 100,000+ questions for machine comprehension of text"; Rajpurkar et al. 2018, "Know what
 you don't know: unanswerable questions for SQuAD", for questions whose answer is "".
@@ -45,7 +45,7 @@ def token_f1(prediction: str, gold: str) -> float:
 
 
 def golds(texts: Sequence[str], unanswerable: bool) -> list[str]:
-    """The answers that a prediction may match.
+    """Return the answers that a prediction may match.
 
     Where questions may have no answer, those of which normalisation leaves nothing do not count, and "" is the answer
     where none is left.
@@ -56,14 +56,14 @@ def golds(texts: Sequence[str], unanswerable: bool) -> list[str]:
 
 
 def best_of(score: Callable[[str, str], float], prediction: str, gold: Sequence[str]) -> float:
-    """The score against the answer that it is highest for."""
+    """Return the highest score against any of the answers."""
     return max(score(prediction, text) for text in gold)
 
 
 def best_threshold(
     differences: Sequence[float], answered: Sequence[float], unanswered: Sequence[float]
 ) -> float:
-    """The null threshold with the highest mean score; of several the one nearest zero.
+    """Return the null threshold with the highest mean score; of several the one nearest zero.
 
     All thresholds between two neighbouring differences decide alike, so that their midpoint stands for them; below the
     lowest every row is unanswered, above the highest none.
@@ -75,13 +75,13 @@ def best_threshold(
     import numpy as np
 
     order = np.argsort(np.asarray(differences, np.float64), kind="stable")
-    found = np.asarray(differences, np.float64)[order]
+    ordered = np.asarray(differences, np.float64)[order]
     # The first k rows keep their answer, the rest do not: k = 0 ... n.
-    kept = np.concatenate([[0.0], np.cumsum(np.asarray(answered, np.float64)[order])])
+    gained = np.concatenate([[0.0], np.cumsum(np.asarray(answered, np.float64)[order])])
     lost = np.concatenate([np.cumsum(np.asarray(unanswered, np.float64)[order][::-1])[::-1], [0.0]])
-    totals, thresholds = kept + lost, midpoints(found)
+    totals, thresholds = gained + lost, midpoints(ordered)
     # Between two equal differences there is no threshold.
-    apart = np.concatenate([[True], np.diff(found) > 0, [True]])
+    apart = np.concatenate([[True], np.diff(ordered) > 0, [True]])
     tied = thresholds[apart & (totals >= totals[apart].max() - TIE)]
     return float(tied[np.abs(tied).argmin()])
 
@@ -98,7 +98,7 @@ def midpoints(ascending: np.ndarray) -> np.ndarray:
 
 
 def answers_fault(answers: Any, context: str, unanswerable: bool) -> str | None:
-    """What is wrong with the answers to a question about a context: the words after `column 'answers'`."""
+    """Return what is wrong with the answers to a question, in words that follow `column 'answers'`."""
     if not isinstance(answers, dict) or not all(
         isinstance(answers.get(name), list) for name in ("text", "answer_start")
     ):

@@ -1,4 +1,4 @@
-"""Entities in a row of labels, and their scores."""
+"""Extract entities from labels, and score them."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def named_entities(words: Sequence[str], tags: Sequence[str]) -> list[dict[str, 
 
 def entity_counts(predicted: Sequence[str], real: Sequence[str]) -> tuple[int, int, int]:
     """True positives (same type, same words), predicted and real entities of one row."""
-    found, gold = set(spans(predicted)), set(spans(real))
-    return len(found & gold), len(found), len(gold)
+    predicted_spans, gold = set(spans(predicted)), set(spans(real))
+    return len(predicted_spans & gold), len(predicted_spans), len(gold)
 
 
 def entity_f1(counts: np.ndarray) -> np.ndarray:

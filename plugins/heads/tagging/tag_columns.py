@@ -1,4 +1,4 @@
-"""Words and the labels of words, as data has them."""
+"""Read words and their labels from columns, and describe errors in them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ WORD = re.compile(r"\w+(?:[-'\u2019]\w+)*|[^\w\s]")
 
 
 def words_of(tokens: list[str] | str) -> list[str]:
-    """The words as they are given; a text's words, with inner hyphens and apostrophes, and its punctuation marks."""
+    """Return the words of a list, or a text's words, with inner hyphens and apostrophes, and its punctuation marks."""
     return WORD.findall(tokens) if isinstance(tokens, str) else tokens
 
 
 def ordered_labels(lists: Iterable[Any]) -> tuple[str, ...]:
-    """The labels in the lists: O first, then integers in their order, names in the alphabet's."""
-    found = {
+    """Return the labels in the lists: O first, then integers in their order, names in the alphabet's."""
+    unique = {
         tag for tags in lists if isinstance(tags, list) for tag in tags if isinstance(tag, (str, int, float))
     }
-    integers = all(isinstance(tag, int) for tag in found)
-    ordered = [str(tag) for tag in sorted(found)] if integers else sorted({str(tag) for tag in found})
+    integers = all(isinstance(tag, int) for tag in unique)
+    ordered = [str(tag) for tag in sorted(unique)] if integers else sorted({str(tag) for tag in unique})
     return tuple(sorted(ordered, key=lambda tag: tag != OUTSIDE))
 
 
 def words_fault(tokens: Any) -> str | None:
-    """What is wrong with the words of a row: the words after `column 'tokens'`."""
+    """Return what is wrong with the words of a row, in words that follow `column 'tokens'`."""
     if not isinstance(tokens, (list, str)):
         return f"should be a list of words, or a text, but is {tokens!r}"
     words = words_of(tokens)
@@ -43,7 +43,7 @@ def words_fault(tokens: Any) -> str | None:
 
 
 def tags_fault(tags: Any, words: int, labels: Sequence[str]) -> str | None:
-    """What is wrong with the labels of so many words: the words after `column 'tags'`."""
+    """Return what is wrong with the labels of this many words, in words that follow `column 'tags'`."""
     if not isinstance(tags, list):
         return f"should be a list of labels, but is {tags!r}"
     if len(tags) != words:
@@ -55,13 +55,13 @@ def tags_fault(tags: Any, words: int, labels: Sequence[str]) -> str | None:
 
 
 def commonest_labels(train: Rows) -> tuple[dict[str, str], str]:
-    """Each word's commonest label in the rows, and the label for other words: O, or the commonest of all without an O."""
-    seen: dict[str, Counter[str]] = defaultdict(Counter)
+    """Return each word's most common label, and the label of other words: O, or else the most common of all."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     overall: Counter[str] = Counter()
     for row in train:
         tags = [str(tag) for tag in row["tags"]]
         overall.update(tags)
         for word, tag in zip(words_of(row["tokens"]), tags, strict=True):
-            seen[word][tag] += 1
+            counts[word][tag] += 1
     other = OUTSIDE if OUTSIDE in overall else overall.most_common(1)[0][0]
-    return {word: tags.most_common(1)[0][0] for word, tags in seen.items()}, other
+    return {word: tags.most_common(1)[0][0] for word, tags in counts.items()}, other

@@ -1,4 +1,4 @@
-"""Words and the windows of a row, as a model reads them."""
+"""Encode the words of a row in windows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_WORD = -1
 def windows_of(
     lists: Sequence[Sequence[str]], base: BaseInfo, stride: int
 ) -> list[list[dict[str, list[int]]]]:
-    """For each row its windows: the tokenizer's inputs [T], and `words` [T], the word whose first token stands there.
+    """Return each row's windows: the tokenizer's inputs [T], and `words` [T], the word whose first token stands there.
 
     The words are tokenized as one text with spaces between them: `is_split_into_words` leaves the spaces out with
     byte-level tokenizers (RoBERTa's, GPT-2's, Llama 3's), which then read all words as one.
@@ -35,14 +35,14 @@ def windows_of(
     for number, row in enumerate(encoded["overflow_to_sample_mapping"]):
         numbers[row].append(number)
     if base.tokenizer.truncation_side == "left":
-        numbers = [found[::-1] for found in numbers]
+        numbers = [windows[::-1] for windows in numbers]
     inputs = [name for name in base.tokenizer.model_input_names if name in encoded]
     return [
         [
             {name: encoded[name][number] for name in inputs} | {"words": words}
-            for number, words in zip(found, words_once(row, encoded, found), strict=True)
+            for number, words in zip(windows, words_once(row, encoded, windows), strict=True)
         ]
-        for row, found in zip(lists, numbers, strict=True)
+        for row, windows in zip(lists, numbers, strict=True)
     ]
 
 
@@ -69,7 +69,7 @@ def words_once(row: Sequence[str], encoded: Any, numbers: Sequence[int]) -> list
 
 
 def owners_of_characters(words: Sequence[str]) -> list[int]:
-    """The word of each character of the words joined by spaces; NO_WORD of the spaces between them."""
+    """Return the word of each character of the words joined by spaces; NO_WORD for the spaces."""
     owners: list[int] = []
     for number, word in enumerate(words):
         owners += [NO_WORD] * bool(number) + [number] * len(word)
@@ -77,14 +77,14 @@ def owners_of_characters(words: Sequence[str]) -> list[int]:
 
 
 def first_tokens(offsets: Sequence[tuple[int, int]], owners: Sequence[int]) -> list[int]:
-    """The word at the first token of each word in a window, NO_WORD at all other tokens.
+    """Return the word at the first token of each word in a window, NO_WORD at all other tokens.
 
     A token is of the word of its first character that is no space between words: byte-level tokens bring their space.
     A window that starts within a word has that word at its first token, next to the cut.
     """
-    found, last = [], NO_WORD
+    words, last = [], NO_WORD
     for begin, stop in offsets:
         word = next((owners[place] for place in range(begin, stop) if owners[place] != NO_WORD), NO_WORD)
-        found.append(NO_WORD if word == last else word)
+        words.append(NO_WORD if word == last else word)
         last = last if word == NO_WORD else word
-    return found
+    return words
