@@ -1,1 +1,1 @@
-"""`compare`: from the least invasive strategy to the most, for as long as it pays."""
+"""Train strategies from the least invasive to the most until one gains nothing, and compare them."""

@@ -1,4 +1,4 @@
-"""Compare strategies: train one after another for as long as it pays, and report."""
+"""Compare strategies: train one after another until one gains nothing, and report."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class AllStrategies(Strategy):
         self.extra_data = self._extra_data()  # type: ignore[misc]
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
-        """The reasons of all that do not fit."""
+        """Return why the strategies that do not fit the head or base model are incompatible; None if all fit."""
         found = {name: strategy.why_incompatible(head, base) for name, strategy in self.strategies.items()}
         reasons = [f"{name}: {reason}" for name, reason in found.items() if reason]
         return " ".join([*reasons, "Leave them out of strategies=[...]."]) if reasons else None
 
     def _extra_data(self) -> dict[str, Requirement]:
-        """Return all that the strategies learn from; what one of them needs is needed."""
+        """Return the extra data of all strategies, required where one of them requires it."""
         every = [each for strategy in self.strategies.values() for each in strategy.extra_data.items()]
         return {name: REQUIRED if (name, REQUIRED) in every else need for name, need in every}
 
@@ -57,14 +57,14 @@ log = logging.getLogger(__name__)
 
 
 def compare(plan: ComparePlan, console: Console, dry_run: bool = False) -> int:
-    """Estimate, train until it no longer pays, report.
+    """Estimate the cost, train the strategies until one is enough, and report.
 
     Returns:
         1 where a strategy failed, else 0.
 
     Raises:
         UsageError: the data, the base model, the settings or a strategy are not usable; nothing has been written.
-        Stopped: a signal ended it; the message says how to go on.
+        Stopped: a signal ended the comparison; the message says how to resume it.
     """
     reporter = Reporter(console)
     with screen.quiet_libraries():
@@ -86,7 +86,11 @@ def compare(plan: ComparePlan, console: Console, dry_run: bool = False) -> int:
 
 
 def prepared(plan: ComparePlan, reporter: Reporter) -> Trainings:
-    """Rows, base model and features, once for all strategies and seeds; every strategy is asked whether it fits."""
+    """Prepare rows, base model and features once for all strategies and seeds.
+
+    Raises:
+        UsageError: a strategy is incompatible, or the test split has a single row.
+    """
     job = plan.first
     asked = replace(
         job,
@@ -103,7 +107,7 @@ def prepared(plan: ComparePlan, reporter: Reporter) -> Trainings:
 
 
 def preflight(plan: ComparePlan, trainings: Trainings, console: Console) -> None:
-    """What was found, before anything is trained."""
+    """Print the task, data, base model, strategies and trainings before the first training."""
     job, task, chosen = plan.first, trainings.task, plan.settings
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in task.rows.items())
     ends = (
@@ -132,7 +136,7 @@ def preflight(plan: ComparePlan, trainings: Trainings, console: Console) -> None
 
 
 def climb(plan: ComparePlan, trainings: Trainings, reporter: Reporter) -> list[Rung]:
-    """One strategy after another, for as long as it pays."""
+    """Train one strategy after another until one is enough; return the results, failures among them."""
     judge = Judge(trainings.task.head, plan.settings.target_score, plan.settings.stop_early)
     shown = Shown(partial(progress, trainings, reporter), partial(trained, trainings, reporter))
     rungs: list[Rung] = []
@@ -164,7 +168,7 @@ def trained(trainings: Trainings, reporter: Reporter, title: str, run: Run) -> N
 
 
 def say(rungs: Sequence[Rung], judge: Judge, trivial: Rung, reporter: Reporter) -> None:
-    """How the last one stands, and whether it goes on."""
+    """Print and log the result of the last strategy, and the reason if the comparison ends there."""
     last = rungs[-1]
     told = f"{last.name} failed: {last.error}" if last.error else judge.standing(rungs, trivial)
     if stopped := judge.enough(rungs):

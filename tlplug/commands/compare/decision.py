@@ -1,4 +1,4 @@
-"""The order of a comparison, when it stops, and which strategy it names. Plain arithmetic on finished trainings."""
+"""Decide from finished trainings when a comparison stops and which strategy it recommends."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ TRIVIAL = "trivial"
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a comparison."""
+    """One training: a strategy with one seed."""
 
     seed: int
     outcome: Outcome
     cached: bool
-    """Whether it had been trained before."""
+    """True if the outcome was read from the cache."""
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One strategy with all seeds, or why it could not be trained."""
+    """The trainings of one strategy with all seeds, or the error that ended them."""
 
     name: str
     runs: Sequence[Run] = ()
@@ -46,26 +46,26 @@ class Rung:
 
 @dataclass(frozen=True)
 class Judge:
-    """How scores are told apart, and when enough has been run."""
+    """Compare the scores of strategies, and decide when to stop and which strategy to recommend."""
 
     head: TaskHead
     target_score: float | None = None
     stop_early: bool = True
 
     def score(self, rung: Rung) -> Interval:
-        """The primary score over seeds; of a share, no more than all."""
+        """Return the mean primary score over seeds with its interval; the upper end of a share is at most 1."""
         found = seed_interval(rung.values)
         return (
             Interval(found.mean, found.low, min(found.high, 1.0)) if self.head.display_scale == 100 else found
         )
 
     def gain(self, rung: Rung, over: Rung) -> Interval:
-        """By how much it is better, whichever direction of the score that is."""
+        """Return the improvement of `rung` over the other one, positive where `rung` is better."""
         first, second = rung.values, over.values
         return seed_interval(first - second if self.head.higher_is_better else second - first)
 
     def standing(self, rungs: Sequence[Rung], trivial: Rung) -> str:
-        """How the last one stands beside the one before."""
+        """Return a sentence with the score of the last strategy and its gain over the one before it."""
         last, before = rungs[-1], self.before(rungs, trivial)
         score, gain, scale = self.score(last), self.gain(last, before), self.head.display_scale
         primary = self.head.primary_score
@@ -76,11 +76,11 @@ class Judge:
         )
 
     def before(self, rungs: Sequence[Rung], trivial: Rung) -> Rung:
-        """What the last one's gain is over: the one that was finished before it, or the trivial baseline."""
+        """Return the last strategy that finished before the last of `rungs`, else the trivial baseline."""
         return [trivial, *finished(rungs[:-1])][-1]
 
     def enough(self, rungs: Sequence[Rung]) -> str | None:
-        """Why nothing further needs to be run after these; None where it does."""
+        """Return why no further strategy needs to be run; None if the next one should be run."""
         done = finished(rungs)
         if not done or rungs[-1] is not done[-1]:
             return None
@@ -102,7 +102,7 @@ class Judge:
         return max(finished(rungs), key=lambda rung: sign * seed_interval(rung.values).mean)
 
     def lightest(self, rungs: Sequence[Rung]) -> Rung:
-        """The first that reaches the target; else the first that the best one is not better than beyond noise."""
+        """Return the first strategy that reaches the target, else the first that the best does not beat beyond noise."""
         done = finished(rungs)
         best = self.best(rungs)
         met = [rung for rung in done if self.reached(rung)]
@@ -110,7 +110,7 @@ class Judge:
         return (met or level)[0]
 
     def sentence(self, rungs: Sequence[Rung], trivial: Rung) -> str:
-        """Which strategy to take, and what that rests on."""
+        """Return the recommendation: the strategy, the reason for it and its limits."""
         if not finished(rungs):
             return "No strategy could be trained."
         lightest, best = self.lightest(rungs), self.best(rungs)
@@ -147,7 +147,10 @@ def finished(rungs: Sequence[Rung]) -> list[Rung]:
 
 
 def chosen_rate(tried: dict[float, float], own: float, higher_is_better: bool) -> float:
-    """The rate with the best validation score; of equal ones the nearest to the strategy's own, then the smaller."""
+    """Return the learning rate with the best validation score.
+
+    Ties go to the rate nearest to the strategy's own on a log scale, then to the smaller one.
+    """
     sign = 1.0 if higher_is_better else -1.0
 
     def rank(rate: float) -> tuple[Any, ...]:

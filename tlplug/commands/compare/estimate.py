@@ -1,4 +1,4 @@
-"""What a comparison is going to take, from the config and one timed step of each strategy."""
+"""Estimate the cost of a comparison from the config and one timed step of each strategy."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from tlplug.training.fit import Prepared
 from tlplug.training.trainer import total_steps
 
 LIGHTNING = 0.002
-"""Seconds that Lightning adds to a batch: of weight only where a step is next to nothing."""
+"""Seconds that Lightning adds to each batch; noticeable only where a step takes hardly any time."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Batches:
-    """How many batches there are of what."""
+    """Numbers of batches."""
 
     train: int
-    """Of all epochs of one training."""
+    """Training batches of one training, in all epochs."""
     evaluated: int
-    """Of all validations and the test of one training."""
+    """Batches of all validations and the test of one training."""
     once: int
-    """Of the three splits, each once."""
+    """Batches of one pass over the three splits."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of one strategy."""
+    """The expected time and memory of one strategy."""
 
     name: str
     trainings: int
-    """Those that are not in the cache yet."""
+    """The number of trainings that are not in the cache."""
     timing: Timing | None = None
     batches: Batches | None = None
     error: str | None = None
 
     @property
     def training(self) -> float:
-        """Seconds of one training, what all share left out."""
+        """Seconds of one training, without the pass through the frozen prefix."""
         if self.timing is None or self.batches is None:
             return 0.0
         step, predict = self.timing.step + LIGHTNING, self.timing.predict + LIGHTNING
@@ -55,7 +55,7 @@ class Estimate:
 
     @property
     def once(self) -> float:
-        """Seconds of the frozen prefix over all rows, which every epoch and seed uses again."""
+        """Seconds of one pass of all rows through the frozen prefix, whose outputs all epochs and seeds reuse."""
         if self.timing is None or self.batches is None or self.timing.prefix is None:
             return 0.0
         return self.batches.once * self.timing.prefix
@@ -66,10 +66,10 @@ class Estimate:
 
 
 def estimates(strategies: Mapping[str, Strategy], trainings: Trainings) -> list[Estimate]:
-    """Of each strategy.
+    """Estimate the cost of each strategy.
 
     Raises:
-        UsageError: strategies that cannot be used with these settings, all of them at once.
+        UsageError: strategies cannot be used with these settings; the message names all of them.
     """
     found, wrong = [], []
     for name, strategy in strategies.items():
@@ -83,7 +83,10 @@ def estimates(strategies: Mapping[str, Strategy], trainings: Trainings) -> list[
 
 
 def estimate(name: str, strategy: Strategy, trainings: Trainings) -> Estimate:
-    """Nothing is loaded where all is in the cache; a strategy that fails here is going to be a row with its error."""
+    """Estimate the cost of one strategy, without loading a model if all its trainings are in the cache.
+
+    An error other than UsageError is logged and becomes the error of the estimate.
+    """
     missing = trainings.missing(strategy)
     if not missing:
         return Estimate(name, 0)
@@ -100,7 +103,7 @@ def estimate(name: str, strategy: Strategy, trainings: Trainings) -> Estimate:
 
 
 def batches_of(task: Prepared, processes: int) -> Batches:
-    """What one training takes, by the trainer's settings; each of several processes does its share."""
+    """Return the numbers of batches of one training in each of `processes`, by the trainer's settings."""
     data, settings = task.data, task.trainer
     train = total_steps(settings, data.steps_per_epoch(processes)) * settings.accumulate_grad_batches
     one_epoch = replace(settings, max_epochs=1, max_steps=-1)
@@ -121,7 +124,7 @@ def batches_in(data: TransferData, split: str, processes: int) -> int:
 
 
 def limited(batches: int, limit: float | None) -> int:
-    """`trainer.limit_*_batches`: a share, or a number."""
+    """Return the number of batches under `trainer.limit_*_batches`, a share (float) or a number (int)."""
     if limit is None:
         return batches
     return int(batches * limit) if isinstance(limit, float) else min(batches, limit)

@@ -1,4 +1,4 @@
-"""Make the report of a comparison from what is in compare.json."""
+"""Make the report of a comparison from the content of compare.json."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def trained(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def glance(result: Mapping[str, Any]) -> Iterator[Fact]:
-    """Yield the few figures to know first."""
+    """Yield the key figures: the recommended and the best strategy, and the training time."""
     by_name, scale = {each["name"]: each for each in trained(result)}, result["display_scale"]
     for title, name in (("lightest that is enough", result["lightest"]), ("best", result["best"])):
         if each := by_name.get(name):
@@ -65,7 +65,7 @@ def glance(result: Mapping[str, Any]) -> Iterator[Fact]:
 
 
 def scores(result: Mapping[str, Any]) -> Iterator[Block]:
-    """Yield all rows, those that failed or were not run among them."""
+    """Yield the scores of all strategies, and which of them failed or were not run."""
     scale, better = result["display_scale"], "higher" if result["higher_is_better"] else "lower"
     yield Text(f"The score is {unit(result['primary_score'], scale)} on the test rows; {better} is better.")
     if result["lightest"]:
@@ -83,7 +83,7 @@ def scores(result: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def rows_of(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return all that has a score: the trivial baseline and what was trained."""
+    """Return the trivial baseline and the trained strategies."""
     return [{"name": "trivial", **result["trivial"]}, *trained(result)]
 
 
@@ -105,7 +105,7 @@ def table(result: Mapping[str, Any]) -> Table:
 
 
 def draw_scores(told: str, result: Mapping[str, Any]) -> Any:
-    """Draw the mean of each on its interval, a small mark for each seed, and a line at the target."""
+    """Draw each strategy's mean and interval, a small mark for each seed, and a line at the target."""
     scale, primary, target = result["display_scale"], result["primary_score"], result["target_score"]
     marks = [mark("trivial", result["trivial"]["score"], result)]
     for each in trained(result):
@@ -129,7 +129,7 @@ def further(result: Mapping[str, Any]) -> Iterator[tuple[str, str, list[Block]]]
 
 
 def gaps(result: Mapping[str, Any]) -> Iterator[Block]:
-    """Yield what each strategy lacks to the best."""
+    """Yield the differences between the best strategy and the others."""
     scale, below = result["display_scale"], [each for each in trained(result) if each["gap_to_best"]]
     if not below:
         return
@@ -157,7 +157,7 @@ def draw_gaps(told: str, below: list[Mapping[str, Any]], label: str, result: Map
 
 
 def rates(result: Mapping[str, Any]) -> Iterator[Block]:
-    """Yield the validation scores of the learning rates where several were tried."""
+    """Yield the validation score of each learning rate; nothing unless the rate was tuned."""
     if not tuned(result):
         return
     rows = [

@@ -1,4 +1,4 @@
-"""Turn the words of `compare` into its settings and a checked job for each strategy."""
+"""Turn the arguments of `compare` into its settings and a checked job for each strategy."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ class CompareSettings:
         return f"learning_rate_factors is {factors}; it is at least one number above 0, and none twice"
 
     def seed_list(self) -> list[int]:
-        """The seeds by their numbers."""
+        """Return the seeds; a single number n stands for 0 to n - 1."""
         if type(self.seeds) is int:
             return list(range(self.seeds))
         return list(self.seeds) if isinstance(self.seeds, list) else [self.seeds]
 
 
 FIELD = re.compile(r"\+{0,2}(?:compare\.)?strategy\.([^=]+\.[^=]+=.*)", re.DOTALL)
-"""A field of one strategy: `strategy.lora.r=16`."""
+"""Match the field of one strategy: `strategy.lora.r=16`."""
 COMMAND = Command(
     name="compare",
     settings=CompareSettings,
@@ -93,7 +93,7 @@ class ComparePlan(CommandPlan):
 
     settings: CompareSettings
     fields: Mapping[str, Sequence[str]]
-    """What was set of single strategies: `strategy.r=16`."""
+    """Fields set for single strategies: name -> arguments such as `strategy.r=16`."""
 
     @property
     def strategies(self) -> dict[str, Strategy]:
@@ -110,7 +110,7 @@ def plan(composer: Composer, words: Sequence[str]) -> ComparePlan:
     """Build the jobs of a comparison.
 
     Raises:
-        UsageError: a key or choice is not there, or a strategy cannot work with the head; all of these at once.
+        UsageError: keys or choices do not exist, or strategies do not fit the head; the message lists all of them.
     """
     fields = [match[1] for match in map(FIELD.fullmatch, words) if match]
     own, shared = COMMAND.split_words([word for word in words if not FIELD.fullmatch(word)])
@@ -128,7 +128,7 @@ def plan(composer: Composer, words: Sequence[str]) -> ComparePlan:
 
 
 def fields_by_strategy(fields: Sequence[str], strategies: Sequence[str]) -> dict[str, list[str]]:
-    """Return the words by their strategy: `lora.r=16` -> `strategy.r=16` under `lora`.
+    """Return the arguments of each strategy: `lora.r=16` becomes `strategy.r=16` under `lora`.
 
     Raises:
         UsageError: the comparison has no such strategy.
@@ -144,7 +144,7 @@ def fields_by_strategy(fields: Sequence[str], strategies: Sequence[str]) -> dict
 
 
 def check_target(chosen: CompareSettings, job: Job) -> None:
-    """Raise an error where the target score is no share, or where nothing can be tuned."""
+    """Raise an error if the target score exceeds 1 for a share, or if tuning lacks validation batches."""
     if chosen.target_score is not None and job.head.display_scale == 100 and chosen.target_score > 1:
         raise UsageError(
             f"target_score={chosen.target_score:g}: {job.head.primary_score} is a share, at most 1; "

@@ -1,4 +1,4 @@
-"""compare.json, version 1."""
+"""Make the content of compare.json, version 1."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VERSION = 1
 def make_comparison(
     plan: ComparePlan, trainings: Trainings, rungs: Sequence[Rung], expected: Sequence[Estimate]
 ) -> dict[str, Any]:
-    """All figures of one comparison, those of each seed among them."""
+    """Return all figures of one comparison, including those of each seed."""
     task, head = trainings.task, trainings.task.head
     judge, trivial = Judge(head, plan.settings.target_score, plan.settings.stop_early), trainings.trivial()
     done = finished(rungs)
@@ -52,14 +52,14 @@ def make_comparison(
 
 
 def figures(rung: Rung, judge: Judge) -> dict[str, Any]:
-    """The primary score over seeds, and each seed's scores."""
+    """Return the primary score over seeds, and the figures of each seed."""
     return {"score": spread(judge.score(rung)), "runs": [run_figures(run) for run in rung.runs]}
 
 
 def rung_figures(
     number: int, rungs: Sequence[Rung], judge: Judge, trivial: Rung, plan: ComparePlan
 ) -> dict[str, Any]:
-    """One strategy: its score, what it gains over the one before and lacks to the best, what it costs."""
+    """Return the figures of one strategy: score, gain over the one before, gap to the best, and cost."""
     rung = rungs[number]
     named = {
         "name": rung.name,

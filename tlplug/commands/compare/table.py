@@ -1,4 +1,4 @@
-"""A comparison in the terminal: what it is going to take, and what it found."""
+"""Print the estimates and the results of a comparison in the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tlplug.reports.terminal import empty_table
 
 
 def show_estimates(console: Console, expected: Sequence[Estimate], seeds: int) -> None:
-    """Memory and time of each, before anything is trained."""
+    """Print the expected memory and time of each strategy."""
     table = empty_table(
         "Expected, from one step of each", "", ("trainable", "MB", "a training", "trainings", "in all")
     )
@@ -49,7 +49,7 @@ def estimated(found: Estimate) -> tuple[str, ...]:
 
 
 def show_comparison(console: Console, result: Mapping[str, Any]) -> None:
-    """A row a strategy, in percent where the score is a share; then which one to take, and how."""
+    """Print a row for each strategy (shares in percent), the recommendation, and the command that trains it."""
     seeds = result["seeds"]
     told = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     title = f"{result['task']}: {result['test_rows']} test rows, {told}; ± is half of a 95% interval"
@@ -86,7 +86,7 @@ def scored(found: Mapping[str, Any], scale: int) -> str:
 
 
 def row(found: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[str, ...]:
-    """The cells of a strategy that was trained."""
+    """Return the table cells of a trained strategy."""
     gain, scale = found["gain"], result["display_scale"]
     return (
         scored(found, scale),

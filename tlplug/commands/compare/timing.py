@@ -1,4 +1,4 @@
-"""One strategy tried on real batches: seconds of its parts, and the memory that they take."""
+"""Measure the time and memory of one strategy on real batches."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from tlplug.training.prefix_cache.check import fault, keepable
 from tlplug.training.trainer import build_trainer, settings_for
 
 TIMES, ENOUGH = 3, 2.0
-"""A step is timed so often, but for no more than so many seconds."""
+"""A step is timed at most TIMES times; no further time is taken once the sum reaches ENOUGH seconds."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds are of middling batches; memory is that of the largest."""
+    """Seconds for a batch of median size, and peak memory, the largest batch included."""
 
     load: float
     step: float
     predict: float
     prefix: float | None
-    """One batch through the frozen prefix, where that runs once for all epochs and seeds."""
+    """Seconds of a batch in the frozen prefix; None if its outputs cannot be cached."""
     memory_mb: float
     trainable: int
     total: int
@@ -46,7 +46,7 @@ class Timing:
 
 
 def timed(task: Prepared, strategy: Strategy, optimizer: OptimizerSettings) -> Timing:
-    """Load and adapt, take a warm and a timed step, predict a batch."""
+    """Load and adapt the model, train on the largest batch, then time predictions and training steps."""
     trainer = build_trainer(settings_for(strategy, task.trainer), (), (), task.base.dtype)
     device, precision = trainer.strategy.root_device, str(trainer.precision)
     data = task.data.with_streams(strategy.extra_data)
@@ -79,7 +79,7 @@ def timed(task: Prepared, strategy: Strategy, optimizer: OptimizerSettings) -> T
 
 
 def kept_chain(module: TransferModule, data: TransferData, precision: str) -> Sequence[nn.Module]:
-    """The modules whose output is kept on disk for all epochs; none where nothing is trained or cannot be kept."""
+    """Return the modules whose outputs are cached on disk for all epochs; empty if nothing is trained or cacheable."""
     if not any(parameter.requires_grad for parameter in module.parameters()):
         return ()
     prefix = keepable(module)
@@ -90,7 +90,7 @@ def kept_chain(module: TransferModule, data: TransferData, precision: str) -> Se
 
 @contextmanager
 def replaying(chain: Sequence[nn.Module], once: Callable[[], Any]) -> Iterator[None]:
-    """While it lasts, the modules of a chain give what they gave in `once` without computing it: as if it were kept."""
+    """Call `once`, then let the modules of `chain` return their outputs of that call, as if read from the cache."""
     outputs: dict[nn.Module, Any] = {}
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
@@ -116,7 +116,7 @@ def given(output: Any, *_: Any, **__: Any) -> Any:
 
 
 class Trial:
-    """An adapted model, and the batches that it is tried on."""
+    """An adapted model, and the batches on which it is timed."""
 
     def __init__(self, module: TransferModule, data: TransferData, precision: str) -> None:
         self.module, self.precision = module, precision
@@ -129,7 +129,7 @@ class Trial:
         self.optimizer: Any = module.configure_optimizers()["optimizer"] if moves else None
 
     def warm(self) -> None:
-        """A step on the largest batch, for its memory; what is set up at the first step is set up."""
+        """Train one step on the largest batch, which sets the peak memory and initializes the optimizer's state."""
         if self.optimizer is not None:
             self.train(self.largest)
 
@@ -160,8 +160,10 @@ class Trial:
 
 
 def of_training(data: TransferData) -> tuple[Batch, Batch]:
-    """Of the first epoch's batches the middling one and the one that takes most memory; attention's grows with the square
-    of a text's length."""
+    """Return the median and the largest batch of the first epoch.
+
+    Size is padded tokens times the longest length, as the memory of attention grows with the square of the length.
+    """
     lengths, batches = data.features["train"].lengths, data.first_epoch()
     order = np.argsort(
         [padded_tokens(lengths[each]) * int(lengths[each].max()) for each in batches], kind="stable"
@@ -171,7 +173,7 @@ def of_training(data: TransferData) -> tuple[Batch, Batch]:
 
 
 def typical(data: TransferData, features: Features) -> Batch:
-    """The batch of middling length."""
+    """Return the batch of features whose lengths are around the median."""
     start = max(0, (len(features) - data.batch_size) // 2)
     return collated(
         data, features, np.argsort(features.lengths, kind="stable")[start : start + data.batch_size]
@@ -184,7 +186,7 @@ def collated(data: TransferData, features: Features, places: np.ndarray) -> Batc
 
 
 def middling(device: torch.device, act: Callable[[], Any]) -> float:
-    """The median of a few, where they are short: a single one may be what something else on the machine made of it."""
+    """Return the median seconds of up to TIMES calls, as other load on the machine may distort a single one."""
     found = [seconds(device, act)]
     while len(found) < TIMES and sum(found) < ENOUGH:
         found.append(seconds(device, act))
@@ -192,7 +194,7 @@ def middling(device: torch.device, act: Callable[[], Any]) -> float:
 
 
 def seconds(device: torch.device, act: Callable[[], Any]) -> float:
-    """Wall time, all that was put on the device done."""
+    """Return the wall time of a call, waiting until the device has finished its work."""
     settled(device)
     started = time.perf_counter()
     act()

@@ -1,4 +1,4 @@
-"""The trainings of a comparison: every strategy with every seed, and with several learning rates where it is tuned."""
+"""Train every strategy of a comparison with every seed, and with several learning rates if the rate is tuned."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Shown:
-    """What a person sees of the trainings."""
+    """Callbacks that show the progress and the result of each training."""
 
     begins: Callable[[str, int], TrainingHooks]
-    """Given what is trained and the seed, what shows its progress."""
+    """Called with the title and seed of a training; returns the hooks that show its progress."""
     ends: Callable[[str, Run], None]
 
 
 @dataclass(frozen=True)
 class Trainings:
-    """Of one prepared task, encoded once: features do not depend on the seed."""
+    """The trainings of one prepared task; its rows are encoded once, as features do not depend on the seed."""
 
     seeds: Mapping[int, Outcomes]
     settings: CompareSettings
     optimizer: OptimizerSettings
-    """What the user set for all of them."""
+    """Settings of the user for all strategies."""
 
     @classmethod
     def of(cls, task: Prepared, settings: CompareSettings, optimizer: OptimizerSettings) -> Trainings:
@@ -62,7 +62,7 @@ class Trainings:
         return Rung("trivial", [Run(seed, found, False) for seed in self.seeds])
 
     def missing(self, strategy: Strategy) -> int:
-        """Trainings of a strategy that are still to be done."""
+        """Return the number of trainings of a strategy that are not in the cache."""
         return sum(
             not outcomes.known(strategy, optimizer)
             for optimizer in self.rates(strategy).values()
@@ -70,7 +70,7 @@ class Trainings:
         )
 
     def rates(self, strategy: Strategy) -> dict[float, OptimizerSettings]:
-        """The learning rates to be tried; the strategy's own alone where it is not tuned, or where nothing moves."""
+        """Return optimizer settings by learning rate; the strategy's own rate alone if it has none or is not tuned."""
         own = strategy.optimizer_defaults.learning_rate or 0.0
         if not self.settings.tune_learning_rate or not own:
             return {own: self.optimizer}
@@ -78,16 +78,16 @@ class Trainings:
         return {rate: replace(self.optimizer, learning_rate=rate) for rate in tried}
 
     def run(self, name: str, strategy: Strategy, shown: Shown) -> Rung:
-        """Train one strategy with all seeds, or find in the cache what was trained before.
+        """Train one strategy with all seeds, or read its outcomes from the cache.
 
-        An error ends this strategy, not the comparison.
+        An error ends this strategy, not the comparison, unless several processes train together.
         """
         try:
             found = {rate: list(self._runs(name, strategy, rate, shown)) for rate in self.rates(strategy)}
             return self._rung(name, strategy, found)
         except Exception as error:
             if world_size() > 1:
-                raise  # the others wait for this one in the middle of a step, and nothing can follow
+                raise  # the other processes wait for this one in the middle of a step
             log.exception("%s could not be trained", name)
             return Rung(name, error=f"{type(error).__name__}: {error}")
 
@@ -119,7 +119,7 @@ class Trainings:
 
 
 def with_seed(task: Prepared, seed: int) -> Prepared:
-    """The same task, in another order and from other random weights."""
+    """Return the task with a seed that sets the order of the rows and the random weights."""
     return replace(task, data=task.data.with_seed(seed), seed=seed)
 
 
