@@ -32,7 +32,7 @@ def moved(task, name, noise=0.05, **fields):
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter += noise * torch.randn_like(parameter)
-    assert weights.kept.reasons == {}
+    assert weights.buffer.reasons == {}
     return method, dict(bare.state_dict()), model, {c.name: c for c in weights.changes(model)}
 
 

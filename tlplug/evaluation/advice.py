@@ -72,8 +72,8 @@ class JudgedRun:
         scale, primary = self.head.display_scale, self.head.primary_score
         own, other = (scale * outcome.scores[primary] for outcome in (self.run, self.baselines[baseline]))
         ends = f"{scale * low:+.1f} to {scale * high:+.1f}"
-        gained = f"its gain is {scale * gain:+.1f}, 95% interval {ends}"
-        return f"{primary} {other:.1f} against the {own:.1f} of {self.strategy} ({gained})"
+        gained = f"{self.strategy} gains {scale * gain:+.1f}, 95% interval {ends}"
+        return f"{primary} {other:.1f}, and {own:.1f} with {self.strategy} ({gained})"
 
 
 def advise(result: JudgedRun, train_rows: int, epochs: int | None, use_best: bool) -> list[Advice]:
@@ -119,8 +119,8 @@ def rows_hint(result: JudgedRun, baseline: str) -> str:
     difference, rows = rows_needed(result, baseline)
     if rows <= len(result.run.example_scores):
         return ""
-    shown = points(difference, result.head.display_scale)
-    return f" To tell a difference of {shown} takes about {rows:,} test rows."
+    formatted = points(difference, result.head.display_scale)
+    return f" To tell a difference of {formatted} takes about {rows:,} test rows."
 
 
 def warn_if_trivial(result: JudgedRun) -> Iterator[Advice]:
@@ -206,21 +206,23 @@ class Curve:
         if last[2] < max(self.gains):
             return
         longer = f": trainer.max_epochs={2 * self.epochs}" if self.epochs else ""
-        shown = self.format_scores(self.result.run.curve[-3:])
-        yield Advice(f"{self.name} was still improving at the end ({shown}): more epochs may help{longer}.")
+        formatted = self.format_scores(self.result.run.curve[-3:])
+        yield Advice(
+            f"{self.name} was still improving at the end ({formatted}): more epochs may help{longer}."
+        )
 
     def worsening(self) -> Iterator[Advice]:
         """Yield that fewer epochs may do, where the best validation is in the first half and the last is clearly worse."""
         if len(self.gains) < 3:
             return
         best = int(np.argmax(self.gains))
-        (seen, _), (total, _) = self.result.run.curve[best], self.result.run.curve[-1]
-        if 2 * seen > total or self.gains[best] - self.gains[-1] < self.smallest_difference:
+        (examples, _), (total, _) = self.result.run.curve[best], self.result.run.curve[-1]
+        if 2 * examples > total or self.gains[best] - self.gains[-1] < self.smallest_difference:
             return
-        shown = self.format_scores([self.result.run.curve[best], self.result.run.curve[-1]])
-        after = f"{seen / self.train_rows:.2g} of {total / self.train_rows:.2g} epochs"
+        formatted = self.format_scores([self.result.run.curve[best], self.result.run.curve[-1]])
+        after = f"{examples / self.train_rows:.2g} of {total / self.train_rows:.2g} epochs"
         yield Advice(
-            f"{self.name} was best after {after} and got worse ({shown}): fewer epochs may do better, or "
+            f"{self.name} was best after {after} and got worse ({formatted}): fewer epochs may do better, or "
             "checkpoint.use_best=true."
         )
 

@@ -74,10 +74,10 @@ class Recorder:
     def __post_init__(self) -> None:
         self.head, self.base = self.context.head, self.context.base
         self.probes, reasons = select_rows(self.context, self.domains, self.metrics, self.settings.max_rows)
-        self.kept = EvidenceBuffer(reasons)
+        self.buffer = EvidenceBuffer(reasons)
         asking = {name: m for name, m in self.metrics.items() if asks_weights(type(m))}
         asking = asking if self.settings.weight_changes else {}
-        self._weights = WeightChangeRecorder(self.strategy, asking, self.kept)
+        self._weights = WeightChangeRecorder(self.strategy, asking, self.buffer)
 
     def before(self, model: nn.Module, device: torch.device) -> None:
         """Record the unadapted base model.
@@ -89,7 +89,7 @@ class Recorder:
         self._classes()
         self._own_classifier(device)
         if self.probes and SOURCE not in {probe.name for probe in self.probes}:
-            self.kept.reasons |= dict.fromkeys(OF_SOURCE, UNNAMED)
+            self.buffer.reasons |= dict.fromkeys(OF_SOURCE, UNNAMED)
         if self.strategy.load_options(self.head).random_weights:
             self._no_before("the strategy starts from random weights, so there is no base model to look at")
         else:
@@ -114,15 +114,15 @@ class Recorder:
     def evidence(self) -> dict[str, Any]:
         """Return all evidence, the reasons for missing evidence, and the Config of metrics that affect the recording."""
         configs = {name: asdict(metric.config) for name, metric in self.metrics.items() if records(metric)}
-        return {**self.kept.evidence, "reasons": self.kept.reasons, RECORDING_CONFIG: configs}
+        return {**self.buffer.evidence, "reasons": self.buffer.reasons, RECORDING_CONFIG: configs}
 
     def _classes(self) -> None:
         for probe in self.probes:
             classes = class_indices(probe.rows, self.head) if probe.reads is None else None
             if classes is not None:
-                self.kept.evidence[f"classes{probe.suffix}"] = classes
+                self.buffer.evidence[f"classes{probe.suffix}"] = classes
             else:
-                self.kept.reasons[f"classes{probe.suffix}"] = (
+                self.buffer.reasons[f"classes{probe.suffix}"] = (
                     f"the {probe.name}'s rows have no single class each"
                 )
 
@@ -132,38 +132,38 @@ class Recorder:
         if probe is None or not any(PROBABILITIES in metric.requires for metric in self.metrics.values()):
             return
         if reason := why_no_classifier(self.base):
-            self.kept.reasons[PROBABILITIES] = reason
+            self.buffer.reasons[PROBABILITIES] = reason
             return
-        with self.kept.capture_errors(PROBABILITIES):
+        with self.buffer.capture_errors(PROBABILITIES):
             parts, back = group_by_length(self.head, probe.features(self.head, self.base), self._rows)
             batches = [self.head.collate(part, self.base) for part in parts]
-            self.kept.evidence[PROBABILITIES] = source_probabilities(self.head, self.base, batches, device)[
+            self.buffer.evidence[PROBABILITIES] = source_probabilities(self.head, self.base, batches, device)[
                 back
             ]
 
     def _no_before(self, reason: str) -> None:
         for probe in self.probes:
             for kind in ("features", "nll", "scores", "predictions"):
-                self.kept.reasons[f"{kind}/{BEFORE}{probe.suffix}"] = reason
+                self.buffer.reasons[f"{kind}/{BEFORE}{probe.suffix}"] = reason
 
     def _look(self, model: nn.Module, stage: str, device: torch.device) -> None:
         answers = stage == AFTER or not newly_initialized(model)
         if stage == BEFORE:
-            self.kept.reasons |= dict.fromkeys(OF_TEST, UNASKED if answers else UNTRAINED)
+            self.buffer.reasons |= dict.fromkeys(OF_TEST, UNASKED if answers else UNTRAINED)
         names = [f"features/{stage}{probe.suffix}" for probe in self.probes]
-        with self.kept.capture_errors(*names), evaluation_mode(model, device, self.precision):
+        with self.buffer.capture_errors(*names), evaluation_mode(model, device, self.precision):
             for probe in self.probes:
                 self._features(probe, model, stage, device)
                 if probe.name == SOURCE:
                     self._likelihood(probe, model, stage, device)
                     if not probe.scored:
-                        self.kept.reasons[f"scores/{stage}/{SOURCE}"] = UNSCORED
+                        self.buffer.reasons[f"scores/{stage}/{SOURCE}"] = UNSCORED
                 if probe.predicted or probe.scored:
                     self._predictions(probe, model, stage, device, answers)
 
     def _features(self, probe: RecordedRows, model: nn.Module, stage: str, device: torch.device) -> None:
         name = f"features/{stage}{probe.suffix}"
-        with self.kept.capture_errors(name):
+        with self.buffer.capture_errors(name):
             features = probe.features(self.head, self.base)
             reader = probe.reader(self.head)
 
@@ -177,14 +177,14 @@ class Recorder:
             before = f"features/{BEFORE}{probe.suffix}"
             prefix = self.strategy.frozen_prefix(model) if stage == AFTER else None
             if (
-                before in self.kept.evidence
+                before in self.buffer.evidence
                 and prefix is not None
                 and prefix_covers_blocks(model, prefix, self.base)
             ):
-                self.kept.evidence[name] = self.kept.evidence[before]
+                self.buffer.evidence[name] = self.buffer.evidence[before]
                 return
             bare = stage == BEFORE and not new_blocks(model)
-            self.kept.evidence[name] = (
+            self.buffer.evidence[name] = (
                 load_or_compute(self._key(features, device), compute) if bare else compute()
             )
 
@@ -195,10 +195,10 @@ class Recorder:
     def _likelihood(self, probe: RecordedRows, model: nn.Module, stage: str, device: torch.device) -> None:
         name = f"nll/{stage}/{probe.name}"
         if reason := why_no_likelihood(model, self.base):
-            self.kept.reasons[name] = reason
+            self.buffer.reasons[name] = reason
             return
         assert probe.text is not None
-        with self.kept.capture_errors(name):
+        with self.buffer.capture_errors(name):
             texts = PlainTexts(probe.text)
 
             def of_batch(some: list[dict[str, Any]]) -> np.ndarray:
@@ -206,7 +206,7 @@ class Recorder:
 
             # One at a time: the logits of a text are as wide as the vocabulary.
             features = texts.encode(probe.rows, self.base, False)
-            self.kept.evidence[name] = map_batches(texts, features, 1, of_batch)
+            self.buffer.evidence[name] = map_batches(texts, features, 1, of_batch)
 
     def _predictions(
         self, probe: RecordedRows, model: nn.Module, stage: str, device: torch.device, answers: bool
@@ -214,15 +214,15 @@ class Recorder:
         name = f"predictions/{stage}{probe.suffix}"
         scores = f"scores/{stage}{probe.suffix}"
         if not answers:
-            self.kept.reasons |= {name: UNTRAINED, scores: UNTRAINED}
+            self.buffer.reasons |= {name: UNTRAINED, scores: UNTRAINED}
             return
-        with self.kept.capture_errors(name, scores):
+        with self.buffer.capture_errors(name, scores):
             rows = probe.rows[: self.head.max_validation_rows] if probe.scored else probe.rows
             predictions = predict_rows(rows, self.head, model, self.base, self._rows, device)
             if probe.predicted:
-                self.kept.evidence[name] = predictions
+                self.buffer.evidence[name] = predictions
             if probe.scored:
-                self.kept.evidence[scores] = self.head.scores(predictions, rows)
+                self.buffer.evidence[scores] = self.head.scores(predictions, rows)
 
     @property
     def _rows(self) -> int:

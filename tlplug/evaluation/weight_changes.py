@@ -101,7 +101,7 @@ class WeightChangeRecorder:
 
     strategy: Strategy
     metrics: Mapping[str, TransferMetric]
-    kept: EvidenceBuffer
+    buffer: EvidenceBuffer
     _layers: dict[str, int | None] = field(default_factory=dict)
     _before: Mapping[str, torch.Tensor] | None = None
     """Copies of the matrices that may change without a low-rank update; None before they are made."""
@@ -114,7 +114,7 @@ class WeightChangeRecorder:
     def find_layers(self, bare: nn.Module, head: TaskHead) -> None:
         """Record the layer of each matrix of the unadapted base model."""
         if self.metrics:
-            with self.kept.capture_errors(*self.names):
+            with self.buffer.capture_errors(*self.names):
                 self._layers = find_matrices(bare, head)
 
     def start(self, model: nn.Module, adapted: bool = True) -> None:
@@ -125,7 +125,7 @@ class WeightChangeRecorder:
         """
         if not self.metrics:
             return
-        with self.kept.capture_errors(*self.names):
+        with self.buffer.capture_errors(*self.names):
             updates = self.strategy.low_rank_updates(model) if adapted else {}
             self._factors = {name: _copy_factors(update) for name, update in updates.items()}
             every = not adapted or self.strategy.capabilities.changes_trainable_weights
@@ -140,10 +140,10 @@ class WeightChangeRecorder:
         if self._before is None:
             return
         values: dict[str, dict[str, Any]] = {name: {} for name in self.metrics}
-        with self.kept.capture_errors(*self.names):
+        with self.buffer.capture_errors(*self.names):
             for change in self.changes(model):
                 for name, metric in self.metrics.items():
-                    with self.kept.capture_errors(f"weights/{name}"):
+                    with self.buffer.capture_errors(f"weights/{name}"):
                         numbers = {key: float(value) for key, value in metric.weight_change(change).items()}
                         values[name][change.name] = {"layer": change.layer, **numbers}
             self._store(values)
@@ -161,6 +161,6 @@ class WeightChangeRecorder:
     def _store(self, values: Mapping[str, Mapping[str, Any]]) -> None:
         for name, changes in values.items():
             if not changes:
-                self.kept.reasons.setdefault(f"weights/{name}", UNCHANGED)
-            elif f"weights/{name}" not in self.kept.reasons:
-                self.kept.evidence[f"weights/{name}"] = changes
+                self.buffer.reasons.setdefault(f"weights/{name}", UNCHANGED)
+            elif f"weights/{name}" not in self.buffer.reasons:
+                self.buffer.evidence[f"weights/{name}"] = changes

@@ -52,13 +52,7 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
                 **common,
                 **quantization_arguments(auto, config, options),
             )
-        mismatched = [name for name, *_ in loading_info["mismatched_keys"]]
-        for name in mismatched:
-            if name.startswith(f"{model.base_model_prefix}."):
-                raise UsageError(f"{base.source}: {name} has another shape than its config says")
-        new = {*loading_info["missing_keys"], *mismatched}
-        for name, parameter in model.named_parameters():
-            parameter.is_new = name in new
+        mark_new_parameters(model, loading_info, base)
     disable_cpu_repacking(model)
     if base.has_tokenizer:
         resize_embeddings(model, len(base.tokenizer))
@@ -67,6 +61,21 @@ def load_pretrained(auto: Any, base: BaseInfo, options: LoadOptions, **changes: 
         model.gradient_checkpointing_enable({"use_reentrant": False})
     # from_pretrained returns a model in eval mode, and Lightning keeps the mode: dropout would silently be off.
     return model.train()
+
+
+def mark_new_parameters(model: PreTrainedModel, loading_info: dict[str, Any], base: BaseInfo) -> None:
+    """Set the attribute `is_new` of each parameter.
+
+    Raises:
+        UsageError: a parameter of the base model, not of its head, has another shape than in the files.
+    """
+    mismatched = [name for name, *_ in loading_info["mismatched_keys"]]
+    for name in mismatched:
+        if name.startswith(f"{model.base_model_prefix}."):
+            raise UsageError(f"{base.source}: {name} has another shape than its config says")
+    new = {*loading_info["missing_keys"], *mismatched}
+    for name, parameter in model.named_parameters():
+        parameter.is_new = name in new
 
 
 @contextmanager
