@@ -14,7 +14,7 @@ LEAST_ROWS = 4
 
 
 class CKA(TransferMetric):
-    """Similarity of each layer's features before and after: 1 is the same, 0 unrelated.
+    """Similarity of each layer's features before and after: 1 is equal, 0 unrelated.
 
     Linear centred kernel alignment (Kornblith et al. 2019) by the unbiased estimator of `linear_cka`, between the features
     [p, D] of the same p rows. `layer/0` is what goes into the first block, `layer/<k>` the k-th block's output; `mean`

@@ -47,7 +47,7 @@ FACTS = (
 
 
 class WeightDrift(TransferMetric):
-    """How far weights moved, aggregate how many directions, and how many new ones rule.
+    """Size of the change of the weights, its number of directions and new ones.
 
     Of the base model's matrices that moved: `relative_change` = sqrt(sum |change|_F^2 / sum |before|_F^2), 0 or above;
     `effective_rank` and `stable_rank` of the change and `intruder_dimensions` as `weight_drift` defines them, means over

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from importlib.resources import files
 from pathlib import Path
 
@@ -59,3 +60,11 @@ CLOSED = Draft202012Validator({**SCHEMA, "additionalProperties": False})
 
 
 __all__ = ["CLOSED", "QUICK", "SCHEMA", "command_line", "main", "result_of", "run_in_process", "tiny_words"]
+
+
+def wait_for(condition, seconds=60):
+    """Wait until a condition holds."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.05)

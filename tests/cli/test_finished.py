@@ -304,7 +304,7 @@ def test_an_adapted_model_is_the_base_of_the_next_run(runs, tmp_path, tiny_folde
 
 def test_help_names_the_commands():
     for command in ("evaluate", "predict", "export"):
-        assert f"python -m tlplug {command} RUN" in command_line("--help").stdout
+        assert f"\n  {command} " in command_line("--help").stdout
         done = command_line(command, "--help")
         assert done.returncode == 0 and "RUN" in done.stdout
 

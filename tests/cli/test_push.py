@@ -211,5 +211,5 @@ def test_a_wrong_name_is_refused_before_anything_is_exported(run, tmp_path, name
     capsys.readouterr()
     assert main(["export", str(run), str(tmp_path / "out"), "--push", name]) == 2
     told = capsys.readouterr().err
-    assert told.startswith("tlplug: export: argument --push: ") and f"'{name}'" in told
+    assert told.startswith("tlplug: Invalid value for '--push': ") and f"'{name}'" in told
     assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ import pytest
 
 from bench.faults import forkserver as forked
 from bench.faults.faults import KillDuringSave, last_step, limit_file_size, run_outputs
-from tests.cli.runs import tiny_words
+from tests.cli.runs import tiny_words, wait_for
 from tests.conftest import ROOT
 
 ONE = {"OMP_NUM_THREADS": "1"}
@@ -204,7 +204,8 @@ def test_a_signal_to_workers_too_leaves_a_checkpoint_and_no_worker(
 
     assert forked.kill_when(process, all_signalled, number) == 128 + number, output.read_text()
     assert len(checkpoints(folder)) == 1 and "Traceback" not in output.read_text()
-    assert workers and not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert workers
+    wait_for(lambda: not [pid for pid in workers if Path(f"/proc/{pid}").exists()], 20)  # they look every 5 s
     assert forked.run(["resume", folder], output, cache) == 0
     assert forked.run([*words, f"run_dir={tmp_path / 'whole'}"], output, cache) == 0
     assert run_outputs(folder) == run_outputs(tmp_path / "whole")

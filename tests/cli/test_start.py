@@ -23,9 +23,11 @@ COMPOSING = {"hydra", "omegaconf", "antlr4", "yaml"}
 AT_FIRST_STEP = {
     # What we ask for.
     *"tlplug tlplug_conf tlplug_plugins hydra omegaconf antlr4 yaml rich".split(),
-    *"torch lightning transformers peft datasets pyarrow numpy tokenizers safetensors".split(),
+    *"click torch lightning transformers peft datasets pyarrow numpy tokenizers safetensors".split(),
     # torch._dynamo, which an optimizer of torch's imports as it is made.
     *"functorch torchgen sympy mpmath networkx".split(),
+    # torch.cuda, which asks it for GPUs where it is installed.
+    "pynvml",
     # torchmetrics, all of which Lightning imports; it imports scipy and matplotlib where they are installed.
     *"torchmetrics lightning_utilities scipy matplotlib mpl_toolkits PIL regex".split(),
     *"cycler dateutil fontTools kiwisolver pyparsing six".split(),

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.cli.runs import command_line, main, result_of, tiny_words
+from tests.cli.runs import command_line, main, result_of, tiny_words, wait_for
 from tlplug.commands.sweep import errors as failures
 from tlplug.commands.sweep import folder, lock, record
 from tlplug.commands.sweep.errors import TRACEBACK
@@ -82,13 +81,6 @@ def drive(folder, jobs, at_once=1, search=None):
         launcher = Local(LocalSettings(), folder, at_once)
         Loop(search or Grid(jobs), launcher, found, at_once, Lines(console, found), received).run()
     return found, console.export_text()
-
-
-def wait_for(condition, seconds=60):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not come"
-        time.sleep(0.05)
 
 
 def processes_of(folder):

@@ -118,8 +118,8 @@ class Counter(Callback):
     [
         ({"avx512_bf16": True, "amx_bf16": False}, "bf16-mixed", "avx512_bf16"),
         ({"avx512_bf16": True, "amx_bf16": True}, "bf16-mixed", "amx_bf16"),
-        ({"avx512_f": True}, "32-true", "no unit for bfloat16"),
-        ({}, "32-true", "no unit for bfloat16"),
+        ({"avx512_f": True}, "32-true", "no instructions for bfloat16"),
+        ({}, "32-true", "no instructions for bfloat16"),
     ],
 )
 def test_auto_precision_is_what_the_processor_is_fast_in(monkeypatch, capabilities, precision, why):

@@ -6,7 +6,7 @@ from tests.conftest import make_rows
 from tlplug.interfaces.registry import Registry
 from tlplug.models.predict import order_outputs
 from tlplug.settings import OptimizerSettings
-from tlplug.training.module import TransferModule
+from tlplug.training.module import BoundTask, TransferModule
 
 
 class Repeats:
@@ -22,7 +22,7 @@ def test_rows_that_come_twice_count_once(monkeypatch):
     module = TransferModule.__new__(TransferModule)
     logged = {}
     monkeypatch.setattr("tlplug.training.module.gather", Repeats())
-    TransferModule.__init__(module, None, None, head, OptimizerSettings(), 1, {"test": rows}, None)
+    TransferModule.__init__(module, None, None, BoundTask(head, None, {"test": rows}), OptimizerSettings(), 1)
     monkeypatch.setattr(module, "log_dict", lambda values, **options: logged.update(values))
     right = {"negative": [0.9, 0.1], "positive": [0.1, 0.9]}
     module._outputs = [{"id": row["id"], "output": right[row["label"]]} for row in reversed(rows)]
