@@ -1,4 +1,4 @@
-"""What commands share: arguments, flags, the layout of their help, and what a shell completes key=value to."""
+"""Define the arguments, flags and help layout that commands share, and complete key=value in a shell."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ SETTINGS = {"help_option_names": HELP_FLAGS, "max_content_width": 100}
 
 
 class Command(click.Command):
-    """A command whose help ends with the keys of its own and an example.
+    """A command whose help ends with its own keys and an example.
 
     Args:
-        example: words after the command's name that a user could type.
-        keys: keys of its own and what they are.
+        example: arguments of an example, without the command's name.
+        keys: keys that only this command has -> their descriptions.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Command(click.Command):
 
 
 class Override(click.ParamType):  # type: ignore[type-arg]
-    """A word `key=value`, which Hydra reads."""
+    """An argument `key=value` that is passed to Hydra."""
 
     name = "key=value"
 
@@ -53,14 +53,14 @@ class Override(click.ParamType):  # type: ignore[type-arg]
 
 
 class Positive(click.IntRange):
-    """A whole number from 1 on."""
+    """An integer of at least 1."""
 
     def __init__(self) -> None:
         super().__init__(min=1)
 
 
 def overrides(required: bool = False) -> Callable[[Any], Any]:
-    """Add the argument `keys`: any number of key=value words."""
+    """Add the argument `keys`: any number of key=value arguments."""
     return click.argument("keys", metavar="[KEY=VALUE]...", nargs=-1, type=Override(), required=required)
 
 
@@ -78,10 +78,10 @@ def output_folder(help: str) -> Callable[[Any], Any]:
 
 
 def complete_override(incomplete: str, words: Sequence[str]) -> list[CompletionItem]:
-    """Return what a word could go on as: a group or key up to its `=`, then a choice of the group.
+    """Return the completions of an argument: groups and keys up to `=`, then the choices of the group.
 
     Args:
-        words: those before it; a strategy or head among them adds its fields.
+        words: the arguments before it; a strategy or head among them adds its fields.
     """
     key, sign, value = incomplete.partition("=")
     bare = key.lstrip("+")
@@ -92,7 +92,7 @@ def complete_override(incomplete: str, words: Sequence[str]) -> list[CompletionI
 
 
 def complete_choice(group: str, value: str) -> Iterator[str]:
-    """Yield the choices of a group, each after those that a list has already."""
+    """Yield the completions of a value with the choices of its group; items of a list before it are preserved."""
     from tlplug.config.choices import GROUPS, SWEEP_GROUPS, Choices
 
     if group in (*GROUPS, *SWEEP_GROUPS):
@@ -117,7 +117,7 @@ def key_names(words: Sequence[str]) -> list[str]:
 
 
 def setting_names(settings: Any, above: str = "") -> Iterator[str]:
-    """Yield the dotted name of each setting; what plugins fill in has none here."""
+    """Yield the dotted name of each setting, except those that plugins define."""
     for field in fields(settings):
         value = getattr(settings, field.name)
         if is_dataclass(value):

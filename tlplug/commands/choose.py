@@ -1,4 +1,4 @@
-"""Choose a strategy or a base model: the commands `compare` and `rank`."""
+"""Define the commands `compare` and `rank`, which choose a strategy or a base model."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ from tlplug.errors import UsageError, no_such
 
 @dataclass(frozen=True)
 class Command:
-    """Describe a command that makes a job for each of several strategies or base models."""
+    """A command that builds a job for each of several strategies or base models."""
 
     name: str
-    """As it is typed; its settings may stand below it: `compare.seeds`."""
+    """The name of the command, also the prefix of its settings: `compare.seeds`."""
     settings: type
     item: str
-    """The group in which the jobs differ: `strategy`."""
+    """The config group in which the jobs differ: `strategy`."""
     items: str
     """The setting that names the choices: `strategies`."""
     fewest: int
@@ -33,15 +33,15 @@ class Command:
     errors_title: str
     """The line above the errors of single items."""
     not_here: Mapping[str, str]
-    """Keys of a run that have no meaning in this command -> what to type instead. `metric.` has all keys below `metric`."""
+    """Keys of a run that this command does not accept -> what to type instead. `metric.` also has the keys below it."""
     left_out: frozenset[str]
-    """Keys of a run that are not in the config.yaml of this command."""
+    """Keys of a run that the config.yaml of this command does not contain."""
 
     def split_words(self, words: Sequence[str]) -> tuple[list[Override], list[str]]:
-        """Split the command line into the command's own settings and the words that all jobs share.
+        """Split the command line into the command's own settings and the arguments that all jobs share.
 
         Raises:
-            UsageError: a key does not exist, or has no meaning in this command.
+            UsageError: a key does not exist, or the command does not accept it.
         """
         own: list[Override] = []
         shared: list[str] = []
@@ -66,10 +66,10 @@ class Command:
                 raise UsageError(f"'{word}': {message}")
 
     def build_jobs(self, composer: Composer, lines: Mapping[str, Sequence[str]]) -> dict[str, Job]:
-        """Build a job for each item from its words.
+        """Build a job for each item from its arguments.
 
         Raises:
-            UsageError: what is wrong with all items.
+            UsageError: items are invalid; the message has the errors of all of them.
         """
         jobs: dict[str, Job] = {}
         errors: dict[str, str] = {}
@@ -82,7 +82,7 @@ class Command:
         return jobs
 
     def raise_errors(self, errors: Mapping[str, str], names: Sequence[str]) -> None:
-        """Raise one error for all items, if there are any; what is wrong with every item is said once, without names."""
+        """Raise one error for all items if there are any errors; a message that holds for every item appears once."""
         by_message: dict[str, list[str]] = {}
         for name, message in errors.items():
             by_message.setdefault(message, []).append(name)
@@ -99,15 +99,15 @@ class Command:
 
 @dataclass(frozen=True)
 class CommandPlan:
-    """What a command is going to run: its settings and its jobs."""
+    """The settings and jobs of a command."""
 
     command: ClassVar[Command]
 
     settings: Any
     jobs: Mapping[str, Job]
-    """By strategy or base model, as typed, in the order in which they are run."""
+    """Strategy or base model, as the user typed it -> its job, in the order in which they run."""
     shared: Sequence[str]
-    """The words that hold for all jobs, as typed."""
+    """The arguments that all jobs share, as the user typed them."""
 
     @property
     def first(self) -> Job:
@@ -115,7 +115,7 @@ class CommandPlan:
         return next(iter(self.jobs.values()))
 
     def command_line(self, strategy: str, words: Sequence[str]) -> str:
-        """Return the command line that trains one strategy with the shared words and those given."""
+        """Return the command line that trains one strategy with the shared arguments and `words`."""
         shared = [
             word
             for word in self.shared

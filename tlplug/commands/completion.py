@@ -1,4 +1,4 @@
-"""Complete commands, groups, plugins and keys in bash, zsh and fish, by click."""
+"""Complete commands, groups, plugins and keys in bash, zsh and fish with click."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from click.shell_completion import (
 
 
 class SplitWords(BashComplete):
-    """Bash's completion of words with `=`, which bash takes for three words: it asks for what stands after the sign."""
+    """Completion in bash, which splits `key=value` into three words and completes the part after `=`."""
 
-    # A key is completed up to its `=`, after which the choice follows at once.
+    # A key is completed up to its `=`, without a space before the choice.
     source_template = BashComplete.source_template.replace("-o nosort", "-o nosort -o nospace")
 
     def get_completion_args(self) -> tuple[list[str], str]:
@@ -39,10 +39,10 @@ class SplitWords(BashComplete):
 
 
 def complete(root: click.Command, instruction: str, variable: str) -> int:
-    """Print the shell's script or its completions, as the environment variable asks for.
+    """Print the completion script of a shell or its completions, according to `instruction`.
 
     Args:
-        instruction: the variable's value, such as `bash_source`.
+        instruction: the value of the environment variable `variable`, such as `bash_source`.
     """
     add_completion_class(SplitWords)
     return shell_complete(root, {}, "tlplug", variable, instruction)

@@ -1,4 +1,4 @@
-"""The commands on finished runs: `evaluate`, `metrics`, `report`, `predict`, `export`."""
+"""Define the commands for finished runs: `evaluate`, `metrics`, `report`, `predict`, `export`."""
 
 from __future__ import annotations
 

@@ -16,13 +16,13 @@ from tlplug.runtime.files import atomic_write
 
 
 def choose_folder(plan: CommandPlan, result: str) -> Path | None:
-    """Return the run directory; None in a process that follows, which trains along and writes nothing.
+    """Return the run directory; None in a process of a distributed run that writes nothing.
 
     Args:
         result: the name of the file that is written last.
 
     Raises:
-        UsageError: something else is in the run directory than what the same command began.
+        UsageError: the run directory has other content than that of the same command.
     """
     if follows(plan.first.trainer):
         return None
@@ -35,10 +35,10 @@ def logged(plan: CommandPlan, folder: Path, step: str) -> Iterator[None]:
     """Write config.yaml and log to the run directory.
 
     Args:
-        step: what the same command resumes from.
+        step: the unit of work after which the same command resumes, such as `training`.
 
     Raises:
-        Stopped: a signal ended the run; the message names how to resume it.
+        Stopped: a signal ended the run; the message says how to resume it.
     """
     with run_directory.logged(folder / run_directory.LOG):
         atomic_write(folder / run_directory.CONFIG, plan.config())
@@ -50,5 +50,5 @@ def logged(plan: CommandPlan, folder: Path, step: str) -> Iterator[None]:
 
 
 def describe_task(job: Job, head: TaskHead) -> str:
-    """Return the task, its head and its labels, for the lines before training."""
+    """Return the task with its head and labels as text."""
     return f"{job.task} ({'; '.join(filter(None, (job.head_name, ', '.join(head.labels))))})"

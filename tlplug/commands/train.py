@@ -1,4 +1,4 @@
-"""Train: one run, a sweep of runs, or a run that did not finish."""
+"""Define the commands `train` and `resume`."""
 
 from __future__ import annotations
 

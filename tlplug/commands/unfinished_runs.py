@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 OWN = ("run_dir", "resume")
-"""Keys that say where a run lies and how it is begun, not what it is."""
+"""Keys that do not count when the configs of two runs are compared."""
 
 
 def resume_or_begin(job: Job, console: Console) -> int:
-    """With `resume=auto`: the unfinished run of this very config, else a new one. One that has finished stays as it is.
+    """Resume the unfinished run of the same config, or start a new one; leave a finished run unchanged.
 
     Raises:
-        UsageError: another run lies in `run_dir`, or several processes would each look for a run of their own.
+        UsageError: `run_dir` has another run, or it is not set and there are several processes.
     """
     from tlplug.runs.launch import processes_of
 
@@ -44,10 +44,10 @@ def resume_or_begin(job: Job, console: Console) -> int:
 
 
 def unfinished(job: Job) -> Path | None:
-    """The folder to go on with: `run_dir`, else the latest of this task and strategy that has no result.
+    """Return the folder of the run with the same config: `run_dir`, else the latest unfinished run; None without any.
 
     Raises:
-        UsageError: another run lies in `run_dir`.
+        UsageError: `run_dir` has another run.
     """
     if job.run_dir is not None:
         folder = Path(job.run_dir).expanduser()
@@ -67,10 +67,10 @@ def unfinished(job: Job) -> Path | None:
 
 
 def differing(job: Job, folder: Path) -> list[str]:
-    """The keys whose values are others than those that the run in `folder` was begun with."""
+    """Return the keys whose values differ from those in the config of the run in `folder`."""
     from yaml import YAMLError, safe_load  # type: ignore[import-untyped]
 
-    # By way of YAML, as the other was, so that equal values are equal here.
+    # Both configs are read from YAML, so that equal values compare equal.
     here = safe_load(OmegaConf.to_yaml(OmegaConf.create(redact(job.config))))
     try:
         there = safe_load((folder / run_directory.CONFIG).read_text(encoding="utf-8"))

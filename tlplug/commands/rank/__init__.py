@@ -1,1 +1,1 @@
-"""`rank`: which base model suits a task, before any is fine-tuned."""
+"""Rank base models for a task before any of them is fine-tuned."""

@@ -1,4 +1,4 @@
-"""The base models that are asked for -> those that were found, with the rows that they are shown."""
+"""Resolve the base models to be ranked, and draw the training rows on which they are ranked."""
 
 from __future__ import annotations
 
@@ -21,32 +21,34 @@ from tlplug.runs.prepare import check_base
 
 @dataclass(frozen=True)
 class Shown:
-    """What every model is shown."""
+    """The head and the training rows on which every model is scored."""
 
     head: TaskHead
     rows: Sequence[Row]
-    """Of the training split, p of them."""
+    """p rows of the training split."""
     classes: np.ndarray
-    """Their classes as numbers among the head's labels, int64 [p]."""
+    """The classes of the rows as indices into the head's labels, int64 [p]."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One base model, found but not loaded."""
+    """One base model that is resolved but not loaded."""
 
     name: str
-    """As it was typed."""
+    """The name that the user typed."""
     title: str
-    """Short, and of no other candidate."""
+    """A short title that is unique among the candidates."""
     job: Job
     base: BaseInfo
 
 
 def shown(plan: RankPlan) -> Shown:
-    """Training rows, never others; where models are going to be fine-tuned, the other splits are read and checked too.
+    """Return the fitted head and a sample of training rows with their classes.
+
+    All splits are read and checked if models are going to be fine-tuned, else the training split alone.
 
     Raises:
-        UsageError: the data is not usable, or its rows have no single class each.
+        UsageError: the data is not usable, or its rows do not have one class each.
     """
     job = plan.first
     asked = SPLITS if plan.settings.fine_tune_top and job.data.target_domain.path is None else SPLITS[:1]
@@ -65,22 +67,22 @@ def shown(plan: RankPlan) -> Shown:
 
 
 def rankable() -> Iterator[str]:
-    """Names of the heads whose rows can have a class."""
+    """Yield the names of the heads that define `class_of`."""
     registry = Registry()
     for name in registry.names("head"):
         try:
             cls = registry.find("head", name).load()
         except UsageError:
-            continue  # a broken plugin is told of where it is selected
+            continue  # a broken plugin is an error where it is selected
         if getattr(cls, "class_of", None) is not TaskHead.class_of:
             yield name
 
 
 def candidates(plan: RankPlan, head: TaskHead) -> list[Candidate]:
-    """All base models found, and asked whether they fit.
+    """Resolve all base models and check that the head works on each of them.
 
     Raises:
-        UsageError: those that are not there or do not fit, all of them at once.
+        UsageError: models do not exist or are incompatible; the message lists all of them.
     """
     found: dict[str, BaseInfo] = {}
     wrong: dict[str, str] = {}
@@ -97,7 +99,7 @@ def candidates(plan: RankPlan, head: TaskHead) -> list[Candidate]:
 
 
 def fit(job: Job, head: TaskHead, base: BaseInfo, trained: bool) -> None:
-    """Whether the head works on the base model, and where it is going to be trained, the strategy too."""
+    """Raise an error if the head, or with `trained` the strategy, does not work on the base model."""
     if trained:
         check_base(job, head, base)
     elif reason := head.why_incompatible(base):
@@ -105,7 +107,7 @@ def fit(job: Job, head: TaskHead, base: BaseInfo, trained: bool) -> None:
 
 
 def titles(names: Sequence[str], presets: Sequence[str]) -> Mapping[str, str]:
-    """The last part of a path, where no other one ends alike; presets and hub ids as they are."""
+    """Return a title for each name: the last part of a path if it is unique, else the name itself."""
     short = {name: name if name in presets else ending(name) for name in names}
     return {name: title if list(short.values()).count(title) == 1 else name for name, title in short.items()}
 

@@ -1,4 +1,4 @@
-"""From values to an order, and from an order and scores to how good it was. Plain arithmetic."""
+"""Rank models by metric values, and measure the agreement of ranks with scores."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 ENOUGH = 3
-"""Of fewer models a correlation of ranks says next to nothing."""
+"""The smallest number of models for which a rank correlation is computed."""
 
 
 def ranks(values: Sequence[float], higher_is_better: bool = True) -> list[float]:
-    """1 for the best; equal ones share the mean of their ranks."""
+    """Return the rank of each value, 1 for the best; equal values share the mean of their ranks."""
     from scipy.stats import rankdata  # type: ignore[import-untyped]
 
     signed = np.asarray(values, np.float64) * (-1 if higher_is_better else 1)
@@ -27,28 +27,28 @@ class Consensus:
     """The mean rank of each of n models over the metrics that were measured for all of them."""
 
     by_metric: Mapping[str, list[float]]
-    """Metric -> the ranks of the models, [n]; only of metrics that count."""
+    """Metric -> the ranks of the models, [n]; metrics that are not measured for all models are absent."""
     models: int
 
     @property
     def mean_ranks(self) -> list[float] | None:
-        """[n]; None where no metric counts."""
+        """The mean of each model's ranks over the metrics, [n]; None without a metric."""
         if not self.by_metric:
             return None
         return [fmean(found[number] for found in self.by_metric.values()) for number in range(self.models)]
 
     @property
     def ranks(self) -> list[float] | None:
-        """The ranks of the mean ranks, [n]."""
+        """The ranks of the mean ranks, [n]; None without a metric."""
         means = self.mean_ranks
-        # Means of the same ranks in another order may differ in the last digit, and are equal.
+        # Means of the same ranks in another order may differ in the last digit but count as equal.
         return None if means is None else ranks([round(mean, 9) for mean in means], higher_is_better=False)
 
 
 def consensus(
     values: Mapping[str, Sequence[float | None]], higher_is_better: Mapping[str, bool]
 ) -> Consensus:
-    """Of the values of n models by metric; None where a model has no value, which leaves out the metric."""
+    """Return the consensus of metrics over n models; a metric with a missing value (None) is left out."""
     found = {}
     for name, measured in values.items():
         present = [value for value in measured if value is not None]
@@ -58,7 +58,7 @@ def consensus(
 
 
 def chosen(order: Sequence[int], parameters: Sequence[int], first: int) -> list[int]:
-    """The first of an order of models, and the smallest where it is not among them; the first-ranked of equally small."""
+    """Return the first models of an order, and the smallest model (the first-ranked of equal size) if it is missing."""
     found = list(order[:first])
     smallest = min(order, key=lambda model: parameters[model])
     return found if smallest in found else [*found, smallest]
@@ -67,12 +67,12 @@ def chosen(order: Sequence[int], parameters: Sequence[int], first: int) -> list[
 def agreement(
     ranked: Sequence[float], scores: Sequence[float], higher_is_better: bool = True
 ) -> dict[str, Any]:
-    """How well ranks (1 is the best) tell the scores.
+    """Return the agreement of ranks (1 is the best) with scores.
 
-    `tau`: Kendall's tau-b of ranks and scores, 1 where they agree in each pair, -1 where in none; null where there are
-    fewer than three, or all ranks or all scores are equal, and `tau_missing_reason` says which. `p_value`: of no relation.
-    `regret`: by how much the best score is better than that of the model ranked first; the mean of theirs where
-    several are first.
+    `tau`: Kendall's tau-b of ranks and scores, 1 if they agree in each pair, -1 if in none; None if there are fewer than
+    three models, or all ranks or all scores are equal, with the reason in `tau_missing_reason`. `p_value`: under the
+    hypothesis that ranks and scores are independent. `regret`: the difference between the best score and that of the
+    model ranked first, or the mean score of all models ranked first.
     """
     signed = np.asarray(scores, np.float64) * (1 if higher_is_better else -1)
     first = signed[np.asarray(ranked) == min(ranked)]

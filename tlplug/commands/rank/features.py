@@ -1,4 +1,4 @@
-"""One forward pass of a bare base model over the rows, kept under a hash of all that determines what it gives."""
+"""Compute the features of a bare base model in one forward pass, and cache them by a hash of all their inputs."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ PARAMETERS, LAYERS, REASON = "parameters", "layers", "reason"
 
 Arrays = dict[str, np.ndarray]
 Telling = Callable[[int], None]
-"""Told how many rows have been done since it was last told."""
+"""Called with the number of rows processed since the last call."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one model made of the rows."""
+    """The features of the rows from one model, and the size of the model."""
 
     key: str
     parameters: int
-    """Of the base model; a head that is put on it is not counted."""
+    """The number of parameters of the base model, without a new head."""
     layers: int
-    """Its blocks, L."""
+    """The number of blocks, L."""
     reason: str
-    """Why there are no source probabilities; empty where there are."""
+    """Why there are no source probabilities; empty if there are."""
     arrays: Callable[[], Arrays]
-    """`features` float32 [L + 1, p, D], and where there is a classifier `source_probabilities` float64 [p, Z]."""
+    """Returns `features` float32 [L + 1, p, D], and with a classifier `source_probabilities` float64 [p, Z]."""
     kept: bool
-    """Whether an earlier ranking had it."""
+    """True if the features were read from the cache."""
 
 
 def look(candidate: Candidate, shown: Shown, telling: Telling) -> Look:
-    """From the cache, or by loading the model. Nothing of it is kept where it fails."""
+    """Read the features of a model from the cache, or compute and cache them; nothing is cached on an error."""
     device, precision = place(candidate)
     key = features_key(candidate, shown, device, precision)
     path = cache.cache_folder() / KIND / f"{key}.safetensors"
@@ -76,7 +76,7 @@ def made(key: str, facts: Mapping[str, str], arrays: Callable[[], Arrays], kept:
 
 
 def place(candidate: Candidate) -> tuple[torch.device, str]:
-    """Where it is computed, and in which precision: as the trainer's settings say of a training."""
+    """Return the device and the precision of the forward pass, by the trainer's settings."""
     import torch
 
     settings, base = candidate.job.trainer, candidate.base
@@ -100,7 +100,7 @@ def features_key(candidate: Candidate, shown: Shown, device: torch.device, preci
 def computed(
     candidate: Candidate, shown: Shown, device: torch.device, precision: str, telling: Telling
 ) -> tuple[dict[str, str], Arrays]:
-    """The facts and the arrays of a model that is loaded for it."""
+    """Load the model; return its facts as text, and the arrays of features and source probabilities."""
     encoded = RecordedRows(TASK, shown.rows).features(shown.head, candidate.base)
     facts, features = looked_at(candidate, shown, encoded, device, precision, telling)
     try:
@@ -118,10 +118,10 @@ def looked_at(
     precision: str,
     telling: Telling,
 ) -> tuple[dict[str, str], np.ndarray]:
-    """How large the model is, and its features, [L + 1, p, D].
+    """Load the model; return its numbers of parameters and layers as text, and its features, [L + 1, p, D].
 
     Raises:
-        ValueError: its files lack a part of it, or its features are no finite numbers.
+        ValueError: the files lack weights of the model, or the features are not finite.
     """
     head, base = shown.head, candidate.base
     model = head.load_model(base, LoadOptions())
@@ -140,7 +140,7 @@ def looked_at(
 
 
 def expect_whole(model: nn.Module) -> None:
-    """A block that the files do not hold is random, and would be ranked as if it were the model's."""
+    """Raise an error if the files lack weights of a block, which would be ranked with random values."""
     if absent := new_blocks(model):
         raise ValueError(f"its files have no {absent[0]} ({len(absent)} weights are missing)")
 
@@ -152,10 +152,10 @@ def parameters(model: nn.Module) -> int:
 def probabilities(
     candidate: Candidate, shown: Shown, encoded: list[dict[str, Any]], device: torch.device
 ) -> np.ndarray:
-    """What the base model's own classifier says.
+    """Return the class probabilities of the base model's own classifier, [p, Z].
 
     Raises:
-        ValueError: there is none.
+        ValueError: the base model has no classifier.
     """
     base = candidate.base
     if reason := why_no_classifier(base):
@@ -167,7 +167,7 @@ def probabilities(
 
 
 def read_facts(path: Path) -> dict[str, str]:
-    """Return what was written beside the arrays.
+    """Return the metadata of a cached file.
 
     Raises:
         ValueError: the file is damaged.
@@ -193,5 +193,5 @@ def write_look(facts: dict[str, str], arrays: Arrays, path: Path) -> None:
 
     try:
         save_file({name: np.ascontiguousarray(each) for name, each in arrays.items()}, path, facts)
-    except SafetensorError as error:  # a full disk is one too
+    except SafetensorError as error:  # a full disk raises it as well
         raise OSError(str(error)) from error

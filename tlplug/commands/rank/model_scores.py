@@ -1,4 +1,4 @@
-"""A model that was looked at -> the values of all metrics; those that were computed before are kept."""
+"""Compute the values of all metrics for a model, and cache them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Judged:
-    """One base model with what was measured of it, or why it could not be looked at."""
+    """One base model with its metric values, or the error that prevented them."""
 
     candidate: Candidate
     metrics: Mapping[str, Values] = field(default_factory=dict)
@@ -37,18 +37,18 @@ class Judged:
     error: str | None = None
 
     def value(self, metric: str) -> float | None:
-        """Of the last layer, or of what there is one value of; None where it was not measured."""
+        """Return the value of a metric on the base model (of the last layer); None if it is not measured."""
         found = self.metrics[metric].get(BEFORE)
         return found if isinstance(found, float) else None
 
     def why_not(self, metric: str) -> str:
-        """Why there is no value."""
+        """Return why a metric has no value."""
         values = self.metrics[metric]
         found = values.get(BEFORE, values)
         return str(found.get(NOT_MEASURED, f"it gives no value {BEFORE!r}"))
 
     def by_layer(self, metric: str) -> dict[int, float]:
-        """The values of the layers that have one."""
+        """Return the values of a metric by layer, without the layers that have none."""
         return {
             int(name.removeprefix(OF_LAYER)): value
             for name, value in self.metrics[metric].items()
@@ -56,7 +56,7 @@ class Judged:
         }
 
     def best_layer(self, metrics: Mapping[str, TransferMetric]) -> dict[str, Any] | None:
-        """By the first metric that has values of layers; the lowest of equal ones."""
+        """Return the best layer by the first metric with values of layers, the lowest of equal ones; None without any."""
         name = next((name for name in metrics if self.by_layer(name)), None)
         if name is None:
             return None
@@ -68,7 +68,7 @@ class Judged:
 def judged(
     candidate: Candidate, shown: Shown, metrics: Mapping[str, TransferMetric], telling: Telling
 ) -> Judged:
-    """Look at a model and measure. An error ends this model, not the ranking."""
+    """Compute the features and metrics of a model. An error ends this model, not the ranking."""
     begun = time.perf_counter()
     try:
         seen = look(candidate, shown, telling)
@@ -82,7 +82,7 @@ def judged(
 
 @dataclass(frozen=True)
 class Measuring:
-    """All metrics of one model; its features are read only where one of them is new."""
+    """Computes all metrics of one model; reads its features only if a metric is not in the cache."""
 
     seen: Look
     shown: Shown
@@ -102,7 +102,7 @@ class Measuring:
         if known is not None:
             return known
         found = measure_one(name, metric, self._evidence)
-        # Without any value it costs nothing to try again, and a failure may have been of the moment.
+        # A failure is not cached: it may be temporary, and trying again costs little.
         if NOT_MEASURED not in found:
             cache.write(KIND, key, found)
         return found

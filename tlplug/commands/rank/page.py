@@ -1,4 +1,4 @@
-"""Make the report of a ranking from what is in rank.json."""
+"""Make the report of a ranking from the content of rank.json."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def tried(result: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def glance(result: Mapping[str, Any]) -> Iterator[Fact]:
-    """Yield the few figures to know first."""
+    """Yield the key figures: the models ranked first by metrics and by size, and the best fine-tuned one."""
     if not (models := ranked(result)):
         return
     first, largest = models[0], min(models, key=lambda model: float(model["size_rank"]))
@@ -95,7 +95,7 @@ def order(result: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def metrics(result: Mapping[str, Any]) -> Iterator[Block]:
-    """Yield each metric's value of each model, the best of a column shaded."""
+    """Yield a table of each metric's value for each model, with the best of each column shaded."""
     models = ranked(result)
     names = [name for name in result["metrics"] if any(value_of(model, name) for model in models)]
     if not names:
@@ -118,7 +118,7 @@ def metric_column(name: str, higher_is_better: bool, models: Sequence[Mapping[st
 
 
 def excluded(result: Mapping[str, Any]) -> Iterator[Text]:
-    """Yield the models that failed and the metrics that do not count, each with the reason."""
+    """Yield the models that failed and the metrics that are not counted, each with the reason."""
     for model in result["models"]:
         if model["error"]:
             yield Text(f"{model['title']} failed: {model['error']}", "lack")
@@ -128,7 +128,7 @@ def excluded(result: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def verification(result: Mapping[str, Any]) -> Iterator[Block]:
-    """Yield the scores of the models that were fine-tuned, and how well the ranking foretold them."""
+    """Yield the scores of the fine-tuned models, and how well the ranking predicted them."""
     checked = result["verification"]
     if not checked:
         if ranked(result):

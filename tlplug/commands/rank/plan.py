@@ -1,4 +1,4 @@
-"""Turn the words of `rank` into its settings and a checked job for each base model."""
+"""Turn the arguments of `rank` into its settings and a checked job for each base model."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ COMMAND = Command(
     left_out=frozenset({"model", RUN_DIR, "logger"}),
 )
 RECORDED = frozenset({"features/before", "classes", "labels", "source_probabilities"})
-"""The evidence that there is before anything is trained."""
+"""Evidence that is available before training."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class RankPlan(CommandPlan):
 
     settings: RankSettings
     presets: Sequence[str]
-    """Names that stand for a preset; any other one is a source."""
+    """Names of the model presets; any other name is a model source."""
 
     def command_for(self, name: str) -> str:
         """Return the command line that adapts one of the models."""
@@ -96,10 +96,10 @@ class RankPlan(CommandPlan):
 
 
 def plan(composer: Composer, words: Sequence[str]) -> RankPlan:
-    """Build a job for each base model; none of the models is looked up yet.
+    """Build a job for each base model, without resolving the models.
 
     Raises:
-        UsageError: a key or choice is not there, a metric cannot rank, or the strategy cannot work with the head.
+        UsageError: a key or choice does not exist, a metric cannot rank, or the strategy does not fit the head.
     """
     own, shared = COMMAND.split_words(words)
     config = typed_settings(RankSettings, COMMAND.name, own)
@@ -118,20 +118,20 @@ def plan(composer: Composer, words: Sequence[str]) -> RankPlan:
 
 
 def model_words(name: str, presets: Sequence[str]) -> list[str]:
-    """A name of the group `model` is that preset; anything else, `./minilm` among it, is the source of a model."""
+    """Return the arguments that select a model: the preset of that name, else the name as `model.source`."""
     if name in presets:
         return [f"model={name}"]
     return [f"model={ANY_MODEL}", f"model.source={quoted(name)}"]
 
 
 def quoted(text: str) -> str:
-    """In quotes where Hydra would read something else."""
+    """Return the text, in quotes if Hydra would read it as another value."""
     try:
         plainly = parse([f"x={text}"])[0]
         if not plainly.is_sweep_override() and plainly.value() == text:
             return text
     except UsageError:
-        pass  # not readable as it is: it needs the quotes
+        pass  # Hydra cannot read it without quotes
     return "'" + text.replace("'", r"\'") + "'"
 
 

@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 
 
 def rank(plan: RankPlan, console: Console) -> int:
-    """Look at each model, order them, fine-tune those that are to tell how good the order is.
+    """Score and order the models, fine-tune some of them to verify the order, and report.
 
     Returns:
         1 where a model failed, else 0.
 
     Raises:
         UsageError: the data, the settings or a base model are not usable; nothing has been written.
-        Stopped: a signal ended it; the message says how to go on.
+        Stopped: a signal ended the ranking; the message says how to resume it.
     """
     with screen.quiet_libraries():
         folder = choose_folder(plan, RANK)
@@ -63,7 +63,7 @@ def report(result: dict[str, Any], folder: Path, console: Console) -> None:
 
 
 def preflight(plan: RankPlan, rows: Shown, found: Sequence[Candidate], console: Console) -> None:
-    """What was found, before any model is loaded."""
+    """Print the task, data, base models, metrics and fine-tuning before the first model is loaded."""
     job, chosen = plan.first, plan.settings
     screen.print_facts(
         console,
@@ -94,7 +94,7 @@ def ranked(
 def seen(
     number: int, candidate: Candidate, count: int, plan: RankPlan, rows: Shown, reporter: Reporter
 ) -> Judged:
-    """One model looked at, with a line that says so."""
+    """Score one model, and print and log a line with the result."""
     with reporter.progress(candidate.title, len(rows.rows)) as telling:
         found = judged(candidate, rows, plan.first.metrics, telling)
     release_memory()
@@ -112,7 +112,7 @@ def seen(
 
 
 def train(number: int, model: Judged, count: int, plan: RankPlan, reporter: Reporter) -> Verified:
-    """One model fine-tuned, with a line that says so."""
+    """Fine-tune one model, and print and log a line with its score."""
     head = plan.first.head
     found = verified(model, plan.settings.strategy, reporter)
     score = found.score(head.primary_score)

@@ -1,4 +1,4 @@
-"""The models that were looked at, in an order."""
+"""Order models by their metric values and by size."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tlplug.interfaces import TransferMetric
 
 @dataclass(frozen=True)
 class Ranking:
-    """By the mean rank over metrics, and by size beside it."""
+    """The ranks of models by the mean rank over metrics, and by size."""
 
     models: Sequence[Judged]
-    """All of them, in the order in which they were typed."""
+    """All models in the order in which the user named them."""
     metrics: Mapping[str, TransferMetric]
 
     @cached_property
     def sound(self) -> list[Judged]:
-        """Those that could be looked at: the only ones that have ranks."""
+        """The models without an error; only these have ranks."""
         return [model for model in self.models if model.error is None]
 
     @cached_property
@@ -31,7 +31,7 @@ class Ranking:
 
     @cached_property
     def excluded(self) -> dict[str, str]:
-        """The metrics that do not count -> why."""
+        """Metrics that are not counted -> the reason."""
         found = {}
         for name in self.metrics:
             if name in self.consensus.by_metric or not self.sound:
@@ -44,12 +44,12 @@ class Ranking:
 
     @cached_property
     def size_ranks(self) -> dict[str, float]:
-        """1 for the largest."""
+        """Model -> its rank by the number of parameters, 1 for the largest."""
         return dict(zip(self._names, ranks([model.parameters for model in self.sound]), strict=True))
 
     @cached_property
     def ranks(self) -> dict[str, float]:
-        """By the mean rank, 1 for the best; empty where no metric was measured for all."""
+        """Model -> its rank by the mean rank, 1 for the best; empty if no metric is measured for all models."""
         found = self.consensus.ranks
         return {} if found is None else dict(zip(self._names, found, strict=True))
 
@@ -60,12 +60,12 @@ class Ranking:
 
     @cached_property
     def order(self) -> list[Judged]:
-        """The best first, the smaller first of equal ones; by size where no metric counts."""
+        """The models from the best on, the smaller first of equal ones; by size alone if no metric is counted."""
         by = self.ranks or self.size_ranks
         return sorted(self.sound, key=lambda model: (by[model.candidate.name], model.parameters))
 
     def to_verify(self, first: int | str) -> list[Judged]:
-        """The first so many, or `all`, and the smallest."""
+        """Return the first models of the order (a number, or `all`) and the smallest; none for 0."""
         order = self.order
         count = len(order) if first == "all" else int(first)
         if not count or not order:

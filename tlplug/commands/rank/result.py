@@ -1,4 +1,4 @@
-"""rank.json, version 1."""
+"""Make the content of rank.json, version 1."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VERSION = 1
 def make_ranking(
     plan: RankPlan, shown: Shown, ranking: Ranking, verified: Sequence[Verified]
 ) -> dict[str, Any]:
-    """All figures of one ranking; the models in their order, those that failed last."""
+    """Return all figures of one ranking, with the models in order and failed models last."""
     job, head = plan.first, shown.head
     failed = [model for model in ranking.models if model.error is not None]
     tried = verification(plan, ranking, verified) if verified else None
@@ -55,7 +55,7 @@ def metric_figures(name: str, ranking: Ranking) -> dict[str, Any]:
 
 
 def model_figures(model: Judged, ranking: Ranking) -> dict[str, Any]:
-    """One model: its ranks, all its values, its best layer."""
+    """Return the figures of one model: ranks, metric values, best layer, size and time, or its error."""
     candidate = model.candidate
     named = {
         "name": candidate.name,

@@ -1,4 +1,4 @@
-"""What a ranking says in sentences."""
+"""Summarize a ranking in sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A ranking in the terminal: the order, and what it rests on."""
+"""Print a ranking in the terminal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tlplug.reports.formatting import figure
 from tlplug.reports.terminal import empty_table
 
 SIDE_BY_SIDE = 6
-"""Columns of metrics that go beside a name on 80 characters."""
+"""The number of metric columns that fit beside a name in 80 characters."""
 DASH = "-"
 
 
 def show_ranking(console: Console, result: Mapping[str, Any]) -> None:
-    """The order; the values of the metrics; what failed; then what it says, and which command comes next."""
+    """Print the order, the metric values, the failures, the summary, and the command that adapts the first model."""
     sound = [model for model in result["models"] if not model["error"]]
     if sound:
         show_order(console, result, sound)
@@ -46,7 +46,7 @@ def order_columns(result: Mapping[str, Any]) -> list[str]:
 
 
 def order_row(model: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
-    """Return the cells of a model: its ranks, its size, its best layer, and its score where some were fine-tuned."""
+    """Return the cells of a model: ranks, size, best layer, and its score if models were fine-tuned."""
     cells = [
         rank_told(model["rank"]),
         DASH if model["mean_rank"] is None else f"{model['mean_rank']:.1f}",
@@ -79,18 +79,18 @@ def show_failures(console: Console, result: Mapping[str, Any]) -> None:
 
 
 def value_of(model: Mapping[str, Any], metric: str) -> str | None:
-    """Three decimals of the last layer's value."""
+    """Return the last layer's value with three decimals; None if it is not measured."""
     found = model["metrics"][metric].get("before")
     return f"{found:,.3f}" if isinstance(found, float) else None
 
 
 def rank_told(rank: float | None) -> str:
-    """`3`, and `3.5` of two that share the third and fourth place."""
+    """Return a rank as text: `3`, or `3.5` for two models that share ranks 3 and 4."""
     return DASH if rank is None else f"{rank:g}"
 
 
 def parameters_told(count: int) -> str:
-    """`22.6M`, `1.3B`."""
+    """Return a number of parameters as text: `22.6M`, `1.3B`."""
     for unit, size in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
         if count >= size:
             return f"{count / size:.1f}{unit}"

@@ -1,4 +1,4 @@
-"""Fine-tunes some of the ranked models, to tell how good the ranking was."""
+"""Fine-tune ranked models, and measure how well the ranking predicts their scores."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Verified:
-    """One model that was fine-tuned, or why it could not be."""
+    """The outcome of fine-tuning one model, or the error that prevented it."""
 
     name: str
     outcome: Outcome | None = None
     kept: bool = False
-    """Whether it had been trained before."""
+    """True if the outcome was read from the cache."""
     error: str | None = None
 
     def score(self, primary: str) -> float | None:
@@ -36,7 +36,10 @@ class Verified:
 
 
 def verified(model: Judged, strategy_name: str, reporter: Reporter) -> Verified:
-    """Train it, or find the same training in the cache. An error ends this model, not the others."""
+    """Fine-tune a model, or read the outcome from the cache.
+
+    An error ends this model, not the others, unless several processes train together.
+    """
     candidate = model.candidate
     job = candidate.job
     title = f"{candidate.title} {job.strategy_name}"
@@ -48,7 +51,7 @@ def verified(model: Judged, strategy_name: str, reporter: Reporter) -> Verified:
         found = stored or outcomes.train(job.strategy, job.optimizer, hooks)
     except Exception as error:
         if world_size() > 1:
-            raise  # the others wait for this one in the middle of a step, and nothing can follow
+            raise  # the other processes wait for this one in the middle of a step
         log.exception("%s could not be fine-tuned by %s", candidate.name, strategy_name)
         return Verified(candidate.name, error=f"{type(error).__name__}: {error}")
     finally:
@@ -63,10 +66,10 @@ def how_good(
     ranked: Callable[[str], float | None],
     size_ranked: Callable[[str], float],
 ) -> dict[str, Any]:
-    """The ranking and the one by size beside the scores of the models that were fine-tuned.
+    """Return the agreement of both rankings, by metrics and by size, with the scores, and the best model.
 
     Args:
-        ranked, size_ranked: a model's rank by its name.
+        ranked, size_ranked: return a model's rank by its name.
     """
     scores = {each.name: score for each in found if (score := each.score(primary)) is not None}
     if not scores:
