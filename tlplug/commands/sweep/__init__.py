@@ -1,1 +1,1 @@
-"""`-m`: many runs, each in a process of its own, on one machine or beyond it."""
+"""Run many jobs (`-m`), each in its own process, on this machine or on a cluster."""

@@ -1,4 +1,4 @@
-"""What a job that failed said last."""
+"""Read and print the errors of failed jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tlplug.commands.sweep.record import FAILED, KILLED, Entry
 
 TRACEBACK, USAGE = "Traceback (most recent call last):", "tlplug: "
 TAIL, LAST = 256 * 1024, 12
-"""Bytes of the output that are looked at, and lines that are shown where it holds no error that is known."""
+"""Bytes at the end of the output that are searched for an error, and lines that are shown if there is none."""
 
 
 def said(run: Path) -> str:
@@ -46,7 +46,7 @@ def last_line(run: Path) -> str:
 
 
 def show_failures(console: Console, folder: Path, entries: Sequence[Entry]) -> None:
-    """Return each different error in full, with the paths of the jobs' output."""
+    """Print each different error in full, with the paths of the jobs' output."""
     by_words: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.state in (FAILED, KILLED):

@@ -1,4 +1,4 @@
-"""The folder of a sweep: begun whole, or found again by its words."""
+"""Create the folder of a sweep, or find the folder of an earlier one with the same overrides."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tlplug.runtime.secrets import list_redacted_keys, redact, redact_overrides
 
 SWEEPS = "sweeps"
 FREE = ("sweep.max_parallel", "sweep.resume", "sweep.n_trials", "launcher")
-"""Keys that say how much is done at once, how long and where: they may be others when a sweep is gone on with."""
+"""Keys that may differ when a sweep is resumed: they set where jobs run and how many, not which jobs there are."""
 
 
 @dataclass
 class SweepFolder(Sweep):
-    """Where the jobs of a sweep lie."""
+    """The folder with the jobs of a sweep."""
 
     folder: Path
     words: Sequence[str]
@@ -46,7 +46,11 @@ class SweepFolder(Sweep):
 
 
 def composed(composer: Composer, overrides: Sequence[str], folder: Path) -> Job:
-    """Return the checked job of these overrides, whose run directory is `folder`."""
+    """Return the checked job of `overrides` with the run directory `folder`.
+
+    Raises:
+        UsageError: the overrides are invalid, or the config of the job has a secret.
+    """
     config = composer.compose(overrides)
     config.run_dir = str(folder)
     job = build(config, overrides)
@@ -59,7 +63,7 @@ def composed(composer: Composer, overrides: Sequence[str], folder: Path) -> Job:
 
 
 def believe(record: Record, composer: Composer, runs: Sequence[str]) -> None:
-    """Only what the user types can trust a job, and no file in the sweep's folder."""
+    """Recompute `trusted` of all entries from the arguments of the user, not from files in the sweep's folder."""
     if not any(entry.trusted for entry in record.entries.values()):
         return
     for entry in record.entries.values():
@@ -73,10 +77,10 @@ def sweep_job(job: Job, number: int, folder: Path) -> SweepJob:
 
 
 def new(folder: Path, asked: SweepWords, jobs: Sequence[Job]) -> Record:
-    """Begins the sweep with all its jobs, or not at all.
+    """Write the folder of a new sweep with all its jobs; on an error nothing remains.
 
     Raises:
-        UsageError: it cannot be written.
+        UsageError: the folder cannot be written.
     """
     record = Record(folder, words_of(asked))
     with whole(folder) as beside:
@@ -92,7 +96,7 @@ def whole(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `folder` once it is complete; on an error nothing remains.
 
     Raises:
-        UsageError: it cannot be written.
+        NotWritten: the folder cannot be written.
     """
     try:
         with atomic_folder(folder) as beside:
@@ -107,7 +111,7 @@ def earlier(asked: SweepWords) -> Path | None:
     """Return the sweep to continue: the one in the given folder, else the newest with the same overrides.
 
     Raises:
-        UsageError: what lies in the folder is no sweep, or one of other words.
+        UsageError: the given folder has other content than a sweep with the same overrides.
     """
     words = words_of(asked)
     if asked.run_dir is None:

@@ -1,4 +1,4 @@
-"""Two processes never work on one sweep: the kernel holds the lock, and lets it go when the process dies."""
+"""Lock a sweep for one process; the kernel releases the lock when the process ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 LOCK, OUTPUT = "sweep.lock", "output.txt"
 PATIENCE = 120.0
-"""Seconds in which a job that was told to end does."""
+"""Seconds in which a job has to end after a request to stop."""
 
 
 @contextmanager
@@ -44,12 +44,12 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def wait_for_ends(runs: Sequence[Path], told: Callable[[str], None]) -> None:
-    """Until no process of these jobs is left: each holds the lock of its output while it lives.
+    """Wait until no process of these jobs is left, each of which locks its output while it runs.
 
-    Where a sweep is killed its jobs are told to end, and leave a checkpoint first.
+    The jobs of a killed sweep receive a signal and write a checkpoint before they end.
 
     Raises:
-        UsageError: one does not end.
+        UsageError: a process does not end.
     """
     until = time.monotonic() + PATIENCE
     for run in runs:

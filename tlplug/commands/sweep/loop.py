@@ -1,4 +1,4 @@
-"""The loop of a sweep: jobs are started as there is room, looked at while they run, and judged when they end."""
+"""Run the jobs of a sweep: start them as slots become free, read their progress, and record how they end."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tlplug.runtime.signals import NAMES
 
 
 class SignalCount:
-    """Count the signals that ask a sweep to end."""
+    """Counts the signals that request a sweep to end."""
 
     def __init__(self) -> None:
         self.number = 0
-        """The first signal; 0 before there is one."""
+        """The number of the first signal; 0 before the first."""
         self.times = 0
 
     def handle(self, number: int, frame: FrameType | None = None) -> None:
@@ -29,24 +29,24 @@ class SignalCount:
 
 
 TICK, LOOK = 0.2, 1.0
-"""Seconds between two looks at processes, and at files."""
+"""Seconds between two checks of processes, and of files."""
 PAUSE = 60.0
-"""Seconds before jobs that a cluster did not take are given to it again."""
+"""Seconds before jobs that a cluster refused are submitted again."""
 
 
 @dataclass
 class Live:
-    """A job that runs."""
+    """A running job."""
 
     job: SweepJob
     entry: Entry
     running: Running
     before: float
-    """Seconds that it ran in earlier lives."""
+    """Seconds that earlier processes of the job ran."""
     since: float = field(default_factory=time.monotonic)
     progress: Progress = field(default_factory=Progress)
     told: int = 0
-    """So many of its validations the search has seen."""
+    """The number of validation scores that the search has received."""
     pruned: bool = False
 
     @property
@@ -55,7 +55,7 @@ class Live:
 
 
 class Screen(Protocol):
-    """What a person sees of it."""
+    """The display of a running sweep."""
 
     def started(self, live: Live) -> None: ...
 
@@ -67,7 +67,7 @@ class Screen(Protocol):
 
 
 class Loop:
-    """Drives a sweep to its end, or until a signal asks for its end."""
+    """Runs a sweep until all jobs end or a signal requests its end."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Loop:
         self.at_once, self.screen, self.received = at_once, screen, received
         self.lives: dict[int, Live] = {}
         self._again: list[SweepJob] = []
-        """Those that the launcher did not take."""
+        """Jobs that the launcher refused."""
         self._looked = self._pause = 0.0
         self._stopping = False
 
@@ -103,7 +103,7 @@ class Loop:
             self.record.write()
 
     def _fill(self) -> None:
-        """Start what there is room for; one that has its result already is only told of."""
+        """Start jobs while there are free slots; a job that has its result already is only recorded."""
         if time.monotonic() < self._pause:
             return
         fresh: list[SweepJob] = []
@@ -119,7 +119,7 @@ class Loop:
             self._put_back(fresh, error)
 
     def _put_back(self, jobs: list[SweepJob], error: NotTaken) -> None:
-        """Put jobs back that a cluster refused; they are submitted again later, unless nothing is running."""
+        """Put jobs back that a cluster refused, to submit them again later; raise the error if no job is running."""
         for job in jobs:
             if self.lives.pop(job.number, None) is not None:
                 self.record.entries[job.number].state = states.WAITING
@@ -150,7 +150,7 @@ class Loop:
         self.screen.started(self.lives[job.number])
 
     def _look(self) -> None:
-        """Read the progress of the jobs at intervals; a search may stop one."""
+        """Read the progress of the jobs at intervals, and stop those that the search prunes."""
         if time.monotonic() - self._looked < LOOK:
             return
         self._looked = time.monotonic()

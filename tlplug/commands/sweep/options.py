@@ -1,4 +1,4 @@
-"""The words of a sweep -> its own settings, and the words of its runs."""
+"""Split the arguments of a sweep into its own settings and the overrides of its runs."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ RESUME = "resume"
 
 @dataclass(frozen=True)
 class SweepWords:
-    """A command line with `-m`, sorted out."""
+    """The parts of a command line with `-m`."""
 
     sweep: Any
-    """SweepSettings or OptunaSettings."""
+    """The settings of the search: SweepSettings or OptunaSettings."""
     launcher: Any
-    """LocalSettings, SlurmSettings or RaySettings."""
+    """The settings of the launcher: LocalSettings, SlurmSettings or RaySettings."""
     run_dir: str | None
-    """The folder of the sweep, where it was named."""
+    """The folder of the sweep; None if the user named none."""
     own: tuple[str, ...]
-    """The words of `sweep` and `launcher`."""
+    """The arguments for `sweep` and `launcher`."""
     runs: tuple[str, ...]
-    """All others; those with several values make the jobs."""
+    """All other arguments except `run_dir`; those with several values span the jobs."""
 
 
 def sweep_words(composer: Composer, words: Sequence[str]) -> SweepWords:
-    """Sorts the words, and checks the sweep's own; those of the runs are checked with each run.
+    """Split the arguments and check those of the sweep; those of the runs are checked with each run.
 
     Raises:
-        UsageError: a key of the sweep that is not there, of another type, or with several values.
+        UsageError: a key of the sweep does not exist, has the wrong type or has several values.
     """
     found = parse([normalised(word) for word in words])
     own = [override for override in found if is_own(override)]

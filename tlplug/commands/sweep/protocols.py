@@ -1,11 +1,11 @@
-"""What a sweep is put together from: which jobs there are (`Search`), and where they run (`Launcher`).
+"""Define the protocols of a sweep: a `Search` chooses the jobs, a `Launcher` runs them.
 
-`tlplug.commands.sweep.sweep` makes one of each from what was typed, and `tlplug.commands.sweep.loop` drives them:
+`tlplug.commands.sweep.sweep` creates one of each from the command line, and `tlplug.commands.sweep.loop` calls them:
 
-    search = Optuna(sweep, settings)                     with `sweep` a `Sweep`; `Grid` has its jobs already
-    launcher = Slurm(launcher_settings, sweep.folder)    `Ray` the same
+    search = Optuna(sweep, settings)                     with `sweep` a `Sweep`; `Grid` takes a list of jobs
+    launcher = Slurm(launcher_settings, sweep.folder)    `Ray` likewise
 
-All are subclasses of the protocols below, and get what these have a body for.
+All implementations are subclasses of the protocols below and inherit the methods that have a body.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 
 LEFT_CHECKPOINT = (128 + signal.SIGTERM, 128 + signal.SIGINT)
-"""Codes of a run that was asked to end."""
+"""Exit codes of a run that a signal ended and that wrote a checkpoint."""
 
 
 @dataclass(frozen=True)
 class SweepJob:
-    """One run of a sweep, begun in its folder: a frozen, resolved config lies there (`run_directory.begin`)."""
+    """One run of a sweep, whose folder has its resolved config (`run_directory.begin`)."""
 
     number: int
     overrides: tuple[str, ...]
-    """What tells it from the others, as typed."""
+    """The arguments of the job, as the user typed them."""
     folder: Path
-    """`<sweep>/<number>`, as the user named it: relative paths are from where the sweep was started."""
+    """`<sweep>/<number>`; a relative path is relative to the directory where the sweep was started."""
     primary_score: str = ""
-    """The score that it is judged by."""
+    """The name of the score by which jobs are compared."""
     display_scale: int = 1
-    """What that score is multiplied by for a person: 100 for a share."""
+    """The factor by which the score is multiplied for display: 100 for a share."""
     higher_is_better: bool = True
     trusted: bool = False
-    """The words of the sweep name code to be run: a class by its dotted path, or what comes with a base model."""
+    """True if the user's arguments name code to run: a class by its dotted path, or code of a base model."""
 
     def command(self) -> list[str]:
         """Return the command that runs or resumes the job; all ranks read the same config."""
@@ -52,87 +52,91 @@ class SweepJob:
         return [sys.executable, "-m", "tlplug", "resume", str(self.folder), *trust]
 
     def environment(self) -> dict[str, str]:
-        """Return what is set in the process's environment, in addition to the sweep's own."""
+        """Return the variables to set in addition to the environment of the sweep."""
         return {SWEEP_VARIABLE: self.folder.resolve().parent.name}
 
     @property
     def finished(self) -> bool:
-        """Whether its result lies there, and nothing is left to do."""
+        """True if the folder of the job has a result."""
         return finished(self.folder)
 
 
 class NotTaken(UsageError):
-    """A launcher could not start jobs just now: a cluster that refuses, or does not answer."""
+    """Raised where a launcher cannot start jobs at present: a cluster refuses them or does not answer."""
 
 
 class NotWritten(UsageError):
-    """The sweep's folder cannot be written to: a full disk, no permission."""
+    """Raised where the sweep's folder cannot be written: a full disk, no permission."""
 
 
 class Running(Protocol):
-    """A job that was started."""
+    """A job that has been started."""
 
     def code(self) -> int | None:
-        """Its exit code, minus the number of the signal that killed it; None while it runs or waits for its turn."""
+        """Return the exit code (minus the signal's number if a signal killed the job); None until the job ends."""
 
     def stop(self) -> None:
-        """Ask it to end (SIGTERM): it leaves a checkpoint. Returns at once; asking twice does no harm."""
+        """Request the job to write a checkpoint and end (SIGTERM), without waiting; a second call has no effect."""
 
 
 class Launcher(Protocol):
-    """Where jobs run: this machine, Slurm, Ray."""
+    """Starts jobs on this machine, with Slurm or with Ray."""
 
     def start(self, job: SweepJob) -> Running:
-        """Start it, or put it into the queue. What it writes to the screen goes to `<job>/output.txt`."""
+        """Start or enqueue a job, with its standard output and error appended to `<job>/output.txt`."""
 
     def together(self) -> AbstractContextManager[object]:
-        """Jobs that are started inside this are known all at once: Slurm makes one array of them."""
+        """Return a context whose jobs are submitted together when it ends: Slurm makes one array of them."""
         return nullcontext()
 
     def close(self) -> None:
-        """Nothing is left running: what has not ended is killed. Called in the end in any case, and before it where a
-        person does not wait."""
+        """Kill all jobs that have not ended.
+
+        Called when the sweep ends in any way, and before that if the user requests it by a second signal.
+        """
 
 
 class Search(Protocol):
-    """Which jobs a sweep has."""
+    """Chooses the jobs of a sweep."""
 
     total: int
-    """How many there are going to be, as far as that is known."""
+    """The expected number of jobs."""
 
     def next(self) -> SweepJob | None:
-        """Return a job to start now; None if there is none, or none until another one ends.
+        """Return the next job to start; None if there is none, or none until another job ends.
 
-        One that is `finished` already is not started: `ended` is called with 0 at once.
+        A job that is `finished` already is not started; `ended` is called with 0 at once.
         """
 
     def seen(self, job: SweepJob, step: int, score: float) -> bool:
-        """Take one validation of a running job, as in its progress.json, in order; return whether the job continues.
+        """Record one validation score of a running job, in the order of its progress.json; return False to prune the job.
 
-        A job that does not is stopped, and `ended` is called when it has.
+        A pruned job is stopped, and `ended` is called when it has ended.
         """
 
     def ended(self, job: SweepJob, code: int) -> None:
-        """Record that a job ended; its folder has the result."""
+        """Record that a job ended with the exit code `code`; the result, if any, is in its folder."""
 
     def close(self, console: object) -> None:
-        """After the last job, also where the sweep was stopped: what there is to say goes to the (rich) console."""
+        """Print a summary to the rich console after the last job, also if the sweep was stopped."""
 
 
 class Sweep(Protocol):
-    """What a search makes its jobs in."""
+    """The folder in which a search creates its jobs."""
 
     folder: Path
-    """It is there, and this process has locked it."""
+    """The folder of the sweep, which exists and is locked by this process."""
     words: Sequence[str]
-    """Of the runs, as typed: neither `sweep.*`, `launcher.*` nor `run_dir` is among them. Those with several values
-    (`seed=1,2`, `strategy.r=choice(4,8)`, `optimizer.learning_rate=tag(log,interval(1e-5,1e-2))`) span the space."""
+    """The arguments of the runs as the user typed them, without `sweep.*`, `launcher.*` and `run_dir`. Those with several
+    values (`seed=1,2`, `strategy.r=choice(4,8)`, `optimizer.learning_rate=tag(log,interval(1e-5,1e-2))`) span the space."""
     composer: Composer
 
     def begin(self, number: int, overrides: Sequence[str]) -> SweepJob:
-        """The job in `<sweep>/<number>`: composed and checked of these words (one value each, nothing left out),
-        frozen there; where one was begun there before, that one, whatever the words.
+        """Compose and check a job, and write its config to `<sweep>/<number>` unless that folder exists.
+
+        Args:
+            overrides: all arguments of the run, with one value each.
 
         Raises:
-            UsageError: the words make no run, or the folder cannot be written.
+            UsageError: the arguments are invalid, or the folder cannot be written.
         """

@@ -1,4 +1,4 @@
-"""sweep.json: what a sweep was asked for, and how far each of its jobs is. Written whole at every change."""
+"""Read and write sweep.json, which has the overrides of a sweep and the state of each job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Entry:
     number: int
     overrides: list[str]
     folder: str
-    """Its name in the sweep's folder."""
+    """The name of the job's folder in the sweep's folder."""
     primary_score: str
     display_scale: int
     higher_is_better: bool
@@ -34,15 +34,15 @@ class Entry:
     state: str = WAITING
     exit_code: int | None = None
     seconds: float = 0.0
-    """That its process ran, all of them where it was gone on with."""
+    """The time that the processes of the job ran."""
     score: float | None = None
     """The primary score on the test rows."""
     verdict: str | None = None
     error: str | None = None
-    """The last line of what went wrong."""
+    """The error in one line."""
 
     def take_result(self, run: Path) -> None:
-        """Score and verdict, from the run's result.json."""
+        """Set the score and the verdict from the result.json of the run."""
         result: dict[str, Any] = json.loads((run / run_directory.RESULT).read_text(encoding="utf-8"))
         self.primary_score, self.display_scale = result["primary_score"], result["display_scale"]
         self.score = result["scores"][self.primary_score]
@@ -51,11 +51,11 @@ class Entry:
 
 @dataclass
 class Record:
-    """All of sweep.json. A write that fails does not end the sweep: `problem` says so in the end."""
+    """The content of sweep.json. An error while writing it does not end the sweep but is stored in `problem`."""
 
     folder: Path
     words: list[str]
-    """The command line without run_dir and without `-m`."""
+    """The command line without `run_dir`, `-m` and secrets."""
     entries: dict[int, Entry] = field(default_factory=dict)
     problem: OSError | None = None
 
@@ -97,10 +97,10 @@ def write(folder: Path, words: Sequence[str], entries: Any) -> None:
 
 
 def read(folder: Path) -> Record:
-    """Return the record of an earlier process; jobs that it started and did not finish wait again.
+    """Return the record of an earlier process; jobs without a result, except pruned ones, are waiting again.
 
     Raises:
-        UsageError: there is no sweep, or one of another version.
+        UsageError: the folder has no sweep, or sweep.json is damaged or has another version.
     """
     path = folder / FILE
     if not path.is_file():
@@ -125,19 +125,19 @@ def read(folder: Path) -> Record:
 
 
 def expect_inside(entry: Entry, path: Path) -> None:
-    """Raise an error where a job's folder is not the one of its number inside the sweep's folder."""
+    """Raise an error if the name of a job's folder is not the job's number."""
     if entry.folder != str(entry.number):
         raise UsageError(f"{path}: job {entry.number} is said to lie in {entry.folder!r}")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run last wrote about itself; nothing before it has."""
+    """The latest progress of a run; empty before the run has written any."""
 
     what: str = ""
-    """`epoch 2/3` of the run itself, `baseline scratch` of another training."""
+    """The stage: `epoch 2/3`, or `baseline scratch` while a baseline is trained."""
     scores: tuple[tuple[int, float], ...] = ()
-    """Steps, and the primary score on the validation rows after each."""
+    """Pairs of a step and the primary score on the validation rows after it."""
 
     @property
     def score(self) -> float | None:
@@ -145,7 +145,7 @@ class Progress:
 
 
 def progress_of(run: Path) -> Progress:
-    """Return a job's progress; an empty one where progress.json does not exist or is something else."""
+    """Return the progress of a run, empty if progress.json does not exist or is invalid."""
     try:
         found = json.loads((run / PROGRESS).read_text(encoding="utf-8"))
         return Progress(what(found), tuple((int(step), float(score)) for step, score in found["scores"]))

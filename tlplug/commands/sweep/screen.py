@@ -1,4 +1,4 @@
-"""What a person sees of a sweep while it runs: a live table on a terminal, a line an event elsewhere."""
+"""Show a running sweep: a live table on a terminal, elsewhere a line for each event."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tlplug.commands.sweep.table import cells, differences, jobs_table, most_tel
 from tlplug.reports.formatting import figure
 
 FRAME = 6
-"""Lines of a live table that are no rows: summary, notes, head, rule, margin."""
+"""Lines of the display that are not rows of the table: summary, notes, head, rule, margin."""
 
 
 @dataclass
 class Lines(Screen):
-    """A line when a job starts and one when it ends."""
+    """Prints a line when a job starts and when it ends."""
 
     console: Console
     record: Record
@@ -41,7 +41,7 @@ class Lines(Screen):
         self.note(f"job {entry.number} {state}{score}, after {seconds or 0} s{error}")
 
     def show(self, lives: dict[int, Live]) -> None:
-        """Do nothing: changes were printed as they happened."""
+        """Do nothing: each change has been printed already."""
 
     def note(self, words: str) -> None:
         self.console.print(words, markup=False, highlight=False, soft_wrap=True)
@@ -52,17 +52,17 @@ class Lines(Screen):
 
 
 class Table(Screen):
-    """A table that is drawn anew; of many jobs those that tell most."""
+    """Redraws a table of the jobs, limited to the most relevant ones if the screen is too small."""
 
     def __init__(self, console: Console, record: Record, search: Search, display: Display) -> None:
         self.console, self.record, self.search, self.display = console, record, search, display
         self.notes = ""
 
     def started(self, live: Live) -> None:
-        """The next drawing has it."""
+        """Do nothing: the table shows the job when it is redrawn."""
 
     def ended(self, entry: Entry) -> None:
-        """The next drawing has it."""
+        """Do nothing: the table shows the job when it is redrawn."""
 
     def show(self, lives: dict[int, Live]) -> None:
         entries = list(self.record.entries.values())
@@ -80,7 +80,7 @@ class Table(Screen):
 
 @contextmanager
 def shown(console: Console, record: Record, search: Search) -> Iterator[Screen]:
-    """Return the screen that suits the console. It has no thread, because processes are started beside it."""
+    """Yield a table for a terminal, else lines. The table is redrawn without a thread, as the sweep starts processes."""
     if not console.is_terminal:
         yield Lines(console, record)
         return

@@ -1,4 +1,4 @@
-"""The story of a sweep: from a command line with `-m` to a folder of runs and one report of them."""
+"""Run a sweep from a command line with `-m`, and report its runs."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from tlplug.settings import LocalSettings, OptunaSettings, RaySettings, SlurmSet
 
 
 def launcher_of(settings: Any, folder: Path, at_once: int) -> Launcher:
-    """Imports what it needs, and no other engine.
+    """Return the launcher that the settings select, importing its library alone.
 
     Args:
-        folder: of the sweep.
-        at_once: how many jobs run at the same time.
+        folder: the folder of the sweep.
+        at_once: the number of jobs that run at the same time.
     """
     if isinstance(settings, SlurmSettings):
         from tlplug.commands.sweep.launchers.slurm import Slurm
@@ -55,17 +55,19 @@ def launcher_of(settings: Any, folder: Path, at_once: int) -> Launcher:
 
 
 MANY = 10
-"""Jobs whose configs take some seconds to check."""
+"""The number of jobs above which a message announces the check of their configs."""
 
 
 def sweep(composer: Composer, words: Sequence[str], console: Console) -> int:
-    """Run all jobs; a failed one harms no other. All configs are checked before the first job starts.
+    """Run all jobs and report them; a job that fails does not end the others.
+
+    The configs of a grid are all checked before the first job starts.
 
     Returns:
-        0 where all jobs are done, 1 where one failed, 128 + the signal that ended the sweep.
+        0 if all jobs are done, 1 if some are not, 128 + the signal's number if a signal ended the sweep.
 
     Raises:
-        UsageError: words that make no sweep, or a folder that cannot be worked in; nothing was started.
+        UsageError: the arguments are invalid, or the folder cannot be used; nothing has been started.
     """
     asked = sweep_words(composer, words)
     found = folders.earlier(asked) if asked.sweep.resume else None
@@ -92,7 +94,7 @@ def sweep(composer: Composer, words: Sequence[str], console: Console) -> int:
 
 
 def begun(composer: Composer, asked: SweepWords, console: Console) -> Path:
-    """The folder of a new sweep, with sweep.json and all jobs that are known now."""
+    """Create the folder of a new sweep with sweep.json and, for a grid, all jobs; return the folder."""
     folder = choose(asked)
     each = [] if isinstance(asked.sweep, OptunaSettings) else combinations(composer, asked.runs)
     if len(each) > MANY:
@@ -104,7 +106,7 @@ def begun(composer: Composer, asked: SweepWords, console: Console) -> Path:
 
 @contextmanager
 def undone(folder: Path | None) -> Iterator[None]:
-    """A sweep that was begun just now is gone again where it turns out that it cannot start."""
+    """Delete the folder of a new sweep (None for an earlier one) if a UsageError prevents its start."""
     try:
         yield
     except UsageError:
@@ -142,7 +144,7 @@ def search_of(sweep: SweepFolder, settings: Any, record: Record) -> Search:
 
 
 def drive(search: Search, launcher: Launcher, record: Record, at_once: int, console: Console) -> SignalCount:
-    """All jobs, to their ends; gives back the signal that ended it before, where there was one."""
+    """Run all jobs; return the signals that were received meanwhile."""
     received = SignalCount()
     with handle_signals(received.handle), shown(console, record, search) as screen:
         Loop(search, launcher, record, at_once, screen, received).run()
@@ -150,7 +152,7 @@ def drive(search: Search, launcher: Launcher, record: Record, at_once: int, cons
 
 
 def report(console: Console, record: Record, search: Search) -> None:
-    """The table of all jobs, what went wrong, and one comparison of what is done."""
+    """Print the table of all jobs and their errors, and compare the finished jobs."""
     entries = sorted(record.entries.values(), key=lambda entry: entry.number)
     console.print(Text(f"\n{summary(entries, max(search.total, len(entries)))}", style="bold"))
     console.print(jobs_table(entries, {}, console.width, one_line=False))
@@ -163,7 +165,7 @@ def report(console: Console, record: Record, search: Search) -> None:
 
 
 def compare(console: Console, folder: Path) -> None:
-    """report.html and report.md of all runs that are done, in the sweep's folder."""
+    """Write the report of all finished runs, in general into the sweep's folder, and print it."""
     try:
         gathered, place = gather([folder])
     except (UsageError, OSError) as error:
@@ -174,7 +176,7 @@ def compare(console: Console, folder: Path) -> None:
 
 
 def others(gathered: Mapping[str, Any]) -> list[Any]:
-    """Runs that are done and cannot be compared; of those that are not, the table of jobs has told."""
+    """Return the finished runs that cannot be compared; the table of jobs already shows the unfinished ones."""
     return [each for each in gathered["excluded"] if (Path(each["folder"]) / run_directory.RESULT).is_file()]
 
 

@@ -1,4 +1,4 @@
-"""The jobs of a sweep as a table: what tells each from the others, how far it is, its score."""
+"""Make the table of the jobs of a sweep: differing overrides, state, score and time."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tlplug.reports.formatting import figure
 WORDS = "what differs"
 HEADS = ("state, verdict", "score", "seconds")
 AROUND = 19
-"""Columns that the numbers, the edges and the room between the cells take."""
+"""Characters that the job numbers, the edges and the padding between cells take."""
 ORDER = (RUNNING, FAILED, KILLED, STOPPED, DONE, PRUNED, WAITING)
-"""In which jobs are shown where there is no room for all."""
+"""States in the order of their priority if there is no room for all jobs."""
 STYLES = {RUNNING: "bold", FAILED: "red", KILLED: "red", STOPPED: "yellow", WAITING: "dim", PRUNED: "dim"}
 
 
 def jobs_table(entries: Sequence[Entry], lives: Mapping[int, Live], width: int, one_line: bool) -> Table:
-    """A row a job.
+    """Return a table with a row for each job.
 
     Args:
-        width: of the screen; where there is too little of it, it is the words that give way.
-        one_line: whether what is too wide for its cell is cut, so that the table has as many lines as rows.
+        width: the width of the screen, which limits the column of overrides.
+        one_line: cut overrides that are too wide, so that each row takes one line, instead of wrapping them.
     """
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("job", justify="right", no_wrap=True)
@@ -43,7 +43,7 @@ def jobs_table(entries: Sequence[Entry], lives: Mapping[int, Live], width: int, 
 
 
 def cells(entry: Entry, live: Live | None) -> tuple[str, str, str]:
-    """State with the verdict, score, seconds."""
+    """Return the cells of a job: state (with the verdict), score, seconds."""
     score, seconds = entry.score, entry.seconds
     state = entry.state
     if live is not None:
@@ -61,14 +61,14 @@ def cells(entry: Entry, live: Live | None) -> tuple[str, str, str]:
 
 
 def differences(overrides: Sequence[Sequence[str]]) -> list[str]:
-    """Of each job the words that not all have; all of them where they do not differ."""
+    """Return the overrides of each job that not all jobs share, or all overrides if a job would have none."""
     common = set.intersection(*(set(words) for words in overrides)) if overrides else set()
     found = [" ".join(word for word in words if word not in common) for words in overrides]
     return found if all(found) else [" ".join(words) for words in overrides]
 
 
 def summary(entries: Sequence[Entry], total: int) -> str:
-    """`12 of 30 done, 2 running, 1 failed`."""
+    """Return the number of jobs in each state: `12 of 30 done, 2 running, 1 failed`."""
     counts = {state: sum(entry.state == state for entry in entries) for state in ORDER}
     counts[WAITING] = total - sum(count for state, count in counts.items() if state != WAITING)
     told = [f"{counts[DONE]} of {total} {DONE}"]
@@ -77,8 +77,10 @@ def summary(entries: Sequence[Entry], total: int) -> str:
 
 
 def most_telling(entries: Sequence[Entry], room: int) -> list[Entry]:
-    """So many as there is room for, in the order of their numbers: what runs and what went wrong first, then the
-    last that were done, then the next ones."""
+    """Return at most `room` jobs, by number.
+
+    Running and failed jobs have priority, then those that finished last, then those that start next.
+    """
     if len(entries) <= room:
         return list(entries)
     ranked = sorted(entries, key=lambda entry: (ORDER.index(entry.state), nearness(entry)))
@@ -86,5 +88,5 @@ def most_telling(entries: Sequence[Entry], room: int) -> list[Entry]:
 
 
 def nearness(entry: Entry) -> int:
-    """Of what is waiting the next comes first, of everything else the last."""
+    """Return a sort key that puts the lowest number first for waiting jobs, and the highest for all others."""
     return entry.number if entry.state == WAITING else -entry.number

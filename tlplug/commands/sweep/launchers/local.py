@@ -1,4 +1,4 @@
-"""`launcher=local`: a process a job on this machine, in a session of its own."""
+"""Run each job in a process on this machine, in its own session (`launcher=local`)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tlplug.runtime.files import try_lock
 from tlplug.settings import LocalSettings
 
 PR_SET_PDEATHSIG = 1
-"""Of prctl(2): the signal that a process gets when its parent dies."""
+"""The option of prctl(2) that sets the signal a process receives when its parent dies."""
 THREADS, DEVICES = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
 HEADER = "--- "
 
 
 class Local(Launcher):
-    """Jobs of `at_once` processes, which share this machine's cores and GPUs evenly."""
+    """Runs up to `at_once` jobs, which share the cores and GPUs of this machine evenly."""
 
     def __init__(self, settings: LocalSettings, folder: Path, at_once: int = 1) -> None:
         self.at_once = at_once
         self.started: dict[int, Process] = {}
-        """By place: which share of the machine each has."""
+        """Place -> process; the place determines the process's share of the machine."""
 
     def start(self, job: SweepJob) -> Running:
         free = [place for place in range(self.at_once) if self._is_free(place)]
@@ -50,7 +50,7 @@ class Local(Launcher):
 
 
 class Process(Running):
-    """One job's process, and those that it starts."""
+    """The process of one job, and its child processes."""
 
     def __init__(self, job: SweepJob, environment: Mapping[str, str]) -> None:
         self._ended = False
@@ -61,7 +61,7 @@ class Process(Running):
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                # Ctrl-C in the terminal is the sweep's to pass on.
+                # Ctrl-C in the terminal reaches the sweep alone, which stops its jobs.
                 start_new_session=True,
                 preexec_fn=dies_with_parent(),
             )
@@ -69,7 +69,7 @@ class Process(Running):
     def code(self) -> int | None:
         code = self._process.poll()
         if code and not self._ended:
-            # Once: later its number may be another process's.
+            # Only once, as the process number may be reused later.
             self._ended = True
             self._end_group()
         return code
@@ -83,15 +83,15 @@ class Process(Running):
         self._process.wait()
 
     def _end_group(self) -> None:
-        """Kill what a failed job left running: processes of its other devices, data loaders."""
+        """Kill the processes that a failed job has left running: those of its other devices, data loaders."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def opened(job: SweepJob) -> IO[bytes]:
-    """Open the job's output and add a line that a process starts; it is locked while one of the job's processes lives."""
+    """Open the job's output, add a line for the new process, and lock the file while a process of the job runs."""
     output = (job.folder / OUTPUT).open("ab")
-    try_lock(output.fileno(), job.folder)  # processes that inherit the file hold it on
+    try_lock(output.fileno(), job.folder)  # child processes inherit the file and its lock
     line = f"{HEADER}{datetime.now().isoformat(' ', 'seconds')} {shlex.join(job.command())}\n"
     output.write(line.encode())
     output.flush()
@@ -99,7 +99,7 @@ def opened(job: SweepJob) -> IO[bytes]:
 
 
 def dies_with_parent() -> Callable[[], None] | None:
-    """Return what a new process calls to get a signal when the sweep is killed; Linux only."""
+    """Return a function that makes a new process receive SIGTERM when its parent dies; None except on Linux."""
     if sys.platform != "linux":
         return None
     libc, parent = ctypes.CDLL(None, use_errno=True), os.getpid()
@@ -107,7 +107,7 @@ def dies_with_parent() -> Callable[[], None] | None:
     def call() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:
-            # The sweep died before it was asked for.
+            # The sweep died before prctl was called.
             os._exit(128 + signal.SIGTERM)
 
     return call
@@ -126,12 +126,12 @@ def share(place: int, at_once: int, environment: Mapping[str, str]) -> dict[str,
 
 
 def cores() -> int:
-    """Return how many CPUs this process may use."""
+    """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def gpus(environment: Mapping[str, str]) -> list[str]:
-    """Return the GPUs that this process may use, by CUDA's names."""
+    """Return the names of the GPUs that this process may use, as in CUDA_VISIBLE_DEVICES."""
     if DEVICES in environment:
         return [name for name in environment[DEVICES].split(",") if name]
     found = Path("/proc/driver/nvidia/gpus")

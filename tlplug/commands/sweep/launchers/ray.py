@@ -1,4 +1,4 @@
-"""Jobs as tasks of a Ray cluster."""
+"""Run jobs as tasks of a Ray cluster (`launcher=ray`)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tlplug.errors import UsageError
 from tlplug.settings import RaySettings
 
 CARRIED = ("TLPLUG_", "HF_", "WANDB_", "MLFLOW_", "OMP_", "NCCL_", "TOKENIZERS_")
-"""Beginnings of the variables that a job has from the sweep's process; all others are those of its machine."""
+"""Prefixes of the environment variables that a job takes from the sweep; all others come from the job's machine."""
 FOREIGN = ("SLURM_",)
-"""Where Ray itself runs under Slurm, they are of Ray's own processes, and no job is a rank of those."""
+"""Prefixes of variables that a job does not inherit: if Ray runs under Slurm they describe the processes of Ray."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
 
 
 class Task(Running):
-    """A job that was handed to the cluster."""
+    """A job that has been submitted to the cluster."""
 
     def __init__(self, job: SweepJob, reference: Any) -> None:
         self.job, self.reference = job, reference
@@ -44,12 +44,12 @@ class Task(Running):
 
 
 class Ray(Launcher):
-    """A cluster that is there, or one of this machine for as long as the sweep lasts."""
+    """Runs jobs on an existing cluster, or on one that is started on this machine for the sweep."""
 
     def __init__(self, settings: RaySettings, folder: Path) -> None:
         """
         Raises:
-            UsageError: Ray, or the cluster, is not there, or has less than one job takes.
+            UsageError: Ray is not installed, the cluster does not answer, or this machine is too small for a job.
         """
         self.settings = settings
         self.ray = connected(settings)
@@ -63,7 +63,7 @@ class Ray(Launcher):
         return Task(job, self.run.remote(Work(job, carried, without=FOREIGN)))
 
     def close(self) -> None:
-        """Ray ends the tasks of a process that leaves; each job ends with its task."""
+        """Disconnect from Ray, which ends the tasks of this process and with them the jobs."""
         self.ray.shutdown()
 
 
@@ -85,7 +85,7 @@ def connected(settings: RaySettings) -> Any:
         raise UsageError(f"launcher.address={settings.address}: {str(error).splitlines()[0]}") from error
     has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     for name, wanted in {"CPU": settings.cpus, "GPU": settings.gpus}.items():
-        # A cluster that is there may grow.
+        # An existing cluster may grow.
         if settings.address is None and wanted > has.get(name, 0):
             ray.shutdown()
             raise UsageError(

@@ -1,4 +1,4 @@
-"""Jobs of Slurm, by submitit."""
+"""Run jobs with Slurm through submitit (`launcher=slurm`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOGS, SUBMITTED = "slurm", "slurm.json"
 
 
 class Submitted(Running):
-    """A job in the queue, by its id."""
+    """A job that has been submitted to the queue; its id is empty before that."""
 
     def __init__(self, job: SweepJob, queue: Queue, id: str = "") -> None:
         self.job, self.queue, self.id = job, queue, id
@@ -29,7 +29,7 @@ class Submitted(Running):
     def code(self) -> int | None:
         if not self.id:
             return None
-        # Looked at first: it may end between the two.
+        # The queue is read first, as the job may end between the two checks.
         gone = self.id not in self.queue
         if (ended := self.job.folder / ENDED).is_file():
             return int(json.loads(ended.read_text(encoding="utf-8"))["code"])
@@ -43,7 +43,7 @@ class Submitted(Running):
 
 
 class Slurm(Launcher):
-    """Jobs in Slurm's queue; those that were there when an earlier sweep process died are found again."""
+    """Runs jobs in Slurm's queue, and finds the jobs that an earlier process of the sweep submitted."""
 
     def __init__(self, settings: SlurmSettings, folder: Path) -> None:
         self.settings = settings
@@ -77,7 +77,7 @@ class Slurm(Launcher):
         """Submit the jobs as one array; each folder gets its job's id.
 
         Raises:
-            NotTaken: Slurm did not take them.
+            NotTaken: Slurm refused the jobs.
         """
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -106,10 +106,10 @@ def submitted_id(folder: Path, cluster: str) -> str:
 
 
 def executor_of(settings: SlurmSettings, folder: Path) -> Any:
-    """submitit's, with the settings by its names.
+    """Return submitit's executor with the given settings.
 
     Raises:
-        UsageError: submitit or Slurm is not there.
+        UsageError: submitit is not installed, or this machine has no Slurm.
     """
     try:
         from submitit import AutoExecutor
@@ -129,8 +129,8 @@ def executor_of(settings: SlurmSettings, folder: Path) -> Any:
 
 
 def parameters(settings: SlurmSettings) -> dict[str, Any]:
-    """Return the settings by submitit's names, which ignores those that are null."""
-    # From Slurm 22.05 on, srun does not take over what sbatch was asked for.
+    """Return the settings by submitit's names; submitit ignores those that are None."""
+    # From Slurm 22.05 on, srun does not inherit the CPUs per task of sbatch.
     cpus = [] if settings.cpus_per_task is None else [f"--cpus-per-task={settings.cpus_per_task}"]
     return {
         "name": "tlplug",

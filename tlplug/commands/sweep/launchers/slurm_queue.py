@@ -1,6 +1,6 @@
-"""Which jobs wait or run, asked of Slurm itself; of this machine's processes where it stands in for Slurm.
+"""List the jobs that wait or run, from Slurm's squeue or from the processes of this machine.
 
-submitit asks sacct, which small clusters do not have, and knows its local jobs only in the process that began them.
+submitit calls sacct, which small clusters lack, and knows its local jobs only in the process that started them.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ LOOK_EVERY_S = 10.0
 
 class Queue(Protocol):
     def __contains__(self, id: str) -> bool:
-        """Return whether the job waits or runs; false for the empty id of a job that was not submitted."""
+        """Return True if the job waits or runs; False for the empty id of a job that has not been submitted."""
 
     def add(self, id: str) -> None:
-        """Record that a job was just submitted."""
+        """Record a job that has just been submitted."""
 
     def cancel(self, ids: Sequence[str], waiting: bool = False) -> None:
-        """End them; with `waiting`, only those that have not begun."""
+        """Cancel jobs; with `waiting`, only those that have not started."""
 
 
 class SlurmQueue(Queue):
-    """`squeue`, called at most every few seconds, for all jobs at once."""
+    """The queue of Slurm, read by `squeue` for all jobs at once and at most every LOOK_EVERY_S seconds."""
 
     def __init__(self) -> None:
         self.looked = 0.0
         self.seen: set[str] = set()
         self.missed: set[str] = set()
-        """Those that were there, and were not at the last look. A job that is queued again can be missed once."""
+        """Jobs that disappeared at the last reading; a job that is requeued can be missing once."""
 
     def __contains__(self, id: str) -> bool:
         if time.monotonic() - self.looked > LOOK_EVERY_S:
@@ -48,7 +48,7 @@ class SlurmQueue(Queue):
         command = ["squeue", "--me", "--array", "--noheader", "--format=%i"]
         found = subprocess.run(command, capture_output=True, text=True, check=False)
         self.looked = time.monotonic()
-        if found.returncode == 0:  # else the controller does not answer now, and nothing is known anew
+        if found.returncode == 0:  # else the controller does not answer, and the last reading remains
             there = set(found.stdout.split())
             self.seen, self.missed = there, self.seen - there
 
@@ -58,7 +58,7 @@ class SlurmQueue(Queue):
 
 
 class LocalQueue(Queue):
-    """submitit's stand-in for Slurm: an id is that of its process, which runs at once."""
+    """The queue of submitit's local executor: an id is that of a process, which starts immediately."""
 
     def __contains__(self, id: str) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""What a job of Slurm is on its node, where submitit calls it."""
+"""Run a task of a Slurm job on its node, where submitit calls it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENDED = "ended.json"
 
 
 class Task(Work):
-    """One task of a job: what submitit runs on a node, and asks for what is left to do when the node is taken away."""
+    """One task of a job, which submitit calls on a node and requeues when the job is preempted."""
 
     def __init__(self, job: SweepJob, signal_delay_s: int) -> None:
         super().__init__(job, {})
@@ -28,17 +28,17 @@ class Task(Work):
         self.process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> int:
-        """Write the exit code into the job's folder as well, for a process that did not start the job."""
+        """Run the job; return its exit code and write it into the job's folder, for other processes of the sweep."""
         code = super().__call__()
         if code == STOPPED and not self.asked_to_stop and runs_on():
-            # Slurm told the run itself that its node is taken away. submitit queues the job again at a signal of its
-            # own, in the first task, from which this does not return; the others end with it.
+            # Slurm's preemption signal has reached the run itself. submitit requeues the job on its own signal, in the
+            # first task, which does not return from it; the other tasks end with the first.
             signal.raise_signal(signal.SIGUSR2)
             time.sleep(self.signal_delay_s)
         if self.rank == 0 or code:
             atomic_write(self.job.folder / ENDED, json.dumps({"code": code}) + "\n")
         if code:
-            sys.exit(1)  # at which srun ends the other tasks
+            sys.exit(1)  # srun then ends the other tasks
         return code
 
     @property
@@ -46,7 +46,7 @@ class Task(Work):
         return int(os.environ.get("SLURM_PROCID", "0"))
 
     def opened(self) -> IO[bytes]:
-        """Open the output of a task. It is not locked: a continued sweep finds its jobs by their ids."""
+        """Open the output of a task, without a lock: a resumed sweep finds its jobs by their ids."""
         output = (self.job.folder / (f"output.{self.rank}.txt" if self.rank else OUTPUT)).open("ab")
         output.write(
             f"{HEADER}{os.environ.get('SLURM_JOB_ID', '')} {' '.join(self.job.command())}\n".encode()
@@ -59,7 +59,7 @@ class Task(Work):
         return self.process
 
     def checkpoint(self) -> Any:
-        """Called by submitit where time is up or the job is preempted; what this returns is queued again."""
+        """Stop the run and return the task to requeue; submitit calls this on a timeout or a preemption."""
         from submitit.helpers import DelayedSubmission
 
         if self.process is not None and self.process.poll() is None:
@@ -69,11 +69,11 @@ class Task(Work):
 
 
 def runs_on() -> bool:
-    """Return whether Slurm will run the job again: after a preemption, but not after a cancellation."""
+    """Return True if the job is still running: it has been preempted, not cancelled."""
     from submitit import JobEnvironment
 
     if "SLURM_JOB_ID" not in os.environ:
         return True
-    # The plain id of one job of an array is that of the whole array; submitit's is not.
+    # SLURM_JOB_ID may be the id of a whole array; submitit's id is that of the single job.
     command = ["squeue", "--noheader", "--format=%T", f"--jobs={JobEnvironment().job_id}"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() == "RUNNING"

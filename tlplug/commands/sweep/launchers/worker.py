@@ -1,4 +1,4 @@
-"""The process of a job, on the machine that a cluster gave it."""
+"""Run the process of a job on a machine of a cluster."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from tlplug.commands.sweep.protocols import SweepJob
 
 STOP = "stop"
 LOST, CUT_OFF = -signal.SIGKILL, -signal.SIGTERM
-"""Codes of a job that left none: its machine, or it, was taken away; it was stopped before it began."""
+"""Exit codes of jobs that have none: LOST if the job or its machine disappeared, CUT_OFF if it was stopped before it
+started."""
 STOPPED = 128 + signal.SIGTERM
-"""A run's own code where it left a checkpoint."""
+"""The exit code of a run that SIGTERM ended with a checkpoint."""
 POLL_S = 0.5
 
 
 class Work:
-    """Runs a job's command where it is called; can be sent there.
+    """A picklable callable that runs a job's command.
 
-    It is asked to end by a file in the job's folder, which all machines see: a cluster's own signals reach some
-    processes twice, at which a run ends without a checkpoint, and others not at all.
+    A file in the job's folder, which all machines share, requests the job to end: a cluster's own signals reach some
+    processes twice, which ends a run without a checkpoint, and others not at all.
     """
 
     def __init__(self, job: SweepJob, environment: Mapping[str, str], without: tuple[str, ...] = ()) -> None:
         """
         Args:
-            environment: variables to set, beside the job's own.
-            without: beginnings of the names of variables that are not handed on.
+            environment: variables to set, in addition to the job's own.
+            without: prefixes of variables that the command does not inherit.
         """
         self.job = replace(job, folder=job.folder.resolve())
         self.directory = str(Path.cwd())
@@ -42,7 +43,10 @@ class Work:
         self.without = without
 
     def __call__(self) -> int:
-        """Return the exit code: minus the signal's number if a signal killed it, 143 if it was stopped."""
+        """Run the command and return its exit code.
+
+        Minus the signal's number if a signal killed it, 143 if it was stopped, CUT_OFF if it was stopped before.
+        """
         if self.asked_to_stop:
             return CUT_OFF
         with self.opened() as output, self.started(output) as process:
@@ -59,7 +63,7 @@ class Work:
         return (self.job.folder / STOP).exists()
 
     def opened(self) -> IO[bytes]:
-        """Open the file of the command's output, after earlier processes of the job have closed it."""
+        """Open the file for the command's output, after earlier processes of the job have ended."""
         wait_for_ends([self.job.folder], print)
         return opened(self.job)
 
@@ -81,14 +85,14 @@ def ask_to_stop(folder: Path) -> None:
 
 
 def take_back(folder: Path) -> None:
-    """Clear the request to stop, which was for an earlier process."""
+    """Delete the request to stop, which was meant for an earlier process."""
     (folder / STOP).unlink(missing_ok=True)
 
 
 def bound_to_parent() -> Callable[[], None]:
-    """Return what prepares a child process: it ends when its parent dies, and ignores the cluster's warning signal.
+    """Return a function that makes a child process end with its parent and ignore the cluster's warning signal.
 
-    Slurm sends SIGUSR2 to all processes of a step; the parent hears it, and asks the child to end.
+    Slurm sends SIGUSR2 to all processes of a step; the parent handles it and stops the child.
     """
     bind = dies_with_parent()
 

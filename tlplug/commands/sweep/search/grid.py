@@ -1,4 +1,4 @@
-"""`sweep=grid`: every combination of the values that were given."""
+"""Run every combination of the given values (`sweep=grid`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tlplug.runtime.compat import multiply_out
 
 
 class Grid(Search):
-    """Jobs that are all known from the start, in order."""
+    """Returns the jobs of a list in order."""
 
     def __init__(self, jobs: Sequence[SweepJob]) -> None:
         self.total = len(jobs)
@@ -27,17 +27,17 @@ class Grid(Search):
         return True
 
     def ended(self, job: SweepJob, code: int) -> None:
-        """It is in its folder."""
+        """Do nothing: the result is in the job's folder."""
 
     def close(self, console: object) -> None:
-        """There is nothing to add."""
+        """Do nothing: a grid has no summary."""
 
 
 def combinations(composer: Composer, words: Sequence[str]) -> list[list[str]]:
     """Return the overrides of each job, in Hydra's order of combinations.
 
     Raises:
-        UsageError: a key or choice that is not there, or values that cannot be listed.
+        UsageError: a key or choice does not exist, or values cannot be listed.
     """
     overrides = composer.check(sweep_words(composer, words).runs)
     try:

@@ -1,4 +1,4 @@
-"""`sweep=optuna`: each job's values are proposed by Optuna from the validation scores of those before."""
+"""Search with Optuna, which proposes values from the validation scores of earlier jobs (`sweep=optuna`)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tlplug.runtime.compat import trial_id
 from tlplug.settings import OptunaSettings
 
 FOLDER, WORDS, ERROR = "folder", "words", "error"
-"""What is kept of a trial in the database beside what Optuna keeps."""
+"""Names of the user attributes of a trial in the database."""
 STATES = {"complete": "done", "fail": "failed", "running": "to be gone on with"}
 
 
 def validation_score(run: Path) -> float | None:
-    """The last on the validation rows, never that on the test rows; None where there is no such number."""
+    """Return the last primary score on the validation rows; None if there is none or it is not finite."""
     result = json.loads((run / run_directory.RESULT).read_text(encoding="utf-8"))
     points = result["curve"].get("run") or [[0, math.nan]]
     return float(points[-1][1]) if math.isfinite(points[-1][1]) else None
 
 
 def show_best(study: Any, sweep: Path, console: Any) -> None:
-    """What the search found, and the one command that trains it again."""
+    """Print the states of the trials, the best one with the command that trains it again, and the invalid ones."""
     trials = study.get_trials(deepcopy=False)
     counts = Counter(trial.state.name.lower() for trial in trials)
     told = ", ".join(f"{count} {STATES.get(name, name)}" for name, count in counts.items())
@@ -58,20 +58,20 @@ def show_best(study: Any, sweep: Path, console: Any) -> None:
 
 DATABASE = "optuna.db"
 SPACE = "space"
-"""What is kept of a study in the database beside what Optuna keeps."""
+"""The name of the user attribute of a study in the database."""
 
 
 class Optuna(Search):
-    """A study whose trials are the sweep's jobs, by the same numbers.
+    """A study whose trials are the sweep's jobs, with the same numbers.
 
-    It lies in a database: finished trials stand when the search is gone on with, and one that was cut off is the first
-    to be run again, with its values and in its folder.
+    The study is stored in a database. A resumed search keeps the finished trials, and first resumes those that were
+    interrupted, with the same values and folders.
     """
 
     def __init__(self, sweep: Sweep, settings: OptunaSettings) -> None:
         """
         Raises:
-            UsageError: Optuna is not there, the space is of no use, or the database cannot be opened.
+            UsageError: Optuna is not installed, the space is invalid, or the database cannot be opened.
         """
         self.sweep, self.settings = sweep, settings
         self.optuna = quiet_optuna()
@@ -81,20 +81,20 @@ class Optuna(Search):
         self.space = Space(space.fixed, self.frozen(space.searched))
         self.dimensions = self.space.dimensions()
         self.trials: dict[int, Any] = {}
-        """Of the jobs that this process has begun, by number."""
+        """Job number -> trial, for the jobs that this process has started."""
         self.pruned: set[int] = set()
         self.cut_off = [found.number for found in self.found() if not found.state.is_finished()]
         self.total = max(settings.n_trials, len(self.found()))
 
     def found(self) -> list[Any]:
-        """All trials of the study, as the database has them."""
+        """Return all trials of the study from the database."""
         return self.study.get_trials(deepcopy=False)  # type: ignore[no-any-return]
 
     def opened(self, direction: str) -> Any:
-        """The study, named as the sweep's folder.
+        """Open or create the study with the name of the sweep's folder.
 
         Raises:
-            UsageError: the database cannot be opened, or holds another sweep's study of this name.
+            UsageError: the database cannot be opened, or has a study of this name that is not resumed.
         """
         name = self.sweep.folder.resolve().name
         url = self.settings.storage or f"sqlite:///{(self.sweep.folder / DATABASE).resolve()}"
@@ -102,7 +102,7 @@ class Optuna(Search):
             study = self.optuna.create_study(
                 storage=url, study_name=name, direction=direction, load_if_exists=True, pruner=self.pruner()
             )
-        except Exception as error:  # of whichever database it is
+        except Exception as error:  # its type depends on the database
             raise UsageError(
                 f"sweep.storage: {url} cannot be opened: {str(error).splitlines()[0]}"
             ) from error
@@ -111,7 +111,7 @@ class Optuna(Search):
         return study
 
     def frozen(self, searched: tuple[str, ...]) -> tuple[str, ...]:
-        """The space that the study began with: a preset may be another one by now."""
+        """Return the space with which the study was created, as a preset may have changed since; store it if new."""
         if SPACE not in self.study.user_attrs:
             self.study.set_user_attr(SPACE, list(searched))
         return tuple(self.study.user_attrs[SPACE])
@@ -122,14 +122,14 @@ class Optuna(Search):
         return self.optuna.pruners.MedianPruner(n_startup_trials=self.settings.n_startup_trials)
 
     def sampler(self, number: int, place: int) -> Any:
-        """One for each value, seeded by what it is for: where the search was cut off makes no difference to it."""
+        """Return a sampler seeded by trial and dimension, so that a resumed search proposes the same values."""
         from numpy.random import SeedSequence
 
         seed = int(SeedSequence([self.settings.seed, number, place]).generate_state(1)[0])
         if self.settings.sampler == "random":
             return self.optuna.samplers.RandomSampler(seed=seed)
         with warnings.catch_warnings():
-            # Optuna 4 calls experimental what is the default of Optuna 5.
+            # Optuna 4 marks as experimental options that are the default in Optuna 5.
             warnings.simplefilter("ignore", self.optuna.exceptions.ExperimentalWarning)
             return self.optuna.samplers.TPESampler(
                 seed=seed,
@@ -139,7 +139,7 @@ class Optuna(Search):
             )
 
     def next(self) -> SweepJob | None:
-        """One that was cut off, else one of new values."""
+        """Return an interrupted job, else a job with new values; None after `n_trials`."""
         while self.cut_off or len(self.found()) < self.settings.n_trials:
             trial = self.again(self.cut_off.pop(0)) if self.cut_off else self.study.ask()
             if (job := self.begun(trial)) is not None:
@@ -147,14 +147,14 @@ class Optuna(Search):
         return None
 
     def again(self, number: int) -> Any:
-        """A trial that an earlier process began; Optuna makes one of its id alone."""
+        """Return the trial of an earlier process, which Optuna restores from its id."""
         return self.optuna.trial.Trial(self.study, trial_id(self.found()[number]))
 
     def begun(self, trial: Any) -> SweepJob | None:
-        """The trial's job; None where its values make no run, of which the search learns as of a failure.
+        """Create the trial's job; if its values are invalid, record the trial as failed and return None.
 
         Raises:
-            UsageError: the very first do not, so it is not the values; or the folder cannot be written to.
+            UsageError: the first trial is invalid, so the values are not the cause, or the folder cannot be written.
         """
         words = [*self.space.fixed, *self.proposed(trial)]
         try:
@@ -171,7 +171,7 @@ class Optuna(Search):
         return job
 
     def proposed(self, trial: Any) -> list[str]:
-        """A word for each dimension; those that the trial has a value of already keep it."""
+        """Return a key=value argument for each dimension; a trial keeps the values that it has already."""
         self.study.sampler = self.sampler(trial.number, 0)
         trial.relative_params  # noqa: B018 - drawn here, together, by this sampler
         words = []
@@ -181,7 +181,7 @@ class Optuna(Search):
         return words
 
     def seen(self, job: SweepJob, step: int, score: float) -> bool:
-        """Whether it is not below the median; a job that is gone on with tells again what the database has."""
+        """Report a score unless the database has it, as after resuming; return False if the trial is pruned."""
         trial = self.trials[job.number]
         last = self.found()[job.number].last_step
         if last is not None and step < last:
@@ -200,7 +200,7 @@ class Optuna(Search):
         elif job.number in self.pruned:
             told = state.PRUNED
         elif code < 0 or code in LEFT_CHECKPOINT:
-            return  # it stays open, and is gone on with
+            return  # the trial remains open and can be resumed
         else:
             told = state.FAIL
         self.study.tell(self.trials[job.number], score, state=told)
@@ -219,6 +219,6 @@ def quiet_optuna() -> Any:
 
 
 def higher_is_better(composer: Composer, space: Space) -> bool:
-    """As the head says, of a run with some value for everything: what is wrong with it is known before any begins."""
+    """Return the head's `higher_is_better`, building a sample job that reveals errors before the first trial."""
     words = [*space.fixed, *(each.word(each.first()) for each in space.dimensions())]
     return bool(build(composer.compose(words), words).head.higher_is_better)

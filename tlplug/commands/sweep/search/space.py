@@ -1,4 +1,4 @@
-"""The space of a search: keys with several values on the command line, or the preset of the strategy."""
+"""Build the space of a search from keys with several values, or from the preset of the strategy."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from tlplug.config.compose import Composer, normalised, parse, plain_words
 from tlplug.errors import UsageError
 
 GROUP = "space"
-"""`conf/space/<strategy>.yaml`, also of other distributions: a key a line, and its values as they are typed."""
+"""The config group of the presets: `conf/space/<strategy>.yaml`, also in other distributions, with a line for each key
+and its values as a user types them."""
 DIGITS = 4
-"""Of a number that is proposed: more tell no two trainings apart, and make no command line easier to read."""
+"""Significant digits of a proposed number: more digits make no difference to training and are harder to read."""
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """A key, and where its values come from."""
+    """A key and the distribution of its values."""
 
     key: str
     distribution: Any
-    """Optuna's."""
+    """An Optuna distribution."""
 
     def word(self, value: Any) -> str:
-        """What is typed for a value."""
+        """Return the key=value argument for a value."""
         return f"{self.key}={f'{value:.{DIGITS}g}' if isinstance(value, float) else value}"
 
     def suggested(self, trial: Any) -> Any:
-        """The value that a trial of Optuna proposes, or has already."""
+        """Return the value that an Optuna trial proposes or already has."""
         of = self.distribution
         if hasattr(of, "choices"):
             return trial.suggest_categorical(self.key, of.choices)
@@ -44,7 +45,7 @@ class Dimension:
         return suggest(self.key, of.low, of.high, step=of.step, log=of.log)
 
     def first(self) -> Any:
-        """Some value of it."""
+        """Return the first choice, or the lower end of the range."""
         return (
             self.distribution.choices[0] if hasattr(self.distribution, "choices") else self.distribution.low
         )
@@ -52,25 +53,26 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Space:
-    """What all runs of a search share, and what each has a value of its own for."""
+    """The arguments that all runs of a search share, and those that are searched."""
 
     fixed: tuple[str, ...]
     searched: tuple[str, ...]
-    """Words with several values."""
+    """Arguments with several values."""
 
     def dimensions(self) -> list[Dimension]:
-        """
+        """Return a dimension for each searched argument.
+
         Raises:
-            UsageError: values that cannot be searched, such as the logarithm of 0.
+            UsageError: values cannot be searched, such as the logarithm of 0.
         """
         return [dimension(override) for override in parse(list(self.searched))]
 
 
 def space_of(composer: Composer, words: Sequence[str]) -> Space:
-    """Words with several values are searched; where there are none, what the strategy's preset has.
+    """Return the space of the arguments with several values, else that of the strategy's preset.
 
     Raises:
-        UsageError: a key or choice that is not there, or no word with several values and no preset.
+        UsageError: a key or choice does not exist, or there are neither several values nor a preset.
     """
     overrides = composer.check(words)
     fixed = tuple(override.input_line for override in overrides if not override.is_sweep_override())
@@ -79,7 +81,11 @@ def space_of(composer: Composer, words: Sequence[str]) -> Space:
 
 
 def preset(composer: Composer, fixed: Sequence[str]) -> tuple[str, ...]:
-    """The lines of the strategy's own preset, else of the strategy that it is a preset of; what is typed stands."""
+    """Return the space of the strategy, or of the strategy that it is a preset of, without the keys in `fixed`.
+
+    Raises:
+        UsageError: there is no space, or all its keys are in `fixed`.
+    """
     named = next(
         str(override.value()) for override in parse(list(fixed)) if override.key_or_group == "strategy"
     )
@@ -97,7 +103,7 @@ def preset(composer: Composer, fixed: Sequence[str]) -> tuple[str, ...]:
 
 
 def read(composer: Composer, name: str) -> list[str] | None:
-    """The preset's lines; None where no distribution has one of this name."""
+    """Return the arguments of a preset; None if no distribution has a preset of this name."""
     for source in composer.loader.get_sources():
         if source.scheme() != "structured" and source.is_config(f"{GROUP}/{name}"):
             found = source.load_config(f"{GROUP}/{name}").config
@@ -106,7 +112,11 @@ def read(composer: Composer, name: str) -> list[str] | None:
 
 
 def dimension(override: Override) -> Dimension:
-    """Hydra's values -> Optuna's distribution."""
+    """Convert the values of a Hydra override to a dimension with an Optuna distribution.
+
+    Raises:
+        UsageError: the values cannot be searched.
+    """
     key, values = override.get_key_element(), override.value()
     try:
         if isinstance(values, IntervalSweep):
@@ -123,7 +133,7 @@ def dimension(override: Override) -> Dimension:
 
 
 def between(low: Any, high: Any, log: bool) -> Any:
-    """Both ends belong to it, also those of whole numbers, `int(interval(1,5))`."""
+    """Return the distribution between two ends, both included, of integers if both ends are integers."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
     whole = isinstance(low, int) and isinstance(high, int)
@@ -131,7 +141,7 @@ def between(low: Any, high: Any, log: bool) -> Any:
 
 
 def steps(values: Sequence[Any], log: bool) -> Any:
-    """Equally far apart, from the first to the last."""
+    """Return the distribution of equally spaced values; with `log`, the whole range on a log scale."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
     if not values:
@@ -145,7 +155,7 @@ def steps(values: Sequence[Any], log: bool) -> Any:
 
 
 def choice(values: Iterable[Any]) -> Any:
-    """Without an order, as they are typed."""
+    """Return the distribution of unordered choices, as strings."""
     from optuna.distributions import CategoricalDistribution
 
     return CategoricalDistribution([str(value) for value in values])
