@@ -1,4 +1,4 @@
-"""List, check and create plugins: the commands `plugins list`, `check`, `new` and `compatibility`."""
+"""Define the commands `plugins list`, `check`, `new` and `compatibility`."""
 
 from __future__ import annotations
 
@@ -94,7 +94,11 @@ def check(name: str, fields: tuple[str, ...], kind: str | None, rows: str | None
 
 
 def found(name: str, kind: str | None, registry: Registry) -> Plugin:
-    """The plugin of that name or dotted path."""
+    """Return the plugin with this name or dotted path.
+
+    Raises:
+        UsageError: there is no such plugin, or several kinds have one.
+    """
     kinds = [kind] if kind else list(KINDS)
     having = [each for each in kinds if name in registry.names(each)]
     if len(having) > 1:
@@ -108,7 +112,11 @@ def found(name: str, kind: str | None, registry: Registry) -> Plugin:
 
 
 def dotted(name: str, kinds: Sequence[str], registry: Registry) -> Plugin:
-    """A class that is not installed, of the kind that it is derived from."""
+    """Return the plugin of a class by its dotted path, with the kind of its base class.
+
+    Raises:
+        PluginError: the class cannot be imported, or has none of the base classes.
+    """
     plugin = registry.find(kinds[0], name)
     cls = imported(plugin)
     for kind in kinds:
@@ -119,7 +127,7 @@ def dotted(name: str, kinds: Sequence[str], registry: Registry) -> Plugin:
 
 
 def imported(plugin: Plugin) -> type[Any]:
-    """The class, whatever is wrong with it: that is told by the checks."""
+    """Import and return the class without validating it, as the checks do that."""
     try:
         return plugin.entry_point.load()  # type: ignore[no-any-return]
     except Exception as error:
@@ -127,7 +135,7 @@ def imported(plugin: Plugin) -> type[Any]:
 
 
 def fields_of(cls: type[Any], words: Sequence[str]) -> dict[str, Any]:
-    """`rank=4` as the type of the Config's field."""
+    """Return the fields set by FIELD=VALUE arguments, converted to the types of `cls.Config`."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -163,7 +171,7 @@ def checks_of(kind: str) -> Sequence[Check]:
 def show_checks(
     plugin: Plugin, cls: type[Any], checks: Sequence[Check], settings: dict[str, Any], console: Console
 ) -> int:
-    """A line a check, as they are done; 1 where one failed."""
+    """Run the checks and print a line for each; return 1 if one failed, else 0."""
     from rich.markup import escape
 
     from tlplug.testing.check import FAILED, PASSED, SKIPPED, results
@@ -185,7 +193,7 @@ def show_checks(
 
 
 def show_plugins(registry: Registry, console: Console) -> None:
-    """A row a plugin; it is imported for its description, and one that fails does not stop the list."""
+    """Print a table of the plugins with their descriptions, or the error if a plugin cannot be loaded."""
     from rich.markup import escape
     from rich.table import Table
 

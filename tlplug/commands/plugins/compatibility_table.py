@@ -1,4 +1,4 @@
-"""Tell which strategy fits which head on which kind of base model: `plugins compatibility`, asked of the plugins."""
+"""Make the table of `plugins compatibility`: which strategies work with which heads and kinds of base models."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Cell:
     head: str
     kind: str
     refusal: str | None
-    """Why the three do not go together; None where they do."""
+    """Why the three are incompatible; None if they are compatible."""
 
 
 def cells(registry: Registry) -> Iterator[Cell]:
-    """Every built-in strategy with every built-in head on a small base model of each kind, as they come."""
+    """Yield a cell for every built-in strategy with every built-in head on a small base model of each kind."""
     heads = {name: bound(registry, name) for name in built_in(registry, "head")}
     for strategy in built_in(registry, "strategy"):
         method = registry.find("strategy", strategy).load()()
@@ -46,7 +46,7 @@ def bound(registry: Registry, name: str) -> TaskHead:
 
 
 def page(found: list[Cell]) -> str:
-    """The table as Markdown: a row for each strategy, in each cell the kinds that work; then why the others do not."""
+    """Return the table as Markdown, with the compatible kinds in each cell, and the reasons for the others below."""
     heads = list(dict.fromkeys(cell.head for cell in found))
     strategies = list(dict.fromkeys(cell.strategy for cell in found))
     works = {(cell.strategy, cell.head, cell.kind) for cell in found if cell.refusal is None}
@@ -74,7 +74,7 @@ def line(cells: list[str]) -> str:
 
 
 def reasons(found: list[Cell]) -> Iterator[str]:
-    """A line for each reason, with what it keeps apart."""
+    """Yield a line for each reason, with the combinations that are incompatible for it."""
     told: dict[str, list[Cell]] = {}
     for cell in found:
         if cell.refusal is not None:
@@ -85,7 +85,7 @@ def reasons(found: list[Cell]) -> Iterator[str]:
 
 
 def where(refused: list[Cell], every: set[str]) -> str:
-    """`lora, full with summarization on E`: who with what on what is refused for one reason."""
+    """Return the combinations of one reason as text: `lora, full with summarization on E`."""
     strategies, heads = (listed(getattr(cell, part) for cell in refused) for part in ("strategy", "head"))
     if {cell.strategy for cell in refused} == every:
         strategies = "every strategy"

@@ -1,4 +1,4 @@
-"""`python -m tlplug plugins new NAME`: a distribution with one plugin, whose own tests pass as written."""
+"""Create a distribution with one plugin and its tests (`python -m tlplug plugins new NAME`)."""
 
 from __future__ import annotations
 
@@ -20,17 +20,14 @@ FILES = {
     "{name}.py": "{kind}.txt",
     "tests/test_{name}.py": "test_{kind}.txt",
 }
-"""What is written -> the template it is made of."""
+"""File -> its template."""
 
 
 def create(name: str, kind: str, folder: Path, registry: Registry) -> Path:
-    """Write the distribution.
-
-    Returns:
-        Its folder, which was not there before.
+    """Write the distribution to a new folder, and return the folder.
 
     Raises:
-        UsageError: the name is none that can be used, something lies there, or nothing can; nothing has been written.
+        UsageError: the name is not usable, or the folder exists or cannot be written; nothing has been written.
     """
     if problem := name_problem(name, kind, registry):
         raise UsageError(f"plugins new {name}: {problem}")
@@ -52,7 +49,7 @@ def create(name: str, kind: str, folder: Path, registry: Registry) -> Path:
 
 
 def name_problem(name: str, kind: str, registry: Registry) -> str | None:
-    """Why a plugin cannot have that name."""
+    """Return why a plugin cannot have this name; None if it can."""
     if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower() or name.startswith("_"):
         return "a name is of small letters, digits and _, such as my_plugin"
     if name in registry.names(kind):
@@ -63,7 +60,7 @@ def name_problem(name: str, kind: str, registry: Registry) -> str | None:
 
 
 def write(folder: Path, words: Mapping[str, str]) -> None:
-    """All files or none: beside the folder first."""
+    """Write all files to a temporary folder and rename it; on an error nothing remains."""
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         for name, template in FILES.items():

@@ -1,1 +1,1 @@
-"""Finished runs, gathered into one comparison; or one run's report, written anew."""
+"""Compare finished runs in one report, or rewrite the report of one run."""

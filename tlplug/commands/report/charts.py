@@ -1,4 +1,4 @@
-"""The pictures of a comparison."""
+"""Draw the charts of a comparison."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from tlplug.reports.charts import LINE, MARK, SOFT, TAKEN, Mark, draw_marks, drawn, marks_height
 
 NEAR, ASIDE, LETTER = 17, 9, 7.5
-"""In units of the picture: between names above each other, from a point to its name, and the width of a letter."""
+"""Distance between two names above each other, from a point to its name, and the width of a letter, in points."""
 
 
 def scores(told: str, task: Mapping[str, Any], unit: str) -> str:
-    """Draw the mean of each strategy on its interval, and a small mark for each seed."""
+    """Draw each strategy's mean and interval, and a small mark for each seed."""
     scale = task["display_scale"]
     marks = [
         Mark(
@@ -34,17 +34,17 @@ def scores(told: str, task: Mapping[str, Any], unit: str) -> str:
 
 
 def plain(task: Mapping[str, Any]) -> str:
-    """The task's name as part of an id."""
+    """Return the name of the task with all characters that an id cannot contain replaced by `-`."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", task["task"])
 
 
 def wrapped(name: str) -> str:
-    """A long name in lines."""
+    """Return the name with its first space replaced by a line break."""
     return name.replace(" ", "\n", 1)
 
 
 def against(told: str, task: Mapping[str, Any], cost: str, words: str, unit: str) -> str:
-    """Score against a cost, the Pareto-optimal ones filled and joined by a line."""
+    """Draw scores against a cost, with the Pareto-optimal points filled and joined by a line."""
     sign = 1 if task["higher_is_better"] else -1
     found = sorted(
         (each for each in task["strategies"] if each[cost] is not None), key=lambda each: each[cost]
@@ -70,7 +70,7 @@ def against(told: str, task: Mapping[str, Any], cost: str, words: str, unit: str
 
 
 def spread(axes: Any, points: Sequence[tuple[float, float]], sign: int) -> None:
-    """A scale of powers of ten, with room for a strategy that costs nothing; better is up."""
+    """Set the scales: costs on a log scale if they differ by more than ten times or one is 0; better scores above."""
     costs = [cost for cost, _ in points if cost > 0]
     if (costs and max(costs) > 10 * min(costs)) or len(costs) < len(points):
         least = min(costs, default=1.0)
@@ -85,7 +85,7 @@ def spread(axes: Any, points: Sequence[tuple[float, float]], sign: int) -> None:
 
 
 def named(axes: Any, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
-    """Each point's name beside it, off the line that rises to the right, and no name on another one."""
+    """Write the name of each point beside it, off the rising line and without overlaps."""
     axes.figure.draw_without_rendering()
     unit = axes.figure.dpi / 72
     places = [axes.transData.transform(point) / unit for point in points]

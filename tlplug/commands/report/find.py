@@ -1,4 +1,4 @@
-"""Finds runs in folders and reads of each what a comparison needs."""
+"""Find runs in folders, and read the data of each that a comparison needs."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ NO_SETTING = {
     *("strategy.name", "strategy.preset", "model.source", "model.sha256", "model.install", "model.license"),
     "data.num_workers",
 }
-"""Keys of a config that name a run or say what it records, and do not change what is trained."""
+"""Keys of a config that do not affect training, such as the name of a run and what it records."""
 
 
 class Unusable(Exception):
-    """Why a folder cannot be part of a comparison."""
+    """Raised where a folder cannot be part of a comparison; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,16 @@ class Run:
     folder: Path
     result: Mapping[str, Any]
     settings: Mapping[str, Any]
-    """What it was trained with, by key; its seed is none of it."""
+    """Key -> value of the settings that affect training, without the seed."""
     ids: np.ndarray
-    """int64 [n], in ascending order."""
+    """The ids of the test rows, int64 [n], in ascending order."""
     targets: Sequence[Any]
     scores: np.ndarray
-    """float64 [n], of the test rows in the order of `ids`; their mean is the primary score."""
+    """Scores of the test rows in the order of `ids`, float64 [n]; their mean is the primary score."""
     scratch: np.ndarray | None
-    """The same of the run's own baseline that was trained from scratch."""
+    """Scores of the run's own scratch baseline in the same order; None without that baseline."""
     digest: str
-    """Of result.json, which holds measured seconds: no two runs share it."""
+    """SHA-256 of result.json; it differs between any two runs, as the file contains measured times."""
 
     @property
     def seed(self) -> int:
@@ -79,7 +79,7 @@ class Run:
 
     @cached_property
     def tested_on(self) -> str:
-        """The same for the same test rows with the same targets."""
+        """A hash of the ids and targets of the test rows."""
         return sha256(
             json.dumps([self.ids.tolist(), list(self.targets)], sort_keys=True).encode()
         ).hexdigest()
@@ -87,17 +87,17 @@ class Run:
 
 @dataclass(frozen=True)
 class ExcludedRun:
-    """A folder that was found and is no part of the comparison."""
+    """A folder that is not part of the comparison, and the reason."""
 
     folder: Path
     reason: str
 
 
 def find(places: Sequence[Path]) -> tuple[list[Run], list[ExcludedRun]]:
-    """The runs in these folders, each once, and what had to be left out.
+    """Return the runs in and below the folders, without copies, and the runs that were excluded.
 
     Raises:
-        UsageError: a place that is no folder, or has no run in it.
+        UsageError: a place is not a folder, or contains no run.
     """
     runs: list[Run] = []
     excluded: list[ExcludedRun] = []
@@ -116,7 +116,7 @@ def find(places: Sequence[Path]) -> tuple[list[Run], list[ExcludedRun]]:
 
 
 def folders_of(places: Sequence[Path]) -> list[Path]:
-    """Run directories in and below the places, one that is met twice once."""
+    """Return the run directories in and below the places, without duplicates."""
     found: dict[Path, Path] = {}
     for place in places:
         inside = list(runs_below(existing(place)))
@@ -136,7 +136,10 @@ def existing(place: Path) -> Path:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a run was begun there; a comparison of strategies leaves a config too, but it has no seed of its own."""
+    """Return True if the folder is a run directory.
+
+    It has a result, or a config with a seed and a strategy (that of `compare` has none) or one that cannot be read.
+    """
     if (folder / RESULT).is_file():
         return True
     try:
@@ -146,7 +149,7 @@ def is_run(folder: Path) -> bool:
 
 
 def runs_below(place: Path) -> Iterator[Path]:
-    """Run directories by their numbers and names; nothing is searched inside one."""
+    """Yield the run directories in and below a folder, sorted by numbers and names, without searching inside them."""
     for root, names, _ in os.walk(place):
         if is_run(Path(root)):
             names.clear()
@@ -159,10 +162,10 @@ def numbers_first(name: str) -> list[tuple[int, str]]:
 
 
 def read(folder: Path) -> Run:
-    """One run.
+    """Read one run.
 
     Raises:
-        Unusable: it is not finished, of another version, or damaged.
+        Unusable: the run is not finished, of another version, damaged, or has a single test row.
     """
     if not (folder / RESULT).is_file():
         raise Unusable(f"it is not finished: there is no {RESULT}")
@@ -216,7 +219,7 @@ def evidence_of(folder: Path) -> dict[str, Any]:
 
 
 def settings_of(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
-    """All keys that can change what is trained; without a config.yaml the strategy's own."""
+    """Return the settings that affect training; those of the strategy alone if there is no config.yaml."""
     config = config_of(folder)
     config["strategy"] = {**(config.get("strategy") or {}), **result["strategy_config"]}
     flat = dict(flattened(config))
@@ -228,7 +231,11 @@ def settings_of(folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def config_of(folder: Path) -> dict[str, Any]:
-    """config.yaml; nothing where there is none."""
+    """Return the content of config.yaml, empty if there is none.
+
+    Raises:
+        Unusable: the file cannot be read or is not a mapping.
+    """
     from yaml import YAMLError, safe_load  # type: ignore[import-untyped]
 
     if not (folder / CONFIG).is_file():

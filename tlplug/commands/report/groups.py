@@ -1,4 +1,4 @@
-"""Runs -> what is compared in each task: a strategy, with its seeds."""
+"""Group runs by task and strategy, and name the strategies."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ BASE = "base_model"
 
 @dataclass(frozen=True)
 class Contender:
-    """One strategy on one base model with the same settings, in all its seeds."""
+    """All seeds of one strategy on one base model with the same settings."""
 
     name: str
-    """The strategy's, with what tells it from others of that strategy."""
+    """The name of the strategy, followed by the settings in which it differs from others of the same name."""
     runs: Sequence[Run]
-    """One a seed, by seed."""
+    """One run for each seed, sorted by seed."""
 
     @cached_property
     def values(self) -> np.ndarray:
@@ -40,13 +40,16 @@ class Contender:
         return self.runs[0]
 
     def score(self) -> Interval:
-        """The primary score over seeds; of a share, no more than all."""
+        """Return the mean primary score over seeds with its interval, which for a share is limited to [0, 1]."""
         found = seed_interval(self.values)
         ends = (0.0, 1.0) if self.first.result["display_scale"] == 100 else (-np.inf, np.inf)
         return Interval(found.mean, float(max(found.low, ends[0])), float(min(found.high, ends[1])))
 
     def gains_over(self, other: Contender) -> tuple[np.ndarray, list[int]]:
-        """How much better it is, [shared seeds, examples], and those seeds; where none is shared, means over seeds."""
+        """Return the gains over another strategy, [shared seeds, examples], and the shared seeds.
+
+        Without shared seeds the gains are those of means over seeds, [1, examples].
+        """
         sign = 1.0 if self.first.result["higher_is_better"] else -1.0
         shared = [seed for seed in self.seeds if seed in other.seeds]
         if not shared:
@@ -56,7 +59,7 @@ class Contender:
 
 
 def by_task(runs: Sequence[Run]) -> tuple[dict[str, list[Contender]], list[ExcludedRun]]:
-    """The contenders of each task, and the runs that cannot be compared with the others of theirs."""
+    """Return the contenders of each task, and the runs that cannot be compared with the others of their task."""
     tasks: dict[str, list[Run]] = {}
     for run in runs:
         tasks.setdefault(run.result["task"], []).append(run)
@@ -74,7 +77,7 @@ def by_task(runs: Sequence[Run]) -> tuple[dict[str, list[Contender]], list[Exclu
 
 
 def comparable(runs: Sequence[Run]) -> tuple[list[Run], list[ExcludedRun]]:
-    """Those that were tested as most of them were; of as many, as the first was."""
+    """Return the runs with the most common score and test rows (on a tie, the first), and the others as excluded."""
     tested = [(scored(run), run.tested_on) for run in runs]
     usual = Counter(tested).most_common(1)[0][0]
     model = runs[tested.index(usual)]
@@ -88,7 +91,7 @@ def scored(run: Run) -> tuple[Any, ...]:
 
 
 def difference(run: Run, model: Run) -> str:
-    """Why a run cannot be compared with another one of its task."""
+    """Return why a run cannot be compared with another run of its task."""
     if scored(run) != scored(model):
         return f"its primary score is {run.result['primary_score']}, that of the others {model.result['primary_score']}"
     if len(run.ids) != len(model.ids):
@@ -99,7 +102,7 @@ def difference(run: Run, model: Run) -> str:
 
 
 def in_seeds(runs: Sequence[Run]) -> tuple[list[list[Run]], list[ExcludedRun]]:
-    """Runs that differ in nothing but their seed together, by seed; a second one of the same seed is left out."""
+    """Return groups of runs that differ in the seed alone, sorted by seed, and the excluded repetitions of a seed."""
     alike: dict[str, dict[int, Run]] = {}
     repeated = []
     for run in runs:
@@ -118,9 +121,9 @@ def identity(run: Run) -> str:
 
 
 def names_of(tasks: Sequence[Sequence[Run]]) -> list[list[str]]:
-    """The strategy, the base model where these differ, and the settings that differ within a strategy.
+    """Return the names: the strategy, the base model if it differs, and the settings that differ within a strategy.
 
-    What differs in one task is told in all, so that a name is the same thing in each.
+    A setting that differs in one task is part of the names in all tasks, so that a name has the same meaning in each.
     """
     bases = short(sorted({run.result[BASE] for runs in tasks for run in runs}))
     told_bases = any(len({run.result[BASE] for run in runs}) > 1 for runs in tasks)
@@ -144,13 +147,13 @@ def arm(run: Run) -> tuple[str, str]:
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Keys that do not have the same value everywhere."""
+    """Return the keys whose values differ."""
     keys = dict.fromkeys(key for each in settings for key in each)
     return [key for key in keys if len({told(each.get(key)) for each in settings}) > 1]
 
 
 def told(value: Any) -> str:
-    """As it is typed."""
+    """Return a value as a user types it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return (
@@ -159,7 +162,7 @@ def told(value: Any) -> str:
 
 
 def short(sources: Sequence[str]) -> dict[str, str]:
-    """Names of base models without what all of them end in, and without their owners where that is enough."""
+    """Return source -> short name: without a common ending, and without owners if the names remain unique."""
     parts = [source.rstrip("/").split("/") for source in sources]
     while len(parts) > 1 and all(len(each) > 1 for each in parts) and len({each[-1] for each in parts}) == 1:
         parts = [each[:-1] for each in parts]

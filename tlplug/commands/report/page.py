@@ -1,4 +1,4 @@
-"""Make the report of several runs from what is in comparison.json."""
+"""Make the report of several runs from the content of comparison.json."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_report(gathered: Mapping[str, Any]) -> Report:
 
 
 def verdicts(gathered: Mapping[str, Any]) -> list[str]:
-    """Return the verdict; of several tasks that of each on a line of its own."""
+    """Return the verdict; for several tasks an overall line, then the verdict of each."""
     tasks = [task["summary"] for task in gathered["tasks"]]
     if len(tasks) == 1:
         return tasks
@@ -31,7 +31,7 @@ def verdicts(gathered: Mapping[str, Any]) -> list[str]:
 
 
 def glance(gathered: Mapping[str, Any]) -> list[Fact]:
-    """Return the few figures to know first."""
+    """Return the key figures: the number of runs, and the tasks or the best and the lightest strategy."""
     tasks = gathered["tasks"]
     runs = sum(len(each["runs"]) for task in tasks for each in task["strategies"])
     facts = [

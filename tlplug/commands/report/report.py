@@ -1,4 +1,4 @@
-"""From folders to a comparison; from one run to its report."""
+"""Compare the runs in folders, or rewrite the report of one run."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ REPORTS = "reports"
 
 
 def gather(places: Sequence[Path], output: Path | None = None) -> tuple[dict[str, Any], Path]:
-    """All runs in these folders as one comparison, written to `output`.
+    """Compare all runs in the folders, and write comparison.json and the report.
 
     Returns:
-        What is in comparison.json, and the folder.
+        The content of comparison.json, and the folder of the comparison.
 
     Raises:
-        UsageError: a place that is no folder, no run that can be used, or something lies in `output`.
+        UsageError: a place is not a folder or has no run, no run is usable, or `output` is not empty.
     """
     folder = where(places, output)
     runs, excluded = find(places)
@@ -42,12 +42,15 @@ def gather(places: Sequence[Path], output: Path | None = None) -> tuple[dict[str
 
 
 def where(places: Sequence[Path], output: Path | None) -> Path:
-    """`output`; else the one folder that holds the runs, where an earlier comparison is replaced; else a new one."""
+    """Return the folder of the comparison: `output`, else the single folder named, else a new one.
+
+    The single folder is taken if it is not a run, is writable and has no report other than an earlier comparison.
+    """
     if output is not None:
         run_directory.expect_empty(output, f"--output {output}")
         return output
     if len(places) == 1 and not is_run(places[0]):
-        # A page of that name that is no earlier comparison is somebody's: it stays.
+        # A page of that name that is not an earlier comparison is not overwritten.
         ours = (places[0] / COMPARISON).is_file() or not (places[0] / PAGE).exists()
         if ours and os.access(places[0], os.W_OK):
             return places[0]
@@ -55,10 +58,10 @@ def where(places: Sequence[Path], output: Path | None) -> Path:
 
 
 def retell(run: Path, output: Path | None = None) -> Path:
-    """Writes one run's own report anew, into its folder or into `output`; gives back which.
+    """Rewrite the report of one run into its folder or into `output`; return that folder.
 
     Raises:
-        UsageError: the run is not finished, of another version or damaged, or something lies in `output`.
+        UsageError: the run is not finished, of another version or damaged, or `output` is not empty.
     """
     if output is not None:
         run_directory.expect_empty(output, f"--output {output}")

@@ -1,4 +1,4 @@
-"""comparison.json, version 1."""
+"""Make the content of comparison.json, version 1."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tlplug.runs.result import versions
 
 VERSION = 1
 LEVEL = 0.05
-"""Two strategies are told apart where the corrected p-value is below it."""
+"""The significance level for corrected p-values."""
 COSTS = ("trainable_share", "seconds")
 FORGETTING = "forgotten"
-"""The part of a run's report in which metrics say what the base model lost."""
+"""The section of a run's report for metrics of forgetting."""
 
 
 def make_gathered(
     tasks: Mapping[str, Sequence[Contender]], excluded: Iterable[ExcludedRun]
 ) -> dict[str, Any]:
-    """All figures of the comparison, those of each run among them."""
+    """Return all figures of the comparison, including those of each run."""
     told = [task_figures(task, contenders) for task, contenders in tasks.items()]
     return {
         "version": VERSION,
@@ -42,7 +42,7 @@ def make_gathered(
 
 
 def task_figures(task: str, contenders: Sequence[Contender]) -> dict[str, Any]:
-    """One task: its strategies, the best one first, and each pair of them."""
+    """Return the figures of one task: its strategies, the best one first, and each pair of them."""
     result = contenders[0].first.result
     sign = 1.0 if result["higher_is_better"] else -1.0
     ordered = sorted(contenders, key=lambda each: -sign * each.values.mean())
@@ -69,10 +69,9 @@ def task_figures(task: str, contenders: Sequence[Contender]) -> dict[str, Any]:
 
 
 def compared_metrics(contenders: Sequence[Contender]) -> dict[str, dict[str, Any]]:
-    """Return which values of metrics are compared, as the metrics say themselves: `section` of the report, and `columns`,
-    the title of each value by its key.
+    """Return the compared metrics: the `section` of the report, and `columns`, the title of each value by its key.
 
-    Metrics of the part on forgetting are among them where no run has measured them.
+    Both come from the metrics themselves. Metrics of forgetting are included even if no run has measured them.
     """
     compared: dict[str, dict[str, Any]] = {}
     for run in (run for contender in contenders for run in contender.runs):
@@ -113,7 +112,7 @@ def contender_figures(contender: Contender, metrics: Mapping[str, Mapping[str, A
 
 
 def mean_scores(contender: Contender) -> dict[str, float]:
-    """Of all scores that every seed has, the mean over seeds."""
+    """Return the mean over seeds of each score that every seed has."""
     found = [run.result["scores"] for run in contender.runs]
     return {
         name: fmean(each[name] for each in found) for name in found[0] if all(name in each for each in found)
@@ -126,7 +125,7 @@ def mean_where_known(values: Iterable[float | None]) -> float | None:
 
 
 def pair_figures(ordered: Sequence[Contender]) -> list[dict[str, Any]]:
-    """Each pair, the one with the better mean first; p-values corrected over all pairs of the task."""
+    """Return the figures of each pair, the better mean first, with p-values corrected over all pairs of the task."""
     gains: list[dict[str, Any]] = []
     for first, second in combinations(ordered, 2):
         values, seeds = first.gains_over(second)
@@ -150,7 +149,7 @@ def pair_figures(ordered: Sequence[Contender]) -> list[dict[str, Any]]:
 
 
 def mark_fronts(figures: Sequence[dict[str, Any]], sign: float) -> None:
-    """Says of each for which cost no other is as good and cheaper; None where that cost is not known."""
+    """Set `pareto` of each strategy: cost -> True if it is Pareto-optimal; None if the cost is not known."""
     for each in figures:
         each["pareto"] = dict.fromkeys(COSTS)
     for cost in COSTS:
@@ -161,7 +160,8 @@ def mark_fronts(figures: Sequence[dict[str, Any]], sign: float) -> None:
 
 
 def lightest(figures: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]]) -> str:
-    """Of the best and those not told from it the one with the smallest share of trained weights, then of seconds."""
+    """Return the strategy with the smallest trainable share, then the fewest seconds, among those not significantly
+    worse than the best."""
     best = figures[0]["name"]
     told = {pair["second"] for pair in pairs if pair["first"] == best and pair["significant"]}
     level = [each for each in figures if each["name"] not in told]
@@ -173,7 +173,10 @@ def lightest(figures: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, 
 
 
 def against_scratch(contender: Contender) -> dict[str, Any]:
-    """Return error(run) - error(scratch) by the runs' own baselines: paired t over seeds; of one seed, over rows."""
+    """Return error(run) - error(scratch) with the runs' own baselines, or why it is not measured.
+
+    The interval is a paired t interval over seeds, or with one seed a paired bootstrap over rows.
+    """
     sign = 1.0 if contender.first.result["higher_is_better"] else -1.0
     pairs = [(run.scratch, run.scores) for run in contender.runs if run.scratch is not None]
     if not pairs:
@@ -193,7 +196,7 @@ def against_scratch(contender: Contender) -> dict[str, Any]:
 
 
 def mean_values(contender: Contender, metric: str, keys: Collection[str]) -> dict[str, Any]:
-    """Return the mean of each value of a metric; where no run of the task has any, why."""
+    """Return the mean of each value of a metric, or the reason why it is not measured."""
     if not keys:
         return mean_value(contender, metric, "value")
     return {key: mean_value(contender, metric, key) for key in keys}
@@ -218,7 +221,7 @@ def mean_value(contender: Contender, metric: str, key: str) -> dict[str, Any]:
 
 
 def between(contenders: Sequence[Contender]) -> dict[str, list[str]]:
-    """Settings beside a strategy's own that are not the same for all: a comparison of unlike trainings says so."""
+    """Return the settings, except those of strategies, that differ between contenders: key -> value of each."""
     settings = [
         {key: value for key, value in each.first.settings.items() if not key.startswith("strategy.")}
         for each in contenders

@@ -1,4 +1,4 @@
-"""A comparison told in sections, for the page and for Markdown."""
+"""Write the sections of a comparison, for HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OPTIMAL = (
 
 
 def sections(gathered: Mapping[str, Any]) -> list[Section]:
-    """Over all tasks, then task by task, then what was left out and where the runs lie."""
+    """Return the sections: all tasks, each task, and the runs with their folders and those left out."""
     tasks = gathered["tasks"]
     found = [Section("tasks", "All tasks", [matrix(tasks)])] if len(tasks) > 1 else []
     for number, task in enumerate(tasks):
@@ -41,7 +41,7 @@ def sections(gathered: Mapping[str, Any]) -> list[Section]:
 
 
 def matrix(tasks: Sequence[Mapping[str, Any]]) -> Table:
-    """Strategies by tasks, the best of each task shaded."""
+    """Return the table of strategies by tasks, with the best of each task shaded."""
     scores = {task["task"]: {each["name"]: each["score"] for each in task["strategies"]} for task in tasks}
     names = list(dict.fromkeys(name for found in scores.values() for name in found))
 
@@ -99,7 +99,7 @@ def scores(task: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def pairs(task: Mapping[str, Any]) -> Table:
-    """The better one of each pair, its gain and whether that is beyond noise."""
+    """Return the table of pairs: the better strategy, its gain and the significance."""
     rows, paired = [], []
     for pair in task["pairs"]:
         gain, shared = pair["gain"], len(pair["seeds"])
@@ -117,14 +117,14 @@ def pairs(task: Mapping[str, Any]) -> Table:
 def with_or_above(
     title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], name: str, values: Sequence[str]
 ) -> Table:
-    """A table with one column more, which stands in the title where it says the same in each row."""
+    """Return a table with a further column `name`, or with its value in the title if it is the same in all rows."""
     if len(set(values)) == 1:
         return Table(f"{title}, {values[0]}", heads, rows)
     return Table(title, [*heads, name], [[*row, value] for row, value in zip(rows, values, strict=True)])
 
 
 def cost(task: Mapping[str, Any]) -> Iterator[Block]:
-    """The two pictures, each with its data."""
+    """Yield a chart with its data for each cost, or a note if the cost is not measured."""
     for name, words in BY.items():
         known = [each for each in task["strategies"] if each[name] is not None]
         if not known:
@@ -144,7 +144,7 @@ def cost(task: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def harm(task: Mapping[str, Any]) -> Iterator[Block]:
-    """Against training from scratch, by each run's own baseline."""
+    """Yield the comparison with training from scratch by each run's own baseline."""
     found = {each["name"]: each["against_scratch"] for each in task["strategies"]}
     if all("not_measured" in each for each in found.values()):
         yield Text(
@@ -177,7 +177,7 @@ def harm(task: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def lacks(found: Mapping[str, Mapping[str, Any]]) -> Iterator[Text]:
-    """Why something was not measured, a line a reason."""
+    """Yield a line for each reason why values are not measured."""
     reasons: dict[str, list[str]] = {}
     for name, each in found.items():
         if "not_measured" in each:
@@ -187,7 +187,7 @@ def lacks(found: Mapping[str, Mapping[str, Any]]) -> Iterator[Text]:
 
 
 def metrics(task: Mapping[str, Any], forgetting: bool) -> Iterator[Block]:
-    """Yield the metrics of the part on forgetting, or all others, each as a table or as the reason why there is none."""
+    """Yield the metrics of forgetting, or all others: a table for each, or the reason why it is not measured."""
     for metric, each in task["metrics"].items():
         if (each["section"] == FORGETTING) is forgetting:
             values = {strategy["name"]: strategy["metrics"][metric] for strategy in task["strategies"]}
@@ -197,7 +197,7 @@ def metrics(task: Mapping[str, Any], forgetting: bool) -> Iterator[Block]:
 def metric_table(
     metric: str, columns: Mapping[str, str], values: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Block]:
-    """Yield the table of one metric, without the columns that no strategy has a value in."""
+    """Yield the table of one metric, without the columns in which no strategy has a value."""
     measured = [key for key in columns if any("not_measured" not in each[key] for each in values.values())]
     if not measured:
         lacking = (each[key] for each in values.values() for key in columns) if columns else values.values()
@@ -218,7 +218,7 @@ def mean(found: Mapping[str, Any]) -> str:
 
 
 def again(gathered: Mapping[str, Any]) -> Section:
-    """Each run's folder, which holds what it takes to run it again; and which folders are no part of this."""
+    """Return the section with the folder of each run, which has all that reproduces it, and the folders left out."""
     rows = [
         [
             each["name"],

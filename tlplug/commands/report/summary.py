@@ -1,4 +1,4 @@
-"""What a comparison found, in words."""
+"""Summarize a comparison in sentences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BY = {"trainable_share": "share of weights trained", "seconds": "seconds"}
 
 
 def overall(tasks: Sequence[Mapping[str, Any]]) -> str:
-    """The sentence of the task; of several, which strategy is best how often, and the sentence of each."""
+    """Return the summary of the task; for several tasks, how often each strategy is best, and all summaries."""
     if len(tasks) == 1:
         return str(tasks[0]["summary"])
     best = Counter(task["best"] for task in tasks).most_common()
@@ -25,7 +25,7 @@ def overall(tasks: Sequence[Mapping[str, Any]]) -> str:
 
 
 def sentence(task: Mapping[str, Any]) -> str:
-    """Which is best, which is the lightest that is not told from it, and what is Pareto-optimal."""
+    """Return the summary of a task: the best strategy, the lightest not significantly worse, and the Pareto front."""
     by_name = {each["name"]: each for each in task["strategies"]}
     best = by_name[task["best"]]
     if len(by_name) == 1:
@@ -37,7 +37,7 @@ def sentence(task: Mapping[str, Any]) -> str:
 
 
 def few_seeds(task: Mapping[str, Any]) -> Iterator[str]:
-    """What the p-values do not count."""
+    """Yield a sentence if pairs share too few seeds for p-values that include the variation between seeds."""
     fewest = min(len(pair["seeds"]) for pair in task["pairs"])
     if fewest < ENOUGH_SEEDS:
         some = (
@@ -55,7 +55,7 @@ def scored(found: Mapping[str, Any], task: Mapping[str, Any]) -> str:
 
 
 def light(task: Mapping[str, Any], by_name: Mapping[str, Mapping[str, Any]]) -> str:
-    """The lightest that is not told from the best one."""
+    """Return a sentence on the lightest strategy that is not significantly worse than the best."""
     found = by_name[task["lightest"]]
     if task["lightest"] == task["best"]:
         tied = any(not pair["significant"] for pair in task["pairs"] if pair["first"] == task["best"])
@@ -80,7 +80,7 @@ def moves(found: Mapping[str, Any]) -> str:
 
 
 def fronts(task: Mapping[str, Any]) -> str:
-    """Which are Pareto-optimal, by each cost; one list where the two are the same."""
+    """Return a sentence on the Pareto-optimal strategies by each cost, with one list if all costs give the same."""
     named = {
         words: [each["name"] for each in task["strategies"] if each["pareto"][cost]]
         for cost, words in BY.items()
@@ -95,7 +95,7 @@ def fronts(task: Mapping[str, Any]) -> str:
 
 
 def p_value(value: float) -> str:
-    """`0.032`, `0.40`, `< 0.001`."""
+    """Return a p-value as text: `0.032`, `0.40`, `< 0.001`."""
     if value < 0.001:
         return "< 0.001"
     return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""The comparison in the terminal: a row a strategy, then what it comes to."""
+"""Print a comparison in the terminal: a row for each strategy, then the summary."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tlplug.reports.formatting import figure, percent_of, signed
 
 WRITTEN = {"comparison.json": "Figures", "report.html": "Report", "report.md": "Markdown"}
 MARK = "* "
-"""Before a cost by which a strategy is Pareto-optimal."""
+"""The mark of a cost by which a strategy is Pareto-optimal."""
 
 
 def show_gathered(console: Console, gathered: Mapping[str, Any]) -> None:
@@ -30,7 +30,7 @@ def show_gathered(console: Console, gathered: Mapping[str, Any]) -> None:
 
 
 def table(task: Mapping[str, Any]) -> Table:
-    """Scores with half of their 95% interval, and how far below the best one each is."""
+    """Return the table of strategies: scores with half of their 95% interval, and differences to the best."""
     seeds = f"{len(task['seeds'])} seed{'s' if len(task['seeds']) > 1 else ''}"
     found = Table(
         title=f"\n{task['task']}: {task['test_rows']} test rows, {seeds}; ± is half of a 95% interval, p is Holm's, "
@@ -50,7 +50,7 @@ def table(task: Mapping[str, Any]) -> Table:
 
 
 def cells(found: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[str, ...]:
-    """Seeds, score, difference to the best, its p-value, and the two costs."""
+    """Return the cells of a strategy: seeds, score, difference to the best, its p-value, and the two costs."""
     return (
         str(len(found["seeds"])),
         plus_minus(found["score"], task["display_scale"]),
@@ -64,7 +64,7 @@ def plus_minus(found: Mapping[str, float], scale: int) -> str:
 
 
 def half(found: Mapping[str, float], scale: int) -> str:
-    """Half of the interval: of the longer side, for that of a share may end at all or nothing."""
+    """Return half of an interval: its longer side, as that of a share may be cut off at 0 or 1."""
     return figure(max(found["high"] - found["mean"], found["mean"] - found["low"]), scale)
 
 
@@ -97,6 +97,6 @@ def marked(words: str, optimal: bool | None) -> str:
 
 
 def show_paths(console: Console, folder: Path) -> None:
-    """What was written there, a path a line."""
+    """Print the path of each file that was written to the folder."""
     for name in sorted(path.name for path in folder.iterdir() if path.name in WRITTEN):
         console.print(f"{WRITTEN[name]:<10}{folder / name}", highlight=False, markup=False, soft_wrap=True)
