@@ -17,21 +17,21 @@ from tlplug.interfaces import Strategy
 
 @dataclass
 class CompareSettings:
-    """`compare.*`: what `python -m tlplug compare` runs; there, the names alone are short for these keys."""
+    """Settings of `python -m tlplug compare`, with keys `compare.*`; on its command line the prefix may be omitted."""
 
     strategies: list[str] = field(default_factory=list)
     """Strategies and presets, from the least invasive to the most: the order in which they are run. conf/compare.yaml has
     the usual ones."""
     seeds: Any = 3
-    """How many, from 0, or which: [3,4,5]. Every strategy is trained with each."""
+    """The number of seeds, counted from 0, or a list: [3,4,5]. Every strategy is trained with each seed."""
     tune_learning_rate: bool = False
     """Train with several learning rates, and take the one with the best validation score."""
     learning_rate_factors: list[float] = field(default_factory=lambda: [0.3, 1.0, 3.0])
-    """What `tune_learning_rate` multiplies the strategy's own learning rate with."""
+    """Factors by which `tune_learning_rate` multiplies the strategy's own learning rate."""
     target_score: float | None = None
     """Stop at the first strategy whose score reaches this, in the score's own unit (0.85, not 85)."""
     stop_early: bool = True
-    """Stop where a strategy gains nothing over the one before, beyond noise; false: run all."""
+    """Stop if a strategy gains nothing over the one before it beyond noise; false: run all."""
 
     def __post_init__(self) -> None:
         if not self.strategies or len(set(self.strategies)) < len(self.strategies):

@@ -18,19 +18,18 @@ from tlplug.settings import MISSING
 
 @dataclass
 class RankSettings:
-    """`rank.*`: what `python -m tlplug rank` looks at; there, the names alone are short for these keys."""
+    """Settings of `python -m tlplug rank`, with keys `rank.*`; on its command line the prefix may be omitted."""
 
     models: list[str] = MISSING
-    """Base models, two at least: presets by name, hub ids, folders, GGUF files, `pkg://package/folder`."""
+    """At least two base models: presets by name, hub ids, folders, GGUF files, `pkg://package/folder`."""
     max_rows: int = 1000
-    """At most so many training rows, drawn by `data.seed`, the same for all models."""
+    """The largest number of training rows, which are drawn by `data.seed` and are the same for all models."""
     metrics: list[str] = field(default_factory=list)
-    """What they are ranked by. conf/rank.yaml has the usual ones."""
+    """Metrics by which the models are ranked. conf/rank.yaml has the usual ones."""
     fine_tune_top: Any = 0
-    """Fine-tune so many of the first, and the smallest, to tell how good the ranking was; or `all`."""
+    """The number of first models that are fine-tuned, with the smallest one, to verify the ranking; or `all`."""
     strategy: str = MISSING
-    """What `fine_tune_top` trains with, and what the command that is named at the end does. conf/rank.yaml has the usual
-    one."""
+    """The strategy of `fine_tune_top` and of the command that is printed at the end. conf/rank.yaml has the usual one."""
 
     def __post_init__(self) -> None:
         for problem in (self._models_problem(), self._verify_problem()):
@@ -53,7 +52,7 @@ class RankSettings:
 
 
 ANY_MODEL = "custom"
-"""The preset that names no model."""
+"""The preset without a model source."""
 ONE_MODEL = (
     "rank looks at several base models: models=[minilm,./my-model]; a preset holds what goes with one of them"
 )

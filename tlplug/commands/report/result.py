@@ -160,8 +160,7 @@ def mark_fronts(figures: Sequence[dict[str, Any]], sign: float) -> None:
 
 
 def lightest(figures: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]]) -> str:
-    """Return the strategy with the smallest trainable share, then the fewest seconds, among those not significantly
-    worse than the best."""
+    """Return the lightest strategy (by trainable share, then seconds) not significantly worse than the best."""
     best = figures[0]["name"]
     told = {pair["second"] for pair in pairs if pair["first"] == best and pair["significant"]}
     level = [each for each in figures if each["name"] not in told]

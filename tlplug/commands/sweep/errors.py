@@ -24,7 +24,7 @@ def said(run: Path) -> str:
 
 
 def last_output(run: Path) -> list[str]:
-    """Return the output of the last process, without what progress bars overwrote."""
+    """Return the lines that the last process has written, of the last TAIL bytes; empty without an output."""
     try:
         with (run / OUTPUT).open("rb") as file:
             file.seek(0, 2)

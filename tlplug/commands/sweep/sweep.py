@@ -165,7 +165,7 @@ def report(console: Console, record: Record, search: Search) -> None:
 
 
 def compare(console: Console, folder: Path) -> None:
-    """Write the report of all finished runs, in general into the sweep's folder, and print it."""
+    """Compare all finished runs, and print the comparison and the paths of its report."""
     try:
         gathered, place = gather([folder])
     except (UsageError, OSError) as error:

@@ -69,7 +69,7 @@ class Task(Work):
 
 
 def runs_on() -> bool:
-    """Return True if the job is still running: it has been preempted, not cancelled."""
+    """Return True if Slurm lists the job as running, so it is preempted and not cancelled; True outside Slurm."""
     from submitit import JobEnvironment
 
     if "SLURM_JOB_ID" not in os.environ:
