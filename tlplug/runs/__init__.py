@@ -1,1 +1,1 @@
-"""What a finished run is used for: predict, evaluate, export."""
+"""Train runs and use finished ones: predict, evaluate, measure, export."""

@@ -1,4 +1,4 @@
-"""Create, lock, read and write the folder of a run. An existing one is never written over."""
+"""Create, lock, read and write the folder of a run. An existing run is never overwritten."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ CONFIG, RESULT, RUN = "config.yaml", "result.json", "run.json"
 PAGE, MARKDOWN = "report.html", "report.md"
 PROGRESS, LOG = "progress.json", "log.txt"
 PATIENCE = 1.0
-"""Seconds in which somebody who only looks whether a run is held lets it go again."""
+"""Seconds to wait for the lock of a run: `is_held` takes it for a moment."""
 RUN_VERSION = 1
 HEAD, HEAD_VERSION = "head.json", 1
 
 
 def choose(run_dir: str | None, *names: str) -> Path:
-    """Where the run is going to lie: `run_dir`, or outputs/<names>/<time>-<id>. Nothing is made yet.
+    """Return the folder for a new run, not created yet: `run_dir`, or outputs/<names>/<time>-<id>.
 
     Raises:
-        UsageError: something lies there already.
+        UsageError: `run_dir` exists and is not an empty folder.
     """
     if run_dir is None:
         return OUTPUTS.joinpath(*names, stamp())
@@ -48,13 +48,14 @@ def choose(run_dir: str | None, *names: str) -> Path:
 
 
 def choose_or_go_on(run_dir: str | None, config: str, ends_with: str, *names: str) -> Path:
-    """The same for work that can go on where it was cut off: `run_dir` may hold what this config began.
+    """Return the folder for work that can be resumed: `run_dir` may hold unfinished work with the same config.
 
     Args:
+        config: text of the resolved config, compared with config.yaml in `run_dir`.
         ends_with: name of the file that is written last.
 
     Raises:
-        UsageError: something else lies there.
+        UsageError: `run_dir` holds anything else.
     """
     if run_dir is not None:
         folder = Path(run_dir).expanduser()
@@ -66,7 +67,13 @@ def choose_or_go_on(run_dir: str | None, config: str, ends_with: str, *names: st
 
 
 def create(folder: Path, config: str, **record: Any) -> None:
-    """What a run can be begun anew or gone on with from: its resolved config, and `record` in run.json; both or neither."""
+    """Create the run directory with its resolved config in config.yaml and `record` in run.json.
+
+    Where the folder can be put in place as a whole, both files are written or neither.
+
+    Raises:
+        UsageError: the folder exists and is not empty.
+    """
     try:
         with atomic_folder(folder) as beside:
             write_begin(beside, config, record)
@@ -79,7 +86,7 @@ def create(folder: Path, config: str, **record: Any) -> None:
 
 
 FIXED = (errno.EBUSY, errno.ENOTDIR, errno.EXDEV, errno.EINVAL)
-"""What says that nothing can take the place of an empty folder: it is a mount, a link, or where the process is."""
+"""Error codes where an empty folder cannot be replaced: it is a mount point, a link or the working directory."""
 
 
 def write_begin(folder: Path, config: str, record: Mapping[str, Any]) -> None:
@@ -88,10 +95,10 @@ def write_begin(folder: Path, config: str, record: Mapping[str, Any]) -> None:
 
 
 def begun(folder: Path) -> dict[str, Any]:
-    """What `create` recorded.
+    """Return run.json of a run, as `create` wrote it.
 
     Raises:
-        UsageError: no run was begun there, by a version that is read.
+        UsageError: the folder holds no run.json, or one that this version cannot read.
     """
     path = folder / RUN
     refuse_address("RUN", str(folder))
@@ -109,7 +116,7 @@ def begun(folder: Path) -> dict[str, Any]:
 
 
 def recorded(folder: Path) -> dict[str, Any]:
-    """What the run in `folder` was made with: run.json, or of a run that is older than it, result.json; else nothing."""
+    """Return run.json, or result.json where an older run has no run.json; empty where neither exists."""
     for path in (folder / RUN, folder / RESULT):
         if path.is_file():
             return read_object(path)
@@ -117,10 +124,10 @@ def recorded(folder: Path) -> dict[str, Any]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object.
+    """Return the JSON object in a file.
 
     Raises:
-        UsageError: the file holds something else.
+        UsageError: the file is not JSON, or its value is not an object.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -133,10 +140,13 @@ def read_object(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def held(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
-    """The run in `folder` is this process's alone; the kernel lets it go when the process dies.
+    """Lock the run in `folder` for this process; the kernel releases the lock when the process dies.
+
+    Args:
+        patience: seconds to wait for the lock.
 
     Raises:
-        UsageError: another process works on it.
+        UsageError: another process still holds the lock.
     """
     until = time.monotonic() + patience
     with (folder / RUN).open() as file:
@@ -148,7 +158,7 @@ def held(folder: Path, patience: float = PATIENCE) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process works on the run just now."""
+    """Return whether a process holds the lock of the run."""
     try:
         with held(folder, patience=0):
             return False
@@ -157,23 +167,23 @@ def is_held(folder: Path) -> bool:
 
 
 def expect_empty(path: Path, named: str) -> None:
-    """Nothing is ever written over: `named` says how the user asked for the folder."""
+    """Raise an error unless `path` is an empty folder or does not exist.
+
+    Args:
+        named: the folder as the user typed it, for the message.
+    """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UsageError(f"{named}: something lies there already; name a new folder")
 
 
 def expect_writable(folder: Path) -> None:
-    """Before anything is computed that is to be written there.
-
-    Raises:
-        UsageError: it may not be written to.
-    """
+    """Raise an error where a folder exists and is not writable; called before anything expensive is computed."""
     if folder.is_dir() and not os.access(folder, os.W_OK):
         raise UsageError(f"{folder} may not be written to, and what is found out goes into it; copy it first")
 
 
 def stamp() -> str:
-    """`<time>-<id>`, a name that no other folder has."""
+    """Return a folder name `<time>-<id>` with a random id."""
     return f"{datetime.now().strftime('%Y-%m-%d_%H-%M-%S')}-{secrets.token_hex(2)}"
 
 
@@ -186,17 +196,17 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def write_head(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write what the head learnt of the data, without which its predictions cannot be read."""
+    """Write head.json: the state that the head learned from the data, such as its labels."""
     write_json(folder / HEAD, {"version": HEAD_VERSION, "state": dict(state)})
 
 
 @contextmanager
 def logged(path: Path) -> Iterator[None]:
-    """Everything that tlplug, plugins and Lightning log, in `path` too, with the traceback where the run fails."""
+    """Append the log of tlplug, plugins and Lightning to `path`, with the traceback where the run fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    # Plugins log under the names of their own packages, so the root is heard; Lightning keeps its own from it.
+    # Plugins log under the names of their own packages, so the root needs the handler; Lightning does not propagate to it.
     loggers = [logging.getLogger(), logging.getLogger("lightning.pytorch")]
     for logger in loggers:
         logger.addHandler(handler)
@@ -216,17 +226,17 @@ def logged(path: Path) -> Iterator[None]:
 
 
 SWEEP_VARIABLE = "TLPLUG_SWEEP"
-"""Names the sweep in the environment of its jobs, for loggers to put them together."""
+"""Environment variable with the name of the sweep, by which loggers group its jobs."""
 
 
 def begin(job: Job, folder: Path) -> None:
-    """What the run can be gone on with from, or begun with in another process; secrets are left out."""
+    """Create the run directory with the config, overrides and plugins of the job; secrets are removed."""
     config = OmegaConf.to_yaml(OmegaConf.create(redact(job.config)))
     overrides = redact_overrides(job.typed)
     create(folder, config, overrides=overrides, plugins=describe_plugins(job.plugins))
 
 
 def finished(folder: Path) -> bool:
-    """Whether a run has its result and its report, and was not cut off in telling others of them."""
+    """Return whether a run has its result and report and its progress.json has been removed."""
     there = all((folder / name).is_file() for name in (RESULT, PAGE))
     return there and not (folder / PROGRESS).exists()

@@ -1,4 +1,4 @@
-"""`evaluate RUN`: scores and predictions of a finished run on other data."""
+"""Score a finished run on its own test rows or on other data, for `evaluate RUN`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEST = "test"
 def evaluate(
     adapted: Adapted, rows: Split, reporter: Reporter
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Score the run's model on rows that `rows_of` gave.
+    """Score the run's model on the rows that `rows_of` returned.
 
     Returns:
         The figures (`scores`, `primary_score`, its 95% interval `low` and `high` by the bootstrap over rows, `rows`, `data`)
@@ -48,7 +48,11 @@ def evaluate(
 
 
 def other_data(settings: DataSettings, overrides: Sequence[str]) -> DataSettings:
-    """Of other data: its test split, or all of it where it has one split only, and no limits but those just given."""
+    """Return the settings for reading the test rows.
+
+    Where the overrides set `data.path`, the test split of that data is used, or its only split. Limits and splits of
+    the run's own data are dropped unless the overrides set them.
+    """
     given = {word.lstrip("+").partition("=")[0] for word in overrides}
     if "data.path" not in given:
         return settings
@@ -70,10 +74,10 @@ def only_split(settings: DataSettings) -> str:
 
 
 def rows_of(adapted: Adapted, overrides: Sequence[str] = ()) -> Split:
-    """The rows to evaluate: the run's own test split, or other data.
+    """Return the rows to evaluate: the run's own test split, or other data.
 
     Args:
-        overrides: those that the run was opened with; a `data.path` among them names other data.
+        overrides: the overrides that the run was opened with; `data.path` selects other data.
 
     Raises:
         UsageError: the data is not usable.
@@ -85,7 +89,7 @@ def rows_of(adapted: Adapted, overrides: Sequence[str] = ()) -> Split:
 
 
 def predict_all(adapted: Adapted, rows: Rows, reporter: Reporter | None = None) -> list[Prediction]:
-    """Predict all rows, some batches at a time."""
+    """Return a prediction for each row, computed some batches at a time."""
     remaining, predictions = iter(rows), []
     with (reporter or Reporter()).progress("predicting", len(rows)) as progress:
         while chunk := list(islice(remaining, BATCH_SIZE * CHUNK)):
@@ -95,10 +99,10 @@ def predict_all(adapted: Adapted, rows: Rows, reporter: Reporter | None = None) 
 
 
 def stored_rows(adapted: Adapted) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The run's own test rows and the predictions that it made of them then, from predictions.jsonl."""
+    """Return the run's own test rows and its predictions for them, both from predictions.jsonl."""
     path = adapted.run.folder / "predictions.jsonl"
     columns = {*adapted.head.columns, *adapted.head.optional_columns, "id"}
-    # Not splitlines, for which a text may hold line ends of its own (U+2028).
+    # Not splitlines: it would also split a text at U+2028.
     with path.open(encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     rows = [{name: value for name, value in line.items() if name in columns} for line in lines]
@@ -106,6 +110,6 @@ def stored_rows(adapted: Adapted) -> tuple[list[dict[str, Any]], list[dict[str, 
 
 
 def write(folder: Path, figures: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
-    """`scores.json` and `predictions.jsonl` into a folder that holds nothing yet."""
+    """Write `predictions.jsonl` and `scores.json` into a folder."""
     run_directory.write_lines(folder / "predictions.jsonl", list(rows))
     run_directory.write_json(folder / "scores.json", figures)

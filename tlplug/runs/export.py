@@ -27,18 +27,18 @@ CARD = "README.md"
 
 
 def export(adapted: Adapted, out: Path, merge: bool = False, dtype: str | None = None) -> dict[str, Any]:
-    """Write what the run trained into `out`.
+    """Write the trained weights of a run into `out`, with head.json and a model card.
 
     Args:
-        merge: one model that stands alone; else what the strategy saved, an adapter or a model.
-        dtype: number format of a merged model; None: that of the base model, and bfloat16 where that was quantized.
+        merge: write one merged model; otherwise the files that the strategy saved, an adapter or a model.
+        dtype: number format of a merged model; None: that of the base model, or bfloat16 where it was quantized.
 
     Returns:
-        The drift of a merged model from the run's own on its test rows: `rows`, `same` (share of equal predictions),
-        `before` and `after` (the primary score), `dtype`; empty where nothing was merged.
+        The drift of a merged model on the run's test rows: `rows`, `same` (share of equal predictions), `before` and
+        `after` (the primary score), `dtype`; empty without `merge`.
 
     Raises:
-        UsageError: something lies in `out`, or the strategy's model cannot be merged.
+        UsageError: `out` is not empty, `dtype` does not fit, or the strategy's model cannot be merged.
     """
     check(out, merge, dtype)
     drift = save_merged(adapted, out, dtype) if merge else save_as_it_is(adapted, out)
@@ -49,7 +49,7 @@ def export(adapted: Adapted, out: Path, merge: bool = False, dtype: str | None =
 
 
 def check(out: Path, merge: bool, dtype: str | None) -> None:
-    """What can be known to be wrong before anything is loaded."""
+    """Raise an error where the arguments of `export` are wrong, before anything is loaded."""
     expect_empty(out, str(out))
     if dtype is not None and (not merge or dtype not in DTYPES[1:]):
         raise UsageError(f"--dtype goes with --merge and is one of {', '.join(DTYPES[1:])}")
@@ -59,7 +59,7 @@ def save_as_it_is(adapted: Adapted, out: Path) -> dict[str, Any]:
     shutil.copytree(adapted.run.folder / adapted.run.strategy.saved_folder, out, dirs_exist_ok=True)
     config = out / ADAPTER_CONFIG
     if config.is_file():
-        # What peft wrote is where the base model lay on this machine.
+        # peft wrote the path of the base model on this machine.
         known = json.loads(config.read_text(encoding="utf-8"))
         known["base_model_name_or_path"] = adapted.base.source
         atomic_write(config, json.dumps(known, indent=2) + "\n")
@@ -67,7 +67,7 @@ def save_as_it_is(adapted: Adapted, out: Path) -> dict[str, Any]:
 
 
 def save_merged(adapted: Adapted, out: Path, dtype: str | None) -> dict[str, Any]:
-    """Merge, round once, and see what that did to the predictions."""
+    """Write the merged model, converted once to `dtype`, with its processor; return its drift."""
     import torch
 
     quantized = adapted.run.strategy.load_options(adapted.head).quantization is not None
@@ -79,7 +79,7 @@ def save_merged(adapted: Adapted, out: Path, dtype: str | None) -> dict[str, Any
 
 
 def measured_drift(adapted: Adapted, merged: PreTrainedModel, dtype: str) -> dict[str, Any]:
-    """Predictions of the merged model beside those that the run made of the same rows."""
+    """Return the comparison of the merged model's predictions with the run's own on the same rows."""
     head, (rows, before) = adapted.head, stored_rows(adapted)
     after = predict_all(replace(adapted, model=merged.to(adapted.device).eval()), rows)
     same = [alike(old["prediction"], new["prediction"]) for old, new in zip(before, after, strict=True)]
@@ -93,20 +93,20 @@ def measured_drift(adapted: Adapted, merged: PreTrainedModel, dtype: str) -> dic
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Whether two predictions are the same; numbers are where they differ by less than a hundredth."""
+    """Return whether two predictions are equal; numbers may differ by 1% of `one`."""
     if isinstance(one, float):
         return bool(abs(one - other) <= 0.01 * abs(one))
     return bool(one == other)
 
 
 def push(folder: Path, repository: str, private: bool = False) -> str:
-    """Upload an exported folder to the hub as `owner/name`; the address it is at.
+    """Upload an exported folder to the hub as `owner/name` and return its address.
 
     Args:
-        private: only into a private repository; without it a new one is what is usual for its owner.
+        private: upload only into a private repository; otherwise a new one gets its owner's default visibility.
 
     Raises:
-        UsageError: the hub refuses or cannot be reached; what was exported stays where it is.
+        UsageError: the hub refuses or cannot be reached; the exported folder stays in place.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
@@ -121,7 +121,7 @@ def push(folder: Path, repository: str, private: bool = False) -> str:
             )
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Export by tlplug")
     except Exception as error:  # the hub's client, its HTTP client and its transfer each raise their own
-        # That of a large file only names it; why it was refused is the cause.
+        # The error for a large file only names the file; the reason is in its cause.
         cause = error.__cause__ or error if isinstance(error, RuntimeError) else error
         reason = str(cause)
         if isinstance(cause, HfHubHTTPError):

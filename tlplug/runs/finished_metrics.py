@@ -1,4 +1,4 @@
-"""Measure metrics of a finished run from its evidence, or where that is not enough from its model."""
+"""Measure metrics of a finished run from its evidence, and from its model where the evidence is not enough."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from tlplug.runs.result import report_facts
 from tlplug.runtime.console import Reporter
 
 METRIC_CONFIG, METRICS_OVERRIDES = "metric_config", "metrics_overrides"
-"""Of result.json, where `metrics` was used: the fields of the metrics that it measured, and the words that name rows."""
+"""Keys that `metrics` adds to result.json: the configs of the metrics it measured, and its overrides for the rows."""
 NODES = ("data", "transfer", "evidence")
-"""Whose keys can be set anew: which rows are looked at."""
+"""Config nodes that `metrics` can override: they select the rows to measure."""
 
 
 def known(run: FinishedRun) -> dict[str, Any]:
-    """What the run recorded.
+    """Return the evidence of a run.
 
     Raises:
-        UsageError: the run did not finish, or its evidence is of another version.
+        UsageError: the run did not finish, or this version cannot read its evidence.
     """
     recover(run.folder / evidence.FOLDER)
     if not (run.folder / evidence.FOLDER).is_dir() or not (run.folder / run_directory.RESULT).is_file():
@@ -50,7 +50,7 @@ def known(run: FinishedRun) -> dict[str, Any]:
 
 
 def lacking(metrics: Mapping[str, TransferMetric], found: Mapping[str, Any]) -> dict[str, TransferMetric]:
-    """The metrics that need something of the model which was not recorded, or was recorded for other fields of theirs."""
+    """Return the metrics whose evidence was not recorded, or was recorded with another config of the metric."""
     recorded = found.get(recorder.RECORDING_CONFIG, {})
     told = found.get("reasons", {}).items()
     reasons = {name for name, why in told if not why.startswith(evidence.FAILED)}
@@ -63,7 +63,7 @@ def lacking(metrics: Mapping[str, TransferMetric], found: Mapping[str, Any]) -> 
 
 
 def record(run: FinishedRun, metrics: Mapping[str, TransferMetric]) -> dict[str, Any]:
-    """Load the base model and what the run made of it, and look at both."""
+    """Load the base model and the adapted model, and return the evidence recorded from both."""
     import torch
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -99,17 +99,18 @@ def measure(
     words: Sequence[str] = (),
     anew: bool = False,
 ) -> dict[str, Any]:
-    """The result with these metrics' values in it; the evidence and result.json hold them too.
+    """Measure metrics, update the evidence and result.json, and return the result.
 
     Args:
-        words: that the run was opened with: other rows to look at than its config names. They are remembered.
-        anew: the rows are others than those that were looked at last, so the model is needed whatever was recorded.
+        words: the overrides that the run was opened with, which select other rows than its config; result.json
+            stores them.
+        anew: record the evidence again even where it exists, because the rows have changed.
     """
     found, path = known(run), run.folder / run_directory.RESULT
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     fields = result.get(METRIC_CONFIG, {})
     if anew:
-        # What was measured of the rows that were looked at before is measured of these.
+        # Metrics measured on the earlier rows are measured again on these.
         metrics = {**metrics_again(run.config, fields, result["metrics"]), **metrics}
         result["metrics"] = {name: value for name, value in result["metrics"].items() if name in metrics}
     needing = metrics if anew else lacking(metrics, found)
@@ -130,9 +131,9 @@ def measure(
 
 
 def previous_overrides(folder: Path, now: Sequence[str]) -> list[str]:
-    """Those that an earlier `metrics` was told, without which other rows would be looked at than it did.
+    """Return the overrides of an earlier `metrics` call, so that the same rows are used again.
 
-    Of a domain whose data is named anew, nothing that was said of the data before.
+    Overrides for a domain whose `path` is set again in `now` are left out.
     """
     path = folder / run_directory.RESULT
     if not path.is_file():
@@ -145,7 +146,7 @@ def previous_overrides(folder: Path, now: Sequence[str]) -> list[str]:
 
 
 def renewed(found: Mapping[str, Any], more: Mapping[str, Any], anew: bool) -> dict[str, Any]:
-    """The evidence with what has just been recorded in it; nothing of other rows stays beside it."""
+    """Return the evidence merged with new records; with `anew`, evidence about rows is dropped first."""
     kept = {name: value for name, value in found.items() if not (anew and evidence.is_about_rows(name))}
     reasons = {
         name: why
@@ -159,14 +160,14 @@ def renewed(found: Mapping[str, Any], more: Mapping[str, Any], anew: bool) -> di
 
 
 def recover(folder: Path) -> None:
-    """Put the evidence back that was cut off while it changed places."""
+    """Restore the old evidence where `put_in_place` was interrupted between its two renames."""
     left = sorted(folder.parent.glob(f".{folder.name}.*.old"))
     if left and not folder.exists():
         left[-1].replace(folder)
 
 
 def put_in_place(found: Mapping[str, Any], folder: Path) -> None:
-    """All of the evidence or what was there: written beside, then changed places."""
+    """Replace the evidence folder: the new one is written beside it and then renamed into place."""
     beside = folder.with_name(f".{folder.name}.{run_directory.stamp()}")
     old = beside.with_name(f"{beside.name}.old")
     evidence.write(found, beside)

@@ -1,4 +1,4 @@
-"""Before a run begins: which of its processes this is, and whether they can train together."""
+"""Determine which process of a run this is, and check that its processes can train together."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from tlplug.settings import TrainerSettings
 from tlplug.training.trainer import build_trainer
 
 SHARDED = ("fsdp", "deepspeed", "xla_fsdp")
-"""Beginnings of the names of Lightning's strategies that leave each process a part of the weights."""
+"""Prefixes of Lightning strategies in which each process holds only a part of the weights."""
 DETACHED = ("spawn", "fork", "notebook")
-"""Ends of the names of those that train in copies of this process, which give nothing back to it."""
+"""Suffixes of Lightning strategies that train in copies of this process, which return nothing to it."""
 
 log = logging.getLogger(__name__)
 
 
 def follows(settings: TrainerSettings) -> bool:
-    """Whether another process begins the run and leaves what it leaves: this one trains along.
+    """Return whether this process only follows: the first process creates the run and writes its files.
 
-    Lightning knows, from the settings and from what the launcher has set; variables that something else has left in
-    the environment count neither for it nor here.
+    Lightning decides it from the settings and the variables of the launcher; other variables in the environment are
+    ignored.
 
     Raises:
-        UsageError: Lightning cannot train so, what a run needs cannot be had so, or other processes were started than
-            are asked for.
+        UsageError: Lightning refuses the settings, its strategy is not supported, or the number of started processes
+            is not the configured one.
     """
     refuse(settings.strategy)
     try:
@@ -50,19 +50,19 @@ def follows(settings: TrainerSettings) -> bool:
         raise UsageError(
             f"{said}, but trainer.devices={trainer.num_devices} and trainer.num_nodes={trainer.num_nodes} ask for {asked}"
         )
-    # Lightning took it from whatever variable there was when it was imported, and its loggers go by it.
+    # Lightning set it at import from any variable in the environment, and its loggers depend on it.
     rank_zero_only.rank = trainer.global_rank  # type: ignore[attr-defined]
     return trainer.global_rank > 0
 
 
 def processes_of(settings: TrainerSettings) -> int:
-    """How many processes a run is going to have, on all nodes."""
+    """Return the number of processes of a run, on all nodes."""
     trainer = build_trainer(settings, (), (), "float32")
     return int(trainer.num_devices * trainer.num_nodes)
 
 
 def refuse(strategy: str) -> None:
-    """Strategies of Lightning with which a run would end without what it is for."""
+    """Raise an error for Lightning strategies with which a run could not save or score its model."""
     if strategy.startswith(SHARDED):
         raise UsageError(
             f"trainer.strategy={strategy}: not yet. Each process would hold a part of the weights, and what is recorded, "
@@ -76,7 +76,7 @@ def refuse(strategy: str) -> None:
 
 
 def started(asked: int) -> tuple[int, str]:
-    """How many processes there are, and who says so; `asked` where Lightning is going to start them itself."""
+    """Return the number of started processes and a sentence on its source; `asked` where Lightning starts them."""
     if is_distributed():
         return world_size(), f"this process is one of {world_size()} that have trained together"
     if TorchElasticEnvironment.detect():
@@ -85,17 +85,17 @@ def started(asked: int) -> tuple[int, str]:
         tasks = os.environ["SLURM_NTASKS"]
         return int(tasks), f"Slurm has {tasks} tasks for this job (SLURM_NTASKS), each of them a process"
     if asked > 1 and "LOCAL_RANK" in os.environ:
-        # A process that Lightning starts has both; with one alone it would wait for the others for ever.
+        # Lightning sets both variables for its processes; with LOCAL_RANK alone it would wait for others forever.
         there = os.environ.get("WORLD_SIZE", "1")
         return int(there), f"LOCAL_RANK is set as if a launcher had started {there} (unset it if none has)"
     return asked, ""
 
 
 class Told(Callback):
-    """The first process tells the others where the run lies, so that their failures stand in its log.
+    """Send the run directory from the first process to the others, so that they log failures there.
 
     Args:
-        folder: of the run, which the first process knows.
+        folder: the run directory; None in the other processes.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -105,7 +105,7 @@ class Told(Callback):
         self.folder = broadcast(self.folder)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Of a process that was killed, the first one sees a broken connection and nothing more."""
+        """Add a note to the exception for each killed process: otherwise it shows only a broken connection."""
         for number, process in enumerate(getattr(trainer.strategy.launcher, "procs", ()), 1):
             if (code := process.poll()) is not None and code < 0:
                 killed = f"process {number} on this machine was ended by {signal.Signals(-code).name}"
@@ -113,7 +113,7 @@ class Told(Callback):
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Of a process that follows: what ends it is logged where the first one logs."""
+        """Log an exception of a following process in log.txt of the run."""
         try:
             yield
         except Exception:

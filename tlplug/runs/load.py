@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 ADAPTER_CONFIG = "adapter_config.json"
 IMPORTS = "megatron_config"
-"""The field of peft's config that makes it import what the file says; of `auto_mapping` nobody here makes use."""
+"""Field of peft's config that makes it import a module named in the file; `auto_mapping` is not used here."""
 
 
 def expect_safe(saved: Path) -> None:
-    """What a run saved is there, and is of formats that run no code when they are read.
+    """Raise an error unless the saved folder exists and holds only formats that run no code when read.
 
     Raises:
-        UsageError: it is not there, or some of it is a pickle, or it names code.
+        UsageError: the folder is missing, holds a pickle, or its adapter config names a module to import.
     """
     if not saved.is_dir():
         raise UsageError(f"{saved.parent} holds no {saved.name}/: the run did not finish")
@@ -56,14 +56,14 @@ MERGED = "merged"
 
 
 def load(run: str | Path, overrides: Sequence[str] = (), trust: bool = False) -> Adapted:
-    """The adapted model of a run directory, on the GPU where there is one.
+    """Load the adapted model of a run directory, on the GPU where there is one.
 
     Args:
-        overrides: `data.key=value` over what the run had.
+        overrides: `data.key=value` in place of the run's own settings.
         trust: import a class that the run's config names by its dotted path.
 
     Raises:
-        UsageError: there is no such run, or something that it needs is not there.
+        UsageError: there is no such run, or something that it needs is missing.
     """
     import torch
 
@@ -78,10 +78,10 @@ def load(run: str | Path, overrides: Sequence[str] = (), trust: bool = False) ->
 
 
 def base_of(settings: ModelSettings, max_length: int | None = None) -> BaseInfo:
-    """The base model, with the adaptation of the run `model.from_run` merged into it where one is named.
+    """Return the base model; where `model.from_run` names a run, its adaptation is merged into it.
 
     Raises:
-        UsageError: it is not there, or that run adapted another base model.
+        UsageError: the base model is missing, or that run adapted another one.
     """
     if settings.from_run is None:
         return find_base(settings, max_length)
@@ -96,7 +96,7 @@ def base_of(settings: ModelSettings, max_length: int | None = None) -> BaseInfo:
 
 
 def merged_folder(run: FinishedRun) -> Path:
-    """The run's model, merged in float32, in the cache; made where it is not there."""
+    """Return the cache folder of the run's model merged in float32; it is written on first use."""
     head, base = bound_head(run), base_of(run.model, run.data.max_length)
     saved = sorted((run.folder / run.strategy.saved_folder).glob("*.safetensors"))
     digests = {file.name: files.file_digest(file) for file in saved}
@@ -110,10 +110,10 @@ def merged_folder(run: FinishedRun) -> Path:
 
 
 def merged_model(run: FinishedRun, head: TaskHead, base: BaseInfo) -> PreTrainedModel:
-    """The run's model as one that stands alone: merged in float32 into the unquantized base model.
+    """Return the run's model merged in float32 into the unquantized base model.
 
     Raises:
-        UsageError: the strategy's model is not one of transformers' own.
+        UsageError: the strategy's model is not a class of transformers.
     """
     import torch
 
@@ -128,10 +128,10 @@ def merged_model(run: FinishedRun, head: TaskHead, base: BaseInfo) -> PreTrained
 
 
 def bound_head(run: FinishedRun) -> TaskHead:
-    """Return the head with the state that the run's rows gave it.
+    """Return the head with the state from head.json.
 
     Raises:
-        UsageError: the run did not finish, or head.json is damaged.
+        UsageError: the run did not finish, or head.json is damaged or of another version.
     """
     path = run.folder / HEAD
     if not path.is_file():
@@ -146,24 +146,24 @@ def bound_head(run: FinishedRun) -> TaskHead:
 
 
 def are_texts(value: object) -> bool:
-    """Whether a value is a list of texts."""
+    """Return whether a value is a list of strings."""
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def load_model(
     run: FinishedRun, head: TaskHead, base: BaseInfo, options: LoadOptions, device: torch.device
 ) -> nn.Module:
-    """The base model with its head, and what the run saved over it."""
+    """Load the base model with its head and the weights that the run saved."""
     return adapted_model(run, bare_model(run, head, base, device, options), base)
 
 
 def bare_model(
     run: FinishedRun, head: TaskHead, base: BaseInfo, device: torch.device, options: LoadOptions | None = None
 ) -> nn.Module:
-    """The base model with its head, as the run's strategy loads it or as `options` say.
+    """Load the base model with its head, with `options` or those of the run's strategy.
 
     Raises:
-        UsageError: the run saved nothing to be loaded over it.
+        UsageError: the saved weights of the run are missing or not safe to read.
     """
     saved = run.folder / run.strategy.saved_folder
     expect_safe(saved)
@@ -176,7 +176,11 @@ def bare_model(
 
 
 def adapted_model(run: FinishedRun, bare: nn.Module, base: BaseInfo) -> nn.Module:
-    """What the run saved, over a bare model."""
+    """Return the bare model with the saved weights of the run; trainable weights are cast to float32.
+
+    Raises:
+        UsageError: a saved file cannot be read.
+    """
     from safetensors import SafetensorError
 
     saved = run.folder / run.strategy.saved_folder

@@ -38,7 +38,7 @@ def title(adapted: Adapted) -> str:
 
 
 def metadata(adapted: Adapted, out: Path, result: dict[str, Any]) -> ModelCardData:
-    """Return what the hub reads: only what is known, and only names that the hub knows."""
+    """Return the metadata for the hub: only known values, and only names that exist on the hub."""
     from huggingface_hub import ModelCardData
 
     run, adapter = adapted.run, (out / ADAPTER_CONFIG).is_file()
@@ -70,7 +70,7 @@ def eval_results(task: str, data: DataSettings, scores: dict[str, float]) -> lis
     return [
         EvalResult(
             task_type=task,
-            # Data that is not on the hub needs a name of the hub's form all the same.
+            # Data that is not on the hub still needs a name in the form of the hub.
             dataset_type=path if known else re.sub(r"[^\w-]+", "-", Path(path).stem).strip("-") or "files",
             dataset_name=path if known else Path(path).name,
             dataset_config=tested.subset,
@@ -104,7 +104,7 @@ def scores_table(result: dict[str, Any]) -> str:
 
 
 def drift_sentence(drift: dict[str, Any], result: dict[str, Any]) -> str:
-    """Return in words what merging changed."""
+    """Return a sentence on how merging changed the predictions and the primary score."""
     before, after = (figure(drift[name], result["display_scale"]) for name in ("before", "after"))
     return (
         f"Merged into one model in {drift['dtype']}. On the {drift['rows']} test rows {100 * drift['same']:.1f}% of the "
@@ -142,7 +142,7 @@ def how_to_load(adapted: Adapted, out: Path) -> str:
 
 
 def processor_class(base: BaseInfo) -> dict[str, str]:
-    """Return the Auto class that loads the base model's processor and a name for it; nothing where there is none."""
+    """Return the Auto class that loads the base model's processor and a name for it; empty where there is none."""
     if base.has_tokenizer:
         return {"AutoTokenizer": "tokenizer"}
     return {} if base.processor is None else {"AutoProcessor": "processor"}
