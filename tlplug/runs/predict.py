@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 32
 CHUNK = 16
-"""Batches whose rows are sorted by length together; so many rows are held at a time."""
+"""Number of batches whose rows are read and sorted by length together."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class Adapted:
     def predict(
         self, inputs: Iterable[str | Mapping[str, Any]], batch_size: int = BATCH_SIZE
     ) -> list[Prediction]:
-        """One prediction for each input, in their order.
+        """Return one prediction for each input, in order.
 
         Args:
-            inputs: rows with the head's columns (or the columns that the run's data had), targets left out; or
-                texts, for the head's first column.
+            inputs: rows with the head's columns except its targets, under the head's names or those of the run's data;
+                or texts for the first of these columns.
 
         Returns:
             Dicts with `id` (the input's position), `prediction` and what the head adds.
 
         Raises:
-            UsageError: an input is not one that the head can read; says which.
+            UsageError: the head cannot read an input; the message names it.
         """
         return list(self.stream(inputs, batch_size))
 
@@ -57,12 +57,15 @@ class Adapted:
         batch_size: int = BATCH_SIZE,
         place: Callable[[int], str] = lambda position: f"input {position + 1}",
     ) -> Iterator[Prediction]:
-        """The same, one by one, while inputs come in; a few batches are held at a time.
+        """Yield the predictions of `predict` while inputs arrive; only a few batches are in memory.
 
-        Where an input is wrong, those before it are predicted first.
+        Where an input is wrong, the inputs before it are predicted first.
 
         Args:
-            place: an input's position -> where it stands, for errors.
+            place: returns the place of an input, given its position, for error messages.
+
+        Raises:
+            UsageError: the head cannot read an input; the message names it.
         """
         rows = (self.row(given, position, place) for position, given in enumerate(inputs))
         wanted = batch_size * CHUNK
@@ -76,7 +79,11 @@ class Adapted:
                 return
 
     def row(self, given: Any, position: int, place: Callable[[int], str]) -> Row:
-        """An input as a row that the head has nothing against."""
+        """Return an input as a row that the head accepts.
+
+        Raises:
+            UsageError: the input has another form, lacks a column, or the head refuses it.
+        """
         columns = self.run.data.columns
         names = [*self.head.columns, *self.head.optional_columns]
         wanted = [name for name in self.head.columns if name not in self.head.targets]
@@ -87,7 +94,7 @@ class Adapted:
                 f"{place(position)} is {given!r}; expected a text or an object with {', '.join(wanted)}"
             )
         found = {
-            # The data's own name for a column goes before the head's, as it did in training.
+            # The data's own name for a column takes precedence over the head's, as in training.
             name: given[key]
             for name in names
             for key in (name, columns.get(name, name))
@@ -104,7 +111,7 @@ class Adapted:
         return row
 
     def of_rows(self, rows: Sequence[Row], batch_size: int = BATCH_SIZE) -> list[Prediction]:
-        """Predictions for checked rows, each with an `id` of its own."""
+        """Return predictions for checked rows with unique `id`s."""
         import torch
 
         with torch.inference_mode(), autocast(self.precision, self.device):
@@ -112,7 +119,7 @@ class Adapted:
 
 
 def taken(rows: Iterator[Row], count: int) -> tuple[list[Row], UsageError | None]:
-    """The next rows, at most so many, and what is wrong with the one after them."""
+    """Return up to `count` next rows, and the error of the row after them where it is wrong."""
     chunk: list[Row] = []
     try:
         chunk.extend(islice(rows, count))
@@ -122,22 +129,23 @@ def taken(rows: Iterator[Row], count: int) -> tuple[list[Row], UsageError | None
 
 
 class Lines:
-    """The text or object of each line of a file; blank lines are passed over."""
+    """Iterate over the JSON values of the lines of a file; blank lines are skipped."""
 
     def __init__(self, file: Iterable[bytes], name: str) -> None:
         self.file = file
         self.name = name
         self.numbers: list[int] = []
-        """The line that each value stood on."""
+        """Line number of each value."""
 
     def place(self, position: int) -> str:
-        """Where the value of that position stands."""
+        """Return the file and line of the value at a position."""
         return f"{self.name}, line {self.numbers[position]}"
 
     def __iter__(self) -> Iterator[Any]:
-        """
+        """Yield the value of each line.
+
         Raises:
-            UsageError: a line is no JSON; says which. What came before it has been handed out.
+            UsageError: a line is not UTF-8 or not JSON; the message names it. Earlier lines have been yielded.
         """
         for number, raw in enumerate(self.file, start=1):
             if raw.strip():
@@ -158,7 +166,7 @@ class Lines:
 
 
 def write_lines(predictions: Iterable[Prediction], out: TextIO) -> None:
-    """A line each, sent on at once."""
+    """Write each prediction as a line of JSON, and flush after each."""
     for prediction in predictions:
         out.write(json.dumps(prediction, ensure_ascii=False) + "\n")
         out.flush()

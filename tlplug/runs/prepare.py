@@ -1,4 +1,4 @@
-"""A job -> a task that strategies can be trained on: rows, the bound head, the base model found, all of it encoded."""
+"""Prepare the task of a job for training: read rows, fit the head, locate the base model and encode all rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tlplug.training.fit import Prepared
 
 
 def prepare(job: Job, reporter: Reporter) -> Prepared:
-    """Rows, validated; labels; the base model found; everything encoded."""
+    """Read and check the rows, fit the head, locate and check the base model, and encode all rows."""
     target = job.data.target_domain.path is not None
     splits = read_splits(job.data, job.head.columns, job.head.optional_columns, SPLITS[: 2 if target else 3])
     if target:
@@ -38,11 +38,11 @@ def prepare(job: Job, reporter: Reporter) -> Prepared:
 
 
 def read_streams(job: Job, head: TaskHead, train: Split) -> dict[str, Split]:
-    """Unlabelled rows of other domains, those that the strategies of this run learn from."""
+    """Return the unlabelled rows of other domains that the strategies of this run use."""
     strategies = [job.strategy, *filter(None, job.baselines.values())]
     wanted = {name for strategy in strategies for name in strategy.extra_data}
     return {
-        # The target's rows are read as the task's are; what must not be forgotten may be of another form.
+        # Rows of the target have the form of the task's rows; rows of the source may have another.
         name: read_unlabelled(
             domain_of(name, job), head, job.data.seed, key, like=train if name == "target" else None
         )
@@ -52,7 +52,7 @@ def read_streams(job: Job, head: TaskHead, train: Split) -> dict[str, Split]:
 
 
 def check_base(job: Job, head: TaskHead, base: BaseInfo) -> None:
-    """Whether the head and each strategy can work on this base model; no weights are loaded yet."""
+    """Raise an error where the head or a strategy cannot use this base model; no weights are loaded yet."""
     if reason := head.why_incompatible(base):
         raise UsageError(f"head {job.head_name!r} does not work on {base.source}: {reason}")
     for name, strategy in {job.strategy_name: job.strategy, **job.baselines}.items():
@@ -74,7 +74,7 @@ def check_base(job: Job, head: TaskHead, base: BaseInfo) -> None:
 
 
 def streams_of(strategy: Strategy, job: Job) -> list[str]:
-    """Return the names of its extra data: what it needs, and of the rest what the user named."""
+    """Return the names of the strategy's extra data: those it requires, and optional ones with a configured path."""
     return [
         name
         for name, need in strategy.extra_data.items()
@@ -83,7 +83,7 @@ def streams_of(strategy: Strategy, job: Job) -> list[str]:
 
 
 def expect_compiler(base: BaseInfo) -> None:
-    """torch.compile would look for it in the middle of the first step."""
+    """Raise an error where torch.compile is on and no C++ compiler exists; it would fail only in the first step."""
     known = [os.environ.get("CXX", ""), "g++", "clang++"]
     if base.compile and not any(map(shutil.which, filter(None, known))):
         raise UsageError(
@@ -99,7 +99,7 @@ def encoded(
     base: BaseInfo,
     reporter: Reporter,
 ) -> TransferData:
-    """All rows encoded, from the cache where they were encoded before."""
+    """Return all rows encoded, from the cache where possible."""
     count = sum(map(len, [*splits.values(), *streams.values()]))
     with reporter.progress("encoding", count) as progress:
         features = {

@@ -28,29 +28,29 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 SECONDS = 2.0
-"""Between two writings at least, where no validation has ended."""
+"""Minimum time between two writes of progress.json, except after a validation."""
 
 
 class ProgressFile:
-    """Of the trainings of one run, one after another.
+    """Write progress.json for the trainings of one run, one after another.
 
     Args:
         folder: the run directory.
-        primary: the validation score that is told.
+        primary: name of the validation score to write.
     """
 
     def __init__(self, folder: Path, primary: str) -> None:
         self.path = folder / PROGRESS
         self.primary = primary
         self.scores: list[list[float]] = []
-        """Of the run's own training: the optimizer step of each validation, and its score."""
+        """Optimizer step and score of each validation in the run's own training."""
 
     def of(self, what: str, own: bool = False) -> Callback:
-        """For one training.
+        """Return the callback that writes the progress of one training.
 
         Args:
-            what: `lora`, `baseline scratch`.
-            own: whether it is the run's own, not one that it is compared with.
+            what: name of the training, such as `lora` or `baseline scratch`.
+            own: true for the run's own training, false for a baseline.
         """
         return _Told(self, what, own)
 
@@ -67,7 +67,7 @@ class ProgressFile:
         try:
             write_json(self.path, told, durable=False)
         except OSError as error:
-            # A full disk, which the run may outlive: somebody makes room before it has to save.
+            # The disk may be full now and have space again before the run has to save.
             log.warning("%s could not be written (%s)", self.path, error)
 
     def end(self) -> None:
@@ -110,13 +110,13 @@ class _Told(Callback):
 
 
 WIDE = 100
-"""Columns of a terminal from which all of a progress bar has room."""
+"""Terminal columns from which the whole progress bar fits."""
 STEPS, REFRESH_SECONDS = 10, 1.0
-"""A bar moves once in so many steps, and where they are slow, once in so many seconds."""
+"""The bar is updated after so many steps, or after so many seconds where steps are slow."""
 
 
 class Bar(Callback):
-    """Progress of one fit: a bar on a terminal, a line an epoch elsewhere."""
+    """Show the progress of one fit: a bar on a terminal, and a line for each validation."""
 
     def __init__(self, console: Console, title: str, primary: str) -> None:
         self.console = console
@@ -192,7 +192,7 @@ class Bar(Callback):
         )
 
     def _sample(self, pl_module: Any) -> str | None:
-        """The first prediction of the validation, as the head shows it."""
+        """Return the head's preview of the first validation prediction, if there is one."""
         for prediction in pl_module.predictions.get("validation", [])[:1]:
             row = next(row for row in pl_module.rows["validation"] if row["id"] == prediction["id"])
             return cast("str | None", pl_module.head.preview_prediction(prediction, row))

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 VERSION = 1
 RUN_DIR, RESUME = "run_dir", "resume"
 RUN = "run"
-"""The run's own name beside those of its baselines."""
+"""Key of the run itself beside the names of its baselines."""
 TRIVIAL_DESCRIPTION = "No model: the same simple answer to every row, such as the most frequent label."
 LIBRARIES = (
     "tlplug",
@@ -61,10 +61,10 @@ def make_result(
     metrics: Mapping[str, Any],
     verdict: Verdict,
 ) -> dict[str, Any]:
-    """All of one run's figures.
+    """Return the result of one run, the content of result.json.
 
     Args:
-        names: `task`, `strategy`, `seed`, `primary` and what else identifies the run; they come first.
+        names: `task`, `strategy`, `seed`, `primary` and other keys that identify the run; they come first.
         comparisons: the run against each baseline on the primary score.
     """
     return {
@@ -83,7 +83,7 @@ def make_result(
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the libraries."""
+    """Return the versions of Python and the libraries."""
     return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
 
 
@@ -95,7 +95,7 @@ def judge_run(
     recorded: dict[str, Any],
     folder: Path,
 ) -> dict[str, Any]:
-    """Evidence, metrics, verdict; all of it written."""
+    """Write the evidence, measure the metrics, judge the run, write its files and return the result."""
     collected = all_evidence(job, task, outcome, baselines, recorded)
     evidence.write(collected, folder / evidence.FOLDER)
     comparisons = {
@@ -122,7 +122,7 @@ def advice_of(
     comparisons: dict[str, Comparison],
     verdict: Verdict,
 ) -> list[dict[str, Any]]:
-    """Return what follows from the result, each with its `text` and the `command` that does it, if there is one."""
+    """Return advice on the result, each with its `text` and a `command` to follow it, or None."""
     scratch = scratch_baseline(job, task.head)
     judged = JudgedRun(job.strategy_name, task.head, outcome, baselines, comparisons, verdict, scratch)
     found = advise(
@@ -140,11 +140,11 @@ def advice_of(
 def report_facts(
     metrics: Mapping[str, TransferMetric], measured: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Return what the report says of each metric, and which part of it each other metric that is installed belongs to."""
+    """Return the report section of each installed metric, and the facts of each measured one."""
     installed: dict[str, dict[str, Any]] = {}
     for plugin in Registry().plugins:
         if plugin.kind == "metric":
-            # One that cannot be loaded is an error only for the one who selects it.
+            # A metric that cannot be loaded is an error only where it is selected.
             with suppress(PluginError):
                 cls: Any = plugin.load()
                 installed[plugin.name] = {"section": cls.section, "facts": []}
@@ -158,7 +158,7 @@ def all_evidence(
     baselines: dict[str, Outcome],
     recorded: dict[str, Any],
 ) -> dict[str, Any]:
-    """What was recorded of the model, and what is known of the test; no reason stays for what is there."""
+    """Return the recorded evidence with that of the test rows; reasons for missing evidence are dropped where it exists."""
     untrained = [name for name, s in job.baselines.items() if s is not None and not s.capabilities.trains]
     of_test = evidence.collect(outcome, baselines, task.head, task.rows["test"], untrained)
     reasons = {name: why for name, why in recorded["reasons"].items() if name not in of_test}
@@ -166,7 +166,7 @@ def all_evidence(
 
 
 def names_of(job: Job, task: Prepared, outcome: Outcome) -> dict[str, Any]:
-    """What the run is of, for result.json."""
+    """Return the keys of result.json that identify the run: task, strategy, base model, data and command."""
     return {
         "task": job.task,
         "strategy": job.strategy_name,
@@ -188,7 +188,7 @@ def names_of(job: Job, task: Prepared, outcome: Outcome) -> dict[str, Any]:
 
 
 def scratch_baseline(job: Job, head: TaskHead) -> str | None:
-    """Return the baseline that is trained from random weights: the one that transfer is judged against."""
+    """Return the baseline that is trained from random weights, the reference for transfer; None without one."""
     for name, strategy in job.baselines.items():
         if strategy is not None and strategy.load_options(head).random_weights:
             return name
@@ -196,13 +196,13 @@ def scratch_baseline(job: Job, head: TaskHead) -> str | None:
 
 
 def described_baseline(name: str, job: Job) -> str:
-    """Return what a baseline is, in a sentence: of a strategy the first line of its docstring."""
+    """Return a sentence that describes a baseline: for a strategy the first line of its docstring."""
     strategy = job.baselines[name]
     return TRIVIAL_DESCRIPTION if strategy is None else first_line(type(strategy))
 
 
 def leave(task: Prepared, outcome: Outcome, result: dict[str, Any], folder: Path) -> None:
-    """The predictions beside their rows, what the head learnt, and the result."""
+    """Write predictions.jsonl, where each test row has its prediction, head.json and result.json."""
     rows = {row["id"]: row for row in task.rows["test"]}
     lines = [{**rows[prediction["id"]], **prediction} for prediction in outcome.predictions]
     run_directory.write_lines(folder / "predictions.jsonl", lines)
@@ -211,10 +211,10 @@ def leave(task: Prepared, outcome: Outcome, result: dict[str, Any], folder: Path
 
 
 def command_of(job: Job, strategy: str | None = None) -> str:
-    """Return the command line that does it again in a folder of its own.
+    """Return the command line that repeats the run in a new folder.
 
     Args:
-        strategy: to be taken in place of the run's own, whose fields and optimizer go with it.
+        strategy: replaces the run's strategy; overrides of the old strategy and the optimizer are dropped.
     """
     others = (RUN_DIR, RESUME) if strategy is None else (RUN_DIR, RESUME, "strategy", "optimizer")
     words = [word for word in job.typed if re.split(r"[.=]", word.lstrip("+"), maxsplit=1)[0] not in others]
@@ -224,7 +224,7 @@ def command_of(job: Job, strategy: str | None = None) -> str:
 
 
 def material(folder: Path) -> Material:
-    """All that a finished run's report is written from."""
+    """Load the material of a run's report: the result, the evidence and the predictions."""
     with (folder / "predictions.jsonl").open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -232,7 +232,7 @@ def material(folder: Path) -> Material:
 
 
 def write_run_report(run: Path, output: Path | None = None) -> Path:
-    """Write a finished run's report into its folder, in place of an earlier one, or into another; return which."""
+    """Write a finished run's report into `output`, by default the run directory, and return that folder."""
     folder = output or run
     write_report(folder, make_report(material(run)))
     return folder

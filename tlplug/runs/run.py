@@ -1,4 +1,4 @@
-"""The story of one run, from a job to its result."""
+"""Run a job from reading its rows to writing its report."""
 
 from __future__ import annotations
 
@@ -43,17 +43,18 @@ from tlplug.training.plugin_errors import naming_plugins
 
 
 def run(job: Job, console: Console, begun: Path | None = None) -> dict[str, Any]:
-    """Adapt, measure, report.
+    """Adapt the base model, measure what transferred, and write the report.
 
     Args:
-        begun: the folder of a run that did not finish, which is gone on with.
+        begun: folder of an unfinished run to resume.
 
     Returns:
-        The result, as it lies in result.json.
+        The content of result.json; empty in a process that follows.
 
     Raises:
         UsageError: the data, the base model or the settings are not usable; nothing has been written.
-        Stopped: a signal ended it; says how to go on.
+        Stopped: a signal ended the run; the message says how to resume it.
+        TrainingFailed: a training cannot continue.
     """
     with screen.quiet_libraries():
         further = follows(job.trainer)
@@ -66,13 +67,13 @@ def run(job: Job, console: Console, begun: Path | None = None) -> dict[str, Any]
         except Stopped as stopped:
             raise Stopped(stopped.signal, f"{stopped}; {goes_on(folder, job)}") from stopped
         except TrainingFailed as failed:
-            # Of several processes one alone tells what happened; the others' sentence is empty.
+            # Of several processes only one reports the error; the message of the others is empty.
             log = f" The whole story is in {folder / run_directory.LOG}." if str(failed) else ""
             raise TrainingFailed(f"{failed}{log}") from failed
 
 
 def whole_run(job: Job, folder: Path, begun: bool, stop: StopRequest, console: Console) -> dict[str, Any]:
-    """From the rows to the report."""
+    """Run a job in the process that writes the files, from reading the rows to writing the report."""
     with screen.quiet_libraries(), naming_plugins(job.plugins), ExitStack() as stack:
         if begun:
             stack.enter_context(run_directory.held(folder))
@@ -115,19 +116,19 @@ def goes_on(folder: Path, job: Job) -> str:
 
 
 def about(job: Job, folder: Path) -> About:
-    """What loggers are told of the run at its begin."""
+    """Return the description of the run that loggers receive at its start."""
     sweep = os.environ.get(SWEEP_VARIABLE)
     return About(folder, job.task, job.strategy_name, job.seed, redact(job.config), sweep)
 
 
 def ended(job: Job, result: dict[str, Any], folder: Path) -> Ended:
-    """What they are told at its end."""
+    """Return the result, pictures and paths that loggers receive at the end of the run."""
     trained = folder / job.strategy.saved_folder
     return Ended(result, lambda: pictures(material(folder)), folder / PAGE, trained)
 
 
 def follow(job: Job, begun: Path | None, stop: StopRequest) -> dict[str, Any]:
-    """A further process of a run on several devices: it trains along, shows nothing and leaves nothing."""
+    """Train in a following process of a run on several devices, without output or files."""
     told = Told()
     with screen.quiet_libraries(), told.heard(), naming_plugins(job.plugins):
         silent = Reporter()
@@ -138,7 +139,7 @@ def follow(job: Job, begun: Path | None, stop: StopRequest) -> dict[str, Any]:
 
 
 def recorder_of(job: Job, task: Prepared) -> Recorder:
-    """What looks at the model before and after, with the rows that it is shown."""
+    """Return the recorder of evidence before and after the training, with the rows it uses."""
     domains = read_domains(
         {name: domain_of(name, job) for name in STREAMS},
         STREAMS,
@@ -159,7 +160,7 @@ def recorder_of(job: Job, task: Prepared) -> Recorder:
 
 
 def preflight(job: Job, task: Prepared, console: Console) -> None:
-    """What was found, before anything is trained."""
+    """Print the task, data, base model, strategy, precision and baselines before training, with some examples."""
     optimizer = job.optimizer.over(job.strategy.optimizer_defaults)
     data = task.data.with_streams(job.strategy.extra_data)
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in task.rows.items())
@@ -180,7 +181,7 @@ def preflight(job: Job, task: Prepared, console: Console) -> None:
 
 
 def described(base: BaseInfo) -> str:
-    """Return the base model's name and in brackets what it is."""
+    """Return the base model's name, and in brackets its type, kind, maximum length and number format."""
     longest = "" if base.max_length is None else f"{base.max_length} tokens, "
     return f"{base.source} ({base.config.model_type}, {base.kind}, {longest}{base.dtype})"
 
@@ -190,19 +191,19 @@ def tested_on(job: Job) -> str:
 
 
 def save(job: Job, task: Prepared, model: nn.Module, folder: Path) -> None:
-    """Write what was trained, with the processor that it was trained with."""
+    """Write the trained weights and the processor."""
     saved = folder / job.strategy.saved_folder
     job.strategy.save(model, saved)
     save_processor(task.base, saved)
 
 
 def trust_flag(job: Job) -> str:
-    """Return the flag without which a command on the run is refused; nothing where none is needed."""
+    """Return ` --trust` where commands on the run need it, else an empty string."""
     return " --trust" if needs_trust(job) else ""
 
 
 def where(console: Console, folder: Path, job: Job) -> None:
-    """Print where the run's files are, and how it is used."""
+    """Print the paths of the run's files and the command to predict with it."""
     screen.print_facts(
         console,
         {
@@ -221,7 +222,7 @@ EXAMPLES, SHORT = 3, 30
 def examples(
     console: Console, head: TaskHead, base: BaseInfo, features: Sequence[Mapping[str, Any]], rows: Rows
 ) -> None:
-    """The first training examples as the model sees them: special tokens, cuts and all; and their short targets."""
+    """Print the first training examples as the model sees them, encoded and truncated, with their short targets."""
     console.print("As the model sees them:", style="bold")
     by_id = {row["id"]: row for row in rows[:EXAMPLES]}
     for feature in features[:EXAMPLES]:

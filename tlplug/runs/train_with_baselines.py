@@ -1,4 +1,4 @@
-"""The trainings of one run: its own, and those of what it is compared with; each can be gone on with."""
+"""Train the strategy of a run and its baselines; each training can be resumed."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trainings:
-    """What one run trains, one after another."""
+    """The trainings of one run: its own strategy, then its baselines."""
 
     job: Job
     task: Prepared
     folder: Path | None
-    """The run directory; None in a process that follows and was not told it."""
+    """The run directory; None in a following process that has not received it."""
     stop: StopRequest
     progress: ProgressFile | None
-    """None in a process that follows."""
+    """None in a following process."""
     reporter: Reporter
 
     def own(
@@ -59,7 +59,7 @@ class Trainings:
         return adapt(self.task, self.job.strategy, self.job.optimizer, hooks)
 
     def baselines(self) -> dict[str, Outcome]:
-        """Train each baseline, or take it from the cache where it was trained before."""
+        """Return the outcome of each baseline, trained or from the cache."""
         cached = Outcomes(self.task)
         outcomes: dict[str, Outcome] = {}
         for name, strategy in self.job.baselines.items():
@@ -82,11 +82,11 @@ class Trainings:
         try:
             return cached.train(strategy, own, hooks)
         except TrainingFailed as failed:
-            # Of several processes one alone tells what happened; the others' sentence is empty.
+            # Of several processes only one reports the error; the message of the others is empty.
             raise TrainingFailed(f"baseline {name}: {failed}" if str(failed) else "") from failed
 
     def checkpoints(self, name: str = "") -> Checkpoints:
-        """Of the run's own training, or of the baseline of that name."""
+        """Return the checkpoints of the run's own training, or of the named baseline."""
         head = self.task.head
         return Checkpoints(
             None if self.folder is None else self.folder / FOLDER / name,
@@ -99,7 +99,7 @@ class Trainings:
 
     @cached_property
     def _identity(self) -> dict[str, str]:
-        """What has to be the same where a checkpoint is gone on from."""
+        """Base model and data, which must be unchanged where a training is resumed from a checkpoint."""
         base = self.task.base
         named = " ".join(filter(None, (base.source, base.revision, sampled_digest(base)[:16])))
         return {"base model": named, "data": self.task.data.digest()[:16]}
@@ -109,7 +109,7 @@ class Trainings:
         return [bar] if self.progress is None else [bar, self.progress.of(title, own)]
 
     def end(self) -> None:
-        """The run has its result: what it would have been gone on with from is not needed any more."""
+        """Remove progress.json, and the checkpoints unless `checkpoint.keep_last` is set."""
         if self.progress is not None:
             self.progress.end()
         if self.folder is not None and not self.job.checkpoint.keep_last:

@@ -1,1 +1,1 @@
-"""`logger=`: csv, tensorboard, mlflow, wandb, several at once or none; closed when the run ends, however it ends."""
+"""Log a run with `logger=`: csv, tensorboard, mlflow, wandb, several of them or none."""

@@ -1,4 +1,4 @@
-"""`logger=csv`: metrics.csv in the run directory, a row at a time."""
+"""Log a run to metrics.csv in the run directory, for `logger=csv`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tlplug.runtime.files import atomic_write
 
 STEP = "step"
 Row = dict[str, str]
-"""Only the cells that are filled."""
+"""The non-empty cells of a row by column."""
 
 
 class CsvRows:
-    """Each row is written when it comes. A resumed run goes on below the rows that its checkpoint had seen."""
+    """Write each row at once. A resumed run continues after the rows up to its checkpoint."""
 
     name = "csv"
 
@@ -25,16 +25,16 @@ class CsvRows:
         self.rows: list[Row] | None = None
         self.columns: list[str] = []
         self.tied: list[Row] = []
-        """Earlier rows at the step that it goes on from, which may be logged again."""
+        """Earlier rows at the step where the run resumes, which may be logged again."""
 
     def start(self) -> None:
-        """The first row opens the file: only its step tells which of the earlier rows are logged again."""
+        """Do nothing: the file is opened with the first row, whose step decides which earlier rows remain."""
 
     def row(self, values: Mapping[str, float], step: int) -> None:
         try:
             self._add({**{name: str(value) for name, value in values.items()}, STEP: str(step)})
         except OSError:
-            self.rows = None  # What was half written is looked at again.
+            self.rows = None  # The next row reads the file again, which may end in half a row.
             raise
 
     def _add(self, row: Row) -> None:
@@ -53,7 +53,7 @@ class CsvRows:
                 file.write(table(self.columns, [row]))
 
     def _go_on(self, step: int) -> None:
-        """From the first step that is logged now; what was logged of later ones is logged again."""
+        """Read the earlier rows up to `step`, and rewrite the file without later ones, which are logged again."""
         earlier = read(self.path)
         self.rows = [row for row in earlier if int(row[STEP]) <= step]
         self.tied = [row for row in self.rows if int(row[STEP]) == step]
@@ -62,14 +62,14 @@ class CsvRows:
             atomic_write(self.path, table(self.columns, self.rows, header=True))
 
     def ended(self, ended: Ended) -> None:
-        """result.json lies beside it."""
+        """Do nothing: result.json is in the same folder."""
 
     def finish(self, ending: Ending) -> None:
-        """Each row is written already."""
+        """Do nothing: all rows are already written."""
 
 
 def read(path: Path) -> list[Row]:
-    """The whole rows of a file, none where there is none; one that was cut off in the middle is left out."""
+    """Return the complete rows of a file, without one that is cut off; empty where the file does not exist."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:

@@ -1,4 +1,4 @@
-"""`logger=mlflow`: one MLflow run, on a tracking server or in a local store."""
+"""Log a run to a tracking server or local store of MLflow, for `logger=mlflow`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PATIENCE = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
 }
-"""By itself MLflow tries for minutes, at every call, before it says that a server is away."""
+"""Short timeouts: by default each call of MLflow retries for minutes before it reports that a server is away."""
 STATUS = {Ending.FINISHED: "FINISHED", Ending.FAILED: "FAILED", Ending.STOPPED: "KILLED"}
 BATCH = 100
-"""Params that MLflow takes at once; of metrics it takes more."""
+"""Maximum number of params in one request of MLflow; metrics have a higher limit."""
 
 
 class Mlflow:
-    """Through MLflow's client, which keeps no run as the process's current one."""
+    """Log to one MLflow run through the client, which sets no current run for the process."""
 
     name = "mlflow"
 
@@ -37,7 +37,7 @@ class Mlflow:
         self.step = 0
 
     def start(self) -> None:
-        """In the run that an earlier process began, or in a new one."""
+        """Open the MLflow run of an earlier process of this run, or create one."""
         with patience():
             from mlflow import MlflowClient, get_tracking_uri
 
@@ -94,13 +94,13 @@ class Mlflow:
 
 
 def legal(name: str) -> str:
-    """MLflow takes letters, digits and a few signs in a name."""
+    """Return a name with the characters that MLflow refuses replaced by `_`."""
     return re.sub(r"[^\w./ -]", "_", name)
 
 
 @contextmanager
 def patience() -> Iterator[None]:
-    """What the user has not set of MLflow's waiting is short while it lasts; MLflow reads it at each request."""
+    """Set short timeouts for MLflow, except those that the user has set; MLflow reads them at each request."""
     ours = {name: value for name, value in PATIENCE.items() if name not in os.environ}
     os.environ.update(ours)
     try:

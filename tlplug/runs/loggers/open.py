@@ -1,4 +1,4 @@
-"""The loggers of one run, from its begin to its end."""
+"""Open the loggers of a run, and close them when it ends."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ KINDS: dict[type, Callable[[Any, About, Kept, Say], Service]] = {
 
 @dataclass
 class Opened:
-    """The loggers, and once they are closed the commands that send what could not be sent."""
+    """The loggers of a run; `commands`, filled when they are closed, upload what they could not send."""
 
     loggers: list[Door]
     commands: list[str] = field(default_factory=list)
 
     def tell(self, ended: Ended) -> None:
-        """The verdict and figures of result.json, to services that take them."""
+        """Send the end of the run to all loggers."""
         for logger in self.loggers:
             logger.tell(ended)
 
@@ -54,10 +54,10 @@ class Opened:
 
 @contextmanager
 def opened(settings: Sequence[Any], about: About, say: Say) -> Iterator[Opened]:
-    """The run's loggers; closed on the way out, or the runs of a sweep would merge into one.
+    """Yield the loggers of a run, and close them on exit, so that the runs of a sweep stay separate.
 
     Args:
-        say: shows the user a line.
+        say: prints a line for the user.
 
     Raises:
         UsageError: loggers.json of the run directory is damaged.

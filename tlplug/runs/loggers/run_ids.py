@@ -1,4 +1,4 @@
-"""loggers.json: the ids under which services know the run, so that a resumed run goes on in the same ones."""
+"""Store the ids of a run at its services in loggers.json, so that a resumed run logs to the same ones."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Kept:
-    """Ids by the service's name.
+    """Read and write the ids of a run by the name of the service.
 
     Args:
         folder: the run directory.
 
     Raises:
-        UsageError: there is a file that is not one of these. An id becomes part of paths and addresses, so it is looked at.
+        UsageError: the file is damaged. Ids become part of paths and addresses, so their form is checked.
     """
 
     def __init__(self, folder: Path) -> None:

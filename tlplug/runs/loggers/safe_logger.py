@@ -1,4 +1,4 @@
-"""Between Lightning and a service: a service that is away costs a warning, never the run."""
+"""Shield a run from the errors of a logging service: they become warnings."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tlplug.runs.loggers.service import Ended, Ending, Service
 from tlplug.runtime.secrets import redact_logins
 
 PAUSE = 120.0
-"""Seconds for which a service that failed is left alone: each try may wait for the network."""
+"""Seconds without rows to a service after a failure, because each attempt may wait for the network."""
 
 log = logging.getLogger(__name__)
 
 
 class Door(Logger):
-    """The logger that Lightning sees.
+    """Pass the calls of Lightning to a service, and turn its errors into warnings.
 
     Args:
         folder: the run directory.
-        say: shows the user a line.
+        say: prints a line for the user.
     """
 
     def __init__(self, service: Service, folder: str, say: Callable[[str], None]) -> None:
@@ -48,7 +48,7 @@ class Door(Logger):
         return self._folder
 
     def log_hyperparams(self, params: Any, *given: Any, **named: Any) -> None:
-        """The run's config is known before there is a module."""
+        """Do nothing: the service already has the config of the run."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         if time.monotonic() >= self._again:
@@ -61,10 +61,10 @@ class Door(Logger):
         self._attempt(self.service.ended, ended)
 
     def close(self, ending: Ending) -> str | None:
-        """Where the run ends, and not where Lightning finalizes its loggers: a run is more than one fit.
+        """Close the service at the end of the run, not in `finalize`, which Lightning calls after each fit.
 
         Returns:
-            The command that sends what could not be sent.
+            The command that uploads what could not be sent, or None.
         """
         command: str | None = self._attempt(self.service.finish, ending)
         return command
@@ -76,7 +76,7 @@ class Door(Logger):
                 self._open = True
             return act(*given)
         except Exception as error:
-            # All of it lies in the run directory; a service that is away must not cost the run.
+            # The run directory holds all results, so an unavailable service must not end the run.
             self._again = time.monotonic() + PAUSE
             self._warn(error)
 

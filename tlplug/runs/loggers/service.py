@@ -1,4 +1,4 @@
-"""What a place that runs are logged to has to do, and what it is told."""
+"""Define the interface of logging services and the data that they receive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 
 class Ending(Enum):
-    """How the run ended."""
+    """The three ways in which a run can end."""
 
     FINISHED = "finished"
     FAILED = "failed"
@@ -20,16 +20,16 @@ class Ending(Enum):
 
 @dataclass(frozen=True)
 class About:
-    """Which run it is."""
+    """The description of a run that a service receives at its start."""
 
     folder: Path
     task: str
     strategy: str
     seed: int
     config: Mapping[str, Any]
-    """Resolved, without secrets."""
+    """The resolved config without secrets."""
     sweep: str | None = None
-    """The name of the sweep that it is a job of."""
+    """Name of the sweep that the run belongs to, if any."""
 
     @property
     def name(self) -> str:
@@ -38,50 +38,50 @@ class About:
 
 @dataclass(frozen=True)
 class Ended:
-    """The end of a run that finished."""
+    """The results of a finished run, for services."""
 
     result: Mapping[str, Any]
-    """As in result.json."""
+    """The content of result.json."""
     pictures: Callable[[], Mapping[str, bytes]]
-    """PNG files by name; they are drawn when asked for."""
+    """Draws the charts and returns them as PNG files by name."""
     page: Path
-    """report.html."""
+    """Path of report.html."""
     trained: Path
-    """The folder of what was trained."""
+    """Folder of the trained weights."""
 
 
 class Service(Protocol):
-    """One place. Whatever it raises is caught by the `Door` before it."""
+    """A service that a run is logged to. The `Door` in front of it catches its exceptions."""
 
     name: str
 
     def start(self) -> None:
-        """Open what is written to; asked again where it failed."""
+        """Open the connection or file; called again after a failure."""
 
     def row(self, values: Mapping[str, float], step: int) -> None:
-        """Losses and scores at a step of the optimizer."""
+        """Log losses and scores at an optimizer step."""
 
     def ended(self, ended: Ended) -> None: ...
 
     def finish(self, ending: Ending) -> str | None:
-        """Close it.
+        """Close the connection or file.
 
         Returns:
-            The command that sends what could not be sent.
+            The command that uploads what could not be sent, or None.
         """
 
 
 SUMMARY = ("verdict", "scores", "baselines", "comparisons", "metrics", "cost")
-"""What of result.json is the run's summary."""
+"""Keys of result.json that form the summary of a run."""
 
 
 def summary(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The run's summary by the path of its keys; baselines are rows of it, and no runs of their own."""
+    """Return the summary of a run by the path of its keys; baselines are part of it, not runs of their own."""
     return flat({name: result[name] for name in SUMMARY})
 
 
 def figures(result: Mapping[str, Any]) -> dict[str, float]:
-    """Those of the summary that are numbers."""
+    """Return the finite numbers of the summary."""
     return {
         name: float(value)
         for name, value in summary(result).items()
@@ -90,7 +90,7 @@ def figures(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def flat(values: Mapping[str, Any], above: str = "", joint: str = "/") -> dict[str, Any]:
-    """Nested values by the path of their keys: `verdict/label`."""
+    """Return nested values by the path of their keys, such as `verdict/label`."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         path = f"{above}{name}"

@@ -1,4 +1,4 @@
-"""`logger=tensorboard`: event files in the run directory."""
+"""Log a run to TensorBoard event files in the run directory, for `logger=tensorboard`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FLUSH_SECONDS = 5
 
 
 class Tensorboard:
-    """TensorBoard shows the files below `tensorboard/`, those of a resumed run as one."""
+    """Write event files below `tensorboard/`; TensorBoard shows those of a resumed run as one."""
 
     name = "tensorboard"
 
@@ -23,7 +23,7 @@ class Tensorboard:
         self.step = 0
 
     def start(self) -> None:
-        """The first row opens the file: its step says which rows of an earlier file are logged again."""
+        """Do nothing: the file is opened with the first row, whose step decides which earlier rows are purged."""
 
     def row(self, values: Mapping[str, float], step: int) -> None:
         writer = self._opened(step)

@@ -33,7 +33,7 @@ def media(ended: Ended) -> dict[str, Any]:
 
 
 def tables(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Scores of the run and its baselines, and the metrics' values or why there are none."""
+    """Return a table of the scores of the run and its baselines, and one of the metrics' values or reasons for none."""
     import wandb
 
     names = list(result["scores"])
@@ -54,14 +54,14 @@ def tables(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 AWAY = ("offline", "dryrun", "disabled")
-"""Values of WANDB_MODE by which nothing is sent."""
+"""Values of WANDB_MODE with which nothing is sent."""
 STEP = "trainer/global_step"
 
 log = logging.getLogger(__name__)
 
 
 class Wandb:
-    """Where there is no key, or nobody answers, the run is written offline, and said to be so once."""
+    """Log a run to W&B. Without a key, or where W&B cannot be reached, write it offline and print a message."""
 
     name = "wandb"
 
@@ -92,12 +92,16 @@ class Wandb:
             self.run.log_artifact(self._artifact(ended.trained))
 
     def finish(self, ending: Ending) -> str | None:
-        """Waits for what is still to be sent, but not for ever."""
+        """Close the W&B run, waiting up to `finish_timeout` for uploads.
+
+        Returns:
+            The command that uploads what could not be sent, or None.
+        """
         folder, offline = Path(self.run.settings.sync_dir), self.run.offline
         try:
             self.run.finish(exit_code=0 if ending is Ending.FINISHED else 1)
         except Exception as error:
-            # Too slow, or W&B's own process has died; what was logged lies in the folder.
+            # The upload took too long or W&B's own process has died; the logged data is in the folder.
             log.warning("W&B did not send all of it (%s: %s)", type(error).__name__, error)
             return self._sync([folder])
         return self._sync(unsent(folder)) if offline and not self.run.disabled else None
@@ -114,11 +118,11 @@ class Wandb:
         try:
             run = self._init(os.environ.get("WANDB_MODE") or "online")
         except Exception as error:
-            # A key that is refused, a service that is away: the run is written all the same.
+            # Where the key is refused or the service is unavailable, the run is written offline.
             cause = redact_logins(" ".join(str(error).split()))[:200]
             log.warning("W&B cannot be reached (%s: %s)", type(error).__name__, cause)
             self.say(f"W&B cannot be reached ({cause}); the run is written offline")
-            # W&B's own process holds the id for the run that could not begin; `sync` gives it back.
+            # W&B's own process still holds the id for the run that could not start; `_sync` passes it to `wandb sync`.
             self.id = secrets.token_hex(4)
             return self._offline()
         self.say(f"W&B: {run.url}")
@@ -142,8 +146,8 @@ class Wandb:
             id=self.id,
             resume="allow" if mode == "online" else None,
             mode=mode,  # type: ignore[arg-type]
-            # Links would lead out of the run directory, and what W&B finds out of the process (`meta`) holds the words
-            # of its command line, with the secrets that were typed.
+            # Links would lead out of the run directory, and the metadata that W&B collects (`meta`) contains the
+            # command line with its secrets.
             settings=wandb.Settings(
                 silent=True,
                 console="off",
@@ -156,7 +160,7 @@ class Wandb:
         )
 
     def _without_links(self) -> None:
-        """W&B links its process's log from the cache; a run directory with links that lead out is not trusted."""
+        """Remove W&B's links to its log in the cache; a run directory with links that lead out is not trusted."""
         for path in (self.about.folder / "wandb").rglob("debug-core.log"):
             if path.is_symlink():
                 path.unlink()
@@ -171,19 +175,19 @@ class Wandb:
 
         name = re.sub(r"[^\w.-]", "_", f"{self.about.task}-{self.about.strategy}-{trained.name}")
         artifact = wandb.Artifact(name, type="model")
-        # Sent from where they lie, where nothing changes any more, and not from a copy.
+        # Upload the files in place instead of a copy: they no longer change.
         artifact.add_dir(str(trained), policy="immutable")
         return artifact
 
 
 def unsent(folder: Path) -> list[Path]:
-    """The offline run, with those of earlier processes of the same run that were not sent yet, in order of time."""
+    """Return the folders of this offline run and of earlier ones that were not uploaded, in order of time."""
     offline = sorted(folder.parent.glob("offline-run-*"))
     return [found for found in offline if found == folder or not any(found.glob("*.synced"))]
 
 
 def has_key() -> bool:
-    """A key in the environment, or where `wandb login` puts it: in ~/.netrc, by the service's host."""
+    """Return whether a key is set in the environment, or by `wandb login` in ~/.netrc for the host of the service."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     path = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
