@@ -1,6 +1,6 @@
 """tlplug: adapt a pretrained model, and know what transferred.
 
-The public names for plugin authors and scripts. What needs torch is imported when it is first used.
+These are the public names for plugin authors and scripts. Names that need torch are imported on first use.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The command line, `python -m tlplug`: which command the words name, and what an error looks like. Imports no torch."""
+"""Run the command line `python -m tlplug`: select the command and print errors. Imports no torch."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ COMMANDS = {
     "export": "finished_runs",
     "plugins": "plugins.commands",
 }
-"""Command -> the module of `tlplug.commands` that has it."""
+"""Module of `tlplug.commands` that defines each command."""
 OFTEN_SET = """\
 Often set: seed= run_dir= model.source= data.path= data.columns.text= data.limit.train= trainer.max_epochs=
 optimizer.learning_rate= trainer.devices= transfer.baselines=[...] and strategy.<field>. All keys: --cfg job."""
 
 
 class Root(click.Group):
-    """All commands, each imported when it is used; words that name none of them are those of `train`."""
+    """The group of all commands. Each is imported on use; words without a command are arguments of `train`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -56,7 +56,7 @@ class Root(click.Group):
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the help: commands and flags, then what can be chosen in each group."""
+        """Write the help: commands and flags, then the choices of each config group."""
         super().format_help(ctx, formatter)
         from tlplug.config.choices import Choices
 
@@ -65,12 +65,12 @@ class Root(click.Group):
     def shell_complete(
         self, ctx: click.Context, incomplete: str
     ) -> list[click.shell_completion.CompletionItem]:
-        """Return commands, and what a run's first key=value could be."""
+        """Return matching commands, and matching overrides for the first `key=value` of a run."""
         return [*super().shell_complete(ctx, incomplete), *complete_override(incomplete, [])]
 
 
 def unknown_command(word: str) -> str:
-    """Name the nearest command, and all of them."""
+    """Return the message for an unknown command, with the most similar command and a list of all."""
     hint = did_you_mean(word, COMMANDS)
     return f"'{word}' is neither a command nor key=value.{hint} The commands are {', '.join(COMMANDS)}"
 
@@ -105,11 +105,11 @@ ROOT = Root(
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one command line.
+    """Run one command line and print its error, if any.
 
     Returns:
-        The exit code: 0 done, 1 a training that could not go on, 2 wrong usage or data, 130 Ctrl-C, 143 SIGTERM. Any other
-        failure while running is an exception, whose traceback Python prints with exit code 1.
+        The exit code: 0 success, 1 a training that could not continue, 2 wrong usage or data, 130 Ctrl-C, 143 SIGTERM.
+        Any other failure is raised as an exception; Python prints its traceback and exits with code 1.
     """
     if instruction := os.environ.get(COMPLETION):
         from tlplug.commands.completion import complete
@@ -121,13 +121,13 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"tlplug: {error}", file=sys.stderr)
         return USAGE
     except TrainingFailed as error:
-        # Its traceback is in the run's log. Of several processes that stop for one reason, the first tells it, and the
-        # others end as if all were well: Lightning kills the first one as soon as another has failed.
+        # The traceback is in the run's log. Of several processes that fail for one reason, the first reports it and the
+        # others exit with 0: Lightning kills the first one as soon as another has failed.
         if message := str(error):
             show(message)
         return FAILED if message else 0
     except BrokenPipeError:
-        # Whoever read the predictions has enough of them; Python would complain once more at exit.
+        # The reader of the output closed the pipe; Python would report it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -144,17 +144,17 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def show(message: str) -> None:
-    """Write a message to a terminal that may be closed."""
+    """Print an error message; the terminal may be closed."""
     from tlplug.runtime.console import print_error
 
     print_error(f"tlplug: {message}")
 
 
 def run(words: list[str]) -> int:
-    """Run the command that the words name; click's own `main` would take exceptions that are ours to show.
+    """Run a command and return its exit code; click's own `main` would handle exceptions that `main` prints.
 
     Raises:
-        UsageError: a flag or argument that the command does not have, or lacks.
+        UsageError: a flag or argument is unknown, wrong or missing.
     """
     try:
         with ROOT.make_context(PROGRAM, words) as ctx:
@@ -162,7 +162,7 @@ def run(words: list[str]) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.NoSuchOption as error:
-        # All of them have the dashes: only a near one is meant.
+        # All options share the dashes, so a hint needs a higher similarity.
         hint = did_you_mean(error.option_name, error.possibilities or (), cutoff=0.7)
         raise UsageError(f"No such option {error.option_name!r}.{hint}") from error
     except click.UsageError as error:

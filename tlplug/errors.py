@@ -1,29 +1,29 @@
-"""The errors that a user sees as one message, without a traceback, and sentences that such messages share."""
+"""Define the errors that are shown as one message without a traceback, and sentences that their messages share."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class UsageError(Exception):
-    """Wrong usage or wrong data: what is wrong, where, and what to do. Exit code 2."""
+    """Wrong usage or data. The message names the mistake, its place and a remedy. Exit code 2."""
 
 
 class PluginError(UsageError):
-    """A plugin that was asked for cannot be used; names its distribution and entry point."""
+    """A selected plugin cannot be used. The message names its distribution and entry point."""
 
 
 class TrainingFailed(Exception):
-    """A training cannot go on: at which step, of which examples, and what would help. Exit code 1, told without a traceback.
+    """A training cannot continue. The message names the step, the examples and a remedy. Exit code 1.
 
-    The message is empty in a further process of a run, where the first one tells it.
+    The message is empty in a following process of a run, where the first process reports the error.
     """
 
 
 class Stopped(BaseException):
-    """The run was asked to end by a signal, and has kept what it had; says how to go on.
+    """A signal ended the run after its state was saved. The message says how to resume it.
 
     Args:
-        signal: its number; the exit code is 128 more.
+        signal: number of the signal; the exit code is 128 + `signal`.
     """
 
     def __init__(self, signal: int, message: str) -> None:
@@ -36,7 +36,7 @@ class Stopped(BaseException):
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
-    """Return ` Did you mean '...'?` with the known name that is most like this one; empty where none is like it."""
+    """Return ` Did you mean '...'?` with the most similar known name; empty where none is similar."""
     near = get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return f" Did you mean {near[0]!r}?" if near else ""
 
