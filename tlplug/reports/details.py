@@ -68,7 +68,7 @@ def _distances(run: Material) -> Iterator[Block]:
 
 
 def others(run: Material) -> Section | None:
-    """What metrics say that answer none of the questions of the report."""
+    """Return the section of metrics that belong to no other section."""
     found = list(blocks(run, "others"))
     return Section("others", "Further metrics", found) if found else None
 
@@ -109,7 +109,7 @@ def spent(record: Mapping[str, float] | None, tokens: bool, energy: bool) -> lis
 
 
 def again(run: Material) -> Section:
-    """The command line, and what has to be the same."""
+    """Return the section with the command line and what it takes to reproduce the run."""
     result = run.result
     command = result.get("command")
     found: list[Block] = [

@@ -15,12 +15,12 @@ def percent_of(part: float, whole: float) -> str:
 
 
 def figure(score: float, scale: int) -> str:
-    """A score times its scale: a share as percent, a perplexity as it is; one decimal below 1000."""
+    """Format a score times its scale: a share as percent, a perplexity as it is; one decimal below 1000."""
     return f"{scale * score:z,.{digits(scale * score)}f}"
 
 
 def signed(difference: float, scale: int) -> str:
-    """The same of a difference: `+4.0`."""
+    """Format a difference of scores: `+4.0`."""
     return f"{scale * difference:+z,.{digits(scale * difference)}f}"
 
 

@@ -21,7 +21,7 @@ OWN = ("id", "prediction", "probabilities")
 
 
 def labels(run: Material) -> Section | None:
-    """The confusion matrix; None where answers are no labels."""
+    """Return the confusion matrix; None if predictions are not labels."""
     pairs = labelled(run)
     if pairs is None:
         return None
@@ -102,12 +102,12 @@ def _examples(run: Material) -> Iterator[Block]:
 
 
 def graded(scores: np.ndarray) -> bool:
-    """Whether an answer is more or less right, not right or wrong."""
+    """Return whether predictions have graded scores, not only 0 and 1."""
     return not set(np.unique(scores)) <= {0.0, 1.0}
 
 
 def confidence(row: Mapping[str, Any]) -> float:
-    """The probability of what was said; 0 where the head gives none."""
+    """Return the probability of the prediction; 0 if the head gives none."""
     probabilities, said = row.get("probabilities"), row.get("prediction")
     return float(probabilities.get(said, 0.0)) if probabilities and isinstance(said, str) else 0.0
 
@@ -130,7 +130,7 @@ def worst(run: Material, own: np.ndarray) -> Iterator[Block]:
 
 
 def flipped(run: Material, own: np.ndarray, other: np.ndarray, name: str) -> Iterator[Block]:
-    """Where the run and a baseline differ, in both directions."""
+    """Return the rows on which the run and a baseline differ, in both directions."""
     gain = run.sign * (own - other)
     sure = np.array([confidence(row) for row in run.rows])
     exact = not graded(own) and not graded(other)
@@ -174,7 +174,7 @@ def shown(name: str, value: Any, target: Mapping[str, Any], run: Material) -> bo
 
 
 def brief(label: str) -> str:
-    """A label as the head of a row or column."""
+    """Format a label as the title of a row or column."""
     return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
 
 
@@ -184,7 +184,7 @@ def said(prediction: Mapping[str, Any]) -> str:
 
 
 def short(value: Any) -> str:
-    """A value on a page; a number to four digits."""
+    """Format a value for a page, a number with four digits."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list) and all(isinstance(each, str) for each in value):

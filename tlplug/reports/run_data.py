@@ -58,7 +58,7 @@ class Material:
         return found
 
     def is_measured(self, metric: str) -> bool:
-        """Whether there are values of the metric, or reasons in the place of single ones."""
+        """Return whether the metric has values, or reasons in place of single values."""
         found = self.result["metrics"].get(metric)
         return bool(found) and not isinstance(found.get("not_measured"), str)
 
@@ -75,7 +75,7 @@ class Material:
         return np.asarray(found, np.float64)
 
     def list(self, name: str) -> Sequence[Any] | None:
-        """The same of evidence that is no number."""
+        """Return evidence of one value a test row that is not a number; None as for `array`."""
         found = self.evidence.get(name)
         return found if found is not None and len(found) == len(self.rows) else None
 
@@ -89,16 +89,16 @@ class Material:
         return min(scored, key=lambda name: (name != self.scratch, name in untrained), default=None)
 
     def score(self, value: float) -> str:
-        """A primary score."""
+        """Format a primary score."""
         return figure(value, self.scale)
 
     def points(self, gain: float) -> str:
-        """A gain of the primary score."""
+        """Format a gain of the primary score."""
         return signed(gain, self.scale)
 
 
 def lack(material: Material, metric: str, what: str) -> Text:
-    """Says that something was not measured, and why."""
+    """Return a text that says that something was not measured, and why."""
     if metric not in material.result["metrics"]:
         later = f"`python -m tlplug metrics RUN metric=[{metric}]`"
         return Text(f"{what}: not measured, for it was not asked for; {later} does it.", "lack")
@@ -125,5 +125,5 @@ def percent(value: float) -> str:
 
 
 def points_of(value: float) -> str:
-    """A difference of shares."""
+    """Format a difference of shares."""
     return f"{100 * value:+.1f} points"

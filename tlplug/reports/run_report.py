@@ -45,7 +45,7 @@ def advice(run: Material) -> Iterator[Block]:
 
 
 def glance(run: Material) -> list[Fact]:
-    """The few figures to know first."""
+    """Return the key figures."""
     result, cost = run.result, run.result["cost"]
     facts = [Fact(run.unit, figure(result["scores"][run.primary], run.scale), "score of the run")]
     baseline = result["verdict"]["baseline"]
@@ -59,7 +59,7 @@ def glance(run: Material) -> list[Fact]:
 
 
 def sections(run: Material) -> list[Section]:
-    """All that there is to tell, in the order of the questions."""
+    """Return all sections of the report, in order."""
     scores = gained.scores(run)
     further = gained.other_scores(run)
     found = [
@@ -79,7 +79,7 @@ def sections(run: Material) -> list[Section]:
 
 
 def pictures(run: Material) -> dict[str, bytes]:
-    """Every chart as a PNG, by the name of its section."""
+    """Return every chart as a PNG, by the name of its section."""
     return {
         section.name: block.draw(kind=PNG)
         for section in sections(run)

@@ -45,7 +45,7 @@ def _scores(run: Material) -> Iterator[Block]:
 
 
 def gain(run: Material, found: Mapping[str, float]) -> tuple[float, float, float]:
-    """A comparison as a gain in figures: value, low, high."""
+    """Return a comparison as a gain times the scale: value, low, high."""
     low, high = sorted(run.sign * run.scale * found[end] for end in ("low", "high"))
     return run.sign * run.scale * found["difference"], low, high
 
@@ -63,7 +63,7 @@ def table(run: Material) -> Table:
 
 
 def other_scores(run: Material) -> Table | None:
-    """All scores but the primary one, in their own units."""
+    """Return the table of all scores but the primary one, in their own units."""
     names = [name for name in run.result["scores"] if name != run.primary]
     if not names:
         return None
@@ -89,7 +89,7 @@ def curve(run: Material) -> Section:
 
 
 def lines(run: Material) -> dict[str, list[list[float]]]:
-    """The curves, this run's first, then scratch's; scores in figures."""
+    """Return the learning curves, the run's first, then that of training from scratch; scores times the scale."""
     found: dict[str, Any] = dict(run.result.get("curve") or recorded(run.evidence))
     order = sorted(found, key=lambda name: (name != RUN, name != run.scratch))
     return {
@@ -100,7 +100,7 @@ def lines(run: Material) -> dict[str, list[list[float]]]:
 
 
 def recorded(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """The same from the evidence."""
+    """Return the learning curves from the evidence."""
     prefix = "curve/baseline/"
     found = {RUN: evidence["curve/after"]} if "curve/after" in evidence else {}
     return found | {n.removeprefix(prefix): v for n, v in evidence.items() if n.startswith(prefix)}

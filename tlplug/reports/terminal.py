@@ -29,7 +29,7 @@ def empty_table(title: str, first: str, columns: Sequence[str]) -> Table:
 
 
 def show_result(console: Console, result: dict[str, Any]) -> None:
-    """The primary score and the gains over the baselines with their 95% interval, in percent where it is a share."""
+    """Print the primary score, the gains over the baselines with 95% intervals, the verdict and the advice."""
     title = f"\n{result['task']}: {result['test_rows']} test rows"
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", no_wrap=True)
@@ -60,7 +60,7 @@ def show_result(console: Console, result: dict[str, Any]) -> None:
 
 
 def lacking(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Why metrics were not measured -> which."""
+    """Return the reasons why metrics were not measured, each with the metrics' names."""
     found: dict[str, list[str]] = {}
     for metric, values in metrics.items():
         if "not_measured" in values:
@@ -69,7 +69,7 @@ def lacking(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def compared(comparison: dict[str, float], scale: int, sign: int) -> tuple[str, str]:
-    """The gain, which is an improvement whichever direction of the score that is, and its interval."""
+    """Format the gain, positive for an improvement in either direction of the score, and its interval."""
     low, high = sorted((sign * comparison["low"], sign * comparison["high"]))
     return signed(sign * comparison["difference"], scale), interval(low, high, scale)
 
@@ -84,7 +84,7 @@ def spent(cost: dict[str, float] | None) -> tuple[str, str, str]:
 
 
 def show_metrics(console: Console, metrics: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
-    """Each metric's values; those by layer in one row."""
+    """Print each metric's values, those by layer in one row."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("metric", "value", ""):
         table.add_column(name, overflow="fold")
@@ -97,7 +97,7 @@ def show_metrics(console: Console, metrics: Mapping[str, Mapping[str, Any]], fol
 
 
 def lines_of(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """A line a value; what is there for each layer is put together, from the embeddings up."""
+    """Return one line for each value; values by layer are joined, from the embeddings up."""
     if "not_measured" in values:
         return [("", f"not measured: {values['not_measured']}")]
     found: dict[str, list[str]] = {}
@@ -111,7 +111,7 @@ def lines_of(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def show_scores(console: Console, figures: dict[str, Any], folder: Path) -> None:
-    """The scores of an evaluation, the primary one first with its interval."""
+    """Print the scores of an evaluation, the primary one first with its interval."""
     scale, primary = figures["display_scale"], figures["primary_score"]
     low, high = (figure(figures[name], scale) for name in ("low", "high"))
     console.print(f"{figures['data']}: {figures['rows']:,} rows", style="bold", highlight=False)
@@ -122,7 +122,7 @@ def show_scores(console: Console, figures: dict[str, Any], folder: Path) -> None
 
 
 def show_export(console: Console, out: Path, drift: dict[str, Any]) -> None:
-    """Where it lies, and what merging did to the predictions."""
+    """Print where the export is, and how merging changed the predictions."""
     console.print(f"Exported  {out}/", highlight=False, markup=False)
     if drift:
         console.print(

@@ -84,7 +84,7 @@ class Checkpoints(Checkpoint):
         self._folder = broadcast(self._folder)
 
     def begin(self) -> Path | None:
-        """The checkpoint to go on from; None where there is none.
+        """Return the checkpoint to resume from; None if there is none.
 
         Raises:
             UsageError: none of those that are there can be read, or they are of another base model or other data.
@@ -107,7 +107,7 @@ class Checkpoints(Checkpoint):
                 )
 
     def chosen(self) -> Path | None:
-        """The best validation's weights, where they are asked for and there was a validation."""
+        """Return the checkpoint of the best validation, if `use_best` is set and there was a validation."""
         return at(self.folder, BEST, self.best[0]) if self.settings.use_best and self.best else None
 
     def on_save_checkpoint(
@@ -173,7 +173,7 @@ class Checkpoints(Checkpoint):
             self._keep(trainer)
 
     def _ask(self, trainer: Trainer) -> None:
-        """Whether it is time to write or to stop. Processes agree; those of a GPU should not wait at each step for it."""
+        """Agree with all processes on whether to write a checkpoint or to stop; several processes do not at every step."""
         if trainer.world_size > 1 and self._step % AGREE and not trainer.is_last_batch:
             return
         minutes = self.settings.every_minutes
@@ -198,7 +198,7 @@ class Checkpoints(Checkpoint):
             self._prune()
 
     def _prune(self) -> None:
-        """The last ones stay, and the best that the last one speaks of."""
+        """Remove all checkpoints but the last ones and the best one that the last one names."""
         for path in [*numbered(self.folder, LAST).values()][max(1, self.settings.keep_last) :]:
             path.unlink()
         for step, path in numbered(self.folder, BEST).items():
@@ -217,7 +217,7 @@ class Checkpoints(Checkpoint):
 
 
 def is_over(trainer: Trainer) -> bool:
-    """Whether the epoch that ends is the fit's last. Lightning's own answer would move its counters."""
+    """Return whether the current epoch is the last one. Lightning's own check would change its counters."""
     epochs = trainer.max_epochs is not None and trainer.current_epoch + 1 >= trainer.max_epochs >= 0
     steps = 0 <= trainer.max_steps <= trainer.global_step
     return epochs or steps or trainer.should_stop

@@ -56,7 +56,7 @@ def at(folder: Path, kind: str, step: int) -> Path:
 
 
 def numbered(folder: Path, kind: str) -> dict[int, Path]:
-    """The checkpoints of a folder by their optimizer steps, the latest first."""
+    """Return the checkpoints of a folder by their optimizer steps, the latest first."""
     found = {
         int(match[1]): path
         for path in folder.glob(f"{kind}-*.ckpt")
@@ -66,12 +66,12 @@ def numbered(folder: Path, kind: str) -> dict[int, Path]:
 
 
 def newest(folder: Path) -> int | None:
-    """The optimizer step that can be gone on from; None where there is none."""
+    """Return the optimizer step to resume from; None if there is none."""
     return next(iter(numbered(folder, LAST)), None)
 
 
 def readable(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The checkpoints that can be read, the latest first; of each that cannot, a warning."""
+    """Yield the readable checkpoints, the latest first; log a warning for each damaged one."""
     for path in numbered(folder, LAST).values():
         try:
             yield path, torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -83,12 +83,12 @@ States = dict[str, Any]
 
 
 def random_states(device: torch.device) -> list[States]:
-    """Those of every process, by rank, as plain types and tensors."""
+    """Return the random states of every process, by rank, as plain types and tensors."""
     return gather([_own(device)])
 
 
 def restore(states: list[States], device: torch.device) -> None:
-    """This process's own."""
+    """Restore the random states of this process."""
     own = states[rank()]
     version, words, gauss = own["python"]
     random.setstate((version, tuple(words), gauss))

@@ -184,7 +184,7 @@ class CostMeter(Callback):
         return {"tokens_per_second": int(self.tokens) / self.seconds if self.seconds else 0.0}
 
     def cost(self, module: LightningModule) -> dict[str, float]:
-        """The `cost` record of result.json; counts are of this process where there are several."""
+        """Return the `cost` record of result.json; counts are those of this process if there are several."""
         return {
             "trainable_parameters": count(module, trainable=True),
             "total_parameters": count(module),

@@ -139,7 +139,7 @@ def free(trainer: Trainer, module: TransferModule) -> None:
 
 
 def take(module: TransferModule, path: Path) -> None:
-    """A checkpoint's weights and validation scores in the place of the last ones."""
+    """Replace the last weights and validation scores by those of a checkpoint."""
     found = WholeFiles().load_checkpoint(path)
     module.on_load_checkpoint(found)
     module.load_state_dict(found["state_dict"], strict=False)
@@ -186,7 +186,7 @@ def module_for(
 
 
 def load(task: Prepared, strategy: Strategy, device: torch.device, watch: Watch | None = None) -> nn.Module:
-    """The base model with the head, adapted, in training mode."""
+    """Return the base model with the head, adapted, in training mode."""
     import_without_dynamo("peft")
     options = strategy.load_options(task.head)
     if options.quantization is not None:

@@ -43,7 +43,7 @@ class StepMean:
         self.weight = 0.0
 
     def of(self, output: StepOutput) -> torch.Tensor:
-        """What a batch backpropagates."""
+        """Return the value that a batch backpropagates."""
         if self.batches == 1:
             return output.loss
         self.weight += output.num_items
@@ -179,7 +179,7 @@ class TransferModule(LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """As Lightning clips; but it refuses a fused optimizer under any autocast, though only float16 has a loss scale."""
+        """Clip gradients as Lightning does, also with a fused optimizer under bfloat16 autocast, which Lightning refuses."""
         if not gradient_clip_val:
             return
         if getattr(self.trainer.precision_plugin, "scaler", None) is not None:

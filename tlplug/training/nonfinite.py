@@ -136,7 +136,7 @@ def found(what: str, step: Step) -> Found:
 
 
 def broken_weight(module: nn.Module) -> str | None:
-    """The first of the weights that move, by its name, that holds a NaN or an infinity. A GPU is asked once."""
+    """Return the name of the first trainable weight with a NaN or an infinity, with one synchronization of a GPU."""
     moving = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
     if not moving:
         return None
@@ -146,7 +146,7 @@ def broken_weight(module: nn.Module) -> str | None:
 
 
 def told(found: Found, trainer: Trainer, module: Any) -> str:
-    """The sentence for the user."""
+    """Return the message for the user."""
     steps = f"step {found.step} of {module.total_steps}"
     return (
         f"{found.what} in {steps} (epoch {found.epoch}, batch {found.batch}). The batch has the training rows with the "
@@ -161,7 +161,7 @@ def listed(ids: list[int]) -> str:
 
 
 def places(ids: list[int], rows: Rows) -> str:
-    """Where the first of them stand, where the rows know."""
+    """Return the places of the first rows, if they are known."""
     place = getattr(rows, "place", None)
     if place is None:
         return ""
@@ -171,7 +171,7 @@ def places(ids: list[int], rows: Rows) -> str:
 
 
 def advice(step: int, trainer: Trainer) -> str:
-    """What would help."""
+    """Return what would help."""
     if str(trainer.precision).startswith("16"):
         return "float16 overflows above 65504: trainer.precision=bf16-mixed or 32-true."
     if step == 1:

@@ -82,7 +82,7 @@ class BatchSeen(Callback):
 def explained(
     seen: BatchSeen, base: BaseInfo, strategy: Strategy, head: TaskHead, halved: str | None, accumulate: int
 ) -> Iterator[None]:
-    """A training that runs out of memory says so in one message.
+    """Turn an out-of-memory error of a training run into one message.
 
     Args:
         seen: among the callbacks of the training.

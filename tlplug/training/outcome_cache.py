@@ -35,7 +35,7 @@ class Outcomes:
         return None if predictions is None else outcome(head, predictions, rows["test"])
 
     def stored(self, strategy: Strategy, optimizer: OptimizerSettings) -> Outcome | None:
-        """What the same training gave earlier."""
+        """Return the outcome of the same training, if it is cached."""
         # One process looks, all follow: the others would look after the first has written.
         found = broadcast(cache.read(KIND, self.key(strategy, optimizer)))
         return None if found is None else Outcome(**found)
@@ -53,7 +53,7 @@ class Outcomes:
         return found
 
     def key(self, strategy: Strategy, optimizer: OptimizerSettings) -> str:
-        """A hash of what determines the predictions."""
+        """Return a hash of everything that determines the predictions."""
         data = self.task.data.with_streams(strategy.extra_data)
         return cache.key_of(
             {

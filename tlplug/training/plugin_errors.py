@@ -16,7 +16,7 @@ SHARED = "tlplug_plugins"
 
 @contextmanager
 def naming_plugins(plugins: Sequence[Any]) -> Iterator[None]:
-    """An exception that is raised in a plugin's code gets a line with the plugin, its distribution and version.
+    """Add the plugin, its distribution and version to an exception that a plugin's code raises.
 
     Args:
         plugins: `registry.Plugin`s of the run.
@@ -35,7 +35,7 @@ def naming_plugins(plugins: Sequence[Any]) -> Iterator[None]:
 
 
 def owner(frame: FrameType, plugins: Sequence[Any]) -> Any | None:
-    """The plugin whose method it is, or in whose package it runs."""
+    """Return the plugin whose method or package the frame belongs to."""
     module = str(frame.f_globals.get("__name__", ""))
     this = frame.f_locals.get("self")
     classes = [(plugin, plugin.load()) for plugin in plugins]

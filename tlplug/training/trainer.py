@@ -52,7 +52,7 @@ def total_steps(settings: TrainerSettings, batches: int) -> int:
 
 
 def settings_for(strategy: Strategy, settings: TrainerSettings) -> TrainerSettings:
-    """The trainer's settings; where what moves changes, processes must not wait for gradients that do not come."""
+    """Return the trainer's settings; if trainable weights change during training, DDP has to look for unused parameters."""
     if not strategy.capabilities.changes_trainable_weights or settings.strategy not in ("auto", "ddp"):
         return settings
     several = settings.strategy == "ddp" or build_trainer(settings, (), (), "float32").world_size > 1

@@ -64,7 +64,7 @@ Call = tuple[nn.Module, Any, Any]
 
 
 def watched(module: TransferModule, prefix: FrozenPrefix, split: str, batch: Batch) -> list[Call]:
-    """The calls of the chain's modules while a batch goes through the whole model."""
+    """Return the calls of the chain's modules during a forward pass of the whole model."""
     calls: list[Call] = []
 
     def note(called: nn.Module, given: Any, named: dict[str, Any], output: Any) -> None:

@@ -59,7 +59,7 @@ class ComputeOnce(Callback):
             )
 
     def parts(self, module: TransferModule, prefix: FrozenPrefix, trainer: Trainer) -> dict[str, Any]:
-        """All that determines the prefix's output beside the features: its weights, its code, the number format."""
+        """Return what determines the prefix's output beside the features: its weights, its code, the number format."""
         return {
             "weights": weights_digest(prefix),
             "strategy": plugin_identity(self.strategy),
@@ -77,7 +77,7 @@ class ComputeOnce(Callback):
         parts: dict[str, Any],
         trainer: Trainer,
     ) -> Kept | None:
-        """A split's states; None where they cannot be kept, which costs time and changes nothing."""
+        """Return the states of a split; None if they cannot be stored, which costs time and changes no result."""
         folder = cache.cache_folder() / KIND / cache.key_of({**parts, "features": features.key})
         if rank() == 0 and not intact(folder):
             reason = fault(module, prefix, self.data, split, str(trainer.precision))
@@ -115,7 +115,7 @@ class Reached(Exception):
 
 
 def reached(module: TransferModule, prefix: FrozenPrefix, split: str, batch: Batch) -> Any:
-    """What the prefix's last module gives for a batch."""
+    """Return the output of the prefix's last module for a batch."""
 
     def stop(_: nn.Module, __: Any, output: Any) -> None:
         raise Reached(output)

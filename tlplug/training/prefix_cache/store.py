@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def intact(folder: Path) -> bool:
-    """Whether the folder holds all that it says; what is damaged is reported and removed."""
+    """Return whether the folder is complete; a damaged one is reported and removed."""
     if not (folder / FORM).is_file():
         return False
     form = json.loads((folder / FORM).read_text(encoding="utf-8"))
@@ -71,7 +71,7 @@ class Kept:
         return cls(states, spans, shape, names[places], places, parts, form["rest"], mask)
 
     def of(self, batch: Batch) -> torch.Tensor:
-        """The prefix's output for a batch on the batch's device; zeros where there is padding."""
+        """Return the prefix's output for a batch on the batch's device, with zeros for padding."""
         identities = batch["id"].cpu().numpy()
         numbers = batch["part"].cpu().numpy() if "part" in batch else np.zeros_like(identities)
         places = self.places[np.searchsorted(self.names, identities * self.parts + numbers)]
