@@ -11,6 +11,7 @@ from importlib import import_module
 import click
 
 from tlplug.commands.arguments import HELP_FLAGS, SETTINGS, complete_override
+from tlplug.config.choices import Choices
 from tlplug.errors import Stopped, TrainingFailed, UsageError, did_you_mean
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -58,8 +59,6 @@ class Root(click.Group):
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help: commands and flags, then the choices of each config group."""
         super().format_help(ctx, formatter)
-        from tlplug.config.choices import Choices
-
         formatter.write(f"\n{Choices().overview()}\n\n{OFTEN_SET}\n")
 
     def shell_complete(

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from tlplug.config.choices import GROUPS, SWEEP_GROUPS, Choices
 from tlplug.interfaces.registry import KINDS, Registry
 from tlplug.settings import RootConfig
 
@@ -52,16 +53,9 @@ class Override(click.ParamType):  # type: ignore[type-arg]
         return complete_override(incomplete, ctx.params.get(param.name or "") or ())
 
 
-class Positive(click.IntRange):
-    """An integer of at least 1."""
-
-    def __init__(self) -> None:
-        super().__init__(min=1)
-
-
-def overrides(required: bool = False) -> Callable[[Any], Any]:
+def overrides(command: Any) -> Any:
     """Add the argument `keys`: any number of key=value arguments."""
-    return click.argument("keys", metavar="[KEY=VALUE]...", nargs=-1, type=Override(), required=required)
+    return click.argument("keys", metavar="[KEY=VALUE]...", nargs=-1, type=Override())(command)
 
 
 def run_argument(command: Any) -> Any:
@@ -93,8 +87,6 @@ def complete_override(incomplete: str, words: Sequence[str]) -> list[CompletionI
 
 def complete_choice(group: str, value: str) -> Iterator[str]:
     """Yield the completions of a value with the choices of its group; items of a list before it are preserved."""
-    from tlplug.config.choices import GROUPS, SWEEP_GROUPS, Choices
-
     if group in (*GROUPS, *SWEEP_GROUPS):
         cut = max(value.rfind(","), value.rfind("[")) + 1
         for name in Choices().names(group):
@@ -104,8 +96,6 @@ def complete_choice(group: str, value: str) -> Iterator[str]:
 
 def key_names(words: Sequence[str]) -> list[str]:
     """Return the names of groups and settings, and of the fields of plugins that `words` choose."""
-    from tlplug.config.choices import GROUPS, SWEEP_GROUPS
-
     chosen = dict(word.lstrip("+").partition("=")[::2] for word in words)
     registry = Registry()
     names = [*GROUPS, *SWEEP_GROUPS, *setting_names(RootConfig())]

@@ -28,7 +28,7 @@ RANK_KEYS = {
     cls=Command, keys=COMPARE_KEYS, example="+task=sentiment strategies=[linear_probe,lora,full] seeds=3"
 )
 @click.option("--dry-run", is_flag=True, help="Show memory and time of each strategy, and stop.")
-@overrides()
+@overrides
 def compare(keys: tuple[str, ...], dry_run: bool) -> int:
     """Find the lightest strategy that is good enough.
 
@@ -49,7 +49,7 @@ def compare(keys: tuple[str, ...], dry_run: bool) -> int:
 
 
 @click.command(cls=Command, keys=RANK_KEYS, example="+task=sentiment models=[minilm,smollm2]")
-@overrides()
+@overrides
 def rank(keys: tuple[str, ...]) -> int:
     """Rank base models for a task before any of them is fine-tuned.
 

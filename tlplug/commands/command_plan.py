@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
-from tlplug.config.choices import GROUPS
+from tlplug.config.choices import GROUPS, root_key
 from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, normalised, parse
 from tlplug.config.job import Job, build, plain
 from tlplug.config.keys import group_of
@@ -116,11 +116,7 @@ class CommandPlan:
 
     def command_line(self, strategy: str, words: Sequence[str]) -> str:
         """Return the command line that trains one strategy with the shared arguments and `words`."""
-        shared = [
-            word
-            for word in self.shared
-            if normalised(word).partition("=")[0].partition(".")[0] not in (RUN_DIR, "metric")
-        ]
+        shared = [word for word in self.shared if root_key(word) not in (RUN_DIR, "metric")]
         return "python -m tlplug " + shlex.join([f"+strategy={strategy}", *shared, *words])
 
     def config(self) -> str:

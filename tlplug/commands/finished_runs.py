@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from tlplug.commands.arguments import Command, Positive, output_folder, overrides, run_argument
+from tlplug.commands.arguments import Command, output_folder, overrides, run_argument
 from tlplug.errors import UsageError
 
 
 @click.command(cls=Command, example="outputs/my-run data.path=other.jsonl")
 @run_argument
-@overrides()
+@overrides
 @output_folder("Where scores and predictions are written; default: RUN/evaluations/<time>-<id>.")
 def evaluate(run: Path, keys: tuple[str, ...], output: Path | None, trust: bool) -> int:
     """Score a finished run on its test split or on other data.
@@ -45,7 +45,7 @@ def evaluate(run: Path, keys: tuple[str, ...], output: Path | None, trust: bool)
 
 @click.command(cls=Command, example="outputs/my-run metric=[cka,retention]")
 @run_argument
-@overrides()
+@overrides
 def metrics(run: Path, keys: tuple[str, ...], trust: bool) -> int:
     """Measure further transfer metrics of a finished run.
 
@@ -54,6 +54,7 @@ def metrics(run: Path, keys: tuple[str, ...], trust: bool) -> int:
     """
     from rich.console import Console
 
+    from tlplug.config.choices import root_key
     from tlplug.config.compose import Composer
     from tlplug.config.metric_options import metrics_of
     from tlplug.config.reopen import reopen
@@ -65,7 +66,7 @@ def metrics(run: Path, keys: tuple[str, ...], trust: bool) -> int:
     from tlplug.runtime.console import Reporter, quiet_libraries
 
     run_directory.expect_writable(run)
-    asked = [word for word in keys if word.lstrip("+").partition("=")[0].split(".")[0] == "metric"]
+    asked = [word for word in keys if root_key(word) == "metric"]
     others = [word for word in keys if word not in asked]
     with Composer() as composer:
         others = composer.spelt_out(others)
@@ -108,7 +109,9 @@ def report(runs: tuple[Path, ...], output: Path | None) -> int:
 @click.option("--input", metavar="FILE", help="JSON Lines with the head's columns; - is standard input.")
 @click.option("--text", multiple=True, help="A text for the head's first column; may be given again.")
 @click.option("--output", metavar="FILE", type=click.Path(path_type=Path), help="Default: standard output.")
-@click.option("--batch-size", type=Positive(), default=32, show_default=True, help="Rows at a time.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Rows at a time."
+)
 def predict(
     run: Path, input: str | None, text: tuple[str, ...], output: Path | None, batch_size: int, trust: bool
 ) -> int:

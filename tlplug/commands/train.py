@@ -12,7 +12,7 @@ from tlplug.errors import UsageError
 
 @click.command(cls=Command, example="outputs/my-run")
 @run_argument
-@overrides()
+@overrides
 def resume(run: Path, keys: tuple[str, ...], trust: bool) -> int:
     """Continue a run that did not finish from its last checkpoint.
 
@@ -35,7 +35,7 @@ def resume(run: Path, keys: tuple[str, ...], trust: bool) -> int:
 @click.command(cls=Command, example="+strategy=lora +task=sentiment seed=1")
 @click.option("-m", "--multirun", is_flag=True, help="Run every combination of several values: seed=1,2,3.")
 @click.option("--cfg", type=click.Choice(["job"]), help="Show the composed config, and stop.")
-@overrides()
+@overrides
 def train(keys: tuple[str, ...], multirun: bool, cfg: str | None) -> int:
     """Adapt a base model and compare it with baselines.
 

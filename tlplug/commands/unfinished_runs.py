@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
+from tlplug.config.choices import PLACE_KEYS
 from tlplug.config.job import Job
 from tlplug.errors import UsageError
 from tlplug.runs import directory as run_directory
@@ -16,9 +17,6 @@ from tlplug.runtime.secrets import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-OWN = ("run_dir", "resume")
-"""Keys that do not count when the configs of two runs are compared."""
 
 
 def resume_or_begin(job: Job, console: Console) -> int:
@@ -78,7 +76,9 @@ def differing(job: Job, folder: Path) -> list[str]:
         raise UsageError(f"{folder / run_directory.CONFIG} cannot be read: {error}") from error
     mine, theirs = dict(leaves(here)), dict(leaves(there if isinstance(there, Mapping) else {}))
     return sorted(
-        key for key in mine.keys() | theirs.keys() if key not in OWN and mine.get(key) != theirs.get(key)
+        key
+        for key in mine.keys() | theirs.keys()
+        if key not in PLACE_KEYS and mine.get(key) != theirs.get(key)
     )
 
 

@@ -23,6 +23,8 @@ SETTINGS = {"logger": LOGGERS, "sweep": SWEEPS, "launcher": LAUNCHERS}
 PRESETS = "tlplug_conf"
 """The package of our own presets; other distributions add theirs."""
 SUFFIX = ".yaml"
+PLACE_KEYS = ("run_dir", "resume")
+"""Keys that say where a run is and how it starts, and do not change what it does."""
 
 
 class Choices:
@@ -73,6 +75,11 @@ class Choices:
                 continue
             if folder.is_dir():
                 yield from (file for file in folder.iterdir() if file.name.endswith(SUFFIX))
+
+
+def root_key(word: str) -> str:
+    """Return the first part of an override's key: `strategy` of `+strategy.r=4`."""
+    return word.lstrip("+").partition("=")[0].partition(".")[0]
 
 
 def comment(file: Traversable) -> str:

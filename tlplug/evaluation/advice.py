@@ -42,11 +42,6 @@ class JudgedRun:
     """The baseline that was trained from random weights."""
 
     @property
-    def sign(self) -> float:
-        """The factor that turns a difference of primary scores into a gain."""
-        return 1.0 if self.head.higher_is_better else -1.0
-
-    @property
     def alternatives(self) -> list[str]:
         """Baselines that could replace the run's strategy: those that use the base model."""
         return [
@@ -57,9 +52,7 @@ class JudgedRun:
 
     def gain(self, baseline: str) -> tuple[float, float, float]:
         """Return the run's gain over a baseline, and the ends of its 95% interval."""
-        comparison = self.comparisons[baseline]
-        low, high = sorted((self.sign * comparison.low, self.sign * comparison.high))
-        return self.sign * comparison.difference, low, high
+        return self.comparisons[baseline].gain(self.head.higher_is_better)
 
     def count_trainable(self, name: str | None = None) -> float:
         """Return the number of trainable weights of the run or a baseline."""
@@ -192,7 +185,8 @@ class Curve:
     @property
     def gains(self) -> list[float]:
         """The scores with the sign for which higher is better."""
-        return [self.result.sign * score for _, score in self.result.run.curve]
+        sign = 1 if self.result.head.higher_is_better else -1
+        return [sign * score for _, score in self.result.run.curve]
 
     @property
     def smallest_difference(self) -> float:

@@ -18,6 +18,12 @@ class Comparison:
     baseline_mean: float
     """The mean of the baseline's example scores."""
 
+    def gain(self, higher_is_better: bool) -> tuple[float, float, float]:
+        """Return the difference and its interval's ends, positive for an improvement in either direction of the score."""
+        if higher_is_better:
+            return self.difference, self.low, self.high
+        return -self.difference, -self.high, -self.low
+
 
 def compare_paired(
     run: Sequence[float], baseline: Sequence[float], resamples: int = 10_000, seed: int = 0

@@ -37,14 +37,15 @@ def judge(comparisons: Mapping[str, Comparison], head: TaskHead, scratch: str | 
     """
     if not comparisons:
         return Verdict("none", "No verdict: the run was compared with nothing (transfer.baselines is empty).")
-    sign = 1.0 if head.higher_is_better else -1.0
-    best = max(comparisons, key=lambda key: sign * comparisons[key].baseline_mean)
+    best = (max if head.higher_is_better else min)(
+        comparisons, key=lambda key: comparisons[key].baseline_mean
+    )
     name = scratch if scratch is not None and scratch in comparisons else best
     comparison = comparisons[name]
-    low, high = sorted((sign * comparison.low, sign * comparison.high))
+    gain, low, high = comparison.gain(head.higher_is_better)
     label = "positive" if low > 0 else "negative" if high < 0 else "inconclusive"
     describe = transfer_text if name == scratch else comparison_text
-    text = describe(label, name, head, sign * comparison.difference, low, high)
+    text = describe(label, name, head, gain, low, high)
     return Verdict(label, text, name, comparison.difference, comparison.low, comparison.high)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tlplug.config.choices import PLACE_KEYS, root_key
 from tlplug.config.job import Job
 from tlplug.errors import PluginError
 from tlplug.evaluation import evidence
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from tlplug.training.fit import Prepared
 
 VERSION = 1
-RUN_DIR, RESUME = "run_dir", "resume"
 RUN = "run"
 """Key of the run itself beside the names of its baselines."""
 TRIVIAL_DESCRIPTION = "No model: the same simple answer to every row, such as the most frequent label."
@@ -103,37 +102,31 @@ def judge_run(
         for name, other in baselines.items()
     }
     measured = measure(job.metrics, collected)
-    verdict = judge(comparisons, task.head, scratch_baseline(job, task.head))
-    result = make_result(names_of(job, task, outcome), outcome, baselines, comparisons, measured, verdict)
-    result["metric_facts"], result["plugins"] = (
-        report_facts(job.metrics, measured),
-        describe_plugins(job.plugins),
-    )
-    result["advice"] = advice_of(job, task, outcome, baselines, comparisons, verdict)
+    names = names_of(job, task, outcome)
+    scratch = names["scratch_baseline"]
+    verdict = judge(comparisons, task.head, scratch)
+    judged = JudgedRun(job.strategy_name, task.head, outcome, baselines, comparisons, verdict, scratch)
+    result = {
+        **make_result(names, outcome, baselines, comparisons, measured, verdict),
+        "metric_facts": report_facts(job.metrics, measured),
+        "plugins": describe_plugins(job.plugins),
+        "advice": advice_of(job, judged, len(task.data.features["train"])),
+    }
     leave(task, outcome, result, folder)
     return result
 
 
-def advice_of(
-    job: Job,
-    task: Prepared,
-    outcome: Outcome,
-    baselines: dict[str, Outcome],
-    comparisons: dict[str, Comparison],
-    verdict: Verdict,
-) -> list[dict[str, Any]]:
+def advice_of(job: Job, judged: JudgedRun, train_rows: int) -> list[dict[str, Any]]:
     """Return advice on the result, each with its `text` and a `command` to follow it, or None."""
-    scratch = scratch_baseline(job, task.head)
-    judged = JudgedRun(job.strategy_name, task.head, outcome, baselines, comparisons, verdict, scratch)
-    found = advise(
+    advice = advise(
         judged,
-        train_rows=len(task.data.features["train"]),
+        train_rows=train_rows,
         epochs=job.trainer.max_epochs if job.trainer.max_steps < 0 else None,
         use_best=job.checkpoint.use_best,
     )
     return [
         {"text": each.text, "command": command_of(job, each.strategy) if each.strategy else None}
-        for each in found
+        for each in advice
     ]
 
 
@@ -216,8 +209,8 @@ def command_of(job: Job, strategy: str | None = None) -> str:
     Args:
         strategy: replaces the run's strategy; overrides of the old strategy and the optimizer are dropped.
     """
-    others = (RUN_DIR, RESUME) if strategy is None else (RUN_DIR, RESUME, "strategy", "optimizer")
-    words = [word for word in job.typed if re.split(r"[.=]", word.lstrip("+"), maxsplit=1)[0] not in others]
+    others = PLACE_KEYS if strategy is None else (*PLACE_KEYS, "strategy", "optimizer")
+    words = [word for word in job.typed if root_key(word) not in others]
     if strategy is not None:
         words.insert(0, f"+strategy={strategy}")
     return shlex.join(["python", "-m", "tlplug", *redact_overrides(words)])
@@ -227,7 +220,7 @@ def material(folder: Path) -> Material:
     """Load the material of a run's report: the result, the evidence and the predictions."""
     with (folder / "predictions.jsonl").open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
-    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    result = json.loads((folder / run_directory.RESULT).read_text(encoding="utf-8"))
     return Material(result, read(folder / FOLDER), rows)
 
 

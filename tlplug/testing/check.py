@@ -97,8 +97,8 @@ def build_checks(
     """Build checks, in order, that share the case from `make`; checks after one of `stops` need that one to pass."""
     case, order = CachedCase(make), list(finds)
     needs = [
-        frozenset(check.__name__ for check in order[:locate_error] if check in stops)
-        for locate_error in range(len(order))
+        frozenset(check.__name__ for check in order[:position] if check in stops)
+        for position in range(len(order))
     ]
     return tuple(
         Check(run, finds[run], case, slow=run in slow, needs=needed, around=around)
