@@ -14,33 +14,81 @@ their figures. A part whose data or base model is missing is skipped with a mess
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from bench.machine import machine
-from bench.subprocess_call import call_in_subprocess
-from bench.trainer import run_pairs, warm_cache
+from bench import results as files
+from bench.processes import call_in_subprocess
+from bench.results import Results, machine
+from bench.settings import fail, parse_changes, seeds_in
+from bench.trainer import arms, tlplug_alone
+from bench.trainer.arms import is_close
 from bench.trainer.measurements import MEASUREMENTS
-from bench.trainer.options import CURVES, DATA_OF, FORGETTING, PARTS, SECOND, Options
 from bench.trainer.results_page import page
-from bench.trainer.summary import is_close
 from tlplug.models.precision import cpu_bfloat16_instructions
 
 HERE = Path(__file__).resolve().parent / "trainer"
 """The folder of the results."""
-Results = dict[str, Any]
+CURVES, FORGETTING, SECOND = "curves", "forgetting", "second"
+PARTS = (*MEASUREMENTS, SECOND, CURVES, FORGETTING)
+DATA_OF = {SECOND: "sst2", CURVES: "sst2", FORGETTING: "scitldr"}
+"""A part -> the measurement whose data and base model it uses."""
+STRATEGIES = {part: list(MEASUREMENTS[part].strategies) if part in MEASUREMENTS else [] for part in PARTS}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The words of a command line, by their kind."""
+
+    words: Sequence[str]
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts on the command line; without one, all parts that have any of the strategies."""
+        parts = [word for word in PARTS if word in self.words]
+        return parts or [part for part in PARTS if self.strategies_of(part) or not self.strategies]
+
+    @property
+    def strategies(self) -> list[str]:
+        return [word for word in self.words if any(word in names for names in STRATEGIES.values())]
+
+    @property
+    def changes(self) -> list[str]:
+        """The settings, as `name=value`."""
+        return [word for word in self.words if "=" in word]
+
+    def strategies_of(self, part: str) -> list[str]:
+        """Return the strategies of a part to measure."""
+        return [name for name in STRATEGIES[part] if name in self.strategies or not self.strategies]
+
+    def seeds_of(self, part: str) -> Sequence[int]:
+        if part in MEASUREMENTS and not any(word.isdecimal() for word in self.words):
+            return MEASUREMENTS[part].seeds
+        return seeds_in(self.words)
+
+    def error(self) -> str | None:
+        """Return a message about the first error in the command line; None without one."""
+        valid = {*PARTS, *self.strategies, *self.changes}
+        if unknown := [word for word in self.words if word not in valid and not word.isdecimal()]:
+            return f"{', '.join(unknown)} is no part, no strategy, no seed and no setting"
+        for part in self.parts:
+            if self.strategies and not self.strategies_of(part):
+                return f"{part} has no {' and no '.join(self.strategies)}"
+        try:
+            parse_changes(self.changes)
+        except ValueError as error:
+            return str(error)
+        return None
 
 
 def main(words: Sequence[str]) -> int:
     """Return the exit code: 0 if the results agree, 1 if any does not, 2 if nothing was measured."""
     options = Options(words)
     if error := options.error():
-        print(f"bench: {error}\n\n{__doc__}", file=sys.stderr)
-        return 2
+        fail(error, __doc__)
     results: Results = {}
     for part in options.parts:
         for measured in measure(part, options):
@@ -62,17 +110,14 @@ def measure(part: str, options: Options) -> Iterator[Results]:
         yield {**command, "machine": machine(), **measure_part(part, seeds)}
     for strategy in options.strategies_of(part):
         origin = command | {"machine": machine()}
-        yield {"strategies": {strategy: origin | run_pairs.compare(part, strategy, seeds, options.changes)}}
+        yield {"strategies": {strategy: origin | arms.compare(part, strategy, seeds, options.changes)}}
 
 
 def measure_part(part: str, seeds: Sequence[int]) -> Results:
     if part == CURVES:
         return {"strategies": call_in_subprocess("bench.trainer.loss_curves", "compare")}
-    if part == SECOND:
-        return {"runs": {str(seed): warm_cache.compare(seed) for seed in seeds}}
-    return {
-        "runs": {str(seed): call_in_subprocess("bench.trainer.forgetting", "compare", seed) for seed in seeds}
-    }
+    measure_seed = tlplug_alone.second_run if part == SECOND else tlplug_alone.forgetting
+    return {"runs": {str(seed): measure_seed(seed) for seed in seeds}}
 
 
 def agrees(part: str, results: Results) -> bool:
@@ -101,10 +146,7 @@ def merge(earlier: Results, part: str, results: Results) -> Results:
 def save(part: str, results: Results) -> None:
     """Write the results into the files of earlier measurements."""
     file = HERE / f"{'results' if cpu_bfloat16_instructions() else 'results_float32'}.json"
-    earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    merged = merge(earlier, part, results)
-    file.write_text(json.dumps(merged, indent=2) + "\n", encoding="utf-8")
-    file.with_suffix(".md").write_text(page(merged), encoding="utf-8")
+    files.save(file, merge(files.load(file), part, results), page)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Settings that all arms of a measurement share."""
+"""Define what measurements share: data, base models, settings, and the words of a command line."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 """The working directory of the arms."""
@@ -52,3 +53,27 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def seeds_in(words: Iterable[str]) -> list[int]:
+    """Return the seeds on a command line; 0, 1 and 2 without one."""
+    return [int(word) for word in words if word.isdecimal()] or [0, 1, 2]
+
+
+def select(words: Sequence[str], names: Iterable[str], usage: str | None) -> list[str]:
+    """Return the words, or all names without any; end the process if a word is not a name."""
+    if unknown := [word for word in words if word not in names]:
+        fail(f"unknown word: {', '.join(unknown)}", usage)
+    return list(words or names)
+
+
+def require_data(*names: str) -> None:
+    """End the process if a data set is missing."""
+    if missing := [name for name in names if not (ROOT / DATA / name).is_dir()]:
+        fail(f"{DATA} has no {' and no '.join(missing)}")
+
+
+def fail(message: str, usage: str | None = None) -> NoReturn:
+    """End the process with exit code 2."""
+    print(f"bench: {message}", *([f"\n{usage}"] if usage else []), sep="\n", file=sys.stderr)
+    raise SystemExit(2)

@@ -4,13 +4,11 @@ import os
 
 import pytest
 
-from bench.__main__ import main, merge
-from bench.trainer.contestants import ARMS
+from bench.__main__ import PARTS, Options, main, merge
+from bench.trainer.arms import ARMS, command, is_close, summarize
 from bench.trainer.measurements import MEASUREMENTS
-from bench.trainer.options import PARTS, Options
 from bench.trainer.results_page import page
-from bench.trainer.summary import is_close, summarize
-from bench.trainer.warm_cache import entries
+from bench.trainer.tlplug_alone import entries
 
 MACHINE = {"processor": "abacus", "cores": 1, "threads": "1"}
 
@@ -67,7 +65,9 @@ def test_a_part_without_strategies_is_selected_alone():
     ],
 )
 def test_unknown_words_are_a_usage_error(words, message, capsys):
-    assert main(words) == 2
+    with pytest.raises(SystemExit) as error:
+        main(words)
+    assert error.value.code == 2
     assert f"bench: {message}\n" in capsys.readouterr().err
 
 
@@ -102,8 +102,8 @@ def test_the_page_has_a_row_for_each_arm_and_a_ratio_for_each_but_tlplug_s():
 
 
 def test_tlplug_and_the_loop_get_the_same_words(tmp_path):
-    words, _ = ARMS["tlplug"]("sst2", "lora", 3, tmp_path / "run", ["rows=8"])
-    loop, _ = ARMS["loop"]("sst2", "lora", 3, tmp_path / "run", ["rows=8"])
+    words, _ = command("tlplug", "sst2", "lora", 3, tmp_path / "run", ["rows=8"])
+    loop, _ = command("loop", "sst2", "lora", 3, tmp_path / "run", ["rows=8"])
     assert words[1:-1] == loop[2:]
     assert {"+strategy=lora", "data.limit.train=8", "seed=3"} <= set(loop)
     ours = ("precision", "dtype", "batching", "tokens_per_batch")

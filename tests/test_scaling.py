@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.processes import Peak, measure_command, memory_mb
 from bench.scaling import __main__ as scaling
 from bench.scaling.data import MEDIAN_WORDS, equal_sentences, sentences, write_rows
-from bench.scaling.memory import Peak, measure_command, own_memory
 from bench.scaling.page import page
 
 SIZE = 64 * 2**20
@@ -44,7 +44,7 @@ def test_sentences_have_the_documented_lengths():
 @pytest.mark.skipif(not SELF.exists(), reason="the memory is read from Linux's /proc")
 def test_own_memory_counts_written_pages_and_no_mapped_ones(tmp_path):
     (tmp_path / "file").write_bytes(bytes(SIZE))
-    before = own_memory(SELF)
+    before = memory_mb(SELF)
     with (
         (tmp_path / "file").open("rb") as file,
         mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as seen,
@@ -52,7 +52,7 @@ def test_own_memory_counts_written_pages_and_no_mapped_ones(tmp_path):
     ):
         assert sum(seen[:: mmap.PAGESIZE]) == 0
     assert mapped.megabytes < before + 32
-    before = own_memory(SELF)
+    before = memory_mb(SELF)
     # Not by malloc, which may give what an earlier test has written and freed.
     with mmap.mmap(-1, SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as held, Peak() as written:
         held[:: mmap.PAGESIZE] = b"1" * (SIZE // mmap.PAGESIZE)
@@ -86,5 +86,7 @@ def test_growth_is_shown_from_two_counts_on():
 
 
 def test_an_unknown_part_is_a_usage_error(capsys):
-    assert scaling.main(["rows", "colums"]) == 2
-    assert "bench: unknown part: colums" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as error:
+        scaling.main(["rows", "colums"])
+    assert error.value.code == 2
+    assert "bench: unknown word: colums" in capsys.readouterr().err

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from bench.faults.faults import EVERY, FaultTest, trials
-from bench.markdown import table
+from bench.results import markdown, table
 
 PAGE = Path(__file__).with_name("faults.md")
 ABOUT = f"""\
@@ -65,7 +65,7 @@ def sweep_rows_of(text: str) -> list[list[str]]:
 
 def page(rows: list[list[str]], words: str) -> str:
     command = f"python -m bench.faults {words}".rstrip()
-    parts = [
+    paragraphs = [
         "# Faults",
         f"`{command}`: {ABOUT}",
         table(["fault", "times", "ended the same", "lost"], rows),
@@ -73,7 +73,7 @@ def page(rows: list[list[str]], words: str) -> str:
         "The tests also try these faults, which lose nothing but the work since the last checkpoint:",
         table(["fault", "test"], [[fault, f"`{test}`"] for fault, test in TESTED.items()]),
     ]
-    return "\n\n".join(parts) + "\n"
+    return markdown(paragraphs)
 
 
 if __name__ == "__main__":

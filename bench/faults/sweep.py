@@ -103,14 +103,12 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--within", type=float, default=40, help="the longest time between two kills, in seconds"
     )
-    parser.add_argument("--folder", type=Path, help="the folder of the sweeps (default: a temporary folder)")
     return parser.parse_args()
 
 
 def main() -> int:
     options = parse_options()
-    folder = (options.folder or Path(tempfile.mkdtemp(prefix="faults-"))).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="faults-")).resolve()
     seeds = ",".join(str(seed) for seed in range(1, options.jobs // len(STRATEGIES) + 1))
     words = [
         f"strategy={','.join(STRATEGIES)}",

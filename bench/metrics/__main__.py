@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.machine import machine
-from bench.markdown import listed, table
+from bench.results import listed, machine, markdown, table
+from bench.settings import select
 
 ROWS, WIDTH, CLASSES = 5000, 768, 10
 PROBE, LAYERS = 512, 13
@@ -45,18 +45,18 @@ OPTIONS = {"knn": (5,), "h_score shrinkage": (True,)}
 
 
 def main(words: Sequence[str]) -> int:
-    """Return the exit code: 1 if a ranking metric exceeds the limit, 2 if a metric is unknown."""
+    """Return the exit code: 1 if a ranking metric exceeds the limit."""
     from threadpoolctl import threadpool_limits
 
     metrics = RANKING | DISTANCES
-    if unknown := [word for word in words if word not in metrics]:
-        print(f"bench: unknown metric: {', '.join(unknown)}\n\n{__doc__}", file=sys.stderr)
-        return 2
     with threadpool_limits(1):
-        seconds = {name: (formula_seconds(name), run_seconds(name)) for name in words or metrics}
+        seconds = {
+            name: (formula_seconds(name), run_seconds(name)) for name in select(words, metrics, __doc__)
+        }
     head = ["metric", f"{ROWS} rows (distances: {PROBE} against {PROBE}), s", "in a run, s"]
     cells = table(head, [[name, *(f"{second:.3f}" for second in pair)] for name, pair in seconds.items()])
-    page = f"{ABOUT}\n\n`python -m bench.metrics`, on one thread, with {listed(machine())}.\n\n{cells}\n"
+    origin = f"`python -m bench.metrics`, on one thread, with {listed(machine())}."
+    page = markdown([ABOUT, origin, cells])
     print(page)
     if not words:
         Path(__file__).with_name("metrics.md").write_text(page, encoding="utf-8")
@@ -77,12 +77,8 @@ def run_seconds(name: str) -> float:
     config = kind.Config(shrinkage="shrinkage" in name) if "h_score" in name else None
     layers = {
         f"features/{when}{probe}": np.stack([features(PROBE, first + layer) for layer in range(LAYERS)])
-        for first, when, probe in [
-            (0, "before", ""),
-            (20, "after", ""),
-            (40, "before", "/source"),
-            (60, "after", "/source"),
-        ]
+        for probe, seed in (("", 0), ("/source", 40))
+        for when, first in (("before", seed), ("after", seed + 20))
     }
     evidence = layers | {"classes": labels(PROBE), "source_probabilities": probabilities(PROBE)}
     start = process_time()

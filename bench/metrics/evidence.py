@@ -8,57 +8,33 @@ turns, each with an empty cache. Writes bench/metrics/evidence.md.
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from bench.markdown import table
-from bench.settings import ROOT
+from bench.processes import make_cache, measure_command
+from bench.results import markdown, table
+from bench.settings import DATA, require_data
 
-DATA = "../shared/data/sst2"
 NO_EVIDENCE = ("evidence.max_rows=0", "evidence.weight_changes=false")
 
 
-def words(folder: Path, *overrides: str) -> list[str]:
-    return [
-        "+strategy=lora",
-        "+task=sentiment",
-        "data=files",
-        f"data.path={DATA}",
-        "data.splits.test=validation",
-        "data.splits.validation=0.12",
-        "data.limit.train=4000",
-        "data.limit.validation=872",
-        "trainer.max_epochs=1",
-        "transfer.baselines=[trivial]",
-        f"run_dir={folder}",
-        *overrides,
-    ]
+def words(folder: Path) -> list[str]:
+    return f"""
+        tlplug +strategy=lora +task=sentiment data=files data.path={DATA}/sst2
+        data.splits.test=validation data.splits.validation=0.12 data.limit.train=4000
+        data.limit.validation=872 trainer.max_epochs=1 transfer.baselines=[trivial] run_dir={folder}
+    """.split()
 
 
 def cpu_seconds(*overrides: str) -> float:
     """Return the CPU seconds of one run in a new process with an empty cache."""
-    with tempfile.TemporaryDirectory() as home:
-        environment = {
-            **os.environ,
-            "TLPLUG_CACHE": f"{home}/cache",
-            "HF_HUB_OFFLINE": "1",
-            "OMP_NUM_THREADS": "1",
-        }
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, "-m", "tlplug", *words(Path(home) / "run", *overrides)]
-        subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    with TemporaryDirectory() as home:
+        folder = Path(home) / "run"
+        return measure_command([*words(folder), *overrides], make_cache(folder))["cpu_seconds"]
 
 
-def main() -> int:
-    if not (ROOT / DATA).is_dir():
-        print(f"bench: there is no {DATA}", file=sys.stderr)
-        return 2
+def main() -> None:
+    require_data("sst2")
     pairs = [(cpu_seconds(*NO_EVIDENCE), cpu_seconds()) for _ in range(2)]
     without, recorded = (min(seconds) for seconds in zip(*pairs, strict=True))
     rows = [
@@ -67,11 +43,10 @@ def main() -> int:
         ["ratio", f"{recorded / without:.3f}"],
     ]
     cells = table(["lora on sst2, 4000 rows, one epoch", "CPU seconds of the process"], rows)
-    page = f"`python -m bench.metrics.evidence`\n\n{cells}\n"
+    page = markdown(["`python -m bench.metrics.evidence`", cells])
     Path(__file__).with_suffix(".md").write_text(page, encoding="utf-8")
     print(page)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

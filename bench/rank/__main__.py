@@ -1,7 +1,7 @@
 """Measure how well `rank` orders base models made of MiniLM, by fine-tuning all of them.
 
-    python -m bench.rank           everything; writes bench/rank/rank.md
-    python -m bench.rank rows=64   fewer rows: printed, not saved
+    python -m bench.rank             everything; writes bench/rank/rank.md
+    python -m bench.rank --rows 64   fewer rows: printed, not saved
 
 The models are MiniLM itself, its lowest 1 to 4 layers, MiniLM with Gaussian noise of 0.5, 1 and 2 standard deviations of
 each matrix, with the weights of each matrix permuted, and two random models. They are ranked for SST-2
@@ -10,18 +10,16 @@ each matrix, with the weights of each matrix permuted, and two random models. Th
 
 from __future__ import annotations
 
-import json
-import sys
+import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from bench.machine import machine
-from bench.markdown import listed, table
-from bench.settings import DATA, MINILM, ROOT
-from bench.subprocess_call import make_cache, measure
+from bench.processes import make_cache, measure
+from bench.results import Results, listed, machine, markdown, table
+from bench.settings import DATA, MINILM, require_data
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,28 +34,23 @@ NOTE = (
     "two were known and before those with six: it had 50.0 after two and 74.5 after six."
 )
 """The figures of an earlier run of the same words with `trainer.max_epochs=2`."""
-Results = dict[str, Any]
 Change = Callable[["PreTrainedModel"], "PreTrainedModel"]
 
 
-def main(words: Sequence[str]) -> int:
-    """Return the exit code: 2 if the words or the data do not allow a measurement."""
-    rows = next((word.removeprefix("rows=") for word in words if word.startswith("rows=")), str(ROWS))
-    if not rows.isdecimal() or len(words) > 1:
-        print(f"bench: unknown words: {' '.join(words)}\n\n{__doc__}", file=sys.stderr)
-        return 2
-    if not (ROOT / DATA / "sst2").is_dir():
-        print(f"bench: {DATA} has no sst2", file=sys.stderr)
-        return 2
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        "python -m bench.rank", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=ROWS)
+    rows = parser.parse_args().rows
+    require_data("sst2")
     at_start = machine()
     with TemporaryDirectory() as folder:
-        models = build(Path(folder) / "models")
-        results = rank(models, Path(folder) / "run", int(rows))
+        results = rank(build(Path(folder) / "models"), Path(folder) / "run", rows)
     text = page(results, at_start)
     print(text)
-    if int(rows) == ROWS:
+    if rows == ROWS:
         PAGE.write_text(text, encoding="utf-8")
-    return 0
 
 
 def variants() -> dict[str, Change]:
@@ -127,32 +120,15 @@ def matrices(model: PreTrainedModel) -> list[Any]:
 
 def rank(models: Sequence[Path], folder: Path, rows: int) -> Results:
     """Return rank.json with the seconds of the process."""
-    words = [
-        "tlplug",
-        "rank",
-        "+task=sentiment",
-        f"models=[{','.join(map(str, models))}]",
-        "fine_tune_top=all",
-        f"data.path={DATA}/sst2",
-        "data.splits.validation=0.05",
-        "data.splits.test=validation",
-        f"data.limit.train={rows}",
-        f"data.limit.test={TEST_ROWS}",
-        "data.limit.validation=20",
-        "data.batch_size=8",
-        "data.max_length=64",
-        f"trainer.max_epochs={EPOCHS}",
-        "trainer.limit_val_batches=0",
-        "trainer.accelerator=cpu",
-        f"seed={SEED}",
-        f"run_dir={folder}",
-    ]
+    words = f"""
+        tlplug rank +task=sentiment models=[{",".join(map(str, models))}] fine_tune_top=all
+        data.path={DATA}/sst2 data.splits.validation=0.05 data.splits.test=validation
+        data.limit.train={rows} data.limit.test={TEST_ROWS} data.limit.validation=20
+        data.batch_size=8 data.max_length=64 trainer.max_epochs={EPOCHS} trainer.limit_val_batches=0
+        trainer.accelerator=cpu seed={SEED} run_dir={folder}
+    """.split()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    return measure(
-        words,
-        lambda: json.loads((folder / "rank.json").read_text(encoding="utf-8")),
-        cache=make_cache(folder),
-    )
+    return measure(words, folder / "rank.json", dict, make_cache(folder))
 
 
 def page(results: Results, at_start: Results) -> str:
@@ -164,7 +140,7 @@ def page(results: Results, at_start: Results) -> str:
     largest = sizes.count(max(sizes))
     rankings = {"the metrics": verification["ranking"], "size alone": verification["size"]}
     rankings |= {f"{name} alone": metric_agreement(name, results) for name in metrics}
-    parts = [
+    paragraphs = [
         "# How well base models are ranked without training",
         f"{len(results['models'])} base models made of MiniLM (see `bench/rank/__main__.py`), ranked for SST-2 by "
         f"{results['rows']} training rows, then each fine-tuned by {verification['strategy']} on these rows for "
@@ -187,7 +163,7 @@ def page(results: Results, at_start: Results) -> str:
         "standard error of about 2 points, so the order of the models at the bottom is chance. Damaged models are easier to "
         "distinguish from intact ones than two good models from each other.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return markdown(paragraphs)
 
 
 def metric_agreement(name: str, results: Results) -> Results:
@@ -222,4 +198,4 @@ def model_cells(model: Results, metrics: Sequence[str], results: Results) -> lis
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

@@ -6,43 +6,36 @@ bench/scaling/scaling.json and bench/scaling/scaling.md after each measurement; 
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from bench.machine import machine
+from bench import results
 from bench.scaling.measurements import PARTS
 from bench.scaling.page import page
+from bench.settings import select
 
 FILE = Path(__file__).with_name("scaling.json")
 
 
-def main(words: Sequence[str]) -> int:
-    if unknown := [word for word in words if word not in PARTS]:
-        print(f"bench: unknown part: {', '.join(unknown)}\n\n{__doc__}", file=sys.stderr)
-        return 2
+def main(words: Sequence[str]) -> None:
     command = shlex.join(["python", "-m", "bench.scaling", *words])
-    for part in words or PARTS:
-        origin = {"command": command, "machine": machine()}
+    for part in select(words, PARTS, __doc__):
+        origin, figures = {"command": command, "machine": results.machine()}, {}
         with TemporaryDirectory() as folder:
-            for figures in PARTS[part](Path(folder)):
+            for value, measured in PARTS[part](Path(folder)):
+                figures[value] = measured
                 save(part, origin | {"found": figures})
-                print(part, list(figures)[-1], flush=True)
-    return 0
+                print(part, value, flush=True)
 
 
-def save(part: str, results: dict[str, Any]) -> None:
+def save(part: str, figures: results.Results) -> None:
     """Write the part's results in place of its earlier ones."""
-    earlier = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {}
-    parts = earlier | {part: results}
-    parts = {name: parts[name] for name in PARTS if name in parts}
-    FILE.write_text(json.dumps(parts, indent=2) + "\n", encoding="utf-8")
-    FILE.with_suffix(".md").write_text(page(parts), encoding="utf-8")
+    parts = results.load(FILE) | {part: figures}
+    results.save(FILE, {name: parts[name] for name in PARTS if name in parts}, page)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

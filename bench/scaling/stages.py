@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.scaling.memory import Peak
+from bench.processes import Peak
 from tlplug.config.compose import Composer
 from tlplug.config.job import Job, build
 from tlplug.data.read import read_splits

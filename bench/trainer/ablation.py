@@ -6,22 +6,19 @@ Writes bench/trainer/ablation.json and bench/trainer/ablation.md.
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from bench.machine import machine
-from bench.markdown import measured_by, table
-from bench.subprocess_call import make_cache, measure
-from bench.trainer.contestants import tlplug_arm
-from bench.trainer.contestants_page import median_and_range
-from bench.trainer.summary import spread
+from bench.processes import make_cache, measure
+from bench.results import Results, machine, markdown, measured_by, save, table
+from bench.settings import seeds_in
+from bench.trainer.arms import TLPLUG, command, spread, tlplug_figures
+from bench.trainer.results_page import median_and_range
 
-HERE = Path(__file__).resolve().parent
 AS_IT_COMES = "as it comes"
 PIECES = {
     AS_IT_COMES: (),
@@ -36,7 +33,6 @@ FORMS = {
     "train_seconds": "{:.1f}",
     "peak_memory_mb": "{:.0f}",
 }
-Results = dict[str, Any]
 
 
 def run_by_turns(seeds: Sequence[int]) -> dict[str, list[Results]]:
@@ -45,10 +41,15 @@ def run_by_turns(seeds: Sequence[int]) -> dict[str, list[Results]]:
         for seed in seeds:
             for number, (name, changes) in enumerate(PIECES.items()):
                 folder = Path(home) / f"{number}-{seed}"
-                words, read_figures = tlplug_arm("sst2", "lora", seed, folder, [])
-                runs[name].append(measure([*words, *changes], read_figures, make_cache(folder)))
+                runs[name].append(run_lora(seed, folder, changes))
                 print(name, seed, runs[name][-1], flush=True)
     return runs
+
+
+def run_lora(seed: int, folder: Path, changes: Sequence[str]) -> Results:
+    words, results = command(TLPLUG, "sst2", "lora", seed, folder, [])
+    read = partial(tlplug_figures, scores=["accuracy"])
+    return measure([*words, *changes], results, read, make_cache(folder))
 
 
 def page(results: Results) -> str:
@@ -69,22 +70,20 @@ def page(results: Results) -> str:
         "peak memory MB",
         "CPU seconds, ratio",
     ]
-    parts = [
+    paragraphs = [
         "# The speedup of each optimization",
         "LoRA on 4000 rows of SST-2, one epoch, batches of 32 rows on average. Each row differs from the first in one "
         "setting.",
         table(head, rows),
         measured_by(results),
     ]
-    return "\n\n".join(parts) + "\n"
+    return markdown(paragraphs)
 
 
 def main(words: Sequence[str]) -> None:
-    seeds = [int(word) for word in words] or [0, 1, 2]
-    command = shlex.join(["python", "-m", "bench.trainer.ablation", *words])
-    results = {"command": command, "machine": machine(), "runs": run_by_turns(seeds)}
-    (HERE / "ablation.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    (HERE / "ablation.md").write_text(page(results), encoding="utf-8")
+    origin = {"command": shlex.join(["python", "-m", "bench.trainer.ablation", *words]), "machine": machine()}
+    results = origin | {"runs": run_by_turns(seeds_in(words))}
+    save(Path(__file__).with_suffix(".json"), results, page)
     print(page(results))
 
 

@@ -16,21 +16,20 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding, Trainer
 
 from bench.settings import Settings
-from bench.trainer.measurements import MEASUREMENTS
+from bench.trainer.measurements import MEASUREMENTS, data_words, to_words
 from bench.trainer.transformers_trainer import arguments, with_lora
+from tlplug.config.compose import Composer
+from tlplug.config.job import build
 from tlplug.data.datamodule import TransferData
-from tlplug.data.features import encode
-from tlplug.data.read import read_splits
-from tlplug.interfaces import Rows, Strategy
-from tlplug.interfaces.registry import Registry
-from tlplug.models.base_model import find_base
 from tlplug.models.locate import locate
-from tlplug.settings import DataSettings, ModelSettings, OptimizerSettings, TrainerSettings
+from tlplug.runs.prepare import prepare
+from tlplug.runtime.console import Reporter
+from tlplug.settings import ModelSettings, OptimizerSettings
 from tlplug.training.fit import Prepared, TrainingHooks, adapt
 
 MEASUREMENT = MEASUREMENTS["sst2"]
 """The measurement whose data and base model are used."""
-LABELS = ("negative", "positive")
+LABELS = 2
 STEPS, SEED = 40, 0
 TOLERANCE = 1e-4
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
@@ -66,11 +65,10 @@ class RecordingTrainer(Trainer):  # type: ignore[misc]
 def compare() -> dict[str, Any]:
     """Return the curves of every strategy on the packaged base model."""
     settings = Settings(rows=STEPS * Settings.batch_size)
+    words = to_words(data_words(MEASUREMENT.data_settings(settings)))
     with TemporaryDirectory() as folder:
         base = without_dropout(Path(locate(ModelSettings(source=MEASUREMENT.model))), Path(folder) / "base")
-        source = MEASUREMENT.data_settings(settings)
-        rows = dict(read_splits(source, dict.fromkeys(MEASUREMENT.columns, "a column")))
-        return {name: compare_one(name, prepare(base, rows, settings), settings) for name in FIELDS}
+        return {name: compare_one(name, settings, [*words, f"model.source={base}"]) for name in FIELDS}
 
 
 def without_dropout(base: Path, folder: Path) -> Path:
@@ -83,30 +81,18 @@ def without_dropout(base: Path, folder: Path) -> Path:
     return folder
 
 
-def prepare(base_folder: Path, rows: dict[str, Rows], settings: Settings) -> Prepared:
-    head = Registry().find("head", "classification").load()().with_state({"labels": list(LABELS)})
-    base = find_base(ModelSettings(source=str(base_folder)), settings.max_length)
-    features = {name: encode(head, split, base, name == "train") for name, split in rows.items()}
-    size = settings.batch_size
-    data = TransferData(features, head, base, DataSettings(batch_size=size, batching="rows"), SEED)
-    trainer = TrainerSettings(
-        accelerator="cpu",
-        max_epochs=settings.epochs,
-        gradient_clip_val=settings.clip,
-        precision="32-true",
-        limit_val_batches=0,
-        limit_test_batches=1,
-    )
-    return Prepared(head, base, rows, data, trainer, SEED)
+def compare_one(name: str, settings: Settings, words: list[str]) -> dict[str, Any]:
+    """Return both curves of one strategy with its own optimizer defaults, and the largest difference of a step.
 
-
-def compare_one(name: str, task: Prepared, settings: Settings) -> dict[str, Any]:
-    """Return both curves of one strategy with its own optimizer defaults, and the largest difference of a step."""
-    cls: Any = Registry().find("strategy", name).load()
-    strategy: Strategy = cls(cls.Config(**FIELDS[name]))
-    recorder = Recorder()
-    adapt(task, strategy, OptimizerSettings(), TrainingHooks(callbacks=[recorder]))
-    theirs = trainer_losses(name, task, settings, strategy.optimizer_defaults, recorder.weights)
+    Args:
+        words: the data and the base model on tlplug's command line.
+    """
+    line = [f"+strategy={name}", "+task=sentiment", *words, *run_words(name, settings)]
+    with Composer() as composer:
+        job = build(composer.compose(line), line)
+    task, recorder = prepare(job, Reporter()), Recorder()
+    adapt(task, job.strategy, OptimizerSettings(), TrainingHooks(callbacks=[recorder]))
+    theirs = trainer_losses(name, task, settings, job.strategy.optimizer_defaults, recorder.weights)
     largest = max(abs(a - b) for a, b in zip(recorder.losses, theirs, strict=True))
     return {
         "steps": len(theirs),
@@ -118,6 +104,22 @@ def compare_one(name: str, task: Prepared, settings: Settings) -> dict[str, Any]
     }
 
 
+def run_words(name: str, settings: Settings) -> list[str]:
+    return [
+        *(f"strategy.{field}={value}" for field, value in FIELDS[name].items()),
+        f"data.max_length={settings.max_length}",
+        f"data.batch_size={settings.batch_size}",
+        "data.batching=rows",
+        f"trainer.max_epochs={settings.epochs}",
+        f"trainer.gradient_clip_val={settings.clip}",
+        "trainer.accelerator=cpu",
+        "trainer.precision=32-true",
+        "trainer.limit_val_batches=0",
+        "trainer.limit_test_batches=1",
+        f"seed={SEED}",
+    ]
+
+
 def trainer_losses(
     name: str,
     task: Prepared,
@@ -127,7 +129,7 @@ def trainer_losses(
 ) -> list[float]:
     """Return the Trainer's loss of every step, from the same weights in the same order."""
     model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
-        task.base.path, num_labels=len(LABELS), dtype="float32"
+        task.base.path, num_labels=LABELS, dtype="float32"
     )
     if name == "lora":
         model = with_lora(model, TaskType.SEQ_CLS, **FIELDS["lora"])

@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import get_scheduler, set_seed
 
-from bench.trainer.timing import timed
+from bench.processes import timed
 from tlplug.config.compose import Composer
 from tlplug.config.job import Job, build
 from tlplug.interfaces import Batch

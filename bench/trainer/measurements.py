@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -63,8 +64,12 @@ class Measurement:
             "trainer.accelerator": "cpu",
             "transfer.baselines": "[]",
         }
-        pairs = (f"{name}={value}" for name, value in values.items() if value is not None)
-        return [f"+strategy={strategy}", f"+task={self.task}", *pairs]
+        return [f"+strategy={strategy}", f"+task={self.task}", *to_words(values)]
+
+
+def to_words(values: Mapping[str, Any]) -> list[str]:
+    """Return `name=value` words, without the values that are None."""
+    return [f"{name}={value}" for name, value in values.items() if value is not None]
 
 
 def data_words(data: DataSettings) -> dict[str, Any]:

@@ -20,13 +20,13 @@ from typing import Any
 import torch
 from peft import LoraConfig, TaskType, get_peft_model, prepare_model_for_kbit_training
 from torch import nn
-from transformers import AutoTokenizer, BitsAndBytesConfig, Trainer, TrainingArguments, set_seed
+from torch.nn import functional
+from transformers import AutoModel, AutoTokenizer, BitsAndBytesConfig, Trainer, TrainingArguments, set_seed
 
+from bench.processes import timed
 from bench.settings import Settings, parse_changes
-from bench.trainer.linear_probe import MeanPooledProbe
 from bench.trainer.measurements import MEASUREMENTS, Measurement
 from bench.trainer.tasks import TASKS, Task
-from bench.trainer.timing import timed
 from tlplug.data.read import read_splits
 from tlplug.models.locate import locate
 from tlplug.models.precision import cpu_bfloat16_instructions
@@ -76,6 +76,36 @@ def model_for(strategy: str, task: Task, folder: str, settings: Settings, tuned:
     if strategy == "full":
         return model
     return with_lora(model, task.kind, settings.rank, settings.alpha, settings.dropout)
+
+
+class MeanPooledProbe(nn.Module):
+    """A linear classifier on the mean of a frozen trunk's states over the real tokens."""
+
+    def __init__(self, folder: str, labels: int) -> None:
+        super().__init__()
+        self.trunk = AutoModel.from_pretrained(folder, add_pooling_layer=False).requires_grad_(False)
+        self.classifier = nn.Linear(self.trunk.config.hidden_size, labels)
+
+    def train(self, mode: bool = True) -> MeanPooledProbe:
+        """Set the mode, but keep the frozen trunk in eval mode, without dropout."""
+        super().train(mode)
+        self.trunk.eval()
+        return self
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            states = self.trunk(input_ids, attention_mask, token_type_ids).last_hidden_state
+        real = attention_mask.unsqueeze(-1).to(states.dtype)
+        logits = self.classifier((states * real).sum(1) / real.sum(1))
+        if labels is None:
+            return {"logits": logits}
+        return {"loss": functional.cross_entropy(logits, labels), "logits": logits}
 
 
 def load_in_4bit(task: Task, folder: str, tuned: bool) -> Any:

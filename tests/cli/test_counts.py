@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bench.counts import operation_counts as counts
+from bench.counts import __main__ as counts
 
 STORED = json.loads(counts.FILE.read_text(encoding="utf-8"))
 AGAIN = "python -m bench.counts writes the file anew, where the change is meant"
