@@ -16,7 +16,7 @@ LISTS = ROOT / "tests" / "security"
 
 OWN_PICKLES = {
     # What a process answers to the one that has started it, through a pipe that nobody else has.
-    "tlplug/testing/subprocesses.py": ["pickle.loads"],
+    "tlplug/testing/isolation.py": ["pickle.loads"],
 }
 
 

@@ -110,13 +110,13 @@ TWINS = [
     ("config_is_typed", NoDefault, "no default for resamples"),
     ("config_errors_are_readable", Traceback, "raises ZeroDivisionError"),
     ("implements_contract", Misspelt, "Did you mean 'example_scores/after'"),
-    ("requires_known_evidence", OneName, "it is a set of names"),
+    ("requires_known_evidence", OneName, "it must be a set of names"),
     ("returns_numbers_by_name", NotANumber, "nan"),
     ("describes_its_values", Babbles, "a list of tlplug.Fact"),
     ("requires_is_complete", ReadsMore, "raises KeyError"),
-    ("does_not_modify_evidence", Sorts, "changes 'example_scores/after'"),
-    ("measure_is_deterministic", Draws, "other values the second time"),
-    ("accepts_saved_evidence", ByNumber, "written and read again"),
+    ("does_not_modify_evidence", Sorts, "modifies 'example_scores/after'"),
+    ("measure_is_deterministic", Draws, "two calls of measure return different values"),
+    ("accepts_saved_evidence", ByNumber, "saved and loaded"),
 ]
-"""Check, twin, and words of what is told."""
+"""The check, the twin, and a part of the message."""
 GIVEN = {ByNumber: {"evidence": {"scores/after/source": {1: 2.0}}}}

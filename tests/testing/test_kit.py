@@ -13,9 +13,8 @@ import pytest
 from tests.conftest import ROOT
 from tlplug.testing import CheckFailure, head_checks, metric_checks, strategy_checks
 from tlplug.testing import tiny_models as tiny
-from tlplug.testing.isolation import isolated
+from tlplug.testing.isolation import isolated, run_in_subprocesses
 from tlplug.testing.sample_rows import MAKERS, rows_for
-from tlplug.testing.subprocesses import run_in_subprocesses
 from tlplug.testing.tensors import difference, max_difference
 
 
@@ -110,7 +109,7 @@ def test_a_new_process_knows_nothing_of_this_one():
     tiny.base("encoder")
     (first, kept), (second, _) = run_in_subprocesses([(remembered, ()), (remembered, ())])
     assert len({first, second, os.getpid()}) == 3 and kept == 0
-    with pytest.raises(CheckFailure, match="ValueError is raised: not today"):
+    with pytest.raises(CheckFailure, match="ValueError was raised: not today"):
         run_in_subprocesses([(fails, ())])
 
 
@@ -195,13 +194,13 @@ def plugged_in():
     return any(point.value == "tlplug.testing.pytest_plugin" for point in entry_points(group="pytest11"))
 
 
-def test_the_page_has_every_check_with_what_it_finds_and_no_other():
+def test_the_page_describes_every_check_and_no_other():
     page = (ROOT / "docs/write-a-plugin.md").read_text(encoding="utf-8")
     kit = page.split("## The conformance kit\n")[1].split("\n## ")[0]
-    told = re.findall(r"^\| `(\w+)` \| (.+) \|$", kit, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", kit, re.MULTILINE)
     checks = [*strategy_checks(), *head_checks(), *metric_checks()]
-    assert set(told) == {(check.name, check.finds) for check in checks}
-    assert len(told) == len(set(told)), "those of all kinds are told once"
+    assert set(rows) == {(check.name, check.description) for check in checks}
+    assert len(rows) == len(set(rows)), "the checks of all kinds are listed once"
 
 
 def test_the_entry_point_stands_in_the_project_file():

@@ -40,12 +40,12 @@ CASES = [
     pytest.param(
         check,
         twin,
-        told,
+        message,
         id=f"{kind}-{check}-{twin.__name__}",
         marks=[pytest.mark.slow] if check.slow else [],
     )
     for kind, (checks, twins, *_) in KINDS.items()
-    for name, twin, told in twins
+    for name, twin, message in twins
     for check in checks
     if check.name == name
 ]
@@ -58,12 +58,12 @@ def test_every_check_has_a_broken_twin(kind):
     assert len({check.name for check in checks}) == len(checks)
 
 
-@pytest.mark.parametrize(("check", "twin", "told"), CASES)
-def test_the_twin_is_caught_by_that_check(check, twin, told):
+@pytest.mark.parametrize(("check", "twin", "message"), CASES)
+def test_the_twin_is_caught_by_that_check(check, twin, message):
     with pytest.raises(CheckFailure) as fault:
         check(twin, **metric_twins.GIVEN.get(twin, {}))
     assert str(fault.value).startswith(f"{twin.__name__}: {check}: ")
-    assert told in str(fault.value)
+    assert message in str(fault.value)
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,13 @@ def test_all_faults_are_told_at_once_with_their_checks():
     text = str(error.value)
     assert text.startswith("Bad fails 2 of 13 checks:")
     assert "has_docstring: the class has no docstring" in text
-    assert "does_not_modify_evidence: measure changes 'example_scores/after'" in text
+    assert "does_not_modify_evidence: measure modifies 'example_scores/after'" in text
 
 
 def test_nothing_goes_on_after_a_check_that_the_others_need():
-    with pytest.raises(AssertionError, match="The other 12 checks need this one first"):
+    with pytest.raises(
+        AssertionError, match="The other 12 checks were not run, because they require this one"
+    ):
         check_metric(metric_twins.OtherContract)
 
 
@@ -112,10 +114,10 @@ def test_a_head_that_cannot_encode_is_told_once_and_the_checks_that_need_it_are_
     names = [check.name for check in head_checks()]
     after = names[names.index("encodes_rows") + 1 :]
     assert "its columns are text, label. Did you mean 'text'?" in outcomes.pop("encodes_rows")
-    assert outcomes == dict.fromkeys(after, "it needs encodes_rows, which failed")
+    assert outcomes == dict.fromkeys(after, "requires encodes_rows, which failed")
     with pytest.raises(AssertionError, match="ReadsOther fails 1 of 27 checks") as error:
         check_head(head_twins.ReadsOther)
-    assert f"The other {len(after)} checks need this one first." in str(error.value)
+    assert f"The other {len(after)} checks were not run, because they require this one." in str(error.value)
 
 
 def test_what_failed_once_is_tried_again_by_itself(monkeypatch):
@@ -131,6 +133,6 @@ def test_what_failed_once_is_tried_again_by_itself(monkeypatch):
 
 def test_what_does_not_apply_is_skipped_with_a_reason():
     (check,) = (check for check in strategy_checks() if check.name == "frozen_prefix_is_frozen")
-    with pytest.raises(BaseException, match="frozen_prefix gives None") as skipped:
+    with pytest.raises(BaseException, match="frozen_prefix returns None") as skipped:
         check(sound.SoundStrategy)
     assert skipped.typename == "CheckSkipped"

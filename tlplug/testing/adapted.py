@@ -23,13 +23,13 @@ from tlplug.training.trainer import build_trainer, settings_for
 
 
 class TrainingLog(Callback):
-    """A log of trainable weights and modules in eval mode at each step; also seeds each step by its number."""
+    """A log of the trainable weights, the modules in eval mode and the loss at each step; seeds each step by its number."""
 
     def __init__(self) -> None:
         self.trainable_names: list[frozenset[str]] = []
-        """Names of the parameters with `requires_grad`, step by step."""
+        """The names of the parameters with `requires_grad` at each step."""
         self.eval_modules: list[frozenset[str]] = []
-        """Names of the modules in eval mode."""
+        """The names of the modules in eval mode at each step."""
         self.losses: list[float] = []
 
     def on_train_batch_start(
@@ -109,7 +109,7 @@ class AdaptedModel:
         settings = self.module.settings
         return self.strategy.optimizer(self.strategy.parameter_groups(self.model, settings), settings)
 
-    def answers(self, model: nn.Module | None = None) -> list[Any]:
+    def outputs(self, model: nn.Module | None = None) -> list[Any]:
         """Return a model's outputs for test rows and its loss over training rows; by default of the adapted model."""
         model = (self.model if model is None else model).eval()
         features = self.data.features["test"]
@@ -121,13 +121,32 @@ class AdaptedModel:
         self.module.train()
         return [*outputs, loss]
 
-    def fit(self, *callbacks: Callback, keep: bool = True, epochs: int = EPOCHS) -> TrainingLog:
+    def plain_trainer(self, *callbacks: Callback, **options: Any) -> Trainer:
+        """Return Lightning's Trainer with the strategy's callbacks and without logs.
+
+        Args:
+            options: arguments of the Trainer.
+        """
+        defaults: dict[str, Any] = {
+            "accelerator": "cpu",
+            "devices": 1,
+            "logger": False,
+            "use_distributed_sampler": False,
+            "num_sanity_val_steps": 0,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "enable_checkpointing": False,
+        }
+        own = [TrainingLog(), *self.strategy.callbacks(), *callbacks]
+        return Trainer(**{**defaults, **options}, callbacks=own)
+
+    def fit(self, *callbacks: Callback, cache_prefix: bool = True, epochs: int = EPOCHS) -> TrainingLog:
         """Train for a few epochs with a validation in each.
 
         Args:
-            keep: whether to cache the output of a frozen prefix, where that is possible.
+            cache_prefix: whether to cache the output of a frozen prefix, if that is possible.
         """
-        caching = [ComputeOnce(self.strategy, self.data, Reporter())] if keep else []
+        caching = [ComputeOnce(self.strategy, self.data, Reporter())] if cache_prefix else []
         settings = replace(self.task.trainer, max_epochs=epochs)
         trainer = build_trainer(
             settings_for(self.strategy, settings),

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 from unittest import SkipTest
 
 
 class CachedCase:
-    """`make(plugin, **given)`, which is called again where plugin or fields are others than the last time."""
+    """The case of the last plugin and options; `make(plugin, **options)` is called again if they change."""
 
     def __init__(self, make: Callable[..., Any]) -> None:
         self.make = make
         self.arguments: tuple[Any, ...] | None = None
         self.case: Any = None
         self.failed: set[str] = set()
-        """Names of the checks that this plugin has failed."""
+        """The names of the checks that this plugin has failed."""
 
     def __call__(self, plugin: type, **options: Any) -> Any:
         if self.arguments != (plugin, options):
@@ -37,11 +38,11 @@ PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
 class CheckFailure(AssertionError):
-    """An error in a plugin and its remedy, in a sentence or two."""
+    """An error in a plugin, with its remedy."""
 
 
 class CheckSkipped(SkipTest):
-    """The reason why a check does not apply to this plugin; pytest shows it as skipped."""
+    """The reason why a check does not apply to a plugin; pytest shows it as skipped."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +51,23 @@ class Check:
 
     run: Callable[[Any], None]
     """A function of the case that may raise `CheckFailure` or `CheckSkipped`; its name is the check's."""
-    finds: str
-    """The errors that the check finds, for the user."""
     case: CachedCase
-    """Makes the case that the check runs on from the plugin and options."""
+    """Makes the case for the check from the plugin and options."""
     slow: bool = False
     """Whether the check starts processes."""
     needs: Set[str] = frozenset()
-    """Names of earlier checks that have to pass; where one fails, this check is skipped."""
+    """The names of earlier checks that have to pass; if one fails, this check is skipped."""
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
     """The context in which the check runs."""
 
     @property
     def name(self) -> str:
         return self.run.__name__
+
+    @property
+    def description(self) -> str:
+        """The property, as a sentence without its first words "Check that"."""
+        return (self.run.__doc__ or "").partition("\n")[0].removeprefix("Check that ").removesuffix(".")
 
     def __str__(self) -> str:
         return self.name
@@ -76,7 +80,7 @@ class Check:
             CheckSkipped: the check does not apply, or needs a check that has failed in this process.
         """
         if failed := self.needs & self.case.failures(plugin, **options):
-            raise CheckSkipped(f"it needs {join_names(failed)}, which failed")
+            raise CheckSkipped(f"requires {join_names(failed)}, which failed")
         result = run_check(self, plugin, **options)
         self.case.failed.discard(self.name)
         if result.outcome == FAILED:
@@ -86,24 +90,32 @@ class Check:
             raise CheckSkipped(result.message)
 
 
+def checks_in(*modules: ModuleType) -> list[Callable[[Any], None]]:
+    """Return the public functions that the modules define, in their order; each is a check."""
+    return [
+        value
+        for module in modules
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    ]
+
+
 def build_checks(
-    finds: Mapping[Callable[[Any], None], str],
+    functions: Sequence[Callable[[Any], None]],
     make: Callable[..., Any],
     *,
-    stops: Set[Callable[[Any], None]],
+    required: Set[Callable[[Any], None]],
     slow: Set[Callable[[Any], None]] = frozenset(),
     around: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> tuple[Check, ...]:
-    """Build checks, in order, that share the case from `make`; checks after one of `stops` need that one to pass."""
-    case, order = CachedCase(make), list(finds)
-    needs = [
-        frozenset(check.__name__ for check in order[:position] if check in stops)
-        for position in range(len(order))
-    ]
-    return tuple(
-        Check(run, finds[run], case, slow=run in slow, needs=needed, around=around)
-        for run, needed in zip(order, needs, strict=True)
-    )
+    """Build checks, in order, that share the case from `make`; all checks after a required one need it to pass."""
+    case, checks = CachedCase(make), []
+    needs: frozenset[str] = frozenset()
+    for run in functions:
+        checks.append(Check(run, case, slow=run in slow, needs=needs, around=around))
+        if run in required:
+            needs |= {run.__name__}
+    return tuple(checks)
 
 
 @dataclass(frozen=True)
@@ -141,13 +153,13 @@ def run_check(check: Check, plugin: type, **options: Any) -> Result:
         return Result(check, FAILED, str(fault))
     except Exception as error:
         return Result(
-            check, FAILED, f"it raised {type(error).__name__}: {error} ({locate_error(error, plugin)})"
+            check, FAILED, f"raises {type(error).__name__}: {error} ({locate_error(error, plugin)})"
         )
     return Result(check, PASSED)
 
 
 def locate_error(error: BaseException, plugin: type) -> str:
-    """Return the error's location: the last frame in the plugin's own file, else the last of all."""
+    """Return the location of the last frame in the plugin's own file, or else of the last frame."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == inspect.getfile(plugin)]
     last = (own or frames)[-1]
@@ -167,7 +179,9 @@ def require_all(checks: Sequence[Check], plugin: type, **options: Any) -> None:
     lines = [f"{plugin.__name__} fails {len(failed)} of {len(checks)} checks:"]
     lines += [f"  {result}" for result in failed]
     if len(outcomes) < len(checks):
-        lines.append(f"  The other {len(checks) - len(outcomes)} checks need this one first.")
+        lines.append(
+            f"  The other {len(checks) - len(outcomes)} checks were not run, because they require this one."
+        )
     raise AssertionError("\n".join(lines))
 
 
@@ -176,3 +190,16 @@ def join_names(names: Iterable[str], most: int = 3) -> str:
     names = sorted(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def require_importable(plugin: type) -> str:
+    """Return the plugin's module.
+
+    Raises:
+        CheckSkipped: another process cannot import it.
+    """
+    if plugin.__module__ == "__main__" or "<locals>" in plugin.__qualname__:
+        raise CheckSkipped(
+            f"another process cannot import {plugin.__qualname__}, which is defined in a script or a function"
+        )
+    return plugin.__module__

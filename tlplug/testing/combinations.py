@@ -15,7 +15,7 @@ from tlplug.testing.sample_rows import MAKERS, rows_for
 COUNTS = {"train": 16, "validation": 8, "test": 8}
 """Number of rows of each split."""
 QUICK = {"max_new_tokens": 4}
-"""Values for fields that would make a head slow."""
+"""Values of fields that make a head fast."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def drop_columns(rows: Rows, columns: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def refusal(strategy: Strategy, head: TaskHead, base: BaseInfo) -> str | None:
-    """Return why the core refuses the combination before anything is loaded; None where it does not."""
+    """Return the reason why a head and a strategy reject a combination before anything is loaded; None if they do not."""
     return (
         head.why_incompatible(base)
         or strategy.why_incompatible(head)

@@ -50,6 +50,15 @@ class HeadOnBase:
         picked = [rows[place] for place in places] if places else rows
         return self.head.collate(self.head.encode(picked, self.base, training), self.base)
 
+    def draws_at_random(self) -> bool:
+        """Return whether training batches of the same rows differ."""
+        one, other = self.batch(True), self.batch(True)
+        return any(
+            isinstance(one[name], torch.Tensor)
+            and (one[name].shape != other[name].shape or not torch.equal(one[name], other[name]))
+            for name in one
+        )
+
     def predictions(self, model: nn.Module) -> list[dict[str, Any]]:
         """Predict the rows as a finished run does."""
         from tlplug.models.predict import order_outputs
@@ -60,14 +69,14 @@ class HeadOnBase:
 
 
 class CheckedRow(dict[str, Any]):
-    """A row of the head's columns, which names the column that is read in vain."""
+    """A row with the declared columns; reading another column raises `MissingColumn`."""
 
     def __missing__(self, column: str) -> NoReturn:
         raise MissingColumn(column, self)
 
 
 class MissingColumn(CheckFailure, KeyError):
-    """A head that looks for optional columns may catch it as the `KeyError` that it is."""
+    """The error of a head that reads a column which it does not declare; a `KeyError`, which the head may catch."""
 
     def __init__(self, column: str, row: Mapping[str, Any]) -> None:
         super().__init__(column)
@@ -76,7 +85,7 @@ class MissingColumn(CheckFailure, KeyError):
     def __str__(self) -> str:
         (column,) = self.args
         return (
-            f"it reads row[{column!r}], which it does not declare: its columns are {', '.join(self.present)}."
+            f"the head reads row[{column!r}], which it does not declare; its columns are {', '.join(self.present)}."
             f"{did_you_mean(column, self.present)}"
         )
 
@@ -127,9 +136,7 @@ class HeadCase:
         rows = kit_rows(head)
         if rows:
             return rows["train"][:SOME]
-        raise CheckFailure(
-            f"the kit has no rows with the columns {', '.join(head.columns)}: give it rows=[...]"
-        )
+        raise CheckFailure(f"the kit has no rows with the columns {', '.join(head.columns)}; pass rows=[...]")
 
     @cached_property
     def bound(self) -> TaskHead:

@@ -26,7 +26,7 @@ COST = {
 
 
 class Labelled(TaskHead):
-    """The head whose rows the evidence is about."""
+    """The head of the run that the evidence belongs to."""
 
     columns = {"text": "a text", "label": "its class"}
     targets = ("label",)
@@ -143,5 +143,5 @@ class MetricCase:
             return self.metric().measure(copy.deepcopy(self.evidence))
         except NotMeasured as reason:
             raise CheckFailure(
-                f"it measures nothing of the evidence that was given: {reason}. Give evidence={{...}}"
+                f"measure raises NotMeasured for the kit's evidence: {reason}. Pass evidence={{...}}"
             ) from reason

@@ -38,6 +38,10 @@ class StrategyCase:
         self.head, self.kind = head, kind
         self.fields = fields
 
+    def without_models(self) -> StrategyCase:
+        """Return the case without its cached models, for another process."""
+        return StrategyCase(self.plugin, self.combination.name, self.combination.kind, **self.fields)
+
     def strategy(self) -> Strategy:
         return self.plugin(self.plugin.Config(**self.fields))
 
@@ -54,17 +58,17 @@ class StrategyCase:
         reasons = (
             "; ".join(f"{name}: {reason}" for name, reason in refusals.items()) or "no such head or kind"
         )
-        raise CheckFailure(f"there is nothing that it works on: {reasons}")
+        raise CheckFailure(f"it supports no head and base model of the kit: {reasons}")
 
     def require_training(self) -> None:
         if not self.plugin.capabilities.trains:
-            raise CheckSkipped("capabilities.trains is False: nothing moves")
+            raise CheckSkipped("capabilities.trains is False")
 
     def require_compatible(self, **changes: Any) -> None:
         """Require that the strategy supports the base model with other fields.
 
         Raises:
-            CheckSkipped: `why_incompatible` refuses it.
+            CheckSkipped: `why_incompatible` rejects it.
         """
         base = tiny.base(self.combination.kind, **changes)
         if reason := self.strategy().why_incompatible(self.combination.head, base):
@@ -124,11 +128,11 @@ class StrategyCase:
 
     @cached_property
     def noisy(self) -> AdaptedModel:
-        """The model after a short training run, with noise on all trainable weights, so that losing any of them shows."""
+        """The model after a short training run, with noise on all trainable weights, so that a lost weight is noticed."""
         if not self.plugin.capabilities.trains:
             return self.adapt()
         adapted = self.adapt()
-        adapted.fit(keep=False)
+        adapted.fit(cache_prefix=False)
         add_noise(adapted.model)
         return adapted
 
@@ -138,14 +142,14 @@ class StrategyCase:
         return 2e-2 if self.strategy().load_options(self.combination.head).quantization is not None else 1e-4
 
     @cached_property
-    def not_comparable(self) -> str | None:
-        """The reason why steps over parts of a batch need not equal a step over the whole batch."""
+    def incomparable_reason(self) -> str | None:
+        """The reason why steps over parts of a batch may differ from a step over the whole batch."""
         adapted = self.adapt(dropout=False)
         one, weight = adapted.gradients(number=0)
         other, _ = adapted.gradients(number=1)
         if any(not torch.equal(one[name], other[name]) for name in one):
-            return "its steps draw at random, even with dropout off"
+            return "its steps draw random numbers even without dropout"
         half = range(BATCH // 2)
         if adapted.gradients(adapted.batches(*half))[1] * 2 != weight:
-            return f"the halves of a batch of {self.combination.name} do not weigh the same"
+            return f"the halves of a batch of {self.combination.name} have different weights"
         return None

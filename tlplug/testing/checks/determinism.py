@@ -21,21 +21,21 @@ def is_reproducible(case: StrategyCase) -> None:
     one, other = case.adapt(), case.adapt()
     if differing := changed(state(one.model), state(other.model)):
         raise CheckFailure(
-            f"{join_names(differing)} is another one each time, with the same seed; draw from torch's generator, or one "
+            f"{join_names(differing)} differs between two runs with the same seed; draw from torch's generator, or from one "
             "seeded by context.seed"
         )
     if trainable(one.model):
         name, deviation = difference(one.gradients()[0], other.gradients()[0])
         if deviation > 1e-6:
-            raise CheckFailure(f"a step with the same seed gives {name} another gradient each time")
+            raise CheckFailure(f"the gradient of {name} differs between two steps with the same seed")
 
 
 def does_not_modify_inputs(case: StrategyCase) -> None:
-    """Check that batches and the base model's config, which others use too, are not changed."""
+    """Check that the strategy does not modify batches or the base model's config."""
     adapted = case.adapt()
     config = tiny.base(case.combination.kind).config.to_dict()
     if adapted.task.base.config.to_dict() != config:
-        raise CheckFailure("context.base.config was changed; make a copy, or change the model's own config")
+        raise CheckFailure("adapt modifies context.base.config; copy it, or modify the model's own config")
     if not trainable(adapted.model):
         return
     batches = adapted.batches()
@@ -48,49 +48,51 @@ def does_not_modify_inputs(case: StrategyCase) -> None:
     adapted.step(batches)
     after = {f"{stream}/{name}": value for stream, batch in batches.items() for name, value in batch.items()}
     if modified := set(before) ^ set(after) or changed(before, after):
-        raise CheckFailure(f"training_step changed {join_names(modified)} of the batch; make a copy")
+        raise CheckFailure(f"training_step modifies {join_names(modified)} of the batch; make a copy")
 
 
 def inference_is_deterministic(case: StrategyCase) -> None:
-    """Check that prediction draws no random numbers and changes no state of the model."""
+    """Check that prediction draws no random numbers and does not modify the model."""
     adapted = case.adapt()
     before = state(adapted.model)
-    first, second = adapted.answers(), adapted.answers()
+    first, second = adapted.outputs(), adapted.outputs()
     if first != second:
         raise CheckFailure(
-            "the model in eval mode answers otherwise the second time; draw only where self.training"
+            "two predictions of the model in eval mode differ; draw random numbers only if self.training"
         )
     if differing := changed(before, state(adapted.model)):
-        raise CheckFailure(f"{join_names(differing)} changes when the model is asked in eval mode")
+        raise CheckFailure(f"{join_names(differing)} changes when the model predicts in eval mode")
 
 
 def frozen_prefix_is_frozen(case: StrategyCase) -> None:
-    """Check that the prefix has no trainable weights and that its output does not depend on any."""
+    """Check that the output of the frozen prefix does not depend on trainable weights."""
     case.require_training()
     adapted = case.adapt()
     prefix = adapted.strategy.frozen_prefix(adapted.model)
     if prefix is None:
-        raise CheckSkipped("frozen_prefix gives None")
+        raise CheckSkipped("frozen_prefix returns None")
     inside = {id(p) for module in prefix.modules for p in module.parameters()}
     if trainable_inside := [
         n for n, p in adapted.model.named_parameters() if p.requires_grad and id(p) in inside
     ]:
-        raise CheckFailure(f"{join_names(trainable_inside)} has requires_grad and lies in frozen_prefix")
+        raise CheckFailure(f"{join_names(trainable_inside)} has requires_grad, but is in frozen_prefix")
     if outside := [
         m
         for m in prefix.cacheable
         if not any(m is inner for part in prefix.modules for inner in part.modules())
     ]:
-        raise CheckFailure(f"{type(outside[0]).__name__} is in the prefix's chain and not in its modules")
-    before = record_outputs(adapted, prefix.modules)
-    add_noise(adapted.model)
-    if record_outputs(adapted, prefix.modules) != before:
         raise CheckFailure(
-            "the output of frozen_prefix depends on what moves: something that moves runs before it, or in it"
+            f"{type(outside[0]).__name__} is in frozen_prefix.cacheable, but not in frozen_prefix.modules"
+        )
+    before = _record_outputs(adapted, prefix.modules)
+    add_noise(adapted.model)
+    if _record_outputs(adapted, prefix.modules) != before:
+        raise CheckFailure(
+            "the output of frozen_prefix depends on trainable weights, which run before it or in it"
         )
 
 
-def record_outputs(adapted: AdaptedModel, modules: Sequence[nn.Module]) -> list[list[float]]:
+def _record_outputs(adapted: AdaptedModel, modules: Sequence[nn.Module]) -> list[list[float]]:
     """Return the outputs of the modules during a forward pass, in the order of the calls."""
     outputs: list[list[float]] = []
 
@@ -110,7 +112,7 @@ def record_outputs(adapted: AdaptedModel, modules: Sequence[nn.Module]) -> list[
 
 
 def frozen_prefix_matches_base_model(case: StrategyCase) -> None:
-    """Check that blocks in the prefix have the same outputs as in the base model, since they are not computed again."""
+    """Check that the blocks in the frozen prefix have the same outputs as in the base model."""
     case.require_training()
     adapted = case.adapt()
     base, prefix = adapted.task.base, adapted.strategy.frozen_prefix(adapted.model)
@@ -124,28 +126,30 @@ def frozen_prefix_matches_base_model(case: StrategyCase) -> None:
         )
     if deviation := float(abs(before - after).max()):
         raise CheckFailure(
-            f"a block in frozen_prefix gives other states than in the base model (by {deviation:.2g}); what adapt changes "
-            "is no part of it"
+            f"the output of a block in frozen_prefix differs from that of the base model (by {deviation:.2g}); exclude the "
+            "modules that adapt changes"
         )
 
 
 def cached_prefix_matches_uncached(case: StrategyCase) -> None:
-    """Check that training on the cached output of the frozen prefix gives the same weights as computing it."""
+    """Check that training on the cached output of the frozen prefix gives the same weights as without the cache."""
     case.require_training()
     adapted = case.adapt()
     prefix = adapted.strategy.frozen_prefix(adapted.model)
     if prefix is None or not prefix.cacheable or not adapted.head.single_forward_pass:
         raise CheckSkipped(
-            "nothing is kept: frozen_prefix gives no chain, or the head calls the model more than once"
+            "nothing is cached: frozen_prefix has no cacheable modules, or the head calls the model more than once"
         )
     if reason := fault(adapted.module, prefix, adapted.data, "train", "32-true"):
-        raise CheckFailure(f"the chain of frozen_prefix cannot be kept, and runs in every epoch: {reason}")
+        raise CheckFailure(
+            f"the output of frozen_prefix cannot be cached, so it is computed in every epoch: {reason}"
+        )
     cached, computed = case.adapt(), case.adapt()
-    cached.fit(keep=True)
-    computed.fit(keep=False)
+    cached.fit(cache_prefix=True)
+    computed.fit(cache_prefix=False)
     name, deviation = difference(trainable(cached.model), trainable(computed.model))
     if deviation > 1e-5:
         raise CheckFailure(
-            f"{name} is another one (by {deviation:.2g}) when the frozen prefix runs once: each module of its chain has "
-            "to be called once, with the output of the one before as its first argument, and nothing else may matter"
+            f"{name} differs (by {deviation:.2g}) when the output of the frozen prefix is cached: each cacheable "
+            "module must be called once, with the previous output as its first argument, and depend on nothing else"
         )

@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 from tlplug.interfaces.registry import find_contract_errors, find_misspelt_names
-from tlplug.testing.check import CheckFailure, CheckSkipped, join_names
+from tlplug.testing.check import CheckFailure, join_names, require_importable
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -29,30 +29,30 @@ ODD: dict[type, tuple[Any, ...]] = {
 
 
 def implements_contract(case: Case) -> None:
+    """Check that the class has the contract's version, the required members and a Config that is not frozen."""
     if errors := list(find_contract_errors(case.plugin, case.kind_of_plugin)):
         raise CheckFailure("; ".join(errors))
 
 
 def has_no_misspelt_names(case: Case) -> None:
-    """Check for names that differ by a letter or two from a name of the contract, since nothing calls such a method."""
+    """Check that no method has a name that differs from a name of the contract by a letter or two."""
     if misspelt := list(find_misspelt_names(case.plugin, case.kind_of_plugin)):
-        raise CheckFailure(f"{'; '.join(misspelt)} A helper of your own needs another name, or a _ in front")
+        raise CheckFailure(f"{'; '.join(misspelt)} Rename a helper of your own, or start its name with _")
 
 
 def has_docstring(case: Case) -> None:
+    """Check that the class has a docstring whose first line fits into a list."""
     line = (vars(case.plugin).get("__doc__") or "").strip().split("\n")[0]
     if not line:
-        raise CheckFailure(
-            "the class has no docstring; its first line is what `plugins list` and `--help` show"
-        )
+        raise CheckFailure("the class has no docstring; `plugins list` and `--help` show its first line")
     if len(line) > 100:
         raise CheckFailure(
-            f"the docstring's first line has {len(line)} letters; `plugins list` has room for about 100"
+            f"the first line of the docstring has {len(line)} characters; `plugins list` shows about 100"
         )
 
 
 def imports_nothing_heavy(case: Case) -> None:
-    """Import only the plugin's module in a new process and check that no heavy library is imported."""
+    """Check that importing the plugin's module alone imports no heavy library, such as torch."""
     module = require_importable(case.plugin)
     code = (
         f"import sys; sys.path[:] = {sys.path!r}\n"
@@ -67,22 +67,13 @@ def imports_nothing_heavy(case: Case) -> None:
         )
     if heavy := completed.stdout.split():
         raise CheckFailure(
-            f"importing {module} imports {join_names(heavy)}, and so do `--help` and `plugins list`; "
-            "import that inside the methods that use it, or under TYPE_CHECKING"
+            f"importing {module} imports {join_names(heavy)}, which slows down `--help` and `plugins list`; "
+            "import it in the methods that use it, or under TYPE_CHECKING"
         )
-
-
-def require_importable(plugin: type) -> str:
-    """Return the plugin's module; skip the check where another process cannot import it."""
-    if plugin.__module__ == "__main__" or "<locals>" in plugin.__qualname__:
-        raise CheckSkipped(
-            f"{plugin.__qualname__} is defined in a script or a function, where another process cannot import it"
-        )
-    return plugin.__module__
 
 
 def config_is_typed(case: Case) -> None:
-    """Check that each field has a default and a type that the command line can check, and that unknown keys fail."""
+    """Check that each Config field has a default and a type that OmegaConf supports, and that unknown fields are errors."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -91,24 +82,24 @@ def config_is_typed(case: Case) -> None:
         f.name for f in fields(config) if f.default is MISSING and f.default_factory is MISSING
     ]:
         raise CheckFailure(
-            f"Config has no default for {join_names(without_default)}; a user has to name nothing but the plugin"
+            f"Config has no default for {join_names(without_default)}; every field must have one"
         )
     try:
         schema = OmegaConf.structured(config)
     except (OmegaConfBaseException, ValueError) as error:
         raise CheckFailure(
-            f"Config has a type that OmegaConf does not take: {str(error).splitlines()[0]}. Use plain types, lists, "
-            "dicts, Optional or an Enum; else Any, with a check in __post_init__"
+            f"Config has a type that OmegaConf does not support: {str(error).splitlines()[0]}. Use plain types, lists, "
+            "dicts, Optional or an Enum, or Any with a check in __post_init__"
         ) from error
     try:
         OmegaConf.merge(schema, {"no_such_field": 1})
     except OmegaConfBaseException:
         return
-    raise CheckFailure("Config takes a field that it does not have, so that a misspelt one would go unseen")
+    raise CheckFailure("Config accepts an unknown field, so a misspelt field would be ignored")
 
 
 def config_errors_are_readable(case: Case) -> None:
-    """Check that unusual values are accepted, or refused by a ValueError with a sentence."""
+    """Check that Config accepts unusual values or rejects them by a ValueError with a sentence."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -123,17 +114,17 @@ def config_errors_are_readable(case: Case) -> None:
             try:
                 OmegaConf.to_object(config_node)
             except (ValueError, TypeError) as error:
-                require_sentence(error, field.name, value)
+                _require_sentence(error, field.name, value)
             except Exception as error:
                 raise CheckFailure(
                     f"Config({field.name}={value!r}) raises {type(error).__name__}, which the user sees as a "
-                    "traceback; raise ValueError with a sentence in __post_init__"
+                    "traceback; raise a ValueError with a sentence in __post_init__"
                 ) from error
 
 
-def require_sentence(error: Exception, field: str, value: Any) -> None:
+def _require_sentence(error: Exception, field: str, value: Any) -> None:
     if len(str(error).split()) < 3:
         raise CheckFailure(
-            f"Config({field}={value!r}) is refused with {str(error)!r}, which says too little: "
-            "name the field, its value and what it has to be"
+            f"Config({field}={value!r}) raises an error with the message {str(error)!r}, which is too short: "
+            "name the field, its value and the allowed values"
         ) from error
