@@ -13,7 +13,7 @@ from tlplug import Evidence, Fact, NotMeasured, TransferMetric
 BINS = 15
 PREFIX = "predictions/baseline/"
 UNTRAINED = (
-    "the base model was not tested as it is: that takes a head without new weights and the baseline zero_shot"
+    "the base model was not tested: this requires a head without new weights and the baseline zero_shot"
 )
 Values = dict[str, float | NotMeasured]
 
@@ -39,7 +39,7 @@ class Calibration(TransferMetric):
 
         def __post_init__(self) -> None:
             if not 1 <= self.bins <= 10**6:
-                raise ValueError(f"bins is {self.bins}; it has to be from 1 to a million")
+                raise ValueError(f"bins is {self.bins}; it must be from 1 to a million")
 
     def measure(self, evidence: Evidence) -> Values:
         labels = list(evidence["labels"])
@@ -62,27 +62,32 @@ class Calibration(TransferMetric):
         return values
 
     def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
-        meaning = "by how much the model's sureness misses how often it is right; 0% is honest"
+        meaning = "the mean difference between the model's confidence and its accuracy; 0% is perfect"
         facts = [
             ("error", "Calibration error", meaning, "percent"),
-            ("change", "Change to the base model", "below zero: more honest than before", "points"),
+            (
+                "change",
+                "Change to the base model",
+                "below zero: better calibrated than the base model",
+                "points",
+            ),
         ]
         for key in values:
             if key.startswith("change/"):
                 name = f"Calibration error, change to {key.removeprefix('change/')}"
-                facts.append((key, name, "below zero: the run is more honest", "points"))
+                facts.append((key, name, "below zero: the run is better calibrated", "points"))
         return [Fact.of(values, *fact) for fact in facts if fact[0] in values]
 
 
 def classes_of(targets: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> list[int]:
     """Return the index of each target's label."""
     if not labels:
-        raise NotMeasured("the head has no labels, and so no confidence in one")
+        raise NotMeasured("the head has no labels")
     index = {label: number for number, label in enumerate(labels)}
     indices = [index.get(str(next(iter(one.values())))) if len(one) == 1 else None for one in targets]
     classes = [number for number in indices if number is not None]
     if not indices or len(classes) < len(indices):
-        raise NotMeasured("the test rows' targets are not each one of the head's labels")
+        raise NotMeasured("the targets of the test rows are not single labels of the head")
     return classes
 
 
@@ -94,10 +99,10 @@ def distributions(predictions: Sequence[Mapping[str, Any]], labels: Sequence[str
     """
     by_label = [prediction.get("probabilities") for prediction in predictions]
     if not by_label or not all(isinstance(one, Mapping) and set(one) == set(labels) for one in by_label):
-        raise NotMeasured("the predictions have no probabilities of the head's labels")
+        raise NotMeasured("the predictions have no probabilities for the head's labels")
     probabilities = np.array([[one[label] for label in labels] for one in by_label], np.float64)
     if not (probabilities >= 0).all() or not np.allclose(probabilities.sum(1), 1.0, atol=1e-3):
-        raise NotMeasured("the probabilities are not of one label out of several")
+        raise NotMeasured("the probabilities of a row do not sum to 1")
     return probabilities
 
 
@@ -106,7 +111,7 @@ def calibration_error(
     classes: Sequence[int] | np.ndarray,
     bins: int = BINS,
 ) -> float:
-    """Expected calibration error: sum over bins of |B| / n |accuracy(B) - confidence(B)| (Guo et al. 2017).
+    """Return the expected calibration error: the sum over bins of |B| / n |accuracy(B) - confidence(B)| (Guo et al. 2017).
 
     Of the likeliest label alone, whose probability is the confidence; bins [i / bins, (i + 1) / bins) of confidence, and
     one for confidences of exactly 1, as torchmetrics' `multiclass_calibration_error` has them. In [0, 1]; 0 where

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tlplug import Evidence, Fact, NotMeasured, TransferMetric
-from tlplug_plugins.metrics.statistics.report_layers import by_layer, three
+from tlplug_plugins.metrics.statistics.layer_metrics import by_layer
 
 LEAST_ROWS = 4
 
@@ -31,7 +31,7 @@ class CKA(TransferMetric):
         before, after = (np.asarray(evidence[name]) for name in ("features/before", "features/after"))
         if before.shape != after.shape:
             raise NotMeasured(
-                f"the features have other shapes before and after: {before.shape}, {after.shape}"
+                f"the features have different shapes before and after: {before.shape}, {after.shape}"
             )
         layers = {f"layer/{k}": of_layer(*pair) for k, pair in enumerate(zip(before, after, strict=True))}
         measured = [value for value in layers.values() if not isinstance(value, NotMeasured)]
@@ -41,20 +41,24 @@ class CKA(TransferMetric):
 
     def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
         mean = Fact.of(
-            values, "mean", "CKA, mean over layers", "1: nothing that matters to it has changed", "decimal"
+            values,
+            "mean",
+            "CKA, mean over layers",
+            "1: unchanged, except for rotation and scale",
+            "decimal",
         )
-        facts = [replace(mean, headline="likeness to the base model")]
+        facts = [replace(mean, headline="similarity to the base model")]
         if layers := by_layer(values, "layer/{}"):
             least = min(layers, key=lambda layer: layers[layer])
             layered = Fact(
                 "CKA",
-                meaning="CKA says how alike a layer's picture of the same texts is before and after: 1 is the same, 0 "
+                meaning="CKA is the similarity of a layer's features of the same texts before and after: 1 is equal, 0 "
                 "unrelated.",
                 form="decimal",
                 layers=layers,
                 # An unbiased estimate may lie a little outside of 0 to 1.
                 shades={layer: min(max(1 - value, 0.0), 1.0) for layer, value in layers.items()},
-                finding=f"CKA before to after is lowest, {three(layers[least])}, in layer {least}",
+                finding=f"CKA before to after is lowest, {layers[least]:.3f}, in layer {least}",
             )
             facts.append(layered)
         return facts
@@ -102,13 +106,13 @@ def linear_cka(
         float(np.mean([hsic(*(pair[place] for place in places)) for pair in pairs]))
         for places in ((0, 1), (0, 0), (1, 1))
     )
-    if structureless(first, own) or structureless(second, other):
-        raise ValueError("the features are constant, or all rows are equally far apart")
+    if is_constant(first, own) or is_constant(second, other):
+        raise ValueError("the features are constant, or all rows have the same distance")
     return both / float(np.sqrt(own) * np.sqrt(other))
 
 
-def structureless(x: np.ndarray, own: float) -> bool:
-    """Return whether the features vary, or their HSIC with themselves is, by no more than rounding."""
+def is_constant(x: np.ndarray, own: float) -> bool:
+    """Return whether the features vary by no more than rounding."""
     spread = np.square(x - x.mean(0)).sum(1).mean()
     return bool(spread <= 1e-24 * np.square(x).sum(1).mean() or own <= 1e-12 * spread**2)
 
@@ -119,8 +123,7 @@ def hsic(x: np.ndarray, y: np.ndarray) -> float:
     With K = x x^T and L = y y^T, their diagonals set to 0, and n rows:
     [tr(K L) + 1'K1 1'L1 / ((n-1)(n-2)) - 2 1'K L1 / (n-2)] / (n(n-3)).
 
-    K and L are not made where that is dearer: tr(K L) is also |x^T y|_F^2 less the diagonals' part, and the row sums
-    need neither.
+    If it is cheaper, tr(K L) is computed as |x^T y|_F^2 minus the diagonals' part, without K and L.
     """
     # Centring changes nothing in exact arithmetic; a large common mean would cost digits.
     x, y = x - x.mean(0), y - y.mean(0)

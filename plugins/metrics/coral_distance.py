@@ -12,7 +12,7 @@ from tlplug_plugins.metrics.statistics.layer_metrics import DomainDistance
 
 
 class CoralDistance(DomainDistance):
-    """How differently the features of other rows and of the task's vary together.
+    """Difference of the feature covariances of other rows and of the task's.
 
     |C_s - C_t|_F^2 / (4 D^2) with C_s, C_t [D, D] the covariances of the features (divisor rows - 1; Sun & Saenko 2016,
     "Deep CORAL"). At least 0; no direction is better. In the fourth power of the features' unit: features scaled by c
@@ -22,7 +22,7 @@ class CoralDistance(DomainDistance):
 
     contract = 1
     title = "coral_distance"
-    meaning = "how differently their features vary together: 0 is the same"
+    meaning = "difference of their feature covariances: 0 is equal"
 
     def of_layer(self, task: np.ndarray, other: np.ndarray) -> float:
         return coral_distance(other, task)
@@ -37,7 +37,7 @@ def coral_distance(source: Any, target: Any) -> float:
     """
     source, target = two_domains(source, target)
     if (fewest := min(len(source), len(target))) < 2:
-        raise NotMeasured(f"it takes at least 2 rows on each side, and one has {fewest}")
+        raise NotMeasured(f"each side needs at least 2 rows, and one has {fewest}")
     difference = covariance(source) - covariance(target)
     return float((difference**2).sum() / (4.0 * source.shape[1] ** 2))
 

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tlplug import Evidence, Fact, NotMeasured, Row, Rows, RowsContext, TransferMetric
 from tlplug_plugins.metrics.calibration import distributions
-from tlplug_plugins.metrics.counterfactuals.counterfactual_pairs import Swapper, read_pairs
 
 ORIGINAL, SWAPPED = "counterfactual_gap/original", "counterfactual_gap/swapped"
 Values = dict[str, float | NotMeasured]
 FACTS = (
-    ("flip_rate", "Answers that flip", "when words such as he and she are swapped in a text", "percent"),
-    ("flip_rate/before", "Answers that flip, before", "the same of the base model", "percent"),
-    ("gap", "Shift of probabilities", "by such a swap: 0 none, 1 all of it", "decimal"),
-    ("gap/before", "Shift of probabilities, before", "the same of the base model", "decimal"),
     (
-        "feature_gap/before",
-        "Shift of features, before",
-        "1 - cosine of what the last layer makes of both texts",
+        "flip_rate",
+        "Flip rate",
+        "predictions that change when words such as he and she are swapped",
+        "percent",
+    ),
+    ("flip_rate/before", "Flip rate, before", "for the base model", "percent"),
+    (
+        "gap",
+        "Probability gap",
+        "total variation distance after such a swap: 0 is equal, 1 disjoint",
         "decimal",
     ),
-    ("feature_gap/after", "Shift of features, after", "the same of the adapted model", "decimal"),
-    ("pairs", "Texts", "that had a word to swap. No flip in them is no proof that there is no bias"),
+    ("gap/before", "Probability gap, before", "for the base model", "decimal"),
+    (
+        "feature_gap/before",
+        "Feature gap, before",
+        "1 - cosine of the last layer's features of both texts",
+        "decimal",
+    ),
+    ("feature_gap/after", "Feature gap, after", "for the adapted model", "decimal"),
+    ("pairs", "Texts", "with a word to swap; a flip rate of 0 does not prove that there is no bias"),
 )
 """The key, name, meaning and form of each fact of the report."""
 
 
 class CounterfactualGap(TransferMetric):
-    """How far the answer changes with a name or pronoun, before and after.
+    """Change of predictions when a name or pronoun is swapped, before and after.
 
     Rows of the task's validation split with a word of a pair in their texts are run as they are and with every such word
     swapped for its other (whole words, both directions, case kept). `gap`: the mean total variation distance of the
@@ -60,7 +73,7 @@ class CounterfactualGap(TransferMetric):
 
         def __post_init__(self) -> None:
             if self.rows < 1:
-                raise ValueError(f"rows is {self.rows}; at least 1 row is to be run")
+                raise ValueError(f"rows is {self.rows}; it must be at least 1")
             read_pairs(self.pairs)
 
     def extra_rows(self, context: RowsContext) -> Mapping[str, Rows]:
@@ -72,7 +85,7 @@ class CounterfactualGap(TransferMetric):
         changed = [pair for pair in pairs if pair[0] != pair[1]][: self.config.rows]
         if not changed:
             raise NotMeasured(
-                "no text of the validation rows has a word of a pair (metric.counterfactual_gap.pairs)"
+                "the validation rows contain no word of a pair (metric.counterfactual_gap.pairs)"
             )
         original, swapped = zip(*changed, strict=True)
         return {ORIGINAL: list(original), SWAPPED: list(swapped)}
@@ -152,5 +165,76 @@ def feature_gap(original: np.ndarray, swapped: np.ndarray) -> float:
     first, second = np.asarray(original, np.float64), np.asarray(swapped, np.float64)
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     if not (lengths > 0).all():
-        raise NotMeasured("the features of a row are 0 or not finite, and have no direction")
+        raise NotMeasured("the features of a row are 0 or not finite")
     return float(1.0 - ((first * second).sum(1) / lengths).mean())
+
+
+def read_pairs(pairs: Any) -> list[tuple[str, str]]:
+    """Return the pairs of words of a list that ships, of a file or of the config.
+
+    Raises:
+        ValueError: no such list or file, or something in it is no pair of two different words.
+    """
+    if isinstance(pairs, str):
+        lines = [line.split("#")[0].split() for line in text_of(pairs).splitlines()]
+        pairs = [line for line in lines if line]
+    if not isinstance(pairs, Sequence) or not len(pairs):
+        raise ValueError(f"pairs is {pairs!r}; it is a list's name, a file or a list of lists of two words")
+    for pair in pairs:
+        words = list(pair) if isinstance(pair, Sequence) and not isinstance(pair, str) else []
+        if len(words) != 2 or not all(isinstance(word, str) and word.strip() for word in words):
+            raise ValueError(f"pairs has {pair!r}, which should be two words")
+        if words[0].lower() == words[1].lower():
+            raise ValueError(f"pairs has {pair!r}, which is one word twice")
+    return [(one.strip(), other.strip()) for one, other in pairs]
+
+
+def text_of(name: str) -> str:
+    shipped = files("tlplug_conf") / "counterfactuals"
+    names = sorted(
+        entry.name.removesuffix(".txt") for entry in shipped.iterdir() if entry.name[-4:] == ".txt"
+    )
+    if name in names:
+        return (shipped / f"{name}.txt").read_text(encoding="utf-8")
+    if not name or not Path(name).is_file():
+        raise ValueError(f"pairs is {name!r}, which is no file, and no list that ships: {', '.join(names)}")
+    return Path(name).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Swapper:
+    """Swap every word of a pair for its counterpart; the first pair with a word counts."""
+
+    pairs: Sequence[tuple[str, str]]
+
+    @cached_property
+    def other(self) -> dict[str, str]:
+        counterparts: dict[str, str] = {}
+        for one, other in self.pairs:
+            counterparts.setdefault(one.lower(), other)
+            counterparts.setdefault(other.lower(), one)
+        return counterparts
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        words = sorted(map(re.escape, self.other), key=len, reverse=True)
+        return re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)", re.IGNORECASE)
+
+    def text(self, text: str) -> str:
+        return self.pattern.sub(lambda match: cased(self.other[match[0].lower()], match[0]), text)
+
+    def row(self, row: Row, columns: Sequence[str]) -> dict[str, Any]:
+        return {name: self.swapped(value) if name in columns else value for name, value in row.items()}
+
+    def swapped(self, value: Any) -> Any:
+        """Swap in a text or a list of texts; return any other value unchanged."""
+        if isinstance(value, str):
+            return self.text(value)
+        return [self.swapped(each) for each in value] if isinstance(value, list) else value
+
+
+def cased(word: str, like: str) -> str:
+    """Return the word with the capitals of `like`: all, the first, or none."""
+    if like.isupper() and len(like) > 1:
+        return word.upper()
+    return word[0].upper() + word[1:].lower() if like[0].isupper() else word.lower()

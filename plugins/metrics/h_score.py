@@ -12,7 +12,7 @@ from tlplug_plugins.metrics.statistics.layer_metrics import LabelledFeatures
 
 
 class HScore(LabelledFeatures):
-    """How far the classes' mean features lie apart, against how the features vary.
+    """Variance of the classes' mean features relative to that of the features.
 
     H = trace(pinv(cov(f)) cov(E[f | y])) with features f [p, D] and classes y [p] (Bao et al. 2019, "An
     information-theoretic approach to transferability in task transfer learning"). It is the sum of the squared canonical

@@ -34,7 +34,7 @@ class KNN(LabelledFeatures):
 
         def __post_init__(self) -> None:
             if self.k < 1:
-                raise ValueError(f"k is {self.k}; it has to be at least 1")
+                raise ValueError(f"k is {self.k}; it must be at least 1")
 
     def of_layer(self, features: np.ndarray, labels: np.ndarray) -> float:
         return knn(features, labels, self.config.k)
@@ -50,9 +50,9 @@ def knn(features: Any, labels: Any, k: int) -> float:
     rows = centered(matrix(features))
     membership = one_hot(classes_of(labels, len(rows)))
     if k < 1:
-        raise ValueError(f"k is {k}; it has to be at least 1")
+        raise ValueError(f"k is {k}; it must be at least 1")
     if k >= len(rows):
-        raise NotMeasured(f"{k} neighbours need at least {k + 1} rows, and there are {len(rows)}")
+        raise NotMeasured(f"{k} neighbours need at least {k + 1} rows, but there are {len(rows)}")
     squares = (rows**2).sum(axis=1)
     starts = range(0, len(rows), BLOCK)
     return sum(right(rows, squares, membership, slice(start, start + BLOCK), k) for start in starts) / len(

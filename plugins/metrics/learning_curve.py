@@ -14,18 +14,22 @@ Values = dict[str, float | NotMeasured]
 FACTS = (
     ("jumpstart", "Jumpstart", "gain over scratch at the first validation", "gain"),
     ("asymptotic_gain", "Gain at the end", "gain over scratch at the last validation", "gain"),
-    ("transfer_ratio", "Transfer ratio", "area between the two curves, relative to the one under scratch"),
+    ("transfer_ratio", "Transfer ratio", "area between the two curves over the area under that of scratch"),
     (
         "area",
         "Area between the curves",
-        "how far the run is ahead of scratch on the whole way, in score times examples",
+        "area between the curves of the run and of scratch, in score times examples",
     ),
     (
         "examples_to_threshold",
         "Examples to reach the threshold",
-        "the threshold is what scratch reached in the end, unless set otherwise",
+        "the threshold is the last score of scratch, unless it is set",
     ),
-    ("scratch_examples_to_threshold", "The same for scratch", "how many examples scratch needed"),
+    (
+        "scratch_examples_to_threshold",
+        "Examples to reach it from scratch",
+        "examples that training from scratch needed",
+    ),
 )
 """The key, name, meaning and form of each fact of the report."""
 
@@ -50,14 +54,14 @@ class LearningCurve(TransferMetric):
 
         def __post_init__(self) -> None:
             if self.threshold is not None and not np.isfinite(self.threshold):
-                raise ValueError(f"threshold is {self.threshold}; it has to be a finite score")
+                raise ValueError(f"threshold is {self.threshold}; it must be a finite score")
 
     def measure(self, evidence: Evidence) -> Values:
         if evidence.get(SCRATCH) is None:
-            raise NotMeasured("no training from scratch was run: transfer.baselines=[...,scratch]")
+            raise NotMeasured("there is no training from scratch; set transfer.baselines=[...,scratch]")
         transfer, scratch = (np.asarray(evidence[name], np.float64) for name in ("curve/after", SCRATCH))
         if not len(transfer) or not len(scratch):
-            raise NotMeasured("there was no validation while training, so there is no curve")
+            raise NotMeasured("there was no validation during training")
         if not np.array_equal(transfer[:, 0], scratch[:, 0]):
             raise NotMeasured("the run and scratch were validated after different numbers of examples")
         threshold = self.config.threshold
@@ -118,24 +122,24 @@ def learning_curve(
         "asymptotic_gain": float(sign * (t[-1] - s[-1])),
     }
     values |= areas(x, t, s, sign)
-    values["examples_to_threshold"] = reached(x, sign * t, sign * threshold, threshold)
-    values["scratch_examples_to_threshold"] = reached(x, sign * s, sign * threshold, threshold)
+    values["examples_to_threshold"] = first_count(x, sign * t, sign * threshold, threshold)
+    values["scratch_examples_to_threshold"] = first_count(x, sign * s, sign * threshold, threshold)
     return values
 
 
 def areas(x: np.ndarray, t: np.ndarray, s: np.ndarray, sign: float) -> Values:
     """Return `area` and `transfer_ratio`."""
     if len(x) == 1:
-        single = NotMeasured("there was a single validation, and a point has no area under it")
+        single = NotMeasured("there was only one validation")
         return {"transfer_ratio": single, "area": single}
     under, area = float(np.trapezoid(s, x)), float(sign * np.trapezoid(t - s, x))
-    missing = NotMeasured("the area under the curve of scratch is not above 0, so nothing is a share of it")
+    missing = NotMeasured("the area under the curve of scratch is not above 0")
     return {"transfer_ratio": area / under if under > 0 else missing, "area": area}
 
 
-def reached(x: np.ndarray, scores: np.ndarray, least: float, threshold: float) -> float | NotMeasured:
+def first_count(x: np.ndarray, scores: np.ndarray, least: float, threshold: float) -> float | NotMeasured:
     """Return the first count at which the score is at least `least`."""
-    there = np.flatnonzero(scores >= least)
-    if not len(there):
+    indices = np.flatnonzero(scores >= least)
+    if not len(indices):
         return NotMeasured(f"the score never reaches the threshold of {threshold:g}")
-    return float(x[there[0]])
+    return float(x[indices[0]])

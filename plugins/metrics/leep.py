@@ -1,4 +1,4 @@
-"""Measure the likelihood of the classes probabilities the base model's own predictions."""
+"""Measure the likelihood of the classes given the base model's own predictions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TOLERANCE = 1e-3
 
 
 class LEEP(TransferMetric):
-    """How well the classes follow from what the base model's own classifier says.
+    """How well the predictions of the base model's own classifier determine the classes.
 
     With the source classifier's probabilities t [p, Z] and classes y [p]: P(y, z) the mean over the rows of class y of
     t_z (over all p rows), P(y | z) = P(y, z) / P(z), and LEEP = mean over rows i of log sum_z P(y_i | z) t_iz, in nats
     (Nguyen et al. 2020, "LEEP: a new measure to evaluate transferability of learned representations"). At most 0, where
-    each source class means one class; higher is better; minus the entropy of y where t tells nothing. A source class
+    each source class means one class; higher is better; minus the entropy of y where t says nothing of y. A source class
     that no row has any probability of takes no part. The value is `before`; the base model has to have come with a
     classifier. One class: not measured.
     """
@@ -57,5 +57,5 @@ def distributions(probabilities: Any) -> np.ndarray:
     values = matrix(probabilities, "source probabilities")
     sums = values.sum(axis=1, keepdims=True)
     if (values < 0.0).any() or np.abs(sums - 1.0).max() > TOLERANCE:
-        raise ValueError("source probabilities have to be at least 0 and add up to 1 in each row")
+        raise ValueError("source probabilities must be at least 0 and sum to 1 in each row")
     return values / sums

@@ -11,8 +11,8 @@ from tlplug_plugins.metrics.statistics.array_checks import classes_of, matrix, o
 from tlplug_plugins.metrics.statistics.layer_metrics import LabelledFeatures
 
 RATIOS = np.linspace(-16.0, 16.0, 321) * np.log(10.0)
-"""Where the maximum is looked for: the logarithm of (beta / alpha) s_1^2, s_1 the largest singular value. Beyond these
-ends float64 no longer tells the terms apart."""
+"""The search range of the maximum: the logarithm of (beta / alpha) s_1^2, s_1 the largest singular value. Beyond these
+limits float64 cannot distinguish the terms."""
 
 
 class LogME(LabelledFeatures):
@@ -51,7 +51,10 @@ def logme(features: Any, labels: Any) -> float:
     rest = ((targets - directions @ along) ** 2).sum(axis=0)
     return float(
         np.mean(
-            [highest(strengths, z**2, left, len(features)) for z, left in zip(along.T, rest, strict=True)]
+            [
+                highest(strengths, z**2, residual, len(features))
+                for z, residual in zip(along.T, rest, strict=True)
+            ]
         )
     )
 
@@ -63,7 +66,7 @@ def highest(strengths: np.ndarray, along: np.ndarray, rest: float, rows: int) ->
     closed form for each r, and one number is left to be searched for.
 
     Args:
-        strengths: s_i^2 / s_1^2. along: z_i^2. rest: what is left of |y|^2 outside of U.
+        strengths: s_i^2 / s_1^2. along: z_i^2. rest: the part of |y|^2 outside of U.
     """
     from scipy.optimize import minimize_scalar
 
@@ -76,6 +79,6 @@ def highest(strengths: np.ndarray, along: np.ndarray, rest: float, rows: int) ->
     best = int(losses.argmin())
     # Falling by a thousandth of a nat over the last power of ten: it has not settled at a limit.
     if best == len(RATIOS) - 1 and (losses[-11] - losses[-1]) * rows > 1e-3:
-        raise NotMeasured("the features fit the classes exactly: the evidence has no maximum")
+        raise NotMeasured("the features fit the classes exactly, so the evidence has no maximum")
     near = RATIOS[max(best - 1, 0)], RATIOS[min(best + 1, len(RATIOS) - 1)]
     return -min(losses[best], minimize_scalar(loss, bounds=near, method="bounded").fun)

@@ -27,7 +27,7 @@ class MMD(DomainDistance):
 
     contract = 1
     title = "mmd"
-    meaning = "distance of their distributions: near 0, which may be a little below it, is alike"
+    meaning = "distance of their distributions; near 0, or slightly below, for equal ones"
 
     def of_layer(self, task: np.ndarray, other: np.ndarray) -> float:
         return mmd(other, task)
@@ -45,9 +45,9 @@ def mmd(source: Any, target: Any, bandwidth: float | None = None) -> float:
     """
     source, target = two_domains(source, target)
     if (fewest := min(len(source), len(target))) < 2:
-        raise NotMeasured(f"it takes at least 2 rows on each side, and one has {fewest}")
+        raise NotMeasured(f"each side needs at least 2 rows, and one has {fewest}")
     if bandwidth is not None and not bandwidth > 0.0:
-        raise ValueError(f"bandwidth is {bandwidth}; it has to be above 0")
+        raise ValueError(f"bandwidth is {bandwidth}; it must be above 0")
     squares = squared_distances(np.concatenate([source, target]))
     kernel = np.exp(-squares / (2.0 * (median_square(squares) if bandwidth is None else bandwidth**2)))
     first = len(source)
@@ -71,7 +71,7 @@ def median_square(squares: np.ndarray) -> float:
     """Return the square of the median distance of all pairs of different rows."""
     median = float(np.median(np.sqrt(squares[np.triu_indices(len(squares), 1)]))) ** 2
     if median == 0.0:
-        raise NotMeasured("half of all pairs of rows or more are equal: their median distance is 0")
+        raise NotMeasured("the median distance of the rows is 0, because half of all pairs or more are equal")
     return median
 
 

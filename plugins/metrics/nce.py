@@ -1,4 +1,4 @@
-"""Measure the conditional entropy of the classes sources the base model's own labels."""
+"""Measure the conditional entropy of the classes given the base model's own labels."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tlplug_plugins.metrics.statistics.array_checks import class_indices, classe
 
 
 class NCE(TransferMetric):
-    """How far the base model's own labels settle the classes.
+    """How well the base model's own labels determine the classes.
 
-    The negative conditional entropy -H(Y | Z) = sum_{y, z} P(y, z) log P(y | z) of classes y [p] sources source labels
+    The negative conditional entropy -H(Y | Z) = sum_{y, z} P(y, z) log P(y | z) of classes y [p] given source labels
     z [p], in nats (Tran et al. 2019, "Transferability and hardness of supervised classification tasks"). The source label
     of a row is the one that the base model's own classifier gives most probability, the first where several do. From
-    minus the entropy of the classes, where z tells nothing, to 0, where it settles them; higher is better. The more
-    source labels are in use, the closer to 0 by chance. The value is `before`. One class: not measured.
+    minus the entropy of the classes, where z says nothing of them, to 0, where it determines them; higher is better. More
+    source labels are closer to 0 by chance. The value is `before`. One class: not measured.
     """
 
     contract = 1
@@ -34,10 +34,10 @@ class NCE(TransferMetric):
 
 
 def nce(source_labels: Any, labels: Any) -> float:
-    """Return -H(labels | source labels) of two times [N], in nats: see `NCE`.
+    """Return -H(labels | source labels) of two arrays [N], in nats: see `NCE`.
 
     Raises:
-        ValueError: wrong shapes, or labels that are no classes.
+        ValueError: wrong shapes, or labels that are not classes.
         NotMeasured: all labels are the same.
     """
     from scipy.special import xlogy

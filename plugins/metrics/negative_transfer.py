@@ -31,13 +31,11 @@ class NegativeTransfer(TransferMetric):
     higher_is_better = False
     section = "scores"
 
-    @dataclass
-    class Config(Resampling):
-        pass
+    Config = Resampling
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
         if evidence.get(SCRATCH) is None:
-            raise NotMeasured("no training from scratch was run: transfer.baselines=[...,scratch]")
+            raise NotMeasured("there is no training from scratch; set transfer.baselines=[...,scratch]")
         difference = negative_transfer(
             evidence["example_scores/after"],
             evidence[SCRATCH],
@@ -57,11 +55,13 @@ class NegativeTransfer(TransferMetric):
         low, high, seeds = (values.get(key) for key in ("low", "high", "seeds"))
         if not isinstance(low, int | float) or not isinstance(high, int | float):
             return [fact]
-        over = f"over {seeds:.0f} seeds" if isinstance(seeds, int | float) and seeds > 1 else "over test rows"
+        sample = (
+            f"over {seeds:.0f} seeds" if isinstance(seeds, int | float) and seeds > 1 else "over test rows"
+        )
         meaning = "harm was done" if low > 0 else "no harm is shown" if high >= 0 else "no harm, but help"
         meaning = (
             "the run's error minus that of training from scratch; above zero is negative transfer. With its 95% "
-            f"interval {over}: {meaning}"
+            f"interval {sample}: {meaning}"
         )
         return [replace(fact, interval=(low, high), meaning=meaning)]
 

@@ -15,11 +15,11 @@ FOLDS = 5
 
 
 class ProxyADistance(DomainDistance):
-    """How well a linear classifier tells other rows' features from the task's.
+    """How well a linear classifier separates other rows' features from the task's.
 
     2 (1 - 2 e), no less than 0, with e the error of a logistic regression between the two sets of features, each fold
     of five predicted by the others (Ben-David et al. 2007, "Analysis of representations for domain adaptation"; Glorot
-    et al. 2011). From 0, not to be told apart, to 2, told apart without an error; no direction is better. An e above
+    et al. 2011). From 0, not separable, to 2, separated without an error; no direction is better. An e above
     one half, by chance, counts as one half: the opposite classifier would have done better. e is the mean of the two
     domains' error rates, so that sets of unequal size do not look far apart. Each feature is standardized, so its scale
     does not count. Fewer than five rows on a side: not measured. Constant features: 0. `seed` draws the folds.
@@ -27,7 +27,7 @@ class ProxyADistance(DomainDistance):
 
     contract = 1
     title = "proxy_a_distance"
-    meaning = "how well a classifier tells the two apart: 0 not at all, 2 always"
+    meaning = "how well a linear classifier separates the two: 0 not at all, 2 perfectly"
 
     @dataclass
     class Config:
@@ -52,7 +52,7 @@ def proxy_a_distance(source: Any, target: Any, seed: int = 0) -> float:
 
     source, target = two_domains(source, target)
     if (fewest := min(len(source), len(target))) < FOLDS:
-        raise NotMeasured(f"it takes at least {FOLDS} rows on each side, and one has {fewest}")
+        raise NotMeasured(f"each side needs at least {FOLDS} rows, and one has {fewest}")
     domains = np.repeat([0, 1], [len(source), len(target)])
     classifier = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)

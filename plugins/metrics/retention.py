@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlplug import Evidence, Fact, NotMeasured, TransferMetric
-from tlplug_plugins.metrics.statistics.linear_probe import probe_accuracy
 
 Values = dict[str, float | NotMeasured]
 SCORES = ("scores/before/source", "scores/after/source")
@@ -19,45 +18,44 @@ FACTS = (
     (
         "source_score/before",
         "Source score, before",
-        "the primary score on labelled source rows, base model",
+        "primary score of the base model on labelled source rows",
         "score",
     ),
     ("source_score/after", "Source score, after", "of the adapted model on the same rows", "score"),
     (
         "source_score/change",
         "Change of the source score",
-        "backward transfer: a worse score than before is forgetting",
+        "backward transfer; a worse score than before is forgetting",
         "gain",
-        "source score, after less before",
+        "source score, after minus before",
     ),
     (
         "probe/before",
-        "Source classes readable, before",
-        "accuracy of a simple classifier on what the last layer makes of source rows",
+        "Source probe, before",
+        "accuracy of a linear classifier on the last layer's features of source rows",
         "percent",
     ),
-    ("probe/after", "Source classes readable, after", "the same of the adapted model", "percent"),
+    ("probe/after", "Source probe, after", "for the adapted model", "percent"),
     (
         "probe/change",
-        "Change of that",
-        "below zero: the last layer tells less of the source than it did",
+        "Change of the source probe",
+        "below zero: the features of the last layer contain less about the source classes",
         "points",
-        "probe on source rows, after less before",
+        "probe on source rows, after minus before",
     ),
 )
 """The key, name, meaning and form of each fact of the report, and its column over several runs."""
 
 
 class Retention(TransferMetric):
-    """What the adapted model still knows of the source; below 0 it has forgotten.
+    """Scores on the source task before and after; a change below 0 is forgetting.
 
     `source_score/before`, `/after`: the primary score on labelled source rows, where the base model answers by itself;
     `source_score/change` = after - before, the backward transfer of two tasks (Lopez-Paz & Ranzato 2017), whose
     direction is the score's. `probe/before`, `/after`, `/change`: how well the classes of labelled source rows can still
     be read off the last layer's features [p, D], as the accuracy in [0, 1] of a logistic regression (Alain & Bengio
     2017, "Understanding intermediate layers using linear classifier probes"; `probe_accuracy`). The folds are the
-    same before and after. A probe that holds while the score falls says that the features are there and the
-    answers are not.
+    same before and after. If the probe holds while the score falls, the features are retained and the answers are not.
     """
 
     contract = 1
@@ -76,7 +74,7 @@ class Retention(TransferMetric):
             if self.folds < 2:
                 raise ValueError(f"folds is {self.folds}; a cross-validation needs at least 2")
             if self.seed < 0:
-                raise ValueError(f"seed is {self.seed}; it has to be 0 or more")
+                raise ValueError(f"seed is {self.seed}; it must be 0 or more")
 
     def measure(self, evidence: Evidence) -> Values:
         values = before_and_after("source_score", self._scores, evidence)
@@ -172,3 +170,35 @@ def finite_mean(values: np.ndarray) -> float:
     if not np.isfinite(values).all():
         raise ValueError("the scores that are compared must be finite")
     return float(values.mean())
+
+
+def probe_accuracy(
+    features: np.ndarray, classes: Sequence[int] | np.ndarray, folds: int = 5, seed: int = 0
+) -> float:
+    """Return the accuracy of a logistic regression on standardised features, the mean over stratified folds.
+
+    Rows of a class with fewer rows than folds are omitted, since they cannot be in each fold.
+
+    Args:
+        features: [p, D]. classes: [p].
+
+    Raises:
+        ValueError: fewer than two classes are left, or a feature is not finite.
+    """
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+    from sklearn.model_selection import StratifiedKFold, cross_val_score  # type: ignore[import-untyped]
+    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
+    from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]
+
+    names, counts = np.unique(classes, return_counts=True)
+    enough = np.isin(classes, names[counts >= folds])
+    if (counts >= folds).sum() < 2:
+        raise ValueError(
+            f"a probe in {folds} folds needs two classes of {folds} rows at least; there are {counts.tolist()}"
+        )
+    rows, labels = np.asarray(features, np.float64)[enough], np.asarray(classes)[enough]
+    if not np.isfinite(rows).all():
+        raise ValueError("the features are not all finite")
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    splits = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    return float(cross_val_score(probe, rows, labels, cv=splits, scoring="accuracy").mean())

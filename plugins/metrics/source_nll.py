@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,31 +12,31 @@ from tlplug_plugins.metrics.statistics.bootstrap_config import Resampling
 FACTS = (
     (
         "before",
-        "Surprise at source text, before",
-        "mean of -log p(token) in nats: lower is better",
+        "Loss on source texts, before",
+        "mean of -log p(token) in nats; lower is better",
         "decimal",
     ),
-    ("after", "Surprise at source text, after", "the same of the adapted model", "decimal"),
+    ("after", "Loss on source texts, after", "for the adapted model", "decimal"),
     (
         "change",
-        "Change of surprise",
+        "Change of the loss",
         "above zero is forgetting; with its 95% interval over texts",
         "signed",
-        "loss on source texts, nats a token more",
+        "change of the loss on source texts, nats a token",
     ),
     (
         "perplexity_ratio",
-        "Perplexity, after to before",
-        "1 is unchanged, above 1 is forgetting",
+        "Perplexity ratio",
+        "after over before: 1 is unchanged, above 1 is forgetting",
         "number",
-        "perplexity on source texts, times",
+        "perplexity ratio on source texts",
     ),
 )
 """The key, name, meaning and form of each fact of the report, and its column over several runs."""
 
 
 class SourceNLL(TransferMetric):
-    """Loss on source texts before and after; a rise is what was forgotten.
+    """Loss on source texts before and after; an increase is forgetting.
 
     In nats a token, over all tokens of p source texts and not a mean of the texts' means. `change` = after - before,
     with `change/low` and `change/high` its 95% interval over texts; `perplexity_ratio` = exp(change): 1.1 is a perplexity
@@ -49,9 +48,7 @@ class SourceNLL(TransferMetric):
     higher_is_better = False
     section = "forgotten"
 
-    @dataclass
-    class Config(Resampling):
-        pass
+    Config = Resampling
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
         before, after = (evidence[f"nll/{stage}/source"] for stage in ("before", "after"))
@@ -86,13 +83,13 @@ def source_nll(
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         raise ValueError("a text's likelihood is not finite")
     if (first[:, 1] != second[:, 1]).any() or (first[:, 1] < 0).any():
-        raise ValueError("the two have to count the same tokens of each text")
+        raise ValueError("both must have the same number of tokens for each text")
     some = first[:, 1] > 0
     if not some.any():
         raise ValueError("there is no token in the texts")
-    tokens, gone = first[some, 1], second[some, 0] - first[some, 0]
-    change, total = float(gone.sum() / tokens.sum()), float(tokens.sum())
-    low, high = np.percentile(resampled_ratios(gone, tokens, resamples, seed), [2.5, 97.5])
+    tokens, increase = first[some, 1], second[some, 0] - first[some, 0]
+    change, total = float(increase.sum() / tokens.sum()), float(tokens.sum())
+    low, high = np.percentile(resampled_ratios(increase, tokens, resamples, seed), [2.5, 97.5])
     return {
         "before": float(first[some, 0].sum() / total),
         "after": float(second[some, 0].sum() / total),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tlplug import Evidence, Fact, NotMeasured, TransferMetric, compare_paired
 from tlplug_plugins.metrics.statistics.bootstrap_config import Resampling
@@ -26,14 +25,12 @@ class TransferGain(TransferMetric):
     higher_is_better = True
     section = "scores"
 
-    @dataclass
-    class Config(Resampling):
-        pass
+    Config = Resampling
 
     def measure(self, evidence: Evidence) -> dict[str, float]:
         baselines = sorted(name.removeprefix(PREFIX) for name in evidence if name.startswith(PREFIX))
         if not baselines:
-            raise NotMeasured("no baseline was run: transfer.baselines is empty")
+            raise NotMeasured("there is no baseline; transfer.baselines is empty")
         higher = bool(evidence.get("higher_is_better", True))
         values: dict[str, float] = {}
         for name in baselines:

@@ -14,7 +14,7 @@ EPSILON = 1e-4
 
 
 class TransRate(LabelledFeatures):
-    """How much the classes tell of the features, by coding rates.
+    """Mutual information of features and classes, by coding rates.
 
     R(Z) - sum_c n_c / p R(Z_c) with R(Z) = 1/2 log det(I + Z^T Z / (n epsilon)) for the n rows of Z, Z [p, D] all
     features and Z_c those of class c, in nats (Huang et al. 2022, "Frustratingly easy transferability estimation"). At
@@ -35,7 +35,7 @@ class TransRate(LabelledFeatures):
 
         def __post_init__(self) -> None:
             if not self.epsilon > 0.0:
-                raise ValueError(f"epsilon is {self.epsilon}; it has to be above 0")
+                raise ValueError(f"epsilon is {self.epsilon}; it must be above 0")
 
     def of_layer(self, features: np.ndarray, labels: np.ndarray) -> float:
         return transrate(features, labels, self.config.epsilon)
@@ -51,7 +51,7 @@ def transrate(features: Any, labels: Any, epsilon: float = EPSILON) -> float:
     rows = centered(matrix(features))
     classes = classes_of(labels, len(rows))
     if not epsilon > 0.0:
-        raise ValueError(f"epsilon is {epsilon}; it has to be above 0")
+        raise ValueError(f"epsilon is {epsilon}; it must be above 0")
     rows = rows / (np.sqrt((rows**2).sum() / len(rows)) or 1.0)
     within = [(classes == each).mean() * coding_rate(rows[classes == each], epsilon) for each in set(classes)]
     return coding_rate(rows, epsilon) - float(sum(within))

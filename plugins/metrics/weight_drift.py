@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tlplug import Evidence, Fact, NotMeasured, TransferMetric, WeightChange
-from tlplug_plugins.metrics.statistics.report_layers import by_layer, percent
+from tlplug_plugins.metrics.statistics.layer_metrics import by_layer
 from tlplug_plugins.metrics.statistics.singular_values import (
     EPSILON,
     K,
@@ -27,20 +27,20 @@ NONE = "these matrices are embeddings, or too large for it (metric.weight_drift.
 FACTS = (
     (
         "relative_change",
-        "Weights moved",
-        "size of the change relative to the weights, all matrices together",
+        "Relative change of the weights",
+        "norm of the change over that of the weights, all matrices together",
         "percent",
     ),
-    ("effective_rank", "Effective rank of the change", "how many directions it uses, by entropy"),
+    ("effective_rank", "Effective rank of the change", "number of directions of the change, by entropy"),
     (
         "stable_rank",
         "Stable rank of the change",
-        "the same, by energy: few directions is a narrow change",
+        "number of directions of the change, by energy",
     ),
     (
         "intruder_dimensions",
         "Intruder dimensions",
-        "strong new directions that the base model did not have, mean over matrices; many go with forgetting",
+        "leading directions that the base model did not have, mean over matrices; associated with forgetting",
     ),
 )
 """The key, name, meaning and form of each fact about the whole model."""
@@ -49,7 +49,7 @@ FACTS = (
 class WeightDrift(TransferMetric):
     """Size of the change of the weights, its number of directions and new ones.
 
-    Of the base model's matrices that moved: `relative_change` = sqrt(sum |change|_F^2 / sum |before|_F^2), 0 or above;
+    Of the base model's matrices that changed: `relative_change` = sqrt(sum |change|_F^2 / sum |before|_F^2), 0 or above;
     `effective_rank` and `stable_rank` of the change and `intruder_dimensions` as `weight_drift` defines them, means over
     matrices; each also by layer, `layer/<k>/relative_change` and so on. Heads and adapters that the base model does not
     have are no part of it. Embeddings (layer 0) and matrices with a side above 4 x max_matrix_size have the relative change
@@ -68,16 +68,14 @@ class WeightDrift(TransferMetric):
         epsilon: float = EPSILON
         """A vector is an intruder where no vector of before has an absolute cosine with it of at least this."""
         max_matrix_size: int = 1024
-        """Intruders are counted, and ranks of a change that is no product of factors fact, in matrices whose smaller side is
-        at most this."""
+        """The largest smaller side of a matrix whose intruders are counted, and whose ranks are computed if its change
+        is not a product of factors."""
 
         def __post_init__(self) -> None:
             if self.k < 1:
-                raise ValueError(f"k is {self.k}; at least 1 singular vector is looked at")
+                raise ValueError(f"k is {self.k}; it must be at least 1")
             if not 0.0 < self.epsilon <= 1.0:
-                raise ValueError(
-                    f"epsilon is {self.epsilon}; a cosine's limit has to be above 0 and at most 1"
-                )
+                raise ValueError(f"epsilon is {self.epsilon}; a cosine's limit must be above 0 and at most 1")
             if self.max_matrix_size < 1:
                 raise ValueError(
                     f"max_matrix_size is {self.max_matrix_size}; a matrix has a side of at least 1"
@@ -86,10 +84,10 @@ class WeightDrift(TransferMetric):
     def weight_change(self, change: WeightChange) -> dict[str, float]:
         """Return sums of squares, and ranks and intruders where the matrix allows it."""
         before, after, largest = change.before, change.after, self.config.max_matrix_size
-        moved, norm = squared_sums(before, after)
+        changed, norm = squared_sums(before, after)
         whole = change.layer != 0 and max(before.shape) <= 4 * largest
         if change.factors is None and not (whole and min(before.shape) <= largest):
-            return {"squared_change": moved, "squared_norm": norm}
+            return {"squared_change": changed, "squared_norm": norm}
         values = singular_values(before, after, change.factors)
         figures = {"squared_change": float(values @ values), "squared_norm": norm}
         if whole and values.any():
@@ -103,7 +101,7 @@ class WeightDrift(TransferMetric):
     def measure(self, evidence: Evidence) -> Values:
         matrices = list(evidence["weights/weight_drift"].values())
         if not matrices:
-            raise NotMeasured("no matrix of the base model moved")
+            raise NotMeasured("no matrix of the base model changed")
         values = aggregate(matrices)
         for layer in sorted({matrix["layer"] for matrix in matrices} - {None}):
             own = aggregate([matrix for matrix in matrices if matrix["layer"] == layer])
@@ -127,7 +125,7 @@ def moved_by_layer(moved: dict[int, float]) -> Fact:
         form="percent",
         layers=moved,
         shades={layer: value / (moved[most] or 1.0) for layer, value in moved.items()},
-        finding=f"weights moved most, {percent(moved[most])}, in layer {most}",
+        finding=f"weights moved most, {moved[most]:.1%}, in layer {most}",
     )
 
 

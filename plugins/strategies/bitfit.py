@@ -37,7 +37,7 @@ class BitFit(Strategy):
     )
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
-        from tlplug_plugins.strategies.layers.meta_model import outline
+        from tlplug_plugins.strategies.layers import outline
 
         if base is None or biases(outline(base), []):
             return None

@@ -17,7 +17,7 @@ from tlplug import (
     modules_to_save,
     transformer_blocks,
 )
-from tlplug_plugins.strategies.adapters.json_config import read_config, write_config
+from tlplug_plugins.strategies.linear_probe import read_config, write_config
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +34,7 @@ class BottleneckAdapter(Strategy):
     h + W_up f(W_down h + b_down) + b_up on the output h [T, D] of a sub-layer's last linear layer, before its dropout
     and the residual sum; W_down [D / reduction, D] is random and W_up [D, D / reduction] zero, so that the model is at
     first what it was. Position `houlsby` has one after every attention and one after the feed-forward part, and the
-    layer norms move too (Houlsby et al. 2019); `pfeiffer` has the latter alone, at half the weights (Pfeiffer et al.
+    layer norms are trained too (Houlsby et al. 2019); `pfeiffer` has the latter alone, at half the weights (Pfeiffer et al.
     2021; theirs reads h after the sum and the norm). The head is trained whole.
 
     Take it where one base model serves many tasks, or where `lora` comes not far enough: an adapter is not linear. Not
@@ -58,14 +58,16 @@ class BottleneckAdapter(Strategy):
 
         def __post_init__(self) -> None:
             if self.reduction < 1:
-                raise ValueError(f"reduction is {self.reduction}; it has to be at least 1")
+                raise ValueError(f"reduction is {self.reduction}; it must be at least 1")
             if self.position not in (HOULSBY, PFEIFFER):
-                raise ValueError(f"position is {self.position!r}; it is {HOULSBY} or {PFEIFFER}")
+                raise ValueError(f"position is {self.position!r}; it must be {HOULSBY} or {PFEIFFER}")
             if self.activation not in ACTIVATIONS:
-                raise ValueError(f"activation is {self.activation!r}; it is one of {', '.join(ACTIVATIONS)}")
+                raise ValueError(
+                    f"activation is {self.activation!r}; it must be one of {', '.join(ACTIVATIONS)}"
+                )
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
-        from tlplug_plugins.strategies.layers.meta_model import outline
+        from tlplug_plugins.strategies.layers import outline
 
         if base is None:
             return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tlplug import Batch, StepOutput, TaskHead, UsageError
-from tlplug_plugins.strategies.feature_alignment.domain_adaptation import DomainAdaptation
+from tlplug_plugins.strategies.bases.feature_alignment import DomainAdaptation
 
 if TYPE_CHECKING:
     import torch
@@ -42,8 +42,8 @@ class Coral(DomainAdaptation):
 
     def distance(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the CORAL distance; 0 if the source has one row, as an epoch's last batch may have."""
-        from tlplug_plugins.strategies.feature_alignment.distances import coral
+        from tlplug_plugins.strategies.layers.features import coral
 
         if len(target) < 2:
-            raise UsageError("coral compares covariances within a batch: set data.batch_size to 2 or more")
+            raise UsageError("coral compares covariances within a batch; set data.batch_size to 2 or more")
         return coral(source, target) if len(source) > 1 else source.new_zeros(())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from tlplug import AdaptContext, Batch, OptimizerSettings, StepOutput, TaskHead
-from tlplug_plugins.strategies.feature_alignment.domain_adaptation import DomainAdaptation
+from tlplug_plugins.strategies.bases.feature_alignment import DomainAdaptation
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
@@ -21,18 +21,19 @@ DOMAIN = "domain_classifier"
 
 
 class Dann(DomainAdaptation):
-    """Full fine-tuning to features that do not tell two domains apart.
+    """Full fine-tuning to features that do not distinguish two domains.
 
-    loss + weight d, with d the cross entropy of a small classifier that tells the features [B, D] of the task's batch (0)
-    from those of an unlabelled one from `data.target_domain` (1). Its gradient reaches the features times -lambda, lambda
-    = 2 / (1 + exp(-gamma p)) - 1 with p the share of the steps done: the classifier learns to tell the domains apart,
-    the features unlearn it (Ganin et al. 2016, "Domain-adversarial training of neural networks"). Features are what the
-    head is given to classify a text by: of encoders mostly the pooled first token, of decoders the last real
-    token's state. The run is scored on the target's test rows; the domain classifier is not saved.
+    loss + weight d, with d the cross entropy of a small classifier that distinguishes the features [B, D] of the task's
+    batch (0) from those of an unlabelled one from `data.target_domain` (1). Its gradient reaches the features times
+    -lambda, lambda = 2 / (1 + exp(-gamma p)) - 1 with p the share of the steps done: the classifier learns to
+    distinguish the domains, and the features not to (Ganin et al. 2016, "Domain-adversarial training of neural
+    networks"). Features are what the head is given to classify a text by: of encoders mostly the pooled first token, of
+    decoders the last real token's state. The run is scored on the target's test rows; the domain classifier is not
+    saved.
 
     Take it where the texts to be classified are of another kind than those with labels, there are many of them without
     labels, and aligning covariances (`coral`, which is steadier) is not enough. Not where the shares of the classes
-    differ much between the two. Look at `train/domain_accuracy`: near 1 at the end, the domains are still told apart.
+    differ much between the two. Look at `train/domain_accuracy`: near 1 at the end, the domains are still distinguished.
     """
 
     @dataclass
@@ -50,9 +51,9 @@ class Dann(DomainAdaptation):
             super().__post_init__()
             for name, least in (("hidden", 1), ("gamma", 0.0)):
                 if getattr(self, name) < least:
-                    raise ValueError(f"{name} is {getattr(self, name)}; it has to be at least {least}")
+                    raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}")
             if self.domain_learning_rate <= 0.0:
-                raise ValueError(f"domain_learning_rate is {self.domain_learning_rate}; it has to be above 0")
+                raise ValueError(f"domain_learning_rate is {self.domain_learning_rate}; it must be above 0")
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         from tlplug_plugins.strategies.layers.reversal import DomainClassifier

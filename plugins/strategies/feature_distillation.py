@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from tlplug import OPTIONAL, AdaptContext, Batch, StepOutput, TaskHead
-from tlplug_plugins.strategies.feature_alignment.pooled_features import (
+from tlplug_plugins.strategies.bases.feature_alignment import (
     features_of,
     mean_pooled,
     step_and_call,
@@ -49,9 +49,9 @@ class FeatureDistillation(Full):
         def __post_init__(self) -> None:
             super().__post_init__()
             if self.weight < 0.0:
-                raise ValueError(f"weight is {self.weight}; it has to be at least 0")
+                raise ValueError(f"weight is {self.weight}; it must be at least 0")
             if self.distance not in DISTANCES:
-                raise ValueError(f"distance is {self.distance!r}; it is one of {', '.join(DISTANCES)}")
+                raise ValueError(f"distance is {self.distance!r}; it must be one of {', '.join(DISTANCES)}")
 
     teacher: nn.Module
     """A frozen copy of the base model's trunk; no part of the model, so it is not saved."""
@@ -64,7 +64,7 @@ class FeatureDistillation(Full):
     def training_step(self, model: nn.Module, head: TaskHead, batches: Mapping[str, Batch]) -> StepOutput:
         import torch
 
-        from tlplug_plugins.strategies.feature_alignment.distances import FROM_FEATURES
+        from tlplug_plugins.strategies.layers.features import FROM_FEATURES
 
         main, source = batches["main"], batches.get("source")
         step, call = step_and_call(model, head, main)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class Full(Strategy):
     """Full fine-tuning: every weight is trained.
 
-    Howard & Ruder 2018; Devlin et al. 2019. With `layer_decay` below 1, what lies deeper moves less: depth d (0 for the
-    embeddings, n + 1 for what lies above the n blocks) has the rate learning_rate * layer_decay ** (n + 1 - d)
-    (Howard & Ruder 2018, "discriminative fine-tuning"; Clark et al. 2020 take 0.8 for 12 and 0.9 for 24 blocks).
+    Howard & Ruder 2018; Devlin et al. 2019. With `layer_decay` below 1, deeper weights have lower learning rates: depth
+    d (0 for the embeddings, n + 1 for the modules above the n blocks) has the rate learning_rate * layer_decay ** (n + 1
+    - d) (Howard & Ruder 2018, "discriminative fine-tuning"; Clark et al. 2020 take 0.8 for 12 and 0.9 for 24 blocks).
 
     Take it where there are many rows or the task is far from the base model, and there is memory for the
     gradients and AdamW's two moments of every weight. With few rows it forgets most; `layer_decay` lessens that.
@@ -37,7 +37,7 @@ class Full(Strategy):
 
         def __post_init__(self) -> None:
             if not 0.0 < self.layer_decay <= 1.0:
-                raise ValueError(f"layer_decay is {self.layer_decay}; it has to be above 0 and at most 1")
+                raise ValueError(f"layer_decay is {self.layer_decay}; it must be above 0 and at most 1")
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
         return None if base is None or self.config.layer_decay == 1.0 else require_depths(base)
@@ -73,11 +73,11 @@ class Full(Strategy):
 
 
 def require_depths(base: BaseInfo) -> str | None:
-    """Return why the base model has no depths of parameters; None if it has."""
-    from tlplug_plugins.strategies.layers.meta_model import outline
+    """Return the reason why the depths of the base model's parameters are unknown; None if they are known."""
+    from tlplug_plugins.strategies.layers import outline
 
     try:
         parameter_depths(outline(base))
     except ValueError as error:
-        return f"it goes by depth, and {error}."
+        return f"it needs the depth of each parameter, but {error}."
     return None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tlplug import BaseInfo, OptimizerSettings, TaskHead
-from tlplug_plugins.strategies.adapters.peft_method import AUTO, PeftMethod, check_names
+from tlplug import BaseInfo, OptimizerSettings, TaskHead, transformer_blocks
+from tlplug_plugins.strategies.bases.peft_method import AUTO, PeftMethod, check_names
 
 if TYPE_CHECKING:
+    from torch import nn
     from transformers import PreTrainedModel
+
+KEY_OR_VALUE = re.compile(r"(k|v|key|value)(_?(proj|lin|layer|linear))?")
 
 
 class IA3(PeftMethod):
@@ -39,38 +43,67 @@ class IA3(PeftMethod):
             check_names("feedforward_modules", self.feedforward_modules)
             targets, inner = self.target_modules, self.feedforward_modules
             if (targets == AUTO) != (inner == AUTO):
-                raise ValueError("target_modules and feedforward_modules are set both, or neither is")
+                raise ValueError("target_modules and feedforward_modules must both be set, or neither")
             if targets != AUTO and not set(inner) <= set(targets):
-                raise ValueError("feedforward_modules have to be some of target_modules")
+                raise ValueError("feedforward_modules must be some of target_modules")
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
-        from tlplug_plugins.strategies.layers import scaled_layers
-        from tlplug_plugins.strategies.layers.meta_model import outline
+        from tlplug_plugins.strategies.layers import outline
 
-        if (
-            base is None
-            or self.config.target_modules != AUTO
-            or scaled_layers.peft_names(base.config.model_type)
-        ):
+        if base is None or self.config.target_modules != AUTO or peft_names(base.config.model_type):
             return None
-        if all(scaled_layers.find_layers(outline(base))):
+        if all(find_layers(outline(base))):
             return None
         return (
-            f"its architecture, {base.config.model_type}, has no separate layers for keys and values or no feed-forward "
-            "that IA3 would know; name them by strategy.target_modules and strategy.feedforward_modules."
+            f"its architecture, {base.config.model_type}, has no known separate layers for keys and values or no known "
+            "feed-forward; set strategy.target_modules and strategy.feedforward_modules."
         )
 
     def peft_config(self, model: PreTrainedModel, head: list[str]) -> Any:
         from peft import IA3Config
 
-        from tlplug_plugins.strategies.layers import scaled_layers
-
         targets, inner = self.config.target_modules, self.config.feedforward_modules
         if targets == AUTO:
-            outputs, inner = scaled_layers.peft_names(model.config.model_type) or scaled_layers.find_layers(
-                model
-            )
+            outputs, inner = peft_names(model.config.model_type) or find_layers(model)
             targets = [*outputs, *inner]
         return IA3Config(
             target_modules=list(targets), feedforward_modules=list(inner), modules_to_save=head or None
         )
+
+
+def peft_names(model_type: str) -> tuple[list[str], list[str]] | None:
+    """Return peft's layer names for an architecture, with scaled outputs and with scaled inputs; None if it has none."""
+    from peft.utils.constants import (
+        TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING,
+        TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING,
+    )
+
+    targets = TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING.get(model_type)
+    if targets is None:
+        return None
+    inner = TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING[model_type]
+    return [name for name in targets if name not in inner], list(inner)
+
+
+def find_layers(model: nn.Module) -> tuple[list[str], list[str]]:
+    """Return the full names of both kinds of layers for an architecture that peft does not know.
+
+    The second half of a feed-forward is a linear layer that is narrower on its way out than on its way in; so may be
+    the last layer of an attention, which stands beside its keys and values.
+    """
+    from torch import nn
+
+    linear = {
+        f"{block_name}.{name}": module
+        for block_name, block in transformer_blocks(model).items()
+        for name, module in block.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    outputs = [name for name in linear if KEY_OR_VALUE.fullmatch(name.rpartition(".")[2])]
+    attentions = {name.rpartition(".")[0] for name in outputs}
+    inner = [
+        name
+        for name, module in linear.items()
+        if module.in_features > module.out_features and name.rpartition(".")[0] not in attentions
+    ]
+    return outputs, inner

@@ -39,7 +39,7 @@ class L2SP(Full):
             super().__post_init__()
             for name in ("alpha", "beta"):
                 if getattr(self, name) < 0.0:
-                    raise ValueError(f"{name} is {getattr(self, name)}; it has to be at least 0")
+                    raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0")
 
     start: Mapping[str, torch.Tensor]
     """The pretrained weights by name."""

@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 
 class LastLayers(Strategy):
-    """Only the top blocks and the head are trained; what lies below runs once.
+    """Only the top blocks and the head are trained; the blocks below run once.
 
-    Of n blocks the top k move, with the norm or pooler above them and the head; the embeddings and the n - k blocks
+    Of n blocks the top k are trained, with the norm or pooler above them and the head; the embeddings and the n - k blocks
     below are frozen, without dropout (Yosinski et al. 2014; Lee et al. 2019, "What would ELSA do?", who find a
-    fourth of the blocks enough). What the frozen part gives, [T, D] an example, is computed once and kept on disk, so
+    fourth of the blocks enough). The output of the frozen part, [T, D] an example, is computed once and cached on disk, so
     that a step costs what the top blocks cost.
 
     Take it where full fine-tuning takes too long, or on a machine without a GPU. Not where the task's words or their
     order mean something else than in pretraining: the lower blocks cannot learn that. The blocks of an
-    encoder-decoder are the encoder's and then the decoder's: the top ones are the decoder's, and nothing is kept.
+    encoder-decoder are the encoder's and then the decoder's: the top ones are the decoder's, and nothing is cached.
     """
 
     contract = 1
@@ -47,21 +47,21 @@ class LastLayers(Strategy):
         layers: int = 2
         """The number of trainable blocks; 0: only what lies above all of them."""
         cache: bool = True
-        """Keep the frozen part's output on disk, so that it is computed once."""
+        """Cache the output of the frozen part on disk, so that it is computed once."""
 
         def __post_init__(self) -> None:
             if self.layers < 0:
-                raise ValueError(f"layers is {self.layers}; it has to be at least 0")
+                raise ValueError(f"layers is {self.layers}; it must be at least 0")
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
-        from tlplug_plugins.strategies.layers.meta_model import outline
+        from tlplug_plugins.strategies.layers import outline
 
         if base is None:
             return None
         try:
             error = self._layers_error(outline(base))
         except ValueError as no_depths:
-            error = f"it goes by depth, and {no_depths}"
+            error = f"it needs the depth of each parameter, but {no_depths}"
         return error and f"{error}."
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
@@ -70,17 +70,17 @@ class LastLayers(Strategy):
         trainable = self._trainable(model, context.head)
         if not trainable:
             raise UsageError(
-                f"nothing of {type(model).__name__} lies above its blocks: set strategy.layers to 1 or more"
+                f"{type(model).__name__} has no modules above its blocks; set strategy.layers to 1 or more"
             )
         for name, parameter in model.named_parameters():
             parameter.requires_grad = name in trainable
         return model
 
     def _layers_error(self, model: nn.Module) -> str | None:
-        present = len(transformer_blocks(model))
-        if self.config.layers <= present:
+        count = len(transformer_blocks(model))
+        if self.config.layers <= count:
             return None
-        return f"strategy.layers={self.config.layers}, and {type(model).__name__} has {present} blocks"
+        return f"strategy.layers={self.config.layers}, but {type(model).__name__} has {count} blocks"
 
     def _trainable(self, model: nn.Module, head: TaskHead) -> set[str]:
         """Return the names of the trainable parameters."""
@@ -101,13 +101,13 @@ class LastLayers(Strategy):
 
 def modules_below(trunk: nn.Module, blocks: Sequence[nn.Module]) -> Iterator[nn.Module]:
     """Yield the frozen modules that run before the blocks: those defined before them, and embeddings defined after."""
-    passed = {inner for block in blocks for inner in block.modules()}
+    excluded = {inner for block in blocks for inner in block.modules()}
     reached = False
     for name, module in trunk.named_modules():
         reached = reached or module is blocks[0]
-        if module in passed or blocks[0] in set(module.modules()):
+        if module in excluded or blocks[0] in set(module.modules()):
             continue
         bottom = not reached or "emb" in name.rpartition(".")[2]
         if bottom and not any(parameter.requires_grad for parameter in module.parameters()):
-            passed.update(module.modules())
+            excluded.update(module.modules())
             yield module

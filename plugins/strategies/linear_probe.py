@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tlplug import (
     AdaptContext,
@@ -14,28 +15,30 @@ from tlplug import (
     OptimizerSettings,
     Strategy,
     TaskHead,
+    UsageError,
 )
-from tlplug_plugins.strategies.adapters.json_config import read_config, write_config
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-    from tlplug_plugins.strategies.layers.linear_probe import Probe
+    from tlplug_plugins.strategies.layers.features import Probe
 
 POOLINGS = ("mean", "cls", "last", "layer_mean")
 WEIGHTS, FORMAT = "probe.safetensors", "probe.json"
-NEEDS_LOGITS = "it works with: classification, and other heads that make one vector of logits for each row."
-"""The reason why a strategy refuses a head without `logits_per_row`."""
+VERSION = 1
+"""The version of the JSON files that describe saved weights."""
+NEEDS_LOGITS = "it works with classification and other heads with one vector of logits for each row."
+"""The reason why a strategy rejects a head without `logits_per_row`."""
 
 
 class LinearProbe(Strategy):
-    """Train one linear layer on the features of the untouched base model.
+    """Train one linear layer on the features of the frozen base model.
 
-    logits = W pool(h) + b over the frozen trunk's hidden states h [T, D] (Alain & Bengio 2017): what can be read off
-    the base model as it is. The trunk runs once over each example, whatever the number of epochs. Take it first, as a
+    logits = W pool(h) + b over the frozen trunk's hidden states h [T, D] (Alain & Bengio 2017): what the base model's
+    features contain. The trunk runs once over each example, whatever the number of epochs. Take it first, as a
     baseline, where the base model must stay untouched, or where there is hardly any data; not where the task needs
-    something else than what the base model already tells apart.
+    features that the base model does not have.
     """
 
     contract = 1
@@ -52,17 +55,17 @@ class LinearProbe(Strategy):
         has seen all), `layer_mean` (the mean over tokens and layers). A picture's patches are its tokens. The
         pooler of a BERT-like model is not read: it was trained for something else."""
         cache: bool = True
-        """Keep the trunk's output on disk, so that it is computed once."""
+        """Cache the trunk's output on disk, so that it is computed once."""
 
         def __post_init__(self) -> None:
             if self.pooling not in POOLINGS:
-                raise ValueError(f"pooling is {self.pooling!r}; it is one of {', '.join(POOLINGS)}")
+                raise ValueError(f"pooling is {self.pooling!r}; it must be one of {', '.join(POOLINGS)}")
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
         return None if head.logits_per_row else NEEDS_LOGITS
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
-        from tlplug_plugins.strategies.layers.linear_probe import Probe
+        from tlplug_plugins.strategies.layers.features import Probe
 
         pretrained = cast("PreTrainedModel", model)
         config = pretrained.config
@@ -94,7 +97,7 @@ class LinearProbe(Strategy):
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
         from safetensors.torch import load_file
 
-        from tlplug_plugins.strategies.layers.linear_probe import Probe
+        from tlplug_plugins.strategies.layers.features import Probe
 
         config = read_config(folder / FORMAT)
         weights = load_file(folder / WEIGHTS)
@@ -110,3 +113,19 @@ def trunk(model: PreTrainedModel) -> nn.Module:
     if getattr(module, "pooler", None) is not None:
         module.pooler = None  # unused, and random if the base model was saved without one
     return module.requires_grad_(False)  # type: ignore[no-any-return]
+
+
+def write_config(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps({"version": VERSION, **values}, indent=2) + "\n", encoding="utf-8")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a file of `write_config`.
+
+    Raises:
+        UsageError: the file has another version of the format.
+    """
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if config["version"] != VERSION:
+        raise UsageError(f"{path}: format version {config['version']}; this tlplug reads version {VERSION}")
+    return config

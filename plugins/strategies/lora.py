@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tlplug import AdaptContext, LowRankUpdate, OptimizerSettings, backbone_linear_names
-from tlplug_plugins.strategies.adapters.peft_method import AUTO, PeftMethod, check_names
+from tlplug_plugins.strategies.bases.peft_method import AUTO, PeftMethod, check_names
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +29,7 @@ class Lora(PeftMethod):
     """LoRA: small low-rank updates beside frozen weights.
 
     W + s B A with W [out, in] frozen, A [r, in] random, B [out, r] zero and s = lora_alpha / r (Hu et al. 2022).
-    Take it first: it moves a few percent of the weights, keeps the base model as it was, and comes close to
+    Take it first: it trains a few percent of the weights, leaves the base model unchanged, and comes close to
     full fine-tuning on most tasks. Not where there is so much new to learn that a low rank cannot hold it (another
     language, millions of rows). The head is trained whole. B is zero, so A has no gradient at the first step.
 
@@ -69,18 +69,18 @@ class Lora(PeftMethod):
 
         def __post_init__(self) -> None:
             if self.r < 1:
-                raise ValueError(f"r is {self.r}; it has to be at least 1")
+                raise ValueError(f"r is {self.r}; it must be at least 1")
             if self.lora_alpha <= 0:
-                raise ValueError(f"lora_alpha is {self.lora_alpha}; it has to be above 0")
+                raise ValueError(f"lora_alpha is {self.lora_alpha}; it must be above 0")
             if not 0.0 <= self.lora_dropout < 1.0:
-                raise ValueError(f"lora_dropout is {self.lora_dropout}; it has to be in [0, 1)")
+                raise ValueError(f"lora_dropout is {self.lora_dropout}; it must be in [0, 1)")
             if self.loraplus_lr_ratio <= 0:
                 raise ValueError(
-                    f"loraplus_lr_ratio is {self.loraplus_lr_ratio}; it has to be above 0 (1: no difference)"
+                    f"loraplus_lr_ratio is {self.loraplus_lr_ratio}; it must be above 0 (1: no difference)"
                 )
             if self.init_lora_weights not in INITIALIZATIONS:
                 raise ValueError(
-                    f"init_lora_weights is {self.init_lora_weights!r}; it is one of {', '.join(INITIALIZATIONS)}"
+                    f"init_lora_weights is {self.init_lora_weights!r}; it must be one of {', '.join(INITIALIZATIONS)}"
                 )
             check_names("target_modules", self.target_modules)
 

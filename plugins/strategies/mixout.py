@@ -20,8 +20,8 @@ class Mixout(Full):
     probability p = `share`, its pretrained value W0; what comes of it is corrected so that its mean is W:
     W0 + (1 - m) (W - W0) / (1 - p), m 1 with probability p and else 0 (Lee, Cho & Kang 2020, "Mixout: effective
     regularization to finetune large-scale pretrained language models"). That is dropout towards W0 in the place of
-    dropout towards 0, and pulls W to W0 the more the larger p is. Biases, norms and embeddings move as in `full`, and
-    so does the head, which began with nothing. As in the paper it replaces the trunk's dropout; `keep_dropout` has both.
+    dropout towards 0, and pulls W to W0 the more the larger p is. Biases, norms, embeddings and the new
+    head are trained as in `full`. As in the paper it replaces the trunk's dropout; `keep_dropout` has both.
     At the end it is W alone that predicts and is saved.
 
     Take it where full fine-tuning is unstable over seeds, a large model on few rows above all. Not where memory or time
@@ -39,7 +39,7 @@ class Mixout(Full):
         def __post_init__(self) -> None:
             super().__post_init__()
             if not 0.0 <= self.share < 1.0:
-                raise ValueError(f"share is {self.share}; it has to be in [0, 1)")
+                raise ValueError(f"share is {self.share}; it must be in [0, 1)")
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> nn.Module:
         from tlplug_plugins.strategies.layers.mixout import enable_mixout, switch_off_dropout

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tlplug import BaseInfo, OptimizerSettings, TaskHead
-from tlplug_plugins.strategies.adapters.peft_method import VirtualTokenMethod, task_type
+from tlplug_plugins.strategies.bases.peft_method import VirtualTokenMethod, task_type
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,28 +35,28 @@ class PrefixTuning(VirtualTokenMethod):
         """Learn smaller embeddings and two layers that make keys and values of them; only the product is saved."""
 
     def model_class(self) -> type[VirtualTokens]:
-        from tlplug_plugins.strategies.layers.prefix import PrefixTuned
+        from tlplug_plugins.strategies.layers.virtual_tokens import PrefixTuned
 
         return PrefixTuned
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
-        from tlplug_plugins.strategies.layers.prefix import takes_prefix
+        from tlplug_plugins.strategies.layers.virtual_tokens import takes_prefix
 
         if base is None:
             return None
         if base.gradient_checkpointing:
-            return "a prefix lies in the cache of keys and values, which gradient checkpointing does without."
+            return "it uses the cache of keys and values, which gradient checkpointing disables."
         if takes_prefix(base, head):
             return super().why_incompatible(head, base)
         return (
-            f"transformers' {base.config.model_type} takes no keys and values of earlier tokens here, which a prefix is "
-            "made of."
+            f"transformers' {base.config.model_type} accepts no keys and values of earlier tokens with this head, which a "
+            "prefix consists of."
         )
 
     def peft_config(self, model: PreTrainedModel, head: list[str]) -> Any:
         from peft import PrefixTuningConfig
 
-        from tlplug_plugins.strategies.layers.prefix import prefix_shape
+        from tlplug_plugins.strategies.layers.virtual_tokens import prefix_shape
 
         return PrefixTuningConfig(
             task_type=task_type(model),

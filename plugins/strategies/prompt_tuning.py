@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, cast
 
 from tlplug import AdaptContext, OptimizerSettings
-from tlplug_plugins.strategies.adapters.peft_method import VirtualTokenMethod, task_type
+from tlplug_plugins.strategies.bases.peft_method import VirtualTokenMethod, task_type
 
 if TYPE_CHECKING:
     from torch import nn

@@ -45,16 +45,17 @@ class QLora(Lora):
             super().__post_init__()
             if self.bnb_4bit_quant_type not in QUANT_TYPES:
                 raise ValueError(
-                    f"bnb_4bit_quant_type is {self.bnb_4bit_quant_type!r}; it is one of {', '.join(QUANT_TYPES)}"
+                    f"bnb_4bit_quant_type is {self.bnb_4bit_quant_type!r}; it must be one of {', '.join(QUANT_TYPES)}"
                 )
             if self.bnb_4bit_compute_dtype not in COMPUTE_DTYPES:
                 raise ValueError(
-                    f"bnb_4bit_compute_dtype is {self.bnb_4bit_compute_dtype!r}; it is one of {', '.join(COMPUTE_DTYPES)}"
+                    f"bnb_4bit_compute_dtype is {self.bnb_4bit_compute_dtype!r}; it must be one of "
+                    f"{', '.join(COMPUTE_DTYPES)}"
                 )
             if self.init_lora_weights in RESIDUAL:
                 raise ValueError(
-                    f"init_lora_weights is {self.init_lora_weights!r}, which takes a part out of the weights; what is left "
-                    "would be rounded to 4 bits anew, and the adapter would not fit the base model any more"
+                    f"init_lora_weights is {self.init_lora_weights!r}, which changes the base weights; the rest would "
+                    "be quantized again, and the adapter would not match the base model"
                 )
 
     def load_options(self, head: TaskHead) -> LoadOptions:

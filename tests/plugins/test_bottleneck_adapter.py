@@ -171,8 +171,8 @@ def test_a_block_without_such_layers_is_refused_before_the_model_loads(head):
     ("fields", "reason"),
     [
         ({"reduction": 0}, "at least 1"),
-        ({"position": "above"}, "it is houlsby or pfeiffer"),
-        ({"activation": "linear"}, "it is one of relu"),
+        ({"position": "above"}, "it must be houlsby or pfeiffer"),
+        ({"activation": "linear"}, "it must be one of relu"),
     ],
 )
 def test_nonsense_is_refused(fields, reason):

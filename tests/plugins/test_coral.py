@@ -6,7 +6,7 @@ import torch
 
 from tests.conftest import make_rows
 from tlplug import UsageError
-from tlplug_plugins.strategies.feature_alignment.distances import coral
+from tlplug_plugins.strategies.layers.features import coral
 
 
 @pytest.fixture
@@ -111,5 +111,5 @@ def test_batches_of_one_row_are_refused(adapted, batch, far, head):
 
 
 def test_nonsense_is_refused(adapted):
-    with pytest.raises(ValueError, match=r"weight is -1\.0; it has to be at least 0"):
+    with pytest.raises(ValueError, match=r"weight is -1\.0; it must be at least 0"):
         adapted("coral", weight=-1.0)

@@ -13,11 +13,12 @@ from tlplug.interfaces.registry import Registry
 from tlplug_plugins.metrics.counterfactual_gap import (
     ORIGINAL,
     SWAPPED,
+    Swapper,
     counterfactual_gap,
     feature_gap,
     flip_rate,
+    read_pairs,
 )
-from tlplug_plugins.metrics.counterfactuals.counterfactual_pairs import Swapper, read_pairs
 
 CounterfactualGap = Registry().find("metric", "counterfactual_gap").load()
 SHIPPED = Swapper(read_pairs("names_and_pronouns"))
@@ -132,7 +133,7 @@ def test_probes_are_the_rows_with_a_word_as_they_are_and_swapped():
     assert rows[0] == {"id": 3, "text": "he won", "label": "she"}
     few = CounterfactualGap(CounterfactualGap.Config(rows=1)).extra_rows(context(rows))
     assert [row["id"] for row in few[SWAPPED]] == [3]
-    with pytest.raises(NotMeasured, match="no text of the validation rows has a word of a pair"):
+    with pytest.raises(NotMeasured, match="the validation rows contain no word of a pair"):
         CounterfactualGap().extra_rows(context(rows[1:2]))
 
 

@@ -58,7 +58,7 @@ def test_too_few_rows_are_not_measured(name, fewest):
     assert math.isfinite(FORMULAS[name](source[:fewest], target))
     for few in [(source[: fewest - 1], target), (source, target[: fewest - 1])]:
         with pytest.raises(
-            NotMeasured, match=f"at least {fewest} rows on each side, and one has {fewest - 1}"
+            NotMeasured, match=f"each side needs at least {fewest} rows, and one has {fewest - 1}"
         ):
             FORMULAS[name](*few)
 
@@ -220,7 +220,7 @@ def test_the_median_takes_the_scale_out_of_mmd(seed, scale):
 
 @pytest.mark.parametrize("rows", [np.full((6, 3), 0.1), np.array([[0.1, 0.3]] * 5 + [[7.7, 0.2]])])
 def test_mmd_without_a_median_distance_is_not_measured(rows):
-    with pytest.raises(NotMeasured, match="median distance is 0"):
+    with pytest.raises(NotMeasured, match="median distance of the rows is 0"):
         mmd(rows, rows[:5])
     assert math.isfinite(mmd(rows, rows[:5], bandwidth=1.0))
 
@@ -231,7 +231,7 @@ def test_equal_rows_have_no_median_distance_where_rounding_gives_them_one(seed):
     rows = np.concatenate(
         [np.repeat(draw.standard_normal((1, 768)), 9, axis=0), draw.standard_normal((2, 768))]
     )
-    with pytest.raises(NotMeasured, match="median distance is 0"):
+    with pytest.raises(NotMeasured, match="median distance of the rows is 0"):
         mmd(rows, rows[:9])
 
 
@@ -263,7 +263,7 @@ def test_coral_distance_is_its_definition(width):
 def test_coral_distance_is_that_of_the_strategy():
     import torch
 
-    from tlplug_plugins.strategies.feature_alignment.distances import coral
+    from tlplug_plugins.strategies.layers.features import coral
 
     source, target = made_up(14)
     expected = coral(torch.tensor(source), torch.tensor(target)).item()

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from tests.conftest import make_rows
 from tests.plugins.tiny_generators import CONFIGS
-from tlplug_plugins.strategies.feature_alignment.pooled_features import calls_of, trunk
+from tlplug_plugins.strategies.bases.feature_alignment import calls_of, trunk
 
 
 @pytest.fixture
@@ -172,8 +172,8 @@ def test_a_call_is_noted_while_it_is_asked_for(adapted, batch, head):
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"weight": -1.0}, "weight is -1.0; it has to be at least 0"),
-        ({"distance": "manhattan"}, "distance is 'manhattan'; it is one of squared, cosine"),
+        ({"weight": -1.0}, "weight is -1.0; it must be at least 0"),
+        ({"distance": "manhattan"}, "distance is 'manhattan'; it must be one of squared, cosine"),
     ],
 )
 def test_nonsense_is_refused(adapted, fields, told):

@@ -14,9 +14,8 @@ from tlplug import NotMeasured, WeightChange, compare_paired
 from tlplug.evaluation.compute_metrics import measure
 from tlplug.interfaces.registry import Registry
 from tlplug_plugins.metrics.cka import hsic, linear_cka
-from tlplug_plugins.metrics.retention import backward_transfer, forward_transfer
+from tlplug_plugins.metrics.retention import backward_transfer, forward_transfer, probe_accuracy
 from tlplug_plugins.metrics.source_nll import source_nll
-from tlplug_plugins.metrics.statistics.linear_probe import probe_accuracy
 from tlplug_plugins.metrics.statistics.singular_values import intruder_dimensions
 from tlplug_plugins.metrics.weight_drift import weight_drift
 
@@ -181,7 +180,7 @@ def test_a_text_without_tokens_counts_for_nothing():
 @pytest.mark.parametrize(
     ("before", "after", "why"),
     [
-        ([[1.0, 2]], [[1.0, 3]], "same tokens"),
+        ([[1.0, 2]], [[1.0, 3]], "same number of tokens"),
         ([[1.0, 0]], [[1.0, 0]], "no token"),
         ([[1.0, 2]], [[1.0, 2], [1.0, 2]], "of the same texts"),
         ([[1.0, 2]], [[float("inf"), 2]], "not finite"),
@@ -278,7 +277,7 @@ def test_minibatches_average_hsic_and_not_cka():
         (drawn(0, 9, 2), 3, "needs 4 rows, got 3"),
         (np.full((8, 3), 0.1), None, "constant"),
         (np.zeros((8, 3)), None, "constant"),
-        (np.eye(8), None, "equally far apart"),
+        (np.eye(8), None, "all rows have the same distance"),
         (np.full((8, 3), np.nan), None, "finite"),
         (np.ones(8), None, "must be"),
     ],
@@ -299,7 +298,7 @@ def test_cka_by_layer_and_their_mean():
     assert found["mean"] == pytest.approx((found["layer/0"] + found["layer/1"]) / 2)
     with pytest.raises(NotMeasured, match="4 rows"):
         CKA().measure({"features/before": before[:, :3], "features/after": after[:, :3]})
-    with pytest.raises(NotMeasured, match="other shapes"):
+    with pytest.raises(NotMeasured, match="different shapes"):
         CKA().measure({"features/before": before, "features/after": after[:2]})
 
 

@@ -90,7 +90,7 @@ def test_a_plain_step_moves_each_depth_in_proportion_to_its_rate(adapted, batch)
 
 @pytest.mark.parametrize("decay", [0.0, -0.5, 1.5, float("nan")])
 def test_a_decay_of_no_sense_is_refused(decay):
-    with pytest.raises(ValueError, match="it has to be above 0 and at most 1"):
+    with pytest.raises(ValueError, match="it must be above 0 and at most 1"):
         Full.Config(layer_decay=decay)
 
 

@@ -178,7 +178,7 @@ def test_a_validation_outside_of_the_training_thaws_nothing():
 
 @pytest.mark.parametrize("steps", [0, -3])
 def test_stages_of_no_steps_are_refused(steps):
-    with pytest.raises(ValueError, match="it has to be at least 1, or null"):
+    with pytest.raises(ValueError, match="it must be at least 1, or null"):
         Gradual.Config(every_steps=steps)
 
 

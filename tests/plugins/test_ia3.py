@@ -73,8 +73,8 @@ def base_of(kind, **sizes):
     ],
 )
 def test_layers_are_found_where_peft_does_not_know_the_architecture(kind, sizes, outputs, inner):
-    from tlplug_plugins.strategies.layers.meta_model import outline
-    from tlplug_plugins.strategies.layers.scaled_layers import find_layers, peft_names
+    from tlplug_plugins.strategies.ia3 import find_layers, peft_names
+    from tlplug_plugins.strategies.layers import outline
 
     base = base_of(kind, vocab_size=60, **sizes)
     assert peft_names(kind) is None
@@ -84,8 +84,8 @@ def test_layers_are_found_where_peft_does_not_know_the_architecture(kind, sizes,
 
 def test_the_layers_found_in_a_known_architecture_are_those_of_the_paper():
     """Heads wider than their share make the attention's last layer narrower on its way out too."""
-    from tlplug_plugins.strategies.layers.meta_model import outline
-    from tlplug_plugins.strategies.layers.scaled_layers import find_layers
+    from tlplug_plugins.strategies.ia3 import find_layers
+    from tlplug_plugins.strategies.layers import outline
 
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
     outputs, inner = find_layers(outline(base_of("llama", vocab_size=60, head_dim=16, **sizes)))
@@ -96,7 +96,9 @@ def test_the_layers_found_in_a_known_architecture_are_those_of_the_paper():
 def test_an_architecture_without_separate_keys_is_refused_unless_layers_are_named():
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
     base = base_of("modernbert", **sizes)
-    assert "modernbert, has no separate layers for keys and values" in IA3().why_incompatible(None, base)
+    assert "modernbert, has no known separate layers for keys and values" in IA3().why_incompatible(
+        None, base
+    )
     named = IA3.Config(target_modules=["Wqkv", "Wo"], feedforward_modules=["Wo"])
     assert IA3(named).why_incompatible(None, base) is None
 
@@ -112,8 +114,8 @@ def test_named_layers_are_the_ones_that_are_scaled(adapted):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"target_modules": ["key"]}, "are set both, or neither is"),
-        ({"target_modules": ["key"], "feedforward_modules": ["dense"]}, "have to be some of target_modules"),
+        ({"target_modules": ["key"]}, "must both be set, or neither"),
+        ({"target_modules": ["key"], "feedforward_modules": ["dense"]}, "must be some of target_modules"),
         ({"target_modules": "key", "feedforward_modules": ["key"]}, "target_modules is 'key'"),
     ],
 )

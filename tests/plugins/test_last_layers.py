@@ -90,7 +90,7 @@ def test_of_an_encoder_decoder_the_encoder_is_frozen_and_nothing_is_kept():
 def test_more_blocks_than_there_are_is_an_error_that_says_how_many(name):
     strategy = LastLayers(LastLayers.Config(layers=5))
     count = len(BLOCKS[name])
-    assert "strategy.layers=5, and " in strategy.why_incompatible(head_of("classification"), generator(name))
+    assert "strategy.layers=5, but " in strategy.why_incompatible(head_of("classification"), generator(name))
     assert f"has {count} blocks" in strategy.why_incompatible(head_of("classification"), generator(name))
     with pytest.raises(UsageError, match=f"has {count} blocks"):
         adapted_to(name, 5)
@@ -103,13 +103,13 @@ def test_more_blocks_than_there_are_is_an_error_that_says_how_many(name):
 
 
 def test_no_block_of_a_model_with_nothing_above_them_is_refused():
-    with pytest.raises(UsageError, match="lies above its blocks: set strategy.layers to 1 or more"):
+    with pytest.raises(UsageError, match="has no modules above its blocks; set strategy.layers to 1 or more"):
         adapted_to("bart", 0, "summarization")
     adapted_to("bart", 0, "classification")
 
 
 def test_layers_below_zero_are_refused():
-    with pytest.raises(ValueError, match="layers is -1; it has to be at least 0"):
+    with pytest.raises(ValueError, match="layers is -1; it must be at least 0"):
         LastLayers.Config(layers=-1)
 
 

@@ -159,7 +159,7 @@ def test_eva_on_batches_that_are_too_small_ends_with_a_word_of_why(head, tiny_ba
     torch.manual_seed(0)
     strategy = Lora(Lora.Config(init_lora_weights="eva", r=8))
     context = AdaptContext(head, tiny_base, 0, lambda: itertools.repeat(batch), torch.device("cpu"))
-    with pytest.raises(UsageError, match=r"pooler.dense sees 8 vectors in a batch, too few to find 16"):
+    with pytest.raises(UsageError, match=r"pooler.dense sees 8 vectors in a batch, too few for 16"):
         strategy.adapt(head.load_model(tiny_base, strategy.load_options(head)), context)
 
 
@@ -170,7 +170,7 @@ def test_eva_on_batches_that_are_too_small_ends_with_a_word_of_why(head, tiny_ba
         ({"lora_alpha": 0.0}, "lora_alpha is 0.0"),
         ({"lora_dropout": 1.0}, "lora_dropout is 1.0"),
         ({"loraplus_lr_ratio": 0.0}, "loraplus_lr_ratio is 0.0"),
-        ({"init_lora_weights": "lucky"}, "init_lora_weights is 'lucky'; it is one of default, gaussian"),
+        ({"init_lora_weights": "lucky"}, "init_lora_weights is 'lucky'; it must be one of default, gaussian"),
         ({"target_modules": "query"}, "target_modules is 'query'"),
         ({"target_modules": []}, "target_modules is"),
     ],

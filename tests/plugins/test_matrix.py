@@ -27,13 +27,13 @@ REFUSED = {
     ("language_modeling", "encoder-decoder"): "encoder-decoder",
 }
 ONLY_CLASSIFIES = ("linear_probe", "coral", "dann")
-PROBE = "works with: classification"
+PROBE = "works with classification and other heads"
 ZERO = "modules that have to be trained"
 WITHOUT_BIASES = "has no biases"
 VIRTUAL = ("prefix_tuning", "prompt_tuning")
-PACKED = "cannot be packed"
+PACKED = "packed rows cannot"
 ENCODER_HEADS = ("question_answering", "token_classification")
-NO_CACHE = "takes no keys and values of earlier tokens"
+NO_CACHE = "accepts no keys and values of earlier tokens"
 
 
 def refusal(head, strategy, kind):

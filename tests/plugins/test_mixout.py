@@ -145,5 +145,5 @@ def test_the_backward_pass_of_gradient_checkpointing_draws_the_same(adapted, bat
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
 def test_nonsense_is_refused(adapted, share):
-    with pytest.raises(ValueError, match=rf"share is {share}; it has to be in \[0, 1\)"):
+    with pytest.raises(ValueError, match=rf"share is {share}; it must be in \[0, 1\)"):
         adapted("mixout", share=share)

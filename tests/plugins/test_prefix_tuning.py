@@ -105,7 +105,7 @@ def test_a_model_that_cannot_read_a_prefix_is_known_without_its_weights(architec
     except TypeError:
         reads = False
     assert reads == (refusal is None)
-    assert refusal is None or refusal.startswith("transformers' t5 takes no keys and values of earlier")
+    assert refusal is None or refusal.startswith("transformers' t5 accepts no keys and values of earlier")
 
 
 @pytest.mark.parametrize("kind", ["distilbert", "modernbert"])

@@ -68,13 +68,13 @@ def test_variants_of_lora_train_and_come_back(adapted, two_steps, head, tiny_bas
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"bnb_4bit_quant_type": "int4"}, "bnb_4bit_quant_type is 'int4'; it is one of nf4, fp4"),
+        ({"bnb_4bit_quant_type": "int4"}, "bnb_4bit_quant_type is 'int4'; it must be one of nf4, fp4"),
         (
             {"bnb_4bit_compute_dtype": "float8"},
-            "bnb_4bit_compute_dtype is 'float8'; it is one of auto, float32",
+            "bnb_4bit_compute_dtype is 'float8'; it must be one of auto, float32",
         ),
-        ({"init_lora_weights": "pissa"}, "would be rounded to 4 bits anew"),
-        ({"init_lora_weights": "olora"}, "would be rounded to 4 bits anew"),
+        ({"init_lora_weights": "pissa"}, "would be quantized again"),
+        ({"init_lora_weights": "olora"}, "would be quantized again"),
         ({"r": 0}, "r is 0"),
     ],
 )

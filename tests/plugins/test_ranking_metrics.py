@@ -116,14 +116,14 @@ def test_one_class_is_not_measured(formula):
 @pytest.mark.parametrize(
     "features, labels, says",
     [
-        (np.ones(4), [0, 1, 0, 1], "have to be \\[rows, dimensions\\]"),
-        (np.ones((4, 0)), [0, 1, 0, 1], "have to be \\[rows, dimensions\\]"),
+        (np.ones(4), [0, 1, 0, 1], "must be \\[rows, dimensions\\]"),
+        (np.ones((4, 0)), [0, 1, 0, 1], "must be \\[rows, dimensions\\]"),
         (np.ones((4, 2)), [0, 1, 0], "one for each of 4 rows"),
         (np.ones((4, 2)), np.eye(4), "one for each of 4 rows"),
         (np.array([[1.0], [np.nan], [0.0], [2.0]]), [0, 1, 0, 1], "not finite"),
         (np.array([[1.0], [np.inf], [0.0], [2.0]]), [0, 1, 0, 1], "not finite"),
-        (np.ones((4, 2)), [0.0, 1.0, np.nan, 1.0], "fractions or not finite"),
-        (np.ones((4, 2)), [0.1, 1.0, 0.0, 1.0], "fractions or not finite"),
+        (np.ones((4, 2)), [0.0, 1.0, np.nan, 1.0], "not fractions or infinite values"),
+        (np.ones((4, 2)), [0.1, 1.0, 0.0, 1.0], "not fractions or infinite values"),
     ],
 )
 def test_wrong_arrays_are_errors(formula, features, labels, says):
@@ -368,7 +368,7 @@ def test_leep_takes_rows_that_are_rounded():
 
 @pytest.mark.parametrize("row", [[0.5, 0.6], [-0.5, 1.5], [3.0, -1.0]])
 def test_leep_wants_distributions(row):
-    with pytest.raises(ValueError, match="add up to 1"):
+    with pytest.raises(ValueError, match="sum to 1"):
         leep([row, [0.5, 0.5]], [0, 1])
 
 
@@ -470,7 +470,7 @@ def test_knn_of_equal_rows_whatever_the_order(seed):
 def test_knn_needs_k_others():
     features, labels = made_up(18, rows=6)
     assert math.isfinite(knn(features, labels, 5))
-    with pytest.raises(NotMeasured, match="at least 7 rows, and there are 6"):
+    with pytest.raises(NotMeasured, match="at least 7 rows, but there are 6"):
         knn(features, labels, 6)
     with pytest.raises(ValueError, match="at least 1"):
         knn(features, labels, 0)

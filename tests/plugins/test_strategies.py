@@ -200,5 +200,5 @@ def test_an_adapter_in_another_format_than_safetensors_is_refused(adapted, head,
     strategy, model, _ = adapted("lora")
     strategy.save(model, tmp_path)
     (tmp_path / "adapter_model.safetensors").rename(tmp_path / "adapter_model.bin")
-    with pytest.raises(UsageError, match="holds no adapter_model.safetensors; nothing else is loaded"):
+    with pytest.raises(UsageError, match="has no adapter_model.safetensors; other files are not loaded"):
         strategy.load(head.load_model(tiny_base, strategy.load_options(head)), tmp_path, tiny_base)

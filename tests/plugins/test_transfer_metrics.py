@@ -68,7 +68,7 @@ def test_what_a_curve_cannot_tell_says_why():
     single = learning_curve([5], [0.5], [0.4], 0.9)
     assert single["jumpstart"] == single["asymptotic_gain"] == pytest.approx(0.1)
     for name in ("area", "transfer_ratio"):
-        assert "a single validation" in str(single[name])
+        assert "only one validation" in str(single[name])
     assert "threshold of 0.9" in str(single["examples_to_threshold"])
     below = learning_curve([1, 2], [0.5, 0.5], [-0.2, 0.2], 0.5)
     assert isinstance(below["transfer_ratio"], NotMeasured) and below["area"] == pytest.approx(0.5)
@@ -243,7 +243,7 @@ def test_labels_that_are_numbers_are_found_by_their_names():
     ("changed", "why"),
     [
         ({"predictions/after": [{"prediction": "yes"}, {"prediction": "no"}]}, "no probabilities"),
-        ({"predictions/after": [{"probabilities": {"no": 0.9, "yes": 0.9}}] * 2}, "one label out of several"),
+        ({"predictions/after": [{"probabilities": {"no": 0.9, "yes": 0.9}}] * 2}, "do not sum to 1"),
         ({"predictions/after": [{"probabilities": {"no": 1.0, "maybe": 0.0}}] * 2}, "no probabilities"),
         ({"targets": [{"label": "maybe"}, {"label": "no"}]}, "targets"),
         ({"targets": [{"label": "no", "other": "no"}] * 2}, "targets"),

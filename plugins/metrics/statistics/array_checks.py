@@ -18,7 +18,7 @@ def matrix(values: Any, name: str = "features") -> np.ndarray:
     array = np.asarray(values, np.float64)
     if array.ndim != 2 or not array.size:
         raise ValueError(
-            f"{name} have the shape {array.shape}; they have to be [rows, dimensions], none of them 0"
+            f"{name} have the shape {array.shape}; they must be [rows, dimensions], neither of them 0"
         )
     if not np.isfinite(array).all():
         raise ValueError(f"{name} have values that are not finite")
@@ -26,16 +26,16 @@ def matrix(values: Any, name: str = "features") -> np.ndarray:
 
 
 def class_indices(labels: Any, rows: int, name: str = "labels") -> np.ndarray:
-    """Return the classes as int64 [rows], class_indices from 0 without a gap.
+    """Return the classes as int64 [rows], numbered from 0 without a gap.
 
     Raises:
         ValueError: the labels are not one class for each row.
     """
     array = np.asarray(labels)
     if array.shape != (rows,):
-        raise ValueError(f"{name} have the shape {array.shape}; they have to be one for each of {rows} rows")
+        raise ValueError(f"{name} have the shape {array.shape}; they must be one for each of {rows} rows")
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.round(array)).all()):
-        raise ValueError(f"{name} have to be classes, and these are fractions or not finite")
+        raise ValueError(f"{name} must be classes, not fractions or infinite values")
     return np.unique(array, return_inverse=True)[1]
 
 
@@ -47,7 +47,7 @@ def classes_of(labels: Any, rows: int) -> np.ndarray:
     """
     classes = class_indices(labels, rows)
     if not classes.any():
-        raise NotMeasured("all rows are of one class: there is nothing to tell apart")
+        raise NotMeasured("all rows are of one class")
     return classes
 
 

@@ -18,6 +18,6 @@ class Resampling:
 
     def __post_init__(self) -> None:
         if not 100 <= self.resamples <= MOST:
-            raise ValueError(f"resamples is {self.resamples}; it has to be from 100 to a million")
+            raise ValueError(f"resamples is {self.resamples}; it must be from 100 to a million")
         if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; it has to be 0 or more")
+            raise ValueError(f"seed is {self.seed}; it must be 0 or more")

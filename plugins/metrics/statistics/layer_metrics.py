@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 
 from tlplug import Evidence, Fact, NotMeasured, TransferMetric
-from tlplug_plugins.metrics.statistics.report_layers import by_layer
 
 Value = float | NotMeasured
 
@@ -124,5 +123,17 @@ def nothing_to_compare(reasons: dict[str, str]) -> str:
     messages = [
         reasons[name] for name in ("features/before/source", "features/before/target") if name in reasons
     ]
-    ask = "the task's rows have nothing to be compared with: name transfer.source_domain=... or data.target_domain=..."
+    ask = "there are no other rows to compare with; set transfer.source_domain=... or data.target_domain=..."
     return "; ".join(dict.fromkeys(messages)) or ask
+
+
+def by_layer(values: Mapping[str, float | NotMeasured], pattern: str) -> dict[int, float]:
+    """Return the measured values whose keys are `pattern` with the layer's number in it, by layer."""
+    before, after = pattern.split("{}")
+    layers: dict[int, float] = {}
+    for key, value in values.items():
+        layer = key[len(before) : len(key) - len(after)]
+        matches = key.startswith(before) and key.endswith(after) and layer.isdigit()
+        if matches and not isinstance(value, NotMeasured):
+            layers[int(layer)] = value
+    return layers

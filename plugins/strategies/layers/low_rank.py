@@ -33,12 +33,12 @@ def updates(model: nn.Module) -> dict[str, LowRankUpdate]:
     updates = {}
     for name, layer in low_rank_layers(model).items():
         base = layer.get_base_layer()
-        left, right = layer.lora_B["default"].weight, layer.lora_A["default"].weight
+        b, a = layer.lora_B["default"].weight, layer.lora_A["default"].weight
         if layer.use_dora["default"] or isinstance(base, (nn.Embedding, Conv1D)):
             continue
         matrix = f"{name.removeprefix(PEFT)}.weight"
         weight = partial(dequantize_module_weight, base)
-        updates[matrix] = LowRankUpdate(weight, left, right, layer.scaling["default"])
+        updates[matrix] = LowRankUpdate(weight, b, a, layer.scaling["default"])
     return updates
 
 
@@ -85,8 +85,8 @@ class RepeatedBatches:
         self.passes += 1
         if self.passes > EVA_PASSES:
             raise UsageError(
-                f"strategy.init_lora_weights=eva: the inputs' directions do not settle within {EVA_PASSES} passes over "
-                f"{len(self)} batches; take a lower strategy.r"
+                f"strategy.init_lora_weights=eva: the directions of the inputs do not converge within {EVA_PASSES} passes "
+                f"over {len(self)} batches; set a lower strategy.r"
             )
         return iter(self.batches)
 
@@ -120,7 +120,7 @@ def layer_inputs(least: int, inputs: Any, mask: torch.Tensor, name: str) -> torc
     if len(real) < least:
         raise UsageError(
             f"strategy.init_lora_weights=eva: {name.removeprefix(PEFT)} sees {len(real)} vectors in a "
-            f"batch, too few to find {least} directions: take a larger data.batch_size or a lower strategy.r"
+            f"batch, too few for {least} directions; set a larger data.batch_size or a lower strategy.r"
         )
     return real.contiguous()
 

@@ -44,7 +44,7 @@ class PeftMethod(Strategy):
         try:
             return self.wrap(model, self.peft_config(model, head))  # type: ignore[arg-type]
         except ValueError as error:
-            raise UsageError(f"peft refuses {self.changed_fields() or 'this model'}: {error}") from error
+            raise UsageError(f"peft rejects {self.changed_fields() or 'this model'}: {error}") from error
 
     def changed_fields(self) -> str:
         """Return the fields that differ from their defaults, as a user types them."""
@@ -70,7 +70,7 @@ class PeftMethod(Strategy):
     def load(self, model: nn.Module, folder: Path, base: BaseInfo) -> nn.Module:
         # peft would also load a pickle.
         if not (folder / WEIGHTS).is_file():
-            raise UsageError(f"{folder} holds no {WEIGHTS}; nothing else is loaded")
+            raise UsageError(f"{folder} has no {WEIGHTS}; other files are not loaded")
         return self.load_adapter(model, folder)
 
     def load_adapter(self, model: nn.Module, folder: Path) -> nn.Module:
@@ -94,14 +94,14 @@ class VirtualTokenMethod(PeftMethod):
 
         def __post_init__(self) -> None:
             if self.num_virtual_tokens < 1:
-                raise ValueError(f"num_virtual_tokens is {self.num_virtual_tokens}; it has to be at least 1")
+                raise ValueError(f"num_virtual_tokens is {self.num_virtual_tokens}; it must be at least 1")
 
     def model_class(self) -> type[VirtualTokens]:
         raise NotImplementedError
 
     def why_incompatible(self, head: TaskHead, base: BaseInfo | None = None) -> str | None:
         if base is not None and base.kind == "decoder" and getattr(head.config, "packing", False):
-            return "rows that share what is learnt before them cannot be packed; set head.packing=false."
+            return "packed rows cannot have virtual tokens before each of them; set head.packing=false."
         return None
 
     def wrap(self, model: nn.Module, config: Any) -> nn.Module:
@@ -114,7 +114,7 @@ class VirtualTokenMethod(PeftMethod):
 def check_names(field: str, names: Any) -> None:
     """Raise a ValueError unless the value is `auto` or a list of names."""
     if names != AUTO and not (isinstance(names, list) and names and all(isinstance(n, str) for n in names)):
-        raise ValueError(f"{field} is {names!r}; it is '{AUTO}' or a list of layer names")
+        raise ValueError(f"{field} is {names!r}; it must be '{AUTO}' or a list of layer names")
 
 
 def task_type(model: PreTrainedModel) -> str:
