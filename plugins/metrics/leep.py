@@ -15,7 +15,7 @@ TOLERANCE = 1e-3
 
 
 class LEEP(TransferMetric):
-    """How well the predictions of the base model's own classifier determine the classes.
+    """How well the base model's own predictions determine the classes.
 
     With the source classifier's probabilities t [p, Z] and classes y [p]: P(y, z) the mean over the rows of class y of
     t_z (over all p rows), P(y | z) = P(y, z) / P(z), and LEEP = mean over rows i of log sum_z P(y_i | z) t_iz, in nats

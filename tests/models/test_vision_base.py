@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tlplug import TransformersHead, UsageError
+from tests.image_head import ImageHead
+from tlplug import UsageError
 from tlplug.data.feature_keys import key_of
 from tlplug.data.features import encode
 from tlplug.models.base_model import PREPROCESSOR, find_base
@@ -31,27 +32,10 @@ def source(folder):
     return ModelSettings(source=str(folder))
 
 
-class Pictures(TransformersHead):
-    """A label for a picture."""
-
-    contract = 1
-    columns = {"picture": "an image", "label": "its class"}
-    targets = ("label",)
-    auto_class = "AutoModelForImageClassification"
-    head_modules = ("classifier",)
-    primary_score = "accuracy"
-
-    def inputs(self, row):
-        return row["picture"]
-
-    def example_scores(self, predictions, rows):
-        return [float(p["prediction"] == row["label"]) for p, row in zip(predictions, rows, strict=True)]
-
-
 def pictures(count=4):
     colors = [(250, 10, 10), (10, 10, 250)]
     return [
-        {"id": n, "picture": Image.new("RGB", (12, 9 + n), colors[n % 2]), "label": "rb"[n % 2]}
+        {"id": n, "image": Image.new("RGB", (12, 9 + n), colors[n % 2]), "label": "rb"[n % 2]}
         for n in range(count)
     ]
 
@@ -67,7 +51,7 @@ def test_the_image_processor_is_loaded_where_there_is_one(vision):
 
 def test_a_head_gives_it_pictures_and_the_key_knows_how_it_is_set(vision):
     base, rows = find_base(source(vision)), pictures()
-    head = Pictures().with_state({"labels": ["b", "r"]})
+    head = ImageHead().with_state({"labels": ["b", "r"]})
     features = encode(head, rows, base, True)
     assert [feature["pixel_values"].shape for feature in features] == [(3, 8, 8)] * 4
     assert [feature["labels"] for feature in features] == [1, 0, 1, 0]
@@ -77,7 +61,7 @@ def test_a_head_gives_it_pictures_and_the_key_knows_how_it_is_set(vision):
     (vision / PREPROCESSOR).write_text(json.dumps({**settings, "image_mean": [0.1, 0.1, 0.1]}))
     other = find_base(source(vision))
     assert key_of(head, rows, base, True) == features.key != key_of(head, rows, other, True)
-    rows[3]["picture"].putpixel((0, 0), (0, 0, 0))
+    rows[3]["image"].putpixel((0, 0), (0, 0, 0))
     assert key_of(head, rows, base, True) != features.key
 
 
@@ -98,5 +82,5 @@ def test_a_processor_that_cannot_be_made_is_an_error_that_names_its_file(vision)
 def test_a_base_model_without_a_processor_needs_a_head_that_gives_arrays(vision):
     (vision / PREPROCESSOR).unlink()
     base = find_base(source(vision))
-    with pytest.raises(UsageError, match="has no processor: head Pictures has to give dicts of arrays"):
-        Pictures().encode(pictures(), base, False)
+    with pytest.raises(UsageError, match="has no processor: head ImageHead has to give dicts of arrays"):
+        ImageHead().encode(pictures(), base, False)

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from tests.conftest import make_rows, make_tokenizer
+from tests.image_head import ImageHead
 from tests.models.test_base_kinds import saved
 from tests.plugins.tiny_generators import FRAMES, byte_tokenizer
 from tests.training.sample_tasks import QUICK, prepare, strategy
-from tlplug import FrozenPrefix, Strategy, TransformersHead
+from tlplug import FrozenPrefix, Strategy
 from tlplug.data.datamodule import TransferData
 from tlplug.data.features import encode
 from tlplug.interfaces.registry import Registry
@@ -334,21 +335,13 @@ def test_windows_of_one_row_are_told_apart_by_their_part(bases):
     assert kept.of(batch)[:, 0].tolist() == list(range(len(features)))[::-1]
 
 
-class Arrays(TransformersHead):
-    """A label for an array: no tokens and no mask, so that each row is one whole."""
+class ArrayHead(ImageHead):
+    """One label for an array: without tokens and a mask, so that each row is one whole."""
 
     contract = 1
-    columns = {"image": "an array, channels first", "label": "its class"}
-    targets = ("label",)
-    auto_class = "AutoModelForImageClassification"
-    head_modules = ("classifier",)
-    primary_score = "accuracy"
 
     def inputs(self, row):
         return {"pixel_values": row["image"]}
-
-    def example_scores(self, predictions, rows):
-        return [float(p["prediction"] == row["label"]) for p, row in zip(predictions, rows, strict=True)]
 
 
 def images(count, seed):
@@ -367,7 +360,7 @@ def array_task(folder):
     ViTModel(ViTConfig(image_size=8, patch_size=4, **sizes)).save_pretrained(folder)
     base = find_base(ModelSettings(source=str(folder)))
     rows = {split: images(count, seed) for seed, (split, count) in enumerate(SIZES.items())}
-    head = Arrays().with_state({"labels": ["a", "b"]})
+    head = ArrayHead().with_state({"labels": ["a", "b"]})
     features = {split: encode(head, each, base, split == "train") for split, each in rows.items()}
     data = TransferData(features, head, base, DataSettings(batch_size=8, batching="rows"), seed=3)
     return Prepared(head, base, rows, data, THREE, 3)
