@@ -37,9 +37,22 @@ FACTS = (
 class LearningCurve(TransferMetric):
     """Head start, final gain and examples saved, against training from scratch.
 
-    From the primary score on the validation rows at k counts of training examples, of the run and of `scratch`. The
-    formulas are those of `learning_curve`; `examples_to_threshold` asks for the threshold of Config, by default the
-    score that scratch ends with. Gains above 0 are for the transfer, whichever direction of the score is better.
+    From the primary score on the validation rows (Taylor & Stone 2009, section 2.2). The default threshold is the last
+    score of scratch. Gains above 0 are for the transfer, whichever direction of the score is better.
+
+    With t and s the scores of transfer and scratch at the same counts x_1 < ... < x_k, and A(.) the area under a curve
+    by the trapezoid rule:
+
+    * `jumpstart` = t_1 - s_1, in units of the score; at the first validation, which is before training only where
+      x_1 is 0;
+    * `asymptotic_gain` = t_k - s_k: at the last validation, which is the asymptote only where the curves are flat;
+    * `area` = A(t) - A(s), in score times examples;
+    * `transfer_ratio` = (A(t) - A(s)) / A(s);
+    * `examples_to_threshold`, `scratch_examples_to_threshold`: the least x_i at which the score is at least the
+      threshold. Nothing is interpolated between validations.
+
+    Where lower scores are better (a perplexity), all four differences are s - t, so that above 0 is better; the
+    ratio is (A(s) - A(t)) / A(s), at most 1; and a threshold is reached from above.
     """
 
     contract = 1
@@ -84,21 +97,9 @@ def learning_curve(
     threshold: float,
     higher_is_better: bool = True,
 ) -> Values:
-    """Compare two learning curves (Taylor & Stone 2009, section 2.2).
+    """Return the values of two learning curves (Taylor & Stone 2009, section 2.2).
 
-    With t and s the scores of transfer and scratch at the same counts x_1 < ... < x_k, and A(.) the area under a curve
-    by the trapezoid rule:
-
-    * `jumpstart` = t_1 - s_1, in units of the score; at the first validation, which is before training only where
-      x_1 is 0;
-    * `asymptotic_gain` = t_k - s_k: at the last validation, which is the asymptote only where the curves are flat;
-    * `area` = A(t) - A(s), in score times examples;
-    * `transfer_ratio` = (A(t) - A(s)) / A(s);
-    * `examples_to_threshold`, `scratch_examples_to_threshold`: the least x_i at which the score is at least the
-      threshold. Nothing is interpolated between validations.
-
-    Where lower scores are better (a perplexity), all four differences are s - t, so that above 0 is better; the
-    ratio is (A(s) - A(t)) / A(s), at most 1; and a threshold is reached from above.
+    The formulas are those of `LearningCurve`.
 
     Args:
         examples: shape [k], ascending.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tlplug import Evidence, Fact, NotMeasured, TransferMetric, compare_paired, t_interval
-from tlplug_plugins.metrics.statistics.bootstrap_config import Resampling
+from tlplug_plugins.metrics.transfer_gain import Resampling
 
 SCRATCH = "example_scores/baseline/scratch"
 OVER_EXAMPLES = "paired bootstrap over examples"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tlplug import Evidence, Fact, NotMeasured, TransferMetric
-from tlplug_plugins.metrics.statistics.bootstrap_config import Resampling
+from tlplug_plugins.metrics.transfer_gain import Resampling
 
 FACTS = (
     (

@@ -20,7 +20,7 @@ from tlplug.testing.sample_rows import number_rows
 from tlplug.testing.tensors import disable_dropout, seed
 
 SOME = 8
-GivenRows = Sequence[dict[str, Any]] | Callable[[], Sequence[dict[str, Any]]]
+RowSource = Sequence[dict[str, Any]] | Callable[[], Sequence[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,12 @@ class HeadCase:
     def __init__(
         self,
         plugin: type[TaskHead],
-        rows: GivenRows | None = None,
+        rows: RowSource | None = None,
         base: BaseInfo | str | PathLike[str] | None = None,
         **fields: Any,
     ) -> None:
         self.plugin = plugin
-        self.given = rows
+        self.row_source = rows
         self.base = base
         self.fields = fields
 
@@ -131,8 +131,8 @@ class HeadCase:
         ]
 
     def all_columns(self, head: TaskHead) -> Sequence[Mapping[str, Any]]:
-        if self.given is not None:
-            return self.given() if callable(self.given) else self.given
+        if self.row_source is not None:
+            return self.row_source() if callable(self.row_source) else self.row_source
         rows = kit_rows(head)
         if rows:
             return rows["train"][:SOME]

@@ -117,7 +117,7 @@ class MetricCase:
     ) -> None:
         self.plugin = plugin
         self.fields = fields
-        self.given = evidence or {}
+        self.updates = evidence or {}
 
     @cached_property
     def evidence(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class MetricCase:
             **synthetic_evidence(),
             **self.weight_evidence(),
             **extra_row_evidence(self.metric()),
-            **self.given,
+            **self.updates,
         }
 
     def weight_evidence(self) -> dict[str, Any]:
