@@ -19,7 +19,7 @@ class CKA(TransferMetric):
     Linear centred kernel alignment (Kornblith et al. 2019) by the unbiased estimator of `linear_cka`, between the features
     [p, D] of the same p rows. `layer/0` is what goes into the first block, `layer/<k>` the k-th block's output; `mean`
     is over the layers that could be measured. It does not see a rotation or a scale of the features, so 1 does not mean
-    that no weight moved.
+    that no weight changed.
     """
 
     contract = 1

@@ -110,38 +110,38 @@ class WeightDrift(TransferMetric):
 
     def describe(self, values: Mapping[str, float | NotMeasured]) -> list[Fact]:
         facts = [Fact.of(values, *fact) for fact in FACTS if fact[0] in values]
-        if moved := by_layer(values, "layer/{}/relative_change"):
-            facts.append(moved_by_layer(moved))
+        if changes := by_layer(values, "layer/{}/relative_change"):
+            facts.append(change_by_layer(changes))
         layers = {name: by_layer(values, f"layer/{{}}/{name}") for name in MEANS}
         return [*facts, *(Fact(name.replace("_", " "), layers=each) for name, each in layers.items() if each)]
 
 
-def moved_by_layer(moved: dict[int, float]) -> Fact:
+def change_by_layer(changes: dict[int, float]) -> Fact:
     """Return the relative change of each layer, shaded by its share of the largest."""
-    most = max(moved, key=lambda layer: moved[layer])
+    largest = max(changes, key=lambda layer: changes[layer])
     return Fact(
-        "weights moved",
-        meaning="Weights moved is the size of the change relative to the weights.",
+        "relative change of the weights",
+        meaning="The relative change of the weights is the norm of the change over that of the weights.",
         form="percent",
-        layers=moved,
-        shades={layer: value / (moved[most] or 1.0) for layer, value in moved.items()},
-        finding=f"weights moved most, {moved[most]:.1%}, in layer {most}",
+        layers=changes,
+        shades={layer: value / (changes[largest] or 1.0) for layer, value in changes.items()},
+        finding=f"the weights changed most, by {changes[largest]:.1%}, in layer {largest}",
     )
 
 
 def squared_sums(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
     """Return the sums of squares of the change and of `before` in float64, by blocks of rows to save memory."""
-    moved = norm = 0.0
+    change = norm = 0.0
     for start in range(0, len(before), 4096):
         first, second = (m[start : start + 4096].astype(np.float64) for m in (before, after))
-        moved, norm = moved + float(np.square(second - first).sum()), norm + float(np.square(first).sum())
-    return moved, norm
+        change, norm = change + float(np.square(second - first).sum()), norm + float(np.square(first).sum())
+    return change, norm
 
 
 def aggregate(matrices: Sequence[Mapping[str, Any]]) -> Values:
     """Return the values of several matrices together."""
-    moved, norm = (math.fsum(m[name] for m in matrices) for name in ("squared_change", "squared_norm"))
-    values: Values = {"relative_change": relative(moved, norm)}
+    change, norm = (math.fsum(m[name] for m in matrices) for name in ("squared_change", "squared_norm"))
+    values: Values = {"relative_change": relative(change, norm)}
     for name in MEANS:
         measured = [matrix[name] for matrix in matrices if name in matrix]
         values[name] = math.fsum(measured) / len(measured) if measured else NotMeasured(NONE)
@@ -150,7 +150,7 @@ def aggregate(matrices: Sequence[Mapping[str, Any]]) -> Values:
 
 def relative(squared_change: float, squared_norm: float) -> float | NotMeasured:
     if not squared_norm > 0:
-        return NotMeasured("the weights were all 0 before, and nothing is a share of that")
+        return NotMeasured("the weights were all 0 before")
     return math.sqrt(squared_change / squared_norm)
 
 
@@ -170,17 +170,17 @@ def weight_drift(
 
     Args:
         before, after: [m, n].
-        factors: [m, r] and [r, n] whose product is D; the singular values are then had from the factors alone.
+        factors: [m, r] and [r, n] whose product is D; the singular values are then computed from the factors alone.
 
     Returns:
         Values by name; NotMeasured in place of the ranks of a change of 0 and of a share of a matrix of 0.
     """
     values = singular_values(before, after, factors)
-    still = NotMeasured("the matrix did not move, and no change has no rank")
+    unchanged = NotMeasured("the matrix did not change")
     norm = float(np.square(np.asarray(before, np.float64)).sum())
     return {
         "relative_change": relative(float(values @ values), norm),
-        "effective_rank": effective_rank(values) if values.any() else still,
-        "stable_rank": stable_rank(values) if values.any() else still,
+        "effective_rank": effective_rank(values) if values.any() else unchanged,
+        "stable_rank": stable_rank(values) if values.any() else unchanged,
         "intruder_dimensions": intruder_dimensions(before, after, k, epsilon),
     }

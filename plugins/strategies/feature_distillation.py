@@ -32,9 +32,9 @@ class FeatureDistillation(Full):
     forgetting") have; they hold the outputs, Jung et al. 2016 ("Less-forgetting learning in deep neural networks") the
     features. Of an encoder-decoder the features are the encoder's; the decoder is free.
 
-    Take it where the adapted model is still to be good at other texts, and some of these are at hand; full
-    fine-tuning's gain mostly stays. Not where only the task counts, or memory is short: the frozen copy takes that of
-    the trunk once more and a forward pass a step, `transfer.source_domain` a whole pass besides.
+    Take it where the adapted model has to stay good at other texts, and some of these are available; most of the gain of
+    full fine-tuning remains. Not where only the task counts, or memory is short: the frozen copy takes the memory of the
+    trunk again and a forward pass a step, and `transfer.source_domain` another pass.
     """
 
     extra_data: ClassVar = {"source": OPTIONAL}

@@ -23,7 +23,7 @@ class L2SP(Full):
     which pulls to zero and is 0 here. w0 takes the memory of one more copy of the weights; it is not saved.
 
     Take it where full fine-tuning forgets or overfits because there are few rows. Not where the task is far from
-    what the base model knows: it then holds back what has to change. `lora` keeps near the base model for less memory.
+    what the base model knows: it then prevents the necessary change. `lora` stays near the base model for less memory.
     """
 
     optimizer_defaults = replace(Full.optimizer_defaults, weight_decay=0.0)

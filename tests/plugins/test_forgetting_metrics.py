@@ -374,10 +374,10 @@ def test_a_strong_new_direction_is_an_intruder_and_a_stronger_old_one_is_not():
     assert intruder_dimensions(np.zeros((4, 4)), np.diag([2.0, 1, 0, 0])) == 2
 
 
-def test_what_did_not_move_has_no_rank():
+def test_an_unchanged_matrix_has_no_rank():
     found = weight_drift(np.eye(3), np.eye(3))
     assert found["relative_change"] == 0.0 and found["intruder_dimensions"] == 0
-    assert "did not move" in str(found["effective_rank"]) and "did not move" in str(found["stable_rank"])
+    assert "did not change" in str(found["effective_rank"]) and "did not change" in str(found["stable_rank"])
     assert "all 0" in str(weight_drift(np.zeros((2, 2)), np.eye(2))["relative_change"])
     with pytest.raises(ValueError, match="must be"):
         weight_drift(np.eye(2), np.eye(3))

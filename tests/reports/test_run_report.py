@@ -300,7 +300,7 @@ def test_change_by_layer_is_drawn_and_listed():
     assert [row[0] for row in chart.data.rows] == [f"layer {k}" for k in range(6, 0, -1)] + ["embeddings"]
     cka = METRICS["cka"]
     assert [row[1] for row in chart.data.rows] == [f"{cka[f'layer/{k}']:.3f}" for k in range(6, -1, -1)]
-    assert "lowest, 0.874, in layer 6" in chart.told and "most, 2.9%, in layer 6" in chart.told
+    assert "lowest, 0.874, in layer 6" in chart.told and "most, by 2.9%, in layer 6" in chart.told
 
 
 def test_curves_of_the_evidence_are_taken_where_the_result_has_none():

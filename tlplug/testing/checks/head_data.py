@@ -130,10 +130,10 @@ def features_are_serializable(base_case: HeadOnBase) -> None:
             raise CheckFailure(f"{call} returns features with different keys")
         if missing := {"id", *(["input_ids"] if base_case.base.has_tokenizer else [])} - set(features[0]):
             raise CheckFailure(f"{call} returns features without {join_names(missing)}")
-        wanted = [row["id"] for row in rows]
+        expected = [row["id"] for row in rows]
         seen_ids = list(dict.fromkeys(feature["id"] for feature in features))
-        if seen_ids != wanted and (not training or not set(seen_ids) <= set(wanted)):
-            raise CheckFailure(f"{call} returns features with the ids {seen_ids}; the rows have {wanted}")
+        if seen_ids != expected and (not training or not set(seen_ids) <= set(expected)):
+            raise CheckFailure(f"{call} returns features with the ids {seen_ids}; the rows have {expected}")
         if not _equal(base_case.head.encode(rows, base_case.base, training), features):
             raise CheckFailure(
                 f"two calls of {call} return different features; draw random numbers in collate or training_step"

@@ -95,9 +95,9 @@ def predicts_each_row(base_case: HeadOnBase) -> None:
 
 
 def _check_predictions(predictions: Any, base_case: HeadOnBase, call: str) -> None:
-    wanted, ids = [row["id"] for row in base_case.rows], [p.get("id") for p in predictions]
-    if ids != wanted:
-        raise CheckFailure(f"{call} returns predictions with the ids {ids}; the rows have {wanted}")
+    expected, ids = [row["id"] for row in base_case.rows], [p.get("id") for p in predictions]
+    if ids != expected:
+        raise CheckFailure(f"{call} returns predictions with the ids {ids}; the rows have {expected}")
     if any("prediction" not in prediction for prediction in predictions):
         raise CheckFailure(f"{call} returns predictions without `prediction`")
     _require_json(predictions, call)
