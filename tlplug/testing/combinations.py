@@ -39,33 +39,29 @@ class HeadAndKind:
 @cache
 def list_combinations() -> tuple[HeadAndKind, ...]:
     """Return each built-in head with each kind of base model that it supports, in the order of the kit's rows."""
-    heads = [plugin for plugin in Registry().plugins if plugin.kind == "head"]
-    combinations = [
-        combination
-        for plugin in heads
-        if plugin.distribution == "tlplug"
-        for combination in combine_with_kinds(plugin.name, plugin.load())
+    plugins = [
+        plugin for plugin in Registry().plugins if plugin.kind == "head" and plugin.distribution == "tlplug"
     ]
-    return tuple(
-        sorted(combinations, key=lambda combination: list(MAKERS).index(frozenset(combination.head.columns)))
-    )
+    combinations = [
+        combination for plugin in plugins for combination in combine_with_kinds(plugin.name, plugin.load())
+    ]
+    return tuple(sorted(combinations, key=lambda each: list(MAKERS).index(frozenset(each.head.columns))))
 
 
-def combine_with_kinds(
-    name: str,
-    head: type[Any],
-    config: Mapping[str, Any] | None = None,
-    rows: Mapping[str, Rows] | None = None,
-) -> Iterator[HeadAndKind]:
-    quick = {field.name: QUICK[field.name] for field in fields(head.Config) if field.name in QUICK}
-    instance: TaskHead = head(head.Config(**{**quick, **(config or {})}))
-    rows = rows or kit_rows(instance)
-    if rows is None:
-        return
-    bound = instance.with_state(instance.fit(rows["train"]))
+def combine_with_kinds(name: str, cls: type[Any]) -> Iterator[HeadAndKind]:
+    head = quick_head(cls)
+    rows = kit_rows(head) or {}
+    bound = head.with_state(head.fit(rows["train"]))
     for kind in tiny.KINDS:
         if bound.why_incompatible(tiny.base(kind)) is None:
             yield HeadAndKind(name, bound, kind, rows)
+
+
+def quick_head(cls: type[Any], **config: Any) -> TaskHead:
+    """Return the head with these fields of its Config, and values for other fields that make it fast."""
+    quick = {field.name: QUICK[field.name] for field in fields(cls.Config) if field.name in QUICK}
+    head: TaskHead = cls(cls.Config(**{**quick, **config}))
+    return head
 
 
 def kit_rows(head: TaskHead) -> dict[str, Rows] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property, wraps
 from os import PathLike
 from typing import Any, NoReturn
@@ -15,8 +15,7 @@ from tlplug.errors import did_you_mean
 from tlplug.interfaces import BaseInfo, Batch, LoadOptions, Rows, TaskHead
 from tlplug.testing import tiny_models as tiny
 from tlplug.testing.check import CheckFailure, CheckSkipped
-from tlplug.testing.combinations import QUICK, drop_columns, kit_rows
-from tlplug.testing.sample_rows import number_rows
+from tlplug.testing.combinations import drop_columns, kit_rows, quick_head
 from tlplug.testing.tensors import disable_dropout, seed
 
 SOME = 8
@@ -116,9 +115,7 @@ class HeadCase:
 
     def head(self) -> TaskHead:
         """Return the head without a state."""
-        config: Any = self.plugin.Config
-        quick = {field.name: QUICK[field.name] for field in fields(config) if field.name in QUICK}
-        return self.plugin(config(**{**quick, **self.fields}))
+        return quick_head(self.plugin, **self.fields)
 
     @cached_property
     def rows(self) -> list[CheckedRow]:
@@ -126,8 +123,8 @@ class HeadCase:
         head = self.head()
         declared = {"id", *head.columns, *head.optional_columns}
         return [
-            CheckedRow({name: value for name, value in row.items() if name in declared})
-            for row in number_rows(self.all_columns(head))
+            CheckedRow({name: value for name, value in {**row, "id": i}.items() if name in declared})
+            for i, row in enumerate(self.all_columns(head))
         ]
 
     def all_columns(self, head: TaskHead) -> Sequence[Mapping[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 POSITIVE = ["warm", "tender", "bright", "lovely", "moving", "crisp", "joyful", "witty", "superb", "radiant"]
@@ -74,8 +74,3 @@ def rows_for(columns: Iterable[str], count: int, seed: int = 0) -> list[dict[str
     """Return a number of rows with these columns; None where the kit has none."""
     make = MAKERS.get(frozenset(columns))
     return make and [{"id": review["id"], **make(review)} for review in reviews(count, seed)]
-
-
-def number_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows with their positions as `id`."""
-    return [{**row, "id": position} for position, row in enumerate(rows)]

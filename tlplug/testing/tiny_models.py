@@ -146,20 +146,17 @@ def folder(kind: str) -> Path:
     return path
 
 
-@cache
-def _find(kind: str) -> BaseInfo:
-    from tlplug.models.base_model import find_base
-    from tlplug.settings import ModelSettings
-
-    return find_base(ModelSettings(source=str(folder(kind)), dtype="float32"), MAX_LENGTH)
-
-
-def base_in(folder: str | os.PathLike[str]) -> BaseInfo:
+def base_in(folder: str | os.PathLike[str], max_length: int | None = None) -> BaseInfo:
     """Return the base model in a folder, for loading in float32."""
     from tlplug.models.base_model import find_base
     from tlplug.settings import ModelSettings
 
-    return find_base(ModelSettings(source=os.fspath(folder), dtype="float32"))
+    return find_base(ModelSettings(source=os.fspath(folder), dtype="float32"), max_length)
+
+
+@cache
+def _find(kind: str) -> BaseInfo:
+    return base_in(folder(kind), MAX_LENGTH)
 
 
 def base(kind: str, dropout: bool = True, **changes: Any) -> BaseInfo:
