@@ -427,10 +427,10 @@ def test_a_run_used_with_the_versions_it_was_made_with_is_not_warned_of(run, cap
 
 @pytest.mark.parametrize("make", [forged.bomb, forged.plain_bomb])
 def test_a_checkpoint_that_would_run_code_is_not_read(make, tmp_path, ran, caplog):
-    from tlplug.training.checkpoint_files import WholeFiles, readable
+    from tlplug.training.checkpoint_files import AtomicCheckpointIO, readable_checkpoints
 
     (tmp_path / "checkpoints").mkdir()
     file = make(tmp_path / "checkpoints" / "step-3.ckpt", ran)
-    assert not list(readable(file.parent)) and str(file) in caplog.text
+    assert not list(readable_checkpoints(file.parent)) and str(file) in caplog.text
     with pytest.raises(Exception, match="(?i)weights.only|unsupported|pickle"):
-        WholeFiles().load_checkpoint(file)
+        AtomicCheckpointIO().load_checkpoint(file)

@@ -271,7 +271,7 @@ def test_the_same_command_with_resume_auto_begins_goes_on_and_has_nothing_left_t
     assert forked.run([*words, "seed=7"], output, cache) == 2
     assert "another run lies there, it differs in seed" in output.read_text()
     assert forked.run(words, output, cache) == 0, output.read_text()
-    assert "goes on after optimizer step" in (folder / "log.txt").read_text()
+    assert "resuming after optimizer step" in (folder / "log.txt").read_text()
     before = (folder / "result.json").read_bytes()
     assert forked.run(words, output, cache) == 0
     assert "has finished: nothing is left to do" in output.read_text()
@@ -353,7 +353,7 @@ def test_another_base_model_or_other_data_are_refused(tmp_path, rows_folder, cac
 
 
 def goes_on(folder):
-    return "goes on after" in (folder / "log.txt").read_text()
+    return "resuming after" in (folder / "log.txt").read_text()
 
 
 def make_base(folder, seed):

@@ -23,7 +23,7 @@ from tlplug.data.features import encode
 from tlplug.interfaces import TaskHead
 from tlplug.interfaces.registry import Registry
 from tlplug.settings import DataSettings
-from tlplug.training.plugin_errors import naming_plugins
+from tlplug.training.plugin_errors import name_plugin_in_errors
 
 MAIN_PROCESS = os.getpid()
 pytestmark = pytest.mark.filterwarnings("ignore:.*worker processes in total:UserWarning")
@@ -156,7 +156,7 @@ def test_no_global_generator_is_drawn_from(workers):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_error_in_collate_is_the_heads_own(workers):
     plugin = Registry().find("head", f"{__name__}.Failing")
-    with pytest.raises(LookupError) as error, naming_plugins([plugin]):
+    with pytest.raises(LookupError) as error, name_plugin_in_errors([plugin]):
         list(loaded(workers, Failing()).train_dataloader())
     assert error.value.args == ("5 is unknown", 5)
     told = "".join(traceback.format_exception(error.value))

@@ -11,7 +11,7 @@ from tlplug.evaluation.evidence import EvidenceBuffer
 from tlplug.evaluation.weight_changes import WeightChangeRecorder
 from tlplug.interfaces import LoadOptions, TransferMetric
 from tlplug.settings import OptimizerSettings
-from tlplug.training.fit import load, module_for
+from tlplug.training.fit import build_module, load
 
 
 def recorder(task, method, bare):
@@ -117,7 +117,7 @@ def test_a_finished_run_s_changes_are_those_of_the_run(tiny_base, tmp_path, name
 
 def test_training_moves_what_the_start_knows(tiny_base):
     task, method = prepare(tiny_base), strategy("full")
-    module = module_for(task, method, OptimizerSettings(), torch.device("cpu"), 1)
+    module = build_module(task, method, OptimizerSettings(), torch.device("cpu"), 1)
     weights = recorder(task, method, task.head.load_model(task.base, LoadOptions()))
     weights.start(module.model)
     assert list(weights.changes(module.model)) == [], "nothing has moved yet"

@@ -222,7 +222,7 @@ def test_a_head_of_the_base_model_that_is_not_in_its_files_does_not_stay_random(
         saved_names = (tmp_path / "run" / "adapter" / "adapter_config.json") if strategy == "lora" else None
         assert saved_names is None or "lm_head" in json.loads(saved_names.read_text())["modules_to_save"]
         return
-    with pytest.raises(UsageError, match=r"its files have no lm_head\.weight, which would be random"):
+    with pytest.raises(UsageError, match=r"its files have no lm_head\.weight, which would stay random"):
         run(job, Console(quiet=True))
 
 

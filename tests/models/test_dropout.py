@@ -11,7 +11,7 @@ from torch import nn
 from tests.training.sample_tasks import prepare, strategy
 from tlplug.models.dropout import STEPS, ByteDropout, draw_mask, use_byte_dropout
 from tlplug.settings import ModelSettings, OptimizerSettings
-from tlplug.training.fit import load, module_for
+from tlplug.training.fit import build_module, load
 
 CPU = torch.device("cpu")
 MANY = 2_000_000
@@ -97,7 +97,7 @@ def test_the_mean_loss_is_that_of_torch_s_dropout(tiny_base):
     for fast in (True, False):
         task = prepare(replace(tiny_base, fast_dropout=fast))
         torch.manual_seed(0)
-        module = module_for(task, strategy("full"), OptimizerSettings(), CPU, 1)
+        module = build_module(task, strategy("full"), OptimizerSettings(), CPU, 1)
         batch = next(task.data.train_batches())
         with torch.no_grad():
             losses[fast] = torch.stack(

@@ -16,7 +16,7 @@ from tlplug.runtime.console import Reporter
 from tlplug.runtime.signals import StopRequest
 from tlplug.settings import CheckpointSettings
 from tlplug.training.checkpoint import Checkpoints
-from tlplug.training.checkpoint_files import WholeFiles, newest
+from tlplug.training.checkpoint_files import AtomicCheckpointIO, newest
 from tlplug.training.fit import TrainingHooks, adapt
 
 EVERY = CheckpointSettings(every_steps=1, every_minutes=None)
@@ -155,7 +155,7 @@ def test_of_checkpoints_that_are_damaged_the_one_before_is_taken(fit, tmp_path, 
     newer = tmp_path / "step-6.ckpt"
     newer.write_bytes(newer.read_bytes()[:2000])
     again, _ = fit(tmp_path, *words)
-    assert same(whole, again) and "step-6.ckpt is not one that can be gone on from" in caplog.text
+    assert same(whole, again) and "step-6.ckpt cannot be resumed from" in caplog.text
 
 
 def test_a_checkpoint_of_another_strategy_is_refused(fit, tmp_path):
@@ -176,9 +176,9 @@ def test_a_failed_write_leaves_the_file_that_was_there(tmp_path, caplog):
             raise OSError(28, "No space left on device")
 
     path = tmp_path / "step-1.ckpt"
-    WholeFiles().save_checkpoint({"a": 1}, path)
+    AtomicCheckpointIO().save_checkpoint({"a": 1}, path)
     before = path.read_bytes()
-    WholeFiles().save_checkpoint({"a": Refuses()}, path)
+    AtomicCheckpointIO().save_checkpoint({"a": Refuses()}, path)
     assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == [path.name]
     assert "could not be written (OSError: [Errno 28] No space left on device)" in caplog.text
-    assert json.dumps(WholeFiles().load_checkpoint(path)) == '{"a": 1}'
+    assert json.dumps(AtomicCheckpointIO().load_checkpoint(path)) == '{"a": 1}'

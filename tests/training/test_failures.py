@@ -13,9 +13,9 @@ from tlplug.errors import TrainingFailed, UsageError
 from tlplug.interfaces import StepOutput
 from tlplug.interfaces.registry import Registry
 from tlplug.training.fit import TrainingHooks, adapt
-from tlplug.training.nonfinite import broken_weight, listed
-from tlplug.training.out_of_memory import BatchSeen, explained, is_about_memory, remedies
-from tlplug.training.plugin_errors import naming_plugins
+from tlplug.training.nonfinite import broken_weight, format_ids
+from tlplug.training.out_of_memory import CurrentBatch, explain_out_of_memory, is_about_memory, remedies
+from tlplug.training.plugin_errors import name_plugin_in_errors
 
 
 class Spoilt(Strategy):
@@ -117,7 +117,7 @@ def test_a_large_weight_is_no_broken_one():
 
 
 def test_many_ids_are_not_all_told():
-    assert listed(list(range(70))).endswith("62, 63 and 6 more")
+    assert format_ids(list(range(70))).endswith("62, 63 and 6 more")
 
 
 def test_a_loss_is_looked_at_after_the_next_batch_and_not_before(tiny_base, monkeypatch):
@@ -149,7 +149,7 @@ def test_errors_about_memory_are_told_from_others(error, about):
 
 def test_what_would_help_is_what_is_not_set_yet(tiny_base):
     head = prepare(tiny_base).head
-    seen = BatchSeen()
+    seen = CurrentBatch()
     seen.stage, seen.examples, seen.tokens = "training", 8, 512
     lora, qlora = strategy("lora"), strategy("qlora")
     assert remedies(seen, tiny_base, lora, head, "data.batch_size=4", 2)[:2] == [
@@ -181,17 +181,17 @@ def test_out_of_memory_is_told_with_the_batch_and_has_its_cause(tiny_base):
 
 
 def test_memory_that_ends_before_the_first_batch(tiny_base):
-    asked = (BatchSeen(), tiny_base, strategy("lora"), prepare(tiny_base).head, "data.batch_size=4", 1)
+    asked = (CurrentBatch(), tiny_base, strategy("lora"), prepare(tiny_base).head, "data.batch_size=4", 1)
     with (
         pytest.raises(TrainingFailed, match="before the first batch.*gradient_checkpointing"),
-        explained(*asked),
+        explain_out_of_memory(*asked),
     ):
         raise MemoryError
 
 
 def raised(error, *names):
     plugins = [Registry().find("strategy", name) for name in names]
-    with pytest.raises(type(error)) as caught, naming_plugins(plugins):
+    with pytest.raises(type(error)) as caught, name_plugin_in_errors(plugins):
         Spoilt(Spoilt.Config()).fails(error)
     return "".join(traceback.format_exception(caught.value))
 
@@ -212,7 +212,7 @@ def test_an_exception_of_a_plugin_names_it_in_one_line():
 
 def test_an_exception_of_others_and_a_usage_error_get_no_line():
     assert "It was raised" not in raised(UsageError("x"), f"{__name__}.Spoilt")
-    with pytest.raises(KeyError) as caught, naming_plugins([Registry().find("strategy", "lora")]):
+    with pytest.raises(KeyError) as caught, name_plugin_in_errors([Registry().find("strategy", "lora")]):
         {}["x"]
     assert not hasattr(caught.value, "__notes__")
 
@@ -221,6 +221,9 @@ def test_a_built_in_plugin_is_named_with_its_distribution_and_version(tiny_base)
     from tlplug import __version__
 
     lora = strategy("lora", r=2)
-    with pytest.raises(AttributeError) as caught, naming_plugins([Registry().find("strategy", "lora")]):
+    with (
+        pytest.raises(AttributeError) as caught,
+        name_plugin_in_errors([Registry().find("strategy", "lora")]),
+    ):
         lora.adapt(None, None)
     assert f"from tlplug {__version__}" in caught.value.__notes__[0]

@@ -34,7 +34,7 @@ def test_the_gradient_is_that_of_the_mean_over_all_examples(sizes, missing):
     for part in values.split(sizes):
         loss = mean.of(StepOutput((weight * part).mean(), num_items=len(part)))
         (loss / mean.batches).backward()  # as Lightning divides
-    mean.settle([weight, torch.nn.Parameter(torch.zeros(2))])
+    mean.normalize([weight, torch.nn.Parameter(torch.zeros(2))])
     assert weight.grad.item() == pytest.approx(values.mean().item(), rel=1e-5)
     assert mean.weight == 0
 
@@ -48,7 +48,7 @@ def of_two_processes(rank, store, values):
     with model.no_sync():
         (mean.of(StepOutput(model(own[0]).mean(), num_items=len(own[0]))) / 2).backward()
     (mean.of(StepOutput(model(own[1]).mean(), num_items=len(own[1]))) / 2).backward()
-    mean.settle(model.parameters())
+    mean.normalize(model.parameters())
     gradient = next(model.parameters()).grad.item()
     # No further: DDP's reducer, destroyed, waits with the GIL for a thread of gloo's, which may be waiting for the GIL.
     os._exit(0 if gradient == pytest.approx(torch.cat(values).mean().item(), rel=1e-5) else 1)
@@ -64,7 +64,7 @@ def test_a_step_of_one_batch_is_left_as_it_is():
     loss = weight * 3
     assert mean.of(StepOutput(loss, num_items=7)) is loss
     loss.backward()
-    mean.settle([weight])
+    mean.normalize([weight])
     assert weight.grad == 3.0
 
 

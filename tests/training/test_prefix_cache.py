@@ -23,7 +23,7 @@ from tlplug.runtime import cache
 from tlplug.settings import DataSettings, ModelSettings, OptimizerSettings
 from tlplug.training.fit import Prepared, adapt
 from tlplug.training.prefix_cache.compute import KIND
-from tlplug.training.prefix_cache.store import FORM, SPANS, STATES, Kept
+from tlplug.training.prefix_cache.store import FORM, SPANS, STATES, PrefixStates
 
 THREE = dataclasses.replace(QUICK, max_epochs=3)
 
@@ -189,10 +189,18 @@ class Faulty(Strategy):
 
 FAULTS = [
     ("depends on more than the example", lambda bert: FrozenPrefix([], [*bert.encoder.layer]), {}),
-    ("something moves in it", lambda bert: whole(bert), {"moves": ("embeddings", "classifier")}),
-    ("called once and one after another", lambda bert: FrozenPrefix([bert], [*bert.encoder.layer][::-1]), {}),
     (
-        "are not given each other's outputs",
+        "it contains or follows trainable weights",
+        lambda bert: whole(bert),
+        {"moves": ("embeddings", "classifier")},
+    ),
+    (
+        "modules are not each called once, in order",
+        lambda bert: FrozenPrefix([bert], [*bert.encoder.layer][::-1]),
+        {},
+    ),
+    (
+        "do not read each other's outputs",
         lambda bert: FrozenPrefix([bert], [bert.encoder.layer[0], bert.encoder.layer[1].output.dense]),
         {},
     ),
@@ -207,7 +215,7 @@ def whole(bert):
 def test_what_cannot_be_kept_runs_in_every_epoch_and_the_log_says_why(bases, caplog, reason, prefix, more):
     faulty = Faulty(prefix, **more)
     model, _ = adapt(prepare(bases["bert-right"]), faulty, OptimizerSettings())
-    assert reason in caplog.text and "runs anew in every epoch" in caplog.text
+    assert reason in caplog.text and "is computed again in every epoch" in caplog.text
     assert not any((cache.cache_folder() / KIND).glob("*"))
     assert not any("forward" in vars(module) for module in model.modules()), (
         "nothing stands in for the blocks"
@@ -241,7 +249,7 @@ def test_blocks_that_share_their_weights_are_not_kept(tmp_path, caplog):
         strategy("last_layers", layers=0),
         OptimizerSettings(),
     )
-    assert "not called once and one after another" in caplog.text
+    assert "modules are not each called once, in order" in caplog.text
 
 
 def test_blocks_that_give_a_tuple_are_kept(tmp_path, caplog):
@@ -255,7 +263,7 @@ def test_blocks_that_give_a_tuple_are_kept(tmp_path, caplog):
     tokenizer.save_pretrained(tmp_path)
     base = find_base(ModelSettings(source=str(tmp_path)), 64)
     kept, _ = trained(base, "last_layers", layers=1)
-    assert "runs anew" not in caplog.text and len(entries()) == 3
+    assert "is computed again in" not in caplog.text and len(entries()) == 3
     plain, _ = trained(base, "last_layers", layers=1, cache=False)
     agree(kept, plain)
 
@@ -266,7 +274,7 @@ def test_a_damaged_entry_is_made_again_and_said(bases, caplog):
     for states in (cache.cache_folder() / KIND).glob(f"*/{STATES}"):
         states.write_bytes(states.read_bytes()[:-100])
     second, _ = trained(base, "last_layers", layers=1)
-    assert caplog.text.count("is damaged; it is made again") == 3
+    assert caplog.text.count("is damaged and is computed again") == 3
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
@@ -323,7 +331,7 @@ def test_windows_of_one_row_are_told_apart_by_their_part(bases):
     names = identities * (parts.max() + 1) + parts
     places = np.argsort(names)
     spans = np.stack([np.arange(len(features)), np.arange(1, len(features) + 1)], 1)
-    kept = Kept(
+    stored = PrefixStates(
         *(states, spans, (1,), names[places], places, int(parts.max()) + 1, -1),
         lambda batch: batch["attention_mask"],
     )
@@ -332,7 +340,7 @@ def test_windows_of_one_row_are_told_apart_by_their_part(bases):
         "part": torch.tensor(parts[::-1].copy()),
         "attention_mask": torch.ones(len(features), 1),
     }
-    assert kept.of(batch)[:, 0].tolist() == list(range(len(features)))[::-1]
+    assert stored.of(batch)[:, 0].tolist() == list(range(len(features)))[::-1]
 
 
 class ArrayHead(ImageHead):

@@ -96,11 +96,11 @@ class Recorder:
             self._look(model, BEFORE, device)
         self._weights.find_layers(model, self.head)
 
-    def bare(self, model: nn.Module) -> None:
+    def before_loading(self, model: nn.Module) -> None:
         """Copy the weights of a finished run's base model, before the trained weights are loaded."""
         self._weights.start(model, adapted=False)
 
-    def begins(self, model: nn.Module) -> None:
+    def before_training(self, model: nn.Module) -> None:
         """Copy the weights of the adapted model before the first step."""
         self._weights.start(model)
 

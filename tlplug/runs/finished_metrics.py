@@ -70,7 +70,7 @@ def record(run: FinishedRun, metrics: Mapping[str, TransferMetric]) -> dict[str,
     recorder = recorder_of(run, metrics, device.type)
     bare = bare_model(run, recorder.head, recorder.base, device)
     recorder.before(bare, device)
-    recorder.bare(bare)
+    recorder.before_loading(bare)
     recorder.after(adapted_model(run, bare, recorder.base), recorder.head)
     return recorder.evidence()
 

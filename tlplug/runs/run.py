@@ -39,7 +39,7 @@ from tlplug.runtime.signals import StopRequest, stop_on_signals
 from tlplug.training.checkpoint_files import FOLDER as CHECKPOINTS
 from tlplug.training.checkpoint_files import newest
 from tlplug.training.fit import Prepared
-from tlplug.training.plugin_errors import naming_plugins
+from tlplug.training.plugin_errors import name_plugin_in_errors
 
 
 def run(job: Job, console: Console, begun: Path | None = None) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def run(job: Job, console: Console, begun: Path | None = None) -> dict[str, Any]
 
 def whole_run(job: Job, folder: Path, begun: bool, stop: StopRequest, console: Console) -> dict[str, Any]:
     """Run a job in the process that writes the files, from reading the rows to writing the report."""
-    with screen.quiet_libraries(), naming_plugins(job.plugins), ExitStack() as stack:
+    with screen.quiet_libraries(), name_plugin_in_errors(job.plugins), ExitStack() as stack:
         if begun:
             stack.enter_context(run_directory.held(folder))
             if finished(folder):
@@ -90,7 +90,7 @@ def whole_run(job: Job, folder: Path, begun: bool, stop: StopRequest, console: C
         trainings = Trainings(
             job, task, folder, stop, ProgressFile(folder, task.head.primary_score), reporter
         )
-        with run_directory.logged(folder / run_directory.LOG), naming_plugins(job.plugins):
+        with run_directory.logged(folder / run_directory.LOG), name_plugin_in_errors(job.plugins):
             with open_loggers(job.loggers, about(job, folder), reporter.line) as opened:
                 model, outcome = trainings.own(recorder, opened.loggers)
                 save(job, task, model, folder)
@@ -130,7 +130,7 @@ def ended(job: Job, result: dict[str, Any], folder: Path) -> Ended:
 def follow(job: Job, begun: Path | None, stop: StopRequest) -> dict[str, Any]:
     """Train in a following process of a run on several devices, without output or files."""
     told = Told()
-    with screen.quiet_libraries(), told.heard(), naming_plugins(job.plugins):
+    with screen.quiet_libraries(), told.heard(), name_plugin_in_errors(job.plugins):
         silent = Reporter()
         trainings = Trainings(job, prepare(job, silent), begun, stop, None, silent)
         trainings.own(None, (), told)

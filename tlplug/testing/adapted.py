@@ -19,7 +19,7 @@ from tlplug.testing.tensors import Tensors, seed
 from tlplug.training.fit import Prepared
 from tlplug.training.module import TransferModule
 from tlplug.training.prefix_cache.compute import ComputeOnce
-from tlplug.training.trainer import build_trainer, settings_for
+from tlplug.training.trainer import adjust_for_strategy, build_trainer
 
 
 class TrainingLog(Callback):
@@ -149,7 +149,7 @@ class AdaptedModel:
         caching = [ComputeOnce(self.strategy, self.data, Reporter())] if cache_prefix else []
         settings = replace(self.task.trainer, max_epochs=epochs)
         trainer = build_trainer(
-            settings_for(self.strategy, settings),
+            adjust_for_strategy(self.strategy, settings),
             [],
             [log := TrainingLog(), *caching, *callbacks, *self.strategy.callbacks()],
             self.task.base.dtype,

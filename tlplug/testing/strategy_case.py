@@ -17,7 +17,7 @@ from tlplug.testing.adapted import BATCH, EPOCHS, AdaptedModel, TrainingLog
 from tlplug.testing.check import CheckFailure, CheckSkipped
 from tlplug.testing.combinations import HeadAndKind, drop_columns, list_combinations, refusal
 from tlplug.testing.tensors import add_noise, disable_dropout, seed
-from tlplug.training.fit import Prepared, module_for
+from tlplug.training.fit import Prepared, build_module
 
 
 class StrategyCase:
@@ -114,7 +114,7 @@ class StrategyCase:
         task = self.task(tiny.base(combination.kind, dropout, **changes), combination, batch_size)
         steps = epochs * task.data.steps_per_epoch(1)
         seed(task.seed)
-        module = module_for(task, strategy, settings or OptimizerSettings(), torch.device("cpu"), steps)
+        module = build_module(task, strategy, settings or OptimizerSettings(), torch.device("cpu"), steps)
         if not dropout:
             disable_dropout(module.model)
         return AdaptedModel(module, task)

@@ -1,4 +1,4 @@
-"""When a checkpoint is written, what stands in it beside Lightning's own, and which ones stay."""
+"""Write, choose and remove the checkpoints of a fit."""
 
 from __future__ import annotations
 
@@ -19,38 +19,35 @@ from tlplug.runtime.signals import StopRequest, stop_error
 from tlplug.settings import CheckpointSettings
 from tlplug.training.checkpoint_files import (
     BEST,
-    FOLDER,
     LAST,
-    WholeFiles,
-    at,
-    newest,
-    numbered,
+    checkpoint_path,
+    checkpoints_by_step,
     random_states,
-    readable,
+    readable_checkpoints,
     restore,
 )
 
 OURS = "tlplug"
-"""Our part of a checkpoint."""
-AGREE = 8
-"""Optimizer steps between two questions of several processes whether it is time to write, or to stop."""
+"""The key of tlplug's own part of a checkpoint."""
+SYNC_STEPS = 8
+"""Optimizer steps after which several processes decide together whether to write a checkpoint or to stop."""
 GRACE = 10.0
-"""Seconds that a validation may go on after the run was asked to stop; what comes after is not waited for."""
+"""Seconds that a validation may continue after a signal to stop."""
 
 log = logging.getLogger(__name__)
 
 
 class Checkpoints(Checkpoint):
-    """Keeps what one fit can be gone on with from. Lightning calls it after all other callbacks.
+    """Writes the checkpoints from which a fit can be resumed. Lightning calls it after all other callbacks.
 
-    A checkpoint is written between two optimizer steps, where no gradient is half gathered and no validation half done; at
-    the end of an epoch without a validation it waits for one step more, since Lightning cannot go on from there.
+    A checkpoint is written between two optimizer steps, never while gradients are accumulated or during a validation. At
+    the end of an epoch without a validation it is written one step later, since Lightning cannot resume from there.
 
     Args:
-        folder: where they lie, those of one fit and no other's; None in a process that the first one tells.
-        identity: what has to be the same where a checkpoint is gone on from, by its name for the user; JSON types.
-        primary: the score that `best` goes by.
-        stop: says when the run is asked to end.
+        folder: the folder of this fit's checkpoints; None in a process that receives it from the first one.
+        identity: what must be the same when a checkpoint is resumed, by its name in messages; JSON types.
+        primary: the score that `best` is chosen by.
+        stop: the request to stop the run.
     """
 
     def __init__(
@@ -77,7 +74,7 @@ class Checkpoints(Checkpoint):
 
     @property
     def folder(self) -> Path:
-        assert self._folder is not None, "asked before the processes have talked"
+        assert self._folder is not None, "setup has not run yet"
         return self._folder
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -87,28 +84,30 @@ class Checkpoints(Checkpoint):
         """Return the checkpoint to resume from; None if there is none.
 
         Raises:
-            UsageError: none of those that are there can be read, or they are of another base model or other data.
+            UsageError: no checkpoint can be read, or they are of another base model or other data.
         """
         if self._folder is None:
             return None
-        for path, found in readable(self.folder):
-            self._expect_same(path, found.get(OURS, {}).get("identity", {}))
+        for path, checkpoint in readable_checkpoints(self.folder):
+            self._check_identity(path, checkpoint.get(OURS, {}).get("identity", {}))
             return path
-        if numbered(self.folder, LAST):
-            raise UsageError(f"no checkpoint in {self.folder} can be read; remove the folder to begin anew")
+        if checkpoints_by_step(self.folder, LAST):
+            raise UsageError(f"no checkpoint in {self.folder} can be read; remove the folder to start again")
         return None
 
-    def _expect_same(self, path: Path, identity: Mapping[str, Any]) -> None:
+    def _check_identity(self, path: Path, identity: Mapping[str, Any]) -> None:
         for name, here in self.identity.items():
             if (there := identity.get(name)) != here:
                 raise UsageError(
                     f"{path} was written with another {name} ({there}) than there is now ({here}); "
-                    f"remove {self.folder} to begin anew"
+                    f"remove {self.folder} to start again"
                 )
 
-    def chosen(self) -> Path | None:
+    def best_path(self) -> Path | None:
         """Return the checkpoint of the best validation, if `use_best` is set and there was a validation."""
-        return at(self.folder, BEST, self.best[0]) if self.settings.use_best and self.best else None
+        return (
+            checkpoint_path(self.folder, BEST, self.best[0]) if self.settings.use_best and self.best else None
+        )
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -127,7 +126,8 @@ class Checkpoints(Checkpoint):
         if ours["processes"] != trainer.world_size:
             raise UsageError(
                 f"the checkpoints in {self.folder} are of {ours['processes']} processes and this run has "
-                f"{trainer.world_size}: other batches would follow. Give it as many (trainer.devices, trainer.num_nodes)"
+                f"{trainer.world_size}, which would change the batches. Use the same number "
+                "(trainer.devices, trainer.num_nodes)"
             )
         self._random = ours["random"]
         self.best = None if ours["best"] is None else (ours["best"][0], ours["best"][1])
@@ -135,54 +135,54 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._random is not None:
             restore(self._random, pl_module.device)
-            log.info("goes on after optimizer step %d", trainer.global_step)
+            log.info("resuming after optimizer step %d", trainer.global_step)
         self._random = None
         self._step = self._written = trainer.global_step
         self._since = time.monotonic()
         self.stop.deferred = True
 
-    def on_train_end(self, *given: Any) -> None:
+    def on_train_end(self, *_: Any) -> None:
         self.stop.deferred = False
 
-    def on_exception(self, *given: Any) -> None:
+    def on_exception(self, *_: Any) -> None:
         self.stop.deferred = False
 
-    def on_train_batch_end(self, trainer: Trainer, *given: Any, **named: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
         if trainer.global_step == self._step:
-            return  # gradients are being gathered still
+            return  # gradients are still being accumulated
         self._step = trainer.global_step
-        self._ask(trainer)
+        self._sync(trainer)
         if not (trainer.is_last_batch or is_validation_due(trainer)):
-            self._keep(trainer)
+            self._write_if_due(trainer)
 
-    def on_validation_batch_end(self, trainer: Trainer, *given: Any, **named: Any) -> None:
-        asked = self.stop.signal and time.monotonic() - self.stop.since > GRACE
-        if asked and trainer.world_size == 1 and trainer.state.fn == TrainerFn.FITTING:
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
+        expired = self.stop.signal and time.monotonic() - self.stop.since > GRACE
+        if expired and trainer.world_size == 1 and trainer.state.fn == TrainerFn.FITTING:
             raise stop_error(self.stop.signal)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        self._ask(trainer)
-        self._weigh(trainer, pl_module)
-        self._keep(trainer)
+        self._sync(trainer)
+        self._update_best(trainer, pl_module)
+        self._write_if_due(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if is_over(trainer):
             self._due = True
-            self._keep(trainer)
+            self._write_if_due(trainer)
 
-    def _ask(self, trainer: Trainer) -> None:
-        """Agree with all processes on whether to write a checkpoint or to stop; several processes do not at every step."""
-        if trainer.world_size > 1 and self._step % AGREE and not trainer.is_last_batch:
+    def _sync(self, trainer: Trainer) -> None:
+        """Decide with all processes whether to write a checkpoint or to stop; several processes do so every 8 steps."""
+        if trainer.world_size > 1 and self._step % SYNC_STEPS and not trainer.is_last_batch:
             return
         minutes = self.settings.every_minutes
         late = minutes is not None and time.monotonic() - self._since >= minutes * 60
-        asked = gather([(late, self.stop.signal)])
-        self._due |= asked[0][0]
-        self.stop.signal = max(signal for _, signal in asked)
+        states = gather([(late, self.stop.signal)])
+        self._due |= states[0][0]
+        self.stop.signal = max(signal for _, signal in states)
 
-    def _keep(self, trainer: Trainer) -> None:
+    def _write_if_due(self, trainer: Trainer) -> None:
         every = self.settings.every_steps
         if every is not None and self._step // every > self._written // every:
             self._due = True
@@ -192,26 +192,26 @@ class Checkpoints(Checkpoint):
             raise stop_error(self.stop.signal)
 
     def _write(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(at(self.folder, LAST, self._step))
+        trainer.save_checkpoint(checkpoint_path(self.folder, LAST, self._step))
         self._due, self._written, self._since = False, self._step, time.monotonic()
         if trainer.is_global_zero:
             self._prune()
 
     def _prune(self) -> None:
         """Remove all checkpoints but the last ones and the best one that the last one names."""
-        for path in [*numbered(self.folder, LAST).values()][max(1, self.settings.keep_last) :]:
+        for path in [*checkpoints_by_step(self.folder, LAST).values()][max(1, self.settings.keep_last) :]:
             path.unlink()
-        for step, path in numbered(self.folder, BEST).items():
+        for step, path in checkpoints_by_step(self.folder, BEST).items():
             if self.best is None or step != self.best[0]:
                 path.unlink()
 
-    def _weigh(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _update_best(self, trainer: Trainer, pl_module: LightningModule) -> None:
         scores: Mapping[str, Mapping[str, float]] = pl_module.scores  # type: ignore[assignment]
         if not self.settings.use_best or "validation" not in scores:
             return
         score = scores["validation"][self.primary]
         if self.best is None or self.sign * score > self.sign * self.best[1]:
-            path = at(self.folder, BEST, trainer.global_step)
+            path = checkpoint_path(self.folder, BEST, trainer.global_step)
             trainer.save_checkpoint(path, weights_only=True)
             self.best = (trainer.global_step, score) if broadcast(path.exists()) else self.best
 
@@ -221,6 +221,3 @@ def is_over(trainer: Trainer) -> bool:
     epochs = trainer.max_epochs is not None and trainer.current_epoch + 1 >= trainer.max_epochs >= 0
     steps = 0 <= trainer.max_steps <= trainer.global_step
     return epochs or steps or trainer.should_stop
-
-
-__all__ = ["FOLDER", "Checkpoints", "WholeFiles", "newest"]

@@ -20,15 +20,15 @@ from tlplug.runtime.distributed import gather, rank
 FOLDER = "checkpoints"
 LAST, BEST = "step", "best"
 UNREADABLE = (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError)
-"""What `torch.load` raises of a file that is damaged, or that holds more than plain types."""
+"""Errors of `torch.load` for a file that is damaged or holds other objects than plain types."""
 
 log = logging.getLogger(__name__)
 
 
-class WholeFiles(CheckpointIO):
-    """Beside, synced, renamed: the file that was there stays until the new one is whole.
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes checkpoints atomically: the old file stays until the new one is complete.
 
-    One that cannot be written (a full disk) costs a warning: the training goes on, and the one before stays.
+    A checkpoint that cannot be written, on a full disk for instance, is a warning: the training continues.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -36,9 +36,11 @@ class WholeFiles(CheckpointIO):
             with files.atomic_file(Path(path)) as beside, beside.open("wb") as file:
                 torch.save(checkpoint, file)
         except (OSError, RuntimeError) as error:
-            # torch says of a disk that is full that its writer failed, and keeps the reason to itself.
+            # On a full disk torch reports that its writer failed; the context has the reason.
             reason = error.__context__ if isinstance(error.__context__, OSError) else error
-            log.warning("%s could not be written (%s); what was kept before stays", path, first_line(reason))
+            log.warning(
+                "%s could not be written (%s); earlier checkpoints are unchanged", path, first_line(reason)
+            )
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -51,32 +53,32 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
 
 
-def at(folder: Path, kind: str, step: int) -> Path:
+def checkpoint_path(folder: Path, kind: str, step: int) -> Path:
     return folder / f"{kind}-{step}.ckpt"
 
 
-def numbered(folder: Path, kind: str) -> dict[int, Path]:
+def checkpoints_by_step(folder: Path, kind: str) -> dict[int, Path]:
     """Return the checkpoints of a folder by their optimizer steps, the latest first."""
-    found = {
+    paths = {
         int(match[1]): path
         for path in folder.glob(f"{kind}-*.ckpt")
         if (match := re.fullmatch(rf"{kind}-(\d+)\.ckpt", path.name))
     }
-    return dict(sorted(found.items(), reverse=True))
+    return dict(sorted(paths.items(), reverse=True))
 
 
 def newest(folder: Path) -> int | None:
     """Return the optimizer step to resume from; None if there is none."""
-    return next(iter(numbered(folder, LAST)), None)
+    return next(iter(checkpoints_by_step(folder, LAST)), None)
 
 
-def readable(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def readable_checkpoints(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the readable checkpoints, the latest first; log a warning for each damaged one."""
-    for path in numbered(folder, LAST).values():
+    for path in checkpoints_by_step(folder, LAST).values():
         try:
             yield path, torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except UNREADABLE as error:
-            log.warning("%s is not one that can be gone on from (%s)", path, first_line(error))
+            log.warning("%s cannot be resumed from (%s)", path, first_line(error))
 
 
 States = dict[str, Any]
@@ -84,7 +86,7 @@ States = dict[str, Any]
 
 def random_states(device: torch.device) -> list[States]:
     """Return the random states of every process, by rank, as plain types and tensors."""
-    return gather([_own(device)])
+    return gather([own_random_state(device)])
 
 
 def restore(states: list[States], device: torch.device) -> None:
@@ -99,10 +101,10 @@ def restore(states: list[States], device: torch.device) -> None:
         torch.cuda.set_rng_state(own["cuda"], device)
 
 
-def _own(device: torch.device) -> States:
+def own_random_state(device: torch.device) -> States:
     version, words, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    found: States = {
+    states: States = {
         "python": [version, list(words), gauss],
         # torch cannot hold uint32 in a checkpoint of plain types on every version; int64 holds all its values.
         "numpy": [
@@ -114,4 +116,4 @@ def _own(device: torch.device) -> States:
         ],
         "torch": torch.get_rng_state(),
     }
-    return found | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})

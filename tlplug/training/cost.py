@@ -21,13 +21,13 @@ from tlplug.training.module import TransferModule, by_stream
 log = logging.getLogger(__name__)
 
 POWERCAP = Path("/sys/class/powercap")
-"""Where Linux keeps the processor's counters (RAPL); mostly for root's eyes only."""
+"""The folder of Linux's processor energy counters (RAPL), which often only root can read."""
 
 
 class EnergyMeter:
-    """Joules since `start`, of the whole processor and GPU: what else runs there counts too.
+    """Measures the joules since `start` of the whole processor and GPU, with all other programs on them.
 
-    A counter begins anew after some hundred kilojoules, so `tick` has to be called more often than that is spent.
+    A counter wraps around after some hundred kilojoules, so `tick` has to be called more often than that.
     """
 
     def __init__(self, powercap: Path = POWERCAP) -> None:
@@ -43,14 +43,14 @@ class EnergyMeter:
         self._last, self._spent, self._started = self._read(), 0.0, True
 
     def tick(self) -> None:
-        """Count what was spent since the last time."""
+        """Add the joules since the last call."""
         now = self._read()
         for end, start, (_, limit) in zip(now, self._last, self.counters, strict=False):
             self._spent += (end - start) % limit
         self._last = now
 
     def joules(self) -> float | None:
-        """None where the machine does not tell."""
+        """Return the joules; None where they cannot be measured."""
         self.tick()
         return self._spent if self._started and self.counters else None
 
@@ -58,17 +58,17 @@ class EnergyMeter:
         try:
             return [read() for read, _ in self.counters]
         except OSError:
-            self.counters = []  # what is known until then is not the whole
+            self.counters = []  # the sum so far is incomplete
             return []
 
 
 Counter = tuple[Callable[[], float], float]
-"""Reads joules; and where it begins anew."""
+"""A function that reads joules, and the value at which they wrap around."""
 
 
 def processor_counters(powercap: Path) -> list[Counter]:
-    """Of each socket; those of its parts are in it, and that of the whole platform has the sockets in it."""
-    found: list[Counter] = []
+    """Return the counters of the sockets, without those of their parts and of the whole platform."""
+    counters: list[Counter] = []
     for zone in sorted(powercap.glob("intel-rapl:*")):
         try:
             if not (zone / "name").read_text().startswith("package"):
@@ -76,9 +76,9 @@ def processor_counters(powercap: Path) -> list[Counter]:
             limit = microjoules(zone / "max_energy_range_uj")
             microjoules(zone / "energy_uj")
         except OSError:
-            continue  # it does not tell everybody
-        found.append((partial(microjoules, zone / "energy_uj"), limit))
-    return found
+            continue  # not readable for this user
+        counters.append((partial(microjoules, zone / "energy_uj"), limit))
+    return counters
 
 
 def microjoules(file: Path) -> float:
@@ -113,7 +113,7 @@ def gpu_counters() -> list[Counter]:
 
 @cache
 def warn_of_unmeasured_energy(reason: str) -> None:
-    """Log once in a process why there is no figure; a run has several trainings."""
+    """Log the reason once in a process; a run has several trainings."""
     log.warning("Energy is not measured, because the GPU's counter cannot be read: %s", reason)
 
 
@@ -121,18 +121,18 @@ MEBIBYTE = 2**20
 
 
 class CostMeter(Callback):
-    """Measures one fit. Seconds are its wall time; memory is the peak on the device that trains.
+    """Measures the wall time, processor time, tokens, energy and peak memory of one fit.
 
-    Of a fit that was gone on with, what its parts took, without what was computed twice.
+    For a resumed fit it adds up the parts, without steps that were computed twice.
     """
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        """Of this part, or of the whole once it has ended."""
+        """Wall time of the whole fit."""
         self.cpu_seconds = 0.0
-        """The same on processors, of all threads of this process."""
+        """Processor time of all threads of this process."""
         self.tokens: Any = 0
-        """Real positions of the batches trained on; None where the head's batches have no mask to count them by."""
+        """Real positions in the training batches; None where the head's batches have no mask."""
         self.joules: float | None = None
         self.energy = EnergyMeter()
         self._started = self._computed = 0.0
@@ -158,7 +158,7 @@ class CostMeter(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        # Summed where the batch is: asking for the number at every step would make a GPU wait.
+        # Summed on the batch's device: reading the number at every step would make a GPU wait.
         self.energy.tick()
         assert isinstance(pl_module, TransferModule)
         masks = [pl_module.head.mask(each) for each in by_stream(batch).values()]
@@ -197,7 +197,7 @@ class CostMeter(Callback):
 
 
 def count(module: nn.Module, trainable: bool = False) -> int:
-    """Parameters, by the weights they stand for: a 4-bit tensor packs two in a byte."""
+    """Return the number of parameters; 4-bit tensors, which pack two in a byte, count by their unpacked shape."""
     return sum(
         math.prod(parameter.quant_state.shape) if hasattr(parameter, "quant_state") else parameter.numel()
         for parameter in module.parameters()
@@ -206,7 +206,7 @@ def count(module: nn.Module, trainable: bool = False) -> int:
 
 
 def reset_peak(device: torch.device) -> None:
-    """Start the peak afresh, so that an earlier fit in this process does not count."""
+    """Reset the peak, so that an earlier fit in this process does not count."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif (marker := Path("/proc/self/clear_refs")).exists():
@@ -214,7 +214,7 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> float:
-    """Bytes: allocated on a GPU, else resident in the process."""
+    """Return the peak memory in bytes: allocated on a GPU, else resident in the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")

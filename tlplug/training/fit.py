@@ -1,4 +1,4 @@
-"""One adaptation: load, adapt, fit, test. It knows of no other run."""
+"""Load, adapt, fit and test one model."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tlplug.runtime.console import Reporter
 from tlplug.runtime.imports import import_without_dynamo
 from tlplug.settings import OptimizerSettings, TrainerSettings
 from tlplug.training.checkpoint import Checkpoints
-from tlplug.training.checkpoint_files import WholeFiles
+from tlplug.training.checkpoint_files import AtomicCheckpointIO
 from tlplug.training.cost import CostMeter
 from tlplug.training.learning_curve import LearningCurve
 from tlplug.training.module import BoundTask, TransferModule
 from tlplug.training.nonfinite import StopOnNonFinite
-from tlplug.training.out_of_memory import BatchSeen, explained
+from tlplug.training.out_of_memory import CurrentBatch, explain_out_of_memory
 from tlplug.training.prefix_cache.compute import ComputeOnce
-from tlplug.training.trainer import build_trainer, settings_for, total_steps
+from tlplug.training.trainer import adjust_for_strategy, build_trainer, total_steps
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
         def before(self, model: nn.Module, device: torch.device) -> None: ...
 
-        def begins(self, model: nn.Module) -> None: ...
+        def before_training(self, model: nn.Module) -> None: ...
 
 
 log = logging.getLogger(__name__)
@@ -59,13 +59,13 @@ class Prepared(BoundTask):
 
 @dataclass(frozen=True)
 class TrainingHooks:
-    """What goes along with a training run and does not change it."""
+    """Loggers, callbacks and recorders that do not change the result of a training run."""
 
     loggers: Sequence[Logger] = ()
     callbacks: Sequence[Callback] = ()
     reporter: Reporter = field(default_factory=Reporter)
     watch: Watch | None = None
-    """Sees the model before it is adapted, and before it is trained."""
+    """Records the model before it is adapted, and before it is trained."""
     checkpoints: Checkpoints | None = None
     """Writes checkpoints, and finds the one to resume from."""
 
@@ -79,19 +79,19 @@ def adapt(
     """Adapt the base model by one strategy and test it.
 
     Args:
-        optimizer: what the user set; the rest is the strategy's own.
+        optimizer: the user's settings; the strategy's defaults fill in the rest.
 
     Returns:
-        The adapted model and what it scored.
+        The adapted model and its outcome.
     """
     checkpoints = hooks.checkpoints
-    begun = None if checkpoints is None else checkpoints.begin()
+    resume_from = None if checkpoints is None else checkpoints.begin()
     seed_everything(task.seed, workers=True, verbose=False)
     data = task.data.with_streams(strategy.extra_data)
-    meter, seen = CostMeter(), BatchSeen()
+    meter, seen = CostMeter(), CurrentBatch()
     curve = LearningCurve(task.head.primary_score, len(task.rows["train"]), data.steps_per_epoch)
     trainer = build_trainer(
-        settings_for(strategy, task.trainer),
+        adjust_for_strategy(strategy, task.trainer),
         hooks.loggers,
         [
             StopOnNonFinite(),
@@ -108,52 +108,50 @@ def adapt(
     steps = total_steps(task.trainer, data.steps_per_epoch(trainer.world_size))
     device = trainer.strategy.root_device
     accumulated = task.trainer.accumulate_grad_batches
-    with explained(seen, task.base, strategy, task.head, data.suggest_smaller_batch(), accumulated):
-        module = module_for(task, strategy, optimizer, device, steps, hooks.watch)
-        fit(trainer, module, data, begun)
-        if checkpoints is not None and (best := checkpoints.chosen()) is not None:
-            take(module, best)
+    with explain_out_of_memory(
+        seen, task.base, strategy, task.head, data.suggest_smaller_batch(), accumulated
+    ):
+        module = build_module(task, strategy, optimizer, device, steps, hooks.watch)
+        fit(trainer, module, data, resume_from)
+        if checkpoints is not None and (best := checkpoints.best_path()) is not None:
+            load_weights(module, best)
         tuned = test(trainer, module, data)
-    found = outcome(module.head, module.predictions["test"], task.rows["test"], meter.cost(module))
+    tested = outcome(module.head, module.predictions["test"], task.rows["test"], meter.cost(module))
     return module.model, replace(
-        found, tuned=tuned, validation=module.scores.get("validation", {}), curve=curve.points
+        tested, tuned=tuned, validation=module.scores.get("validation", {}), curve=curve.points
     )
 
 
-def fit(trainer: Trainer, module: TransferModule, data: TransferData, begun: Path | None) -> None:
-    """Nothing where nothing moves.
+def fit(trainer: Trainer, module: TransferModule, data: TransferData, resume_from: Path | None) -> None:
+    """Fit the model, if it has trainable weights.
 
     Args:
-        begun: the checkpoint to go on from.
+        resume_from: a checkpoint.
     """
     if any(parameter.requires_grad for parameter in module.parameters()):
-        trainer.fit(module, datamodule=data, ckpt_path=begun, weights_only=True)
-        free(trainer, module)
+        trainer.fit(module, datamodule=data, ckpt_path=resume_from, weights_only=True)
+        # Gradients and optimizer states take three times the memory of the trainable weights.
+        module.zero_grad()
+        for optimizer in trainer.optimizers:
+            optimizer.state.clear()
 
 
-def free(trainer: Trainer, module: TransferModule) -> None:
-    """What only a fit needs, which the test and the look at the model would lie beside: three times what moves."""
-    module.zero_grad()
-    for optimizer in trainer.optimizers:
-        optimizer.state.clear()
-
-
-def take(module: TransferModule, path: Path) -> None:
-    """Replace the last weights and validation scores by those of a checkpoint."""
-    found = WholeFiles().load_checkpoint(path)
-    module.on_load_checkpoint(found)
-    module.load_state_dict(found["state_dict"], strict=False)
+def load_weights(module: TransferModule, path: Path) -> None:
+    """Load the weights and validation scores of a checkpoint."""
+    checkpoint = AtomicCheckpointIO().load_checkpoint(path)
+    module.on_load_checkpoint(checkpoint)
+    module.load_state_dict(checkpoint["state_dict"], strict=False)
 
 
 def test(trainer: Trainer, module: TransferModule, data: TransferData) -> dict[str, Any]:
-    """Test the weights, with what the head has tuned; returns that."""
+    """Tune the head's decoding if it can be tuned, test the model, and return the tuned values."""
     tuned = tune(trainer, module, data) if module.head.tunes else {}
     trainer.test(module, datamodule=data, verbose=False)
     return tuned
 
 
 def tune(trainer: Trainer, module: TransferModule, data: TransferData) -> dict[str, Any]:
-    """Let the head find values for `decode` on all validation rows, with the weights that are tested; returns them."""
+    """Tune the head's values for `decode` on all validation rows, and return them."""
     trainer.validate(module, dataloaders=data.full_val_dataloader(), verbose=False)
     if "validation" not in module.outputs:
         log.warning("trainer.limit_val_batches=0: the head's decoding is not tuned")
@@ -165,7 +163,7 @@ def tune(trainer: Trainer, module: TransferModule, data: TransferData) -> dict[s
     return tuned
 
 
-def module_for(
+def build_module(
     task: Prepared,
     strategy: Strategy,
     optimizer: OptimizerSettings,
@@ -173,20 +171,20 @@ def module_for(
     steps: int,
     watch: Watch | None = None,
 ) -> TransferModule:
-    """Freshly loaded and adapted, in training mode.
+    """Load and adapt a model, and return its module in training mode.
 
     Args:
-        steps: of the whole fit, for the schedule.
+        steps: the number of optimizer steps, for the schedule.
     """
     model = load(task, strategy, device, watch)
     if watch is not None:
-        watch.begins(model)
-    settled = optimizer.over(strategy.optimizer_defaults)
-    return TransferModule(model, strategy, task, settled, steps).train()
+        watch.before_training(model)
+    settings = optimizer.over(strategy.optimizer_defaults)
+    return TransferModule(model, strategy, task, settings, steps).train()
 
 
 def load(task: Prepared, strategy: Strategy, device: torch.device, watch: Watch | None = None) -> nn.Module:
-    """Return the base model with the head, adapted, in training mode."""
+    """Load the base model with the head, and adapt it."""
     import_without_dynamo("peft")
     options = strategy.load_options(task.head)
     if options.quantization is not None:
@@ -198,7 +196,7 @@ def load(task: Prepared, strategy: Strategy, device: torch.device, watch: Watch 
     precision = resolve_precision(task.trainer.precision, task.trainer.accelerator, task.base.dtype)
     context = AdaptContext(task.head, task.base, task.seed, task.data.train_batches, device, precision)
     adapted = strategy.adapt(model, context)
-    refuse_random(new, adapted, task)
+    check_no_random_weights(new, adapted, task)
     if task.base.fast_dropout and device.type == "cpu":
         use_byte_dropout(adapted)
     cast_trainable_to_float32(adapted)
@@ -207,23 +205,29 @@ def load(task: Prepared, strategy: Strategy, device: torch.device, watch: Watch 
     return adapted
 
 
-def refuse_random(new: Mapping[str, nn.Parameter], adapted: nn.Module, task: Prepared) -> None:
-    """No part of a model stays random: what the base model's files lack has to move, or a copy of it."""
-    left = {id(parameter) for name, parameter in adapted.named_parameters() if "original_module" not in name}
-    random = [name for name, value in new.items() if id(value) in left and not value.requires_grad]
+def check_no_random_weights(new: Mapping[str, nn.Parameter], adapted: nn.Module, task: Prepared) -> None:
+    """Raise where a weight that the base model's files lack would not be trained.
+
+    Raises:
+        UsageError: a new weight is frozen.
+    """
+    remaining = {
+        id(parameter) for name, parameter in adapted.named_parameters() if "original_module" not in name
+    }
+    random = [name for name, value in new.items() if id(value) in remaining and not value.requires_grad]
     if random:
         more = f" and {len(random) - 1} more" if len(random) > 1 else ""
         raise UsageError(
-            f"base model {task.base.source}: its files have no {random[0]}{more}, which would be random and stay so "
-            "with this strategy. Take a base model that was saved with it, or a strategy that moves it"
+            f"base model {task.base.source}: its files have no {random[0]}{more}, which would stay random "
+            "with this strategy. Choose a base model that was saved with it, or a strategy that trains it"
         )
 
 
 def outcome(
     head: TaskHead, predictions: list[dict[str, Any]], rows: Rows, cost: dict[str, float] | None = None
 ) -> Outcome:
-    """Scores of predictions, over the rows that were predicted."""
-    seen = {prediction["id"] for prediction in predictions}
-    rows = [row for row in rows if row["id"] in seen]
+    """Score predictions on their rows."""
+    predicted = {prediction["id"] for prediction in predictions}
+    rows = [row for row in rows if row["id"] in predicted]
     scores, example_scores = head.scores(predictions, rows), head.example_scores(predictions, rows)
     return Outcome(predictions, scores, example_scores, cost)

@@ -1,4 +1,4 @@
-"""How a score rises while a model is trained."""
+"""Record the validation score during training."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 
 class LearningCurve(Callback):
-    """At each validation of a fit, how many training examples had been seen, and the score.
+    """Records the number of training rows seen and the score, at each validation of a fit.
 
-    An example is a row, however many parts it is read in; within an epoch, batches count as if they had equally many. The
-    counts depend on the data and on the batches alone, so those
-    of a run and of its baselines are the same.
+    Within an epoch all batches count as equally large, so a run and its baselines have the same counts.
 
     Args:
-        rows: of the training split.
-        batches: of an epoch, given the number of processes.
+        rows: the number of training rows.
+        batches: returns the number of batches in an epoch from the number of processes.
     """
 
     def __init__(self, primary: str, rows: int, batches: Callable[[int], int]) -> None:
@@ -34,7 +32,7 @@ class LearningCurve(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.points, self._done = [list(point) for point in state_dict["points"]], state_dict["done"]
 
-    def on_train_batch_end(self, *given: Any, **named: Any) -> None:
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
         self._done += 1
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

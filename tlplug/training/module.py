@@ -19,23 +19,17 @@ from tlplug.runtime.distributed import all_reduce_sum, gather
 from tlplug.settings import OptimizerSettings
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
-    class Recall(Protocol):
-        """`frozen.Recall`."""
-
-        def of(self, split: str, batch: Batch) -> AbstractContextManager[None]: ...
+    from tlplug.training.prefix_cache.store import Recall
 
 
 class StepMean:
-    """The gradient of an optimizer step: that of the mean over all rows, or tokens, of its batches, as the head counts them.
+    """Makes the gradient of a step that of the mean over all rows, or tokens, of its batches, as the head counts them.
 
-    Lightning divides the loss by the number of batches that are accumulated, and processes average their gradients: means
-    over batches, each of which has examples of its own number. So a batch gives its sum, and once the step has all of them
-    its gradients are divided by what they weigh together.
+    Lightning divides the loss by the number of accumulated batches, and processes average their gradients, whatever the
+    sizes of the batches. So a batch returns its sum, and the gradients are divided by the total weight before the step.
 
     Args:
-        batches: of a step, those of all processes; 1: there is nothing to do.
+        batches: the number of batches in a step, over all processes; with 1 nothing is changed.
     """
 
     def __init__(self, batches: int) -> None:
@@ -49,8 +43,8 @@ class StepMean:
         self.weight += output.num_items
         return output.loss * output.num_items
 
-    def settle(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Sums into means; after the last batch of a step, which may be one of fewer."""
+    def normalize(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Divide the gradients by the total weight, after the last batch of a step."""
         if self.batches == 1:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -62,7 +56,7 @@ class StepMean:
 
 
 MAIN = "main"
-"""The task's own batches among those of a strategy's streams."""
+"""The stream of the task's own batches."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +73,9 @@ class TransferModule(LightningModule):
     """An adapted model, with its strategy's step and its head's scores.
 
     Args:
-        model: what `strategy.adapt` gave back.
+        model: the result of `strategy.adapt`.
         settings: every field set.
-        total_steps: optimizer steps of the whole fit, for the schedule.
+        total_steps: the number of optimizer steps, for the schedule.
     """
 
     def __init__(
@@ -101,46 +95,46 @@ class TransferModule(LightningModule):
         self.predictions: dict[str, list[dict[str, Any]]] = {}
         """The last predictions of each split, one a row, in the rows' order."""
         self.outputs: dict[str, list[dict[str, Any]]] = {}
-        """What they were decoded from."""
+        """The outputs that `predictions` were decoded from."""
         self.scores: dict[str, dict[str, float]] = {}
         """The last scores of each split."""
         self.recall: Recall | None = None
-        """What is kept of the strategy's frozen prefix."""
+        """The stored output of the strategy's frozen prefix."""
         self.step_mean = StepMean(1)
         self.loss: torch.Tensor | None = None
-        """Of the last training batch."""
+        """The loss of the last training batch."""
         self._outputs: list[dict[str, Any]] = []
-        # What does not move is the base model's, and quantized weights could not be loaded again.
+        # Frozen weights come from the base model, and quantized ones cannot be loaded from a checkpoint.
         self.strict_loading = False
-        self._moving = frozenset(self._moves())
-
-    def _moves(self) -> list[str]:
-        """Names of what a training changes."""
-        held = self.state_dict().keys()
-        moving = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
-        return moving + [name for name, _ in self.named_buffers() if name in held]
+        saved = self.state_dict().keys()
+        self._trained = frozenset(
+            [name for name, parameter in self.named_parameters() if parameter.requires_grad]
+            + [name for name, _ in self.named_buffers() if name in saved]
+        )
+        """Names of the tensors that training changes."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        kept = {name: tensor for name, tensor in checkpoint["state_dict"].items() if name in self._moving}
-        checkpoint["state_dict"], checkpoint["scores"] = kept, self.scores
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: tensor for name, tensor in state.items() if name in self._trained}
+        checkpoint["scores"] = self.scores
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Checks what Lightning loads next.
+        """Check the names of the tensors before Lightning loads them.
 
         Raises:
-            UsageError: the checkpoint holds other tensors than those that move.
+            UsageError: the checkpoint holds other tensors than the trained ones.
         """
-        found = set(checkpoint["state_dict"])
-        if found != self._moving:
+        stored = set(checkpoint["state_dict"])
+        if stored != self._trained:
             raise UsageError(
                 "the checkpoint is of another training: it has "
-                f"{', '.join(sorted(found - self._moving)[:3]) or 'nothing more'} and lacks "
-                f"{', '.join(sorted(self._moving - found)[:3]) or 'nothing'} of what moves here"
+                f"{', '.join(sorted(stored - self._trained)[:3]) or 'nothing more'} and lacks "
+                f"{', '.join(sorted(self._trained - stored)[:3]) or 'nothing'} of the tensors trained here"
             )
         self.scores = checkpoint["scores"]
 
     def train(self, mode: bool = True) -> TransferModule:
-        """Training mode for everything but what runs before the first weight that moves."""
+        """Set training mode, except for the strategy's frozen prefix."""
         super().train(mode)
         prefix = self.strategy.frozen_prefix(self.model)
         for module in prefix.modules if prefix is not None else ():
@@ -148,7 +142,7 @@ class TransferModule(LightningModule):
         return self
 
     def recalling(self, split: str, batch: Batch) -> AbstractContextManager[None]:
-        """While it lasts, what is known of the frozen prefix is not computed again."""
+        """Use the stored output of the frozen prefix for a batch, if there is one."""
         return nullcontext() if self.recall is None else self.recall.of(split, batch)
 
     def on_train_start(self) -> None:
@@ -166,12 +160,12 @@ class TransferModule(LightningModule):
 
     @property
     def is_logged(self) -> bool:
-        """Whether somebody is shown this step's values: a log call in each costs more than some steps."""
+        """Whether this step's values are logged: logging each step would cost more than some steps."""
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return self.trainer.is_last_batch or (every > 0 and (self.trainer.global_step + 1) % every == 0)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        self.step_mean.settle(self.parameters())
+        self.step_mean.normalize(self.parameters())
 
     def configure_gradient_clipping(
         self,
@@ -185,11 +179,11 @@ class TransferModule(LightningModule):
         if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
             return
-        moving = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         if gradient_clip_algorithm == "value":
-            nn.utils.clip_grad_value_(moving, gradient_clip_val)
+            nn.utils.clip_grad_value_(parameters, gradient_clip_val)
         else:
-            nn.utils.clip_grad_norm_(moving, gradient_clip_val)
+            nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._predict("validation", batch)
@@ -227,5 +221,5 @@ class TransferModule(LightningModule):
 
 
 def by_stream(batch: Batch) -> Mapping[str, Batch]:
-    """Batches by the streams' names; where there are no further streams, the loader gives the task's batch alone."""
+    """Return the batches by stream; without extra data the loader yields the task's batch alone."""
     return batch if MAIN in batch else {MAIN: batch}

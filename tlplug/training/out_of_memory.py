@@ -1,4 +1,4 @@
-"""Memory that was not enough: at which batch, and which settings would help."""
+"""Explain an out-of-memory error: the batch, and settings that need less memory."""
 
 from __future__ import annotations
 
@@ -15,52 +15,42 @@ from tlplug.interfaces.registry import Registry
 from tlplug.models.precision import HALF_PRECISION
 from tlplug.training.module import MAIN, TransferModule, by_stream
 
-SAYS = (
+MEMORY_WORDS = (
     *("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory"),
     *("std::bad_alloc", "alloc_failed"),
 )
-"""What a RuntimeError says that is about memory: of torch's CPU allocator, CUDA's libraries, Apple's and the C++ one."""
+"""Parts of the memory errors of torch's CPU allocator, CUDA's libraries, Apple's and C++."""
 SHORT = 32
-"""Tokens below which cutting texts is no advice."""
-TOLD = 2
+"""Tokens below which shorter texts are not suggested."""
+MOST_REMEDIES = 2
 
 
-class BatchSeen(Callback):
-    """Remembers which batch a training is at."""
+class CurrentBatch(Callback):
+    """Records the stage, step and size of the current batch."""
 
     def __init__(self) -> None:
         self.examples = 0
         self.tokens = 0
-        """Of the longest example; 0 where the head's batches have no mask to count them by."""
+        """The length of the longest example; 0 where the head's batches have no mask."""
         self.stage = ""
         self.step = 0
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._see(pl_module, "training", trainer.global_step + 1, batch)
+        self._record(pl_module, "training", trainer.global_step + 1, batch)
 
     def on_validation_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        self._see(pl_module, "validation", batch_idx + 1, batch)
+        self._record(pl_module, "validation", batch_idx + 1, batch)
 
     def on_test_batch_start(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        self._see(pl_module, "testing", batch_idx + 1, batch)
+        self._record(pl_module, "testing", batch_idx + 1, batch)
 
-    def _see(self, module: LightningModule, stage: str, step: int, batch: Any) -> None:
+    def _record(self, module: LightningModule, stage: str, step: int, batch: Any) -> None:
         assert isinstance(module, TransferModule)
         self.stage, self.step = stage, step
         own = by_stream(batch)[MAIN]
@@ -79,18 +69,23 @@ class BatchSeen(Callback):
 
 
 @contextmanager
-def explained(
-    seen: BatchSeen, base: BaseInfo, strategy: Strategy, head: TaskHead, halved: str | None, accumulate: int
+def explain_out_of_memory(
+    seen: CurrentBatch,
+    base: BaseInfo,
+    strategy: Strategy,
+    head: TaskHead,
+    halved: str | None,
+    accumulate: int,
 ) -> Iterator[None]:
     """Turn an out-of-memory error of a training run into one message.
 
     Args:
-        seen: among the callbacks of the training.
-        halved: what to type for batches of half the size.
-        accumulate: batches of an optimizer step.
+        seen: a callback of the trainer.
+        halved: the override for batches of half the size.
+        accumulate: the number of batches in an optimizer step.
 
     Raises:
-        TrainingFailed: in the place of the error of whoever had no memory, which is its cause.
+        TrainingFailed: memory ran out; its cause is the original error.
     """
     try:
         yield
@@ -99,39 +94,44 @@ def explained(
             raise
         helpful = remedies(seen, base, strategy, head, halved, accumulate)
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        advice = "; or ".join(helpful[:TOLD]) or "a smaller base model (model.source)"
+        advice = "; or ".join(helpful[:MOST_REMEDIES]) or "a smaller base model (model.source)"
         raise TrainingFailed(f"out of memory {seen} ({reason}). What would help: {advice}") from error
 
 
 def is_about_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return any(words in str(error).lower() for words in SAYS)
+    return any(words in str(error).lower() for words in MEMORY_WORDS)
 
 
 def remedies(
-    seen: BatchSeen, base: BaseInfo, strategy: Strategy, head: TaskHead, halved: str | None, accumulate: int
+    seen: CurrentBatch,
+    base: BaseInfo,
+    strategy: Strategy,
+    head: TaskHead,
+    halved: str | None,
+    accumulate: int,
 ) -> list[str]:
-    """Settings that are not in use yet; first those that leave the training's result as it is."""
-    found = []
+    """Return settings that are not in use yet, first those that do not change the result."""
+    settings = []
     if seen.stage and halved:
         same = (
             f" trainer.accumulate_grad_batches={accumulate * 2} (about the same steps)" if seen.trains else ""
         )
-        found.append(f"{halved}{same}")
+        settings.append(f"{halved}{same}")
     if seen.trains and not base.gradient_checkpointing:
-        found.append("model.gradient_checkpointing=true")
+        settings.append("model.gradient_checkpointing=true")
     if base.dtype not in HALF_PRECISION:
-        found.append("model.dtype=bfloat16")
+        settings.append("model.dtype=bfloat16")
     if strategy.load_options(head).quantization is None:
-        found += quantized(head)
+        settings += quantized_strategy(head)
     if seen.tokens > SHORT and base.max_length is not None:
-        found.append(f"data.max_length={seen.tokens // 2} (longer texts are cut)")
-    return found
+        settings.append(f"data.max_length={seen.tokens // 2} (longer texts are cut)")
+    return settings
 
 
-def quantized(head: TaskHead) -> list[str]:
-    """Return how to choose an installed strategy that loads the base model quantized for this head; empty: there is none."""
+def quantized_strategy(head: TaskHead) -> list[str]:
+    """Return the override for an installed strategy that quantizes the base model for this head, if there is one."""
     for plugin in Registry().plugins:
         # Advice on an error must not end in another one, such as that of a plugin that cannot be imported.
         with suppress(Exception):

@@ -18,13 +18,13 @@ from tlplug.training.trainer import build_trainer
 
 KIND = "outcomes"
 ORIGIN = ("_name_or_path", "transformers_version", "dtype", "architectures")
-"""Of a model's config what does not change a model that is made from it."""
+"""Fields of a model's config that do not change a model made from it."""
 LIBRARIES = ("tlplug", "torch", "transformers", "lightning")
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Of one prepared task, with any strategy."""
+    """The cached outcomes of a prepared task, with any strategy."""
 
     task: Prepared
 
@@ -36,21 +36,21 @@ class Outcomes:
 
     def stored(self, strategy: Strategy, optimizer: OptimizerSettings) -> Outcome | None:
         """Return the outcome of the same training, if it is cached."""
-        # One process looks, all follow: the others would look after the first has written.
-        found = broadcast(cache.read(KIND, self.key(strategy, optimizer)))
-        return None if found is None else Outcome(**found)
+        # Only one process reads: the others might read after the first has written.
+        stored = broadcast(cache.read(KIND, self.key(strategy, optimizer)))
+        return None if stored is None else Outcome(**stored)
 
-    def known(self, strategy: Strategy, optimizer: OptimizerSettings) -> bool:
-        """Whether there is such an outcome; unlike `stored` asked by one process alone."""
+    def is_stored(self, strategy: Strategy, optimizer: OptimizerSettings) -> bool:
+        """Return whether the outcome is cached; unlike `stored`, in one process alone."""
         return cache.read(KIND, self.key(strategy, optimizer)) is not None
 
     def train(self, strategy: Strategy, optimizer: OptimizerSettings, hooks: TrainingHooks) -> Outcome:
-        """Train, and cache the outcome. `optimizer` is what the user set; the rest is the strategy's own."""
+        """Train, and cache the outcome; the strategy's defaults fill in unset fields of `optimizer`."""
         key = self.key(strategy, optimizer)
-        _, found = adapt(self.task, strategy, optimizer, hooks)
+        _, trained = adapt(self.task, strategy, optimizer, hooks)
         if rank() == 0:
-            cache.write(KIND, key, asdict(found))
-        return found
+            cache.write(KIND, key, asdict(trained))
+        return trained
 
     def key(self, strategy: Strategy, optimizer: OptimizerSettings) -> str:
         """Return a hash of everything that determines the predictions."""
@@ -90,7 +90,7 @@ class Outcomes:
                 resolve_precision("auto", task.trainer.accelerator, task.base.dtype),
             ],
             "seed": task.seed,
-            # As many as the fit is going to have; before it there is one.
+            # The number of processes of the fit, which have not started yet.
             "processes": build_trainer(task.trainer, (), (), task.base.dtype).world_size,
             "libraries": {name: version(name) for name in LIBRARIES},
         }

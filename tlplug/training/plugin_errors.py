@@ -1,4 +1,4 @@
-"""Which plugin an exception comes from."""
+"""Name the plugin that an exception comes from."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from tlplug.errors import TrainingFailed, UsageError
 
 SHARED = "tlplug_plugins"
-"""The package of the built-in plugins: its modules are of several, so that a frame in it tells by its object alone."""
+"""The package of the built-in plugins. It holds several, so the object alone identifies the plugin of a frame."""
 
 
 @contextmanager
-def naming_plugins(plugins: Sequence[Any]) -> Iterator[None]:
+def name_plugin_in_errors(plugins: Sequence[Any]) -> Iterator[None]:
     """Add the plugin, its distribution and version to an exception that a plugin's code raises.
 
     Args:
@@ -27,7 +27,7 @@ def naming_plugins(plugins: Sequence[Any]) -> Iterator[None]:
         raise
     except Exception as error:
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-        raiser = next((found for frame in reversed(frames) if (found := owner(frame, plugins))), None)
+        raiser = next(filter(None, (owner(frame, plugins) for frame in reversed(frames))), None)
         note = f"It was raised in {raiser}."
         if raiser is not None and note not in getattr(error, "__notes__", ()):
             error.add_note(note)

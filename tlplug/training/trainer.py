@@ -1,4 +1,4 @@
-"""Lightning's Trainer as a training here needs it."""
+"""Build Lightning's Trainer from the settings."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tlplug.models.precision import resolve_precision
 from tlplug.runtime.compat import disable_signal_handlers
 from tlplug.settings import TrainerSettings
 from tlplug.training.checkpoint import Checkpoints
-from tlplug.training.checkpoint_files import WholeFiles
+from tlplug.training.checkpoint_files import AtomicCheckpointIO
 
 
 def build_trainer(
     settings: TrainerSettings, loggers: Sequence[Logger], callbacks: Sequence[Callback], dtype: str
 ) -> Trainer:
-    """Lightning's Trainer, with what tlplug does itself switched off: sampling, progress, signals."""
+    """Return Lightning's Trainer without its own sampling, progress and signal handling."""
     arguments = asdict(settings)
     arguments["precision"] = resolve_precision(settings.precision, settings.accelerator, dtype)
     trainer = Trainer(
@@ -33,7 +33,7 @@ def build_trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=any(isinstance(callback, Checkpoints) for callback in callbacks),
-        plugins=[WholeFiles()],
+        plugins=[AtomicCheckpointIO()],
         default_root_dir=Path(loggers[0].save_dir or ".") if loggers else None,
     )
     disable_signal_handlers(trainer)
@@ -41,7 +41,7 @@ def build_trainer(
 
 
 def total_steps(settings: TrainerSettings, batches: int) -> int:
-    """Optimizer steps of the whole fit; asking the trainer would move a stateful loader."""
+    """Return the number of optimizer steps of a fit; Lightning's own estimate would advance a stateful loader."""
     limit = settings.limit_train_batches
     if isinstance(limit, float):
         batches = int(batches * limit)
@@ -51,7 +51,7 @@ def total_steps(settings: TrainerSettings, batches: int) -> int:
     return steps if settings.max_steps < 0 else min(steps, settings.max_steps)
 
 
-def settings_for(strategy: Strategy, settings: TrainerSettings) -> TrainerSettings:
+def adjust_for_strategy(strategy: Strategy, settings: TrainerSettings) -> TrainerSettings:
     """Return the trainer's settings; if trainable weights change during training, DDP has to look for unused parameters."""
     if not strategy.capabilities.changes_trainable_weights or settings.strategy not in ("auto", "ddp"):
         return settings

@@ -21,10 +21,10 @@ from tlplug.interfaces import Batch, Strategy
 from tlplug.models.precision import autocast
 from tlplug.settings import OptimizerSettings
 from tlplug.training.cost import MEBIBYTE, count, peak_memory, reset_peak
-from tlplug.training.fit import Prepared, module_for
+from tlplug.training.fit import Prepared, build_module
 from tlplug.training.module import MAIN, TransferModule
-from tlplug.training.prefix_cache.check import fault, keepable
-from tlplug.training.trainer import build_trainer, settings_for
+from tlplug.training.prefix_cache.check import cacheable_prefix, why_not_cacheable
+from tlplug.training.trainer import adjust_for_strategy, build_trainer
 
 TIMES, ENOUGH = 3, 2.0
 """A step is timed at most TIMES times; no further time is taken once the sum reaches ENOUGH seconds."""
@@ -47,13 +47,13 @@ class Timing:
 
 def timed(task: Prepared, strategy: Strategy, optimizer: OptimizerSettings) -> Timing:
     """Load and adapt the model, train on the largest batch, then time predictions and training steps."""
-    trainer = build_trainer(settings_for(strategy, task.trainer), (), (), task.base.dtype)
+    trainer = build_trainer(adjust_for_strategy(strategy, task.trainer), (), (), task.base.dtype)
     device, precision = trainer.strategy.root_device, str(trainer.precision)
     data = task.data.with_streams(strategy.extra_data)
     reset_peak(device)
     found: list[TransferModule] = []
     loading = seconds(
-        device, lambda: found.append(module_for(task, strategy, optimizer, device, 1).to(device))
+        device, lambda: found.append(build_module(task, strategy, optimizer, device, 1).to(device))
     )
     module = found[0]
     trial = Trial(module, data, precision)
@@ -82,8 +82,8 @@ def kept_chain(module: TransferModule, data: TransferData, precision: str) -> Se
     """Return the modules whose outputs are cached on disk for all epochs; empty if nothing is trained or cacheable."""
     if not any(parameter.requires_grad for parameter in module.parameters()):
         return ()
-    prefix = keepable(module)
-    if prefix is None or fault(module, prefix, data, "train", precision) is not None:
+    prefix = cacheable_prefix(module)
+    if prefix is None or why_not_cacheable(module, prefix, data, "train", precision) is not None:
         return ()
     return prefix.cacheable
 

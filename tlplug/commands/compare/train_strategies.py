@@ -64,7 +64,7 @@ class Trainings:
     def missing(self, strategy: Strategy) -> int:
         """Return the number of trainings of a strategy that are not in the cache."""
         return sum(
-            not outcomes.known(strategy, optimizer)
+            not outcomes.is_stored(strategy, optimizer)
             for optimizer in self.rates(strategy).values()
             for outcomes in self.seeds.values()
         )

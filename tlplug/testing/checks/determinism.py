@@ -13,7 +13,7 @@ from tlplug.testing.adapted import AdaptedModel
 from tlplug.testing.check import CheckFailure, CheckSkipped, join_names
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.tensors import add_noise, changed, difference, seed, state, trainable
-from tlplug.training.prefix_cache.check import fault
+from tlplug.training.prefix_cache.check import why_not_cacheable
 
 
 def is_reproducible(case: StrategyCase) -> None:
@@ -140,7 +140,7 @@ def cached_prefix_matches_uncached(case: StrategyCase) -> None:
         raise CheckSkipped(
             "nothing is cached: frozen_prefix has no cacheable modules, or the head calls the model more than once"
         )
-    if reason := fault(adapted.module, prefix, adapted.data, "train", "32-true"):
+    if reason := why_not_cacheable(adapted.module, prefix, adapted.data, "train", "32-true"):
         raise CheckFailure(
             f"the output of frozen_prefix cannot be cached, so it is computed in every epoch: {reason}"
         )

@@ -17,7 +17,7 @@ from tlplug.testing.check import CheckFailure, CheckSkipped, join_names, require
 from tlplug.testing.isolation import run_in_subprocesses
 from tlplug.testing.strategy_case import StrategyCase
 from tlplug.testing.tensors import Tensors, difference, trainable
-from tlplug.training.trainer import settings_for
+from tlplug.training.trainer import adjust_for_strategy
 
 SMALL = 1e-3
 """The least divisor of a difference of gradients, as a share of the largest gradient."""
@@ -131,7 +131,7 @@ def _train_one_of_two(case: StrategyCase, rank: int, port: int) -> Tensors:
         }
     )
     adapted = _adapt_with_sgd(case, BATCH // 2)
-    _train(adapted, settings_for(adapted.strategy, TrainerSettings(strategy="ddp")).strategy, 2)
+    _train(adapted, adjust_for_strategy(adapted.strategy, TrainerSettings(strategy="ddp")).strategy, 2)
     return trainable(adapted.model)
 
 

@@ -1,4 +1,4 @@
-"""Whether what a frozen part gives can be kept: tried before anything is."""
+"""Check that the output of a frozen prefix can be stored, before any of it is."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tlplug.models.precision import autocast
 from tlplug.training.module import TransferModule
 
 AGREEMENT = 0.05
-"""By how much of its size an example's state may differ with its neighbours: rounding in 16 bits is less."""
+"""The largest relative difference of an example's state between batches; rounding in 16 bits gives less."""
 
 
-def keepable(module: TransferModule) -> FrozenPrefix | None:
-    """The strategy's frozen prefix, where its output could be kept: it has a chain, and one pass of the model needs it."""
+def cacheable_prefix(module: TransferModule) -> FrozenPrefix | None:
+    """Return the strategy's frozen prefix if its output could be stored: a chain that is used in one forward pass."""
     prefix = module.strategy.frozen_prefix(module.model)
     if (
         prefix is None
@@ -30,32 +30,33 @@ def keepable(module: TransferModule) -> FrozenPrefix | None:
     return prefix
 
 
-def fault(
+def why_not_cacheable(
     module: TransferModule, prefix: FrozenPrefix, data: TransferData, split: str, precision: str
 ) -> str | None:
-    """Why what the prefix gives cannot be kept; None where it can. Tried with the longest and the shortest example."""
+    """Return the reason why the prefix's output cannot be stored, from the longest and the shortest example; else None."""
     features = data.features[split]
     longest, shortest = (
         dict(features[int(at)]) for at in (features.lengths.argmax(), features.lengths.argmin())
     )
     together, alone = data.collate([longest, shortest]), data.collate([shortest])
     with autocast(precision, module.device):
-        calls = watched(module, prefix, split, together)
-        reason = fault_in(calls, prefix)
+        calls = record_calls(module, prefix, split, together)
+        reason = why_no_chain(calls, prefix)
         if reason is not None:
             return reason
-        state, apart = state_of(calls[-1][2]), state_of(watched(module, prefix, split, alone)[-1][2])
+        state, apart = (
+            hidden_state(calls[-1][2]),
+            hidden_state(record_calls(module, prefix, split, alone)[-1][2]),
+        )
     if state.requires_grad:
-        return "something moves in it or before it"
+        return "it contains or follows trainable weights"
     mask, other = module.head.mask(together), module.head.mask(alone)
     if state.ndim == 3 and mask is not None and other is not None:
         state, apart = state[:, mask[1].bool()], apart[:, other[0].bool()]
     elif state.shape[1:] != apart.shape[1:]:
-        return (
-            f"what it gives changes its shape from batch to batch: {list(state.shape)}, {list(apart.shape)}"
-        )
+        return f"its output has another shape in each batch: {list(state.shape)}, {list(apart.shape)}"
     if (state[1] - apart[0]).norm() > AGREEMENT * apart.norm():
-        return "what it gives for an example depends on more than the example, such as its padding"
+        return "its output for an example depends on more than the example, such as its padding"
     return None
 
 
@@ -63,35 +64,35 @@ Call = tuple[nn.Module, Any, Any]
 """A module, its first argument, its output."""
 
 
-def watched(module: TransferModule, prefix: FrozenPrefix, split: str, batch: Batch) -> list[Call]:
+def record_calls(module: TransferModule, prefix: FrozenPrefix, split: str, batch: Batch) -> list[Call]:
     """Return the calls of the chain's modules during a forward pass of the whole model."""
     calls: list[Call] = []
 
-    def note(called: nn.Module, given: Any, named: dict[str, Any], output: Any) -> None:
-        calls.append((called, given[0] if given else named.get("hidden_states"), output))
+    def record(called: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        calls.append((called, args[0] if args else kwargs.get("hidden_states"), output))
 
-    handles = [each.register_forward_hook(note, with_kwargs=True) for each in prefix.cacheable]
+    handles = [each.register_forward_hook(record, with_kwargs=True) for each in prefix.cacheable]
     try:
-        asked(module, split, batch)
+        run_batch(module, split, batch)
     finally:
         for handle in handles:
             handle.remove()
     return calls
 
 
-def fault_in(calls: list[Call], prefix: FrozenPrefix) -> str | None:
+def why_no_chain(calls: list[Call], prefix: FrozenPrefix) -> str | None:
     name = type(prefix.cacheable[-1]).__name__
     if [called for called, _, _ in calls] != list(prefix.cacheable):
-        return f"its {name} modules are not called once and one after another"
-    if any(rest(output) is None for _, _, output in calls):
-        return f"{name} gives more than a tensor"
-    if any(given is not state_of(before[2]) for before, (_, given, _) in pairwise(calls)):
-        return f"its {name} modules are not given each other's outputs"
+        return f"its {name} modules are not each called once, in order"
+    if any(count_empty_outputs(output) is None for _, _, output in calls):
+        return f"{name} returns more than a tensor"
+    if any(states is not hidden_state(before[2]) for before, (_, states, _) in pairwise(calls)):
+        return f"its {name} modules do not read each other's outputs"
     return None
 
 
-def rest(output: Any) -> int | None:
-    """How many empty places stand after the state; -1 where there is no tuple, None where they are not empty."""
+def count_empty_outputs(output: Any) -> int | None:
+    """Return the number of Nones after the state in a tuple; -1 for a tensor, None for any other output."""
     if isinstance(output, torch.Tensor):
         return -1
     single = (
@@ -102,11 +103,11 @@ def rest(output: Any) -> int | None:
     return len(output) - 1 if single else None
 
 
-def state_of(output: Any) -> torch.Tensor:
-    found: torch.Tensor = output if isinstance(output, torch.Tensor) else output[0]
-    return found
+def hidden_state(output: Any) -> torch.Tensor:
+    state: torch.Tensor = output if isinstance(output, torch.Tensor) else output[0]
+    return state
 
 
-def asked(module: TransferModule, split: str, batch: Batch) -> None:
-    ask = module.head.training_step if split == "train" else module.head.predict
-    ask(module.model, module.transfer_batch_to_device(batch, module.device, 0))
+def run_batch(module: TransferModule, split: str, batch: Batch) -> None:
+    step = module.head.training_step if split == "train" else module.head.predict
+    step(module.model, module.transfer_batch_to_device(batch, module.device, 0))

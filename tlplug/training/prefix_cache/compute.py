@@ -1,4 +1,4 @@
-"""Before a fit, the frozen part runs once over every example."""
+"""Compute the output of the frozen prefix once for each example, before a fit."""
 
 from __future__ import annotations
 
@@ -24,8 +24,14 @@ from tlplug.runtime import cache, files
 from tlplug.runtime.console import Reporter
 from tlplug.runtime.distributed import barrier, rank
 from tlplug.training.module import TransferModule
-from tlplug.training.prefix_cache.check import asked, fault, keepable, rest, state_of
-from tlplug.training.prefix_cache.store import FORM, SPANS, STATES, Kept, Recall, intact
+from tlplug.training.prefix_cache.check import (
+    cacheable_prefix,
+    count_empty_outputs,
+    hidden_state,
+    run_batch,
+    why_not_cacheable,
+)
+from tlplug.training.prefix_cache.store import FORM, SPANS, STATES, PrefixStates, Recall, intact
 
 KIND = "frozen"
 
@@ -33,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class ComputeOnce(Callback):
-    """Before a fit, computes the output of the strategy's frozen prefix for every example, or finds it in the cache."""
+    """Compute the output of the strategy's frozen prefix for every example before a fit, or load it from the cache."""
 
     def __init__(self, strategy: Strategy, data: TransferData, reporter: Reporter) -> None:
         self.strategy = strategy
@@ -42,21 +48,20 @@ class ComputeOnce(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, TransferModule)
-        prefix = keepable(pl_module)
+        prefix = cacheable_prefix(pl_module)
         if prefix is None:
             return
         pl_module.to(trainer.strategy.root_device)
         parts = self.parts(pl_module, prefix, trainer)
         # Loaders draw a seed, and what moves has dropout: the training's random numbers must not depend on the cache.
         with torch.random.fork_rng([pl_module.device] if pl_module.device.type == "cuda" else []):
-            kept = {
-                split: self.kept(split, features, pl_module, prefix, parts, trainer)
+            states = {
+                split: self.states(split, features, pl_module, prefix, parts, trainer)
                 for split, features in self.data.features.items()
             }
-        if None not in kept.values():
-            pl_module.recall = Recall(
-                prefix, {split: found for split, found in kept.items() if found is not None}
-            )
+        complete = {split: stored for split, stored in states.items() if stored is not None}
+        if len(complete) == len(states):
+            pl_module.recall = Recall(prefix, complete)
 
     def parts(self, module: TransferModule, prefix: FrozenPrefix, trainer: Trainer) -> dict[str, Any]:
         """Return what determines the prefix's output beside the features: its weights, its code, the number format."""
@@ -68,7 +73,7 @@ class ComputeOnce(Callback):
             "libraries": {name: version(name) for name in ("torch", "transformers")},
         }
 
-    def kept(
+    def states(
         self,
         split: str,
         features: Features,
@@ -76,23 +81,27 @@ class ComputeOnce(Callback):
         prefix: FrozenPrefix,
         parts: dict[str, Any],
         trainer: Trainer,
-    ) -> Kept | None:
+    ) -> PrefixStates | None:
         """Return the states of a split; None if they cannot be stored, which costs time and changes no result."""
         folder = cache.cache_folder() / KIND / cache.key_of({**parts, "features": features.key})
         if rank() == 0 and not intact(folder):
-            reason = fault(module, prefix, self.data, split, str(trainer.precision))
+            reason = why_not_cacheable(module, prefix, self.data, split, str(trainer.precision))
             if reason is None:
-                reason = self.computed(split, folder, module, prefix)
+                reason = self.fill_folder(split, folder, module, prefix)
             if reason is not None:
-                log.warning("the frozen part runs anew in every epoch: %s", reason)
+                log.warning("the frozen prefix is computed again in every epoch: %s", reason)
         barrier()
-        return Kept.opened(folder, features, module.head.mask) if intact(folder) else None
+        return PrefixStates.open(folder, features, module.head.mask) if intact(folder) else None
 
-    def computed(self, split: str, folder: Path, module: TransferModule, prefix: FrozenPrefix) -> str | None:
-        """Fill the folder; why that could not be done."""
-        log.info("%s: the frozen part runs over the %s rows once", folder.name[:12], split)
+    def fill_folder(
+        self, split: str, folder: Path, module: TransferModule, prefix: FrozenPrefix
+    ) -> str | None:
+        """Write the states of a split into the folder; return the reason if that fails."""
+        log.info("%s: computing the frozen prefix once for the %s rows", folder.name[:12], split)
         try:
-            with self.reporter.progress(f"frozen part, {split}", len(self.data.features[split])) as progress:
+            with self.reporter.progress(
+                f"frozen prefix, {split}", len(self.data.features[split])
+            ) as progress:
                 compute(module, prefix, self.data, split, folder, progress)
         except OSError as error:
             return f"{folder} cannot be written ({error})"
@@ -100,34 +109,34 @@ class ComputeOnce(Callback):
 
 
 def weights_digest(prefix: FrozenPrefix) -> str:
-    """SHA-256 of everything that the prefix computes with."""
-    found = hashlib.sha256()
+    """Return the SHA-256 of the prefix's weights and buffers."""
+    digest = hashlib.sha256()
     for module in prefix.modules:
         for name, tensor in module.state_dict().items():
             if isinstance(tensor, torch.Tensor):
-                found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return found.hexdigest()
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
-class Reached(Exception):
-    """The prefix's last module has given its output: nothing after it is needed."""
+class StopForward(Exception):
+    """Ends a forward pass after the prefix's last module, with its output."""
 
 
-def reached(module: TransferModule, prefix: FrozenPrefix, split: str, batch: Batch) -> Any:
+def prefix_output(module: TransferModule, prefix: FrozenPrefix, split: str, batch: Batch) -> Any:
     """Return the output of the prefix's last module for a batch."""
 
     def stop(_: nn.Module, __: Any, output: Any) -> None:
-        raise Reached(output)
+        raise StopForward(output)
 
     handle = prefix.cacheable[-1].register_forward_hook(stop)
     try:
-        asked(module, split, batch)
-    except Reached as found:
-        return found.args[0]
+        run_batch(module, split, batch)
+    except StopForward as stopped:
+        return stopped.args[0]
     finally:
         handle.remove()
-    raise RuntimeError(f"{type(prefix.cacheable[-1]).__name__}, the end of the frozen part, was not called")
+    raise RuntimeError(f"{type(prefix.cacheable[-1]).__name__}, the end of the frozen prefix, was not called")
 
 
 def compute(
@@ -149,14 +158,14 @@ def compute(
     with files.atomic_cache_folder(folder) as beside:
         with (beside / STATES).open("wb") as file, torch.no_grad(), autocast(precision, module.device):
             for batch in loader:
-                output = reached(module, prefix, split, batch)
-                states = state_of(output).cpu()
+                output = prefix_output(module, prefix, split, batch)
+                states = hidden_state(output).cpu()
                 mask = module.head.mask(batch)
                 by_position = states.ndim == 3 and mask is not None
                 for number, state in enumerate(states):
                     own = (
                         state[mask[number].bool()]
-                        if by_position and mask is not None
+                        if mask is not None and by_position
                         else state.flatten()[None]
                     )
                     file.write(own.contiguous().view(torch.uint8).numpy().tobytes())
@@ -168,7 +177,7 @@ def compute(
             "dtype": str(states.dtype).removeprefix("torch."),
             "width": states.shape[-1] if by_position else states[0].numel(),
             "shape": None if by_position else list(states.shape[1:]),
-            "rest": rest(output),
+            "rest": count_empty_outputs(output),
             "bytes": (beside / STATES).stat().st_size,
         }
         (beside / FORM).write_text(json.dumps(form), encoding="utf-8")

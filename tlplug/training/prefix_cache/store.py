@@ -1,4 +1,4 @@
-"""What a frozen part gave, memory-mapped, in the place of the part."""
+"""Replace a frozen prefix by its stored output, which is memory-mapped."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def intact(folder: Path) -> bool:
     form = json.loads((folder / FORM).read_text(encoding="utf-8"))
     if (folder / STATES).stat().st_size == form["bytes"]:
         return True
-    log.warning("%s is damaged; it is made again", folder)
+    log.warning("%s is damaged and is computed again", folder)
     shutil.rmtree(folder)
     return False
 
 
 @dataclass(frozen=True)
-class Kept:
+class PrefixStates:
     """The prefix's output for each feature of one split."""
 
     states: torch.Tensor
@@ -44,19 +44,21 @@ class Kept:
     spans: np.ndarray
     """Where each feature's rows begin and end, [features, 2]."""
     shape: tuple[int, ...] | None
-    """What a feature's only row is unflattened to; None: a feature has a row for each position that `mask` has."""
+    """The shape of a feature's only row before it was flattened; None: one row for each position in `mask`."""
     names: np.ndarray
     """The features' ids and parts as one sortable number, [features], sorted."""
     places: np.ndarray
-    """The positions that these have."""
+    """The positions of `names` before sorting."""
     parts: int
     rest: int
-    """Empty places after the state in what the prefix's modules give; -1 where that is no tuple."""
+    """The number of Nones after the state in the modules' output; -1 where it is a tensor."""
     mask: Callable[[Batch], torch.Tensor | None]
     """The head's."""
 
     @classmethod
-    def opened(cls, folder: Path, features: Features, mask: Callable[[Batch], torch.Tensor | None]) -> Kept:
+    def open(
+        cls, folder: Path, features: Features, mask: Callable[[Batch], torch.Tensor | None]
+    ) -> PrefixStates:
         form = json.loads((folder / FORM).read_text(encoding="utf-8"))
         spans = np.load(folder / SPANS)
         width = form["width"]
@@ -79,7 +81,7 @@ class Kept:
             chosen = self.states[torch.from_numpy(self.spans[places, 0])]
             return chosen.view(len(chosen), *self.shape).to(batch["id"].device)
         mask = self.mask(batch)
-        assert mask is not None, "it had a mask when the states were computed"
+        assert mask is not None, "the head gave a mask when the states were computed"
         rows = torch.cat([self.states[begin:end] for begin, end in self.spans[places]])
         padded = rows.new_zeros(*mask.shape, rows.shape[-1], device=mask.device)
         padded[mask.bool()] = rows.to(mask.device)
@@ -87,28 +89,28 @@ class Kept:
 
 
 class Recall:
-    """Has what is kept in the place of the prefix while one batch goes through the model."""
+    """Returns the stored states from the prefix's modules during the forward pass of a batch."""
 
-    def __init__(self, prefix: FrozenPrefix, kept: dict[str, Kept]) -> None:
-        self.kept = kept
-        self.now: Any = None
+    def __init__(self, prefix: FrozenPrefix, states: dict[str, PrefixStates]) -> None:
+        self.states = states
+        self.output: Any = None
         for module in prefix.cacheable:
             self._replace(module)
 
     @contextmanager
     def of(self, split: str, batch: Batch) -> Iterator[None]:
-        kept = self.kept[split]
-        state = kept.of(batch)
-        self.now = state if kept.rest < 0 else (state, *[None] * kept.rest)
+        states = self.states[split]
+        state = states.of(batch)
+        self.output = state if states.rest < 0 else (state, *[None] * states.rest)
         try:
             yield
         finally:
-            self.now = None
+            self.output = None
 
     def _replace(self, module: nn.Module) -> None:
         compute: Callable[..., Any] = module.forward
 
-        def forward(*given: Any, **named: Any) -> Any:
-            return compute(*given, **named) if self.now is None else self.now
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            return compute(*args, **kwargs) if self.output is None else self.output
 
         module.forward = forward
