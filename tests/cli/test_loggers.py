@@ -221,5 +221,5 @@ def test_a_secret_is_left_out_and_has_to_be_given_again(tmp_path, words, monkeyp
     told = capsys.readouterr().err
     assert f"python -m tlplug resume {folder} logger.mlflow.tracking_uri=..." in told
     assert main(["resume", str(folder), "seed=3"]) == 2
-    assert "'seed' cannot be another" in capsys.readouterr().err
+    assert "'seed' cannot be changed" in capsys.readouterr().err
     assert main(["resume", str(folder), login]) == 130, "it goes on, and is interrupted again"
