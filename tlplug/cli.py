@@ -10,7 +10,7 @@ from importlib import import_module
 
 import click
 
-from tlplug.commands.arguments import HELP_FLAGS, SETTINGS, complete_override
+from tlplug.commands.arguments import HELP_FLAGS, SETTINGS, complete_override, without_dashes
 from tlplug.config.choices import Choices
 from tlplug.errors import Stopped, TrainingFailed, UsageError, did_you_mean
 
@@ -115,7 +115,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
         return complete(ROOT, instruction, COMPLETION)
     try:
-        return run(list(sys.argv[1:] if words is None else words))
+        return run([without_dashes(word) for word in (sys.argv[1:] if words is None else words)])
     except UsageError as error:
         print(f"tlplug: {error}", file=sys.stderr)
         return USAGE

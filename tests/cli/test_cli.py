@@ -161,3 +161,12 @@ def test_a_run_directory_that_is_taken_is_refused(capsys, tmp_path, tiny_folder,
     assert main([*tiny_words(tiny_folder, rows_folder), f"run_dir={tmp_path / 'run'}"]) == 2
     assert "something lies there already" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+def test_keys_may_be_passed_as_flags(capsys):
+    assert (
+        main(["--strategy=lora", "--task=sentiment", "--optimizer.learning_rate=0.25", "--cfg", "job"]) == 0
+    )
+    assert "learning_rate: 0.25" in capsys.readouterr().out
+    assert main(["--sead=1", "--task=sentiment"]) == 2
+    assert "No such option" in capsys.readouterr().err

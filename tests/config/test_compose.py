@@ -6,11 +6,13 @@ from functools import cache
 
 import pytest
 
-from tlplug.config.compose import GROUPS, OPEN, Composer, parse
+from tlplug.config.choices import GROUPS
+from tlplug.config.compose import Composer
 from tlplug.config.job import build
 from tlplug.config.keys import check_keys, key_paths
+from tlplug.config.overrides import parse
 from tlplug.errors import UsageError
-from tlplug.settings import TrainerSettings
+from tlplug.settings import OPEN, TrainerSettings
 
 BASIC = ["strategy=lora", "task=sentiment"]
 
@@ -91,7 +93,7 @@ def test_groups_can_be_exchanged_over_a_preset(composer):
         ([*BASIC, "trainer.max_epochs=1.5"], "trainer.max_epochs"),
         ([*BASIC, "strategy.name=full"], "no key 'strategy.name'"),
         ([*BASIC, "seed=1,2"], "add -m"),
-        ([*BASIC, "seed=[1"], "cannot read 'seed=[1'"),
+        ([*BASIC, "seed=[1"], "'seed=[1': Value '[1'"),
         ([*BASIC, "evaluate"], "neither a command nor key=value"),
         ([*BASIC, "metric=[cots]"], "Did you mean 'cost'"),
         ([*BASIC, "~seed"], "'~seed' takes a key away; seed=... gives it another value"),

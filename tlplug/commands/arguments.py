@@ -58,6 +58,13 @@ def overrides(command: Any) -> Any:
     return click.argument("keys", metavar="[KEY=VALUE]...", nargs=-1, type=Override())(command)
 
 
+def without_dashes(word: str) -> str:
+    """Return `--seed=1` as `seed=1`, for programs that pass keys as flags, such as the agent of a W&B sweep."""
+    key, sign, _ = word.removeprefix("--").partition("=")
+    names = {*GROUPS, *SWEEP_GROUPS, *(field.name for field in fields(RootConfig))}
+    return word.removeprefix("--") if sign and key.partition(".")[0] in names else word
+
+
 def run_argument(command: Any) -> Any:
     """Add the argument `run` and the flag `trust` of a command on a run directory."""
     trust = click.option(

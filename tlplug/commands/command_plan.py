@@ -11,9 +11,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from tlplug.config.choices import GROUPS, root_key
-from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer, normalised, parse
+from tlplug.config.compose import ROOT_KEYS, RUN_DIR, Composer
 from tlplug.config.job import Job, build, plain
-from tlplug.config.keys import group_of
+from tlplug.config.overrides import group_of, normalised, parse
 from tlplug.errors import UsageError, no_such
 
 

@@ -12,8 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tlplug.config.choices import PRESETS, SUFFIX
-from tlplug.config.compose import parse, values
-from tlplug.config.keys import group_of
+from tlplug.config.overrides import group_of, parse, values
 from tlplug.errors import UsageError
 
 

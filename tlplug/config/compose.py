@@ -12,28 +12,34 @@ from typing import Any
 from hydra import compose, initialize_config_module
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from tlplug.config.choices import CHOSEN, GROUPS, SWEEP_GROUPS, Choices
 from tlplug.config.hydra_source import PluginSearchPath, PluginSource
-from tlplug.config.keys import absent, check_keys, group_of
+from tlplug.config.keys import check_keys
+from tlplug.config.overrides import (
+    SHORT,
+    chosen,
+    first_choice,
+    first_line,
+    group_of,
+    normalised,
+    parse,
+    typed,
+    values,
+)
+from tlplug.config.typed_fields import set_field
 from tlplug.errors import UsageError, no_such
 from tlplug.interfaces.registry import KINDS, no_such_choice
-from tlplug.settings import OPEN, DomainSettings, RootConfig
+from tlplug.settings import DomainSettings, RootConfig
 
 ROOT = "config"
 ROOT_KEYS = tuple(field.name for field in fields(RootConfig))
 RUN_DIR = "run_dir"
-SHORT = {
-    "data.target_domain": "data.target_domain.path",
-    "transfer.source_domain": "transfer.source_domain.path",
-}
-"""Nodes that a user can set by their path alone."""
 
 
 class Composer:
@@ -68,19 +74,19 @@ class Composer:
             UsageError: an unknown group, choice or key, a wrong type, or no strategy or task.
         """
         overrides = self._named(words)
-        if any(changes_keys(override) for override in typed(overrides)):
-            self._check_keys(overrides)
-        for override in overrides:
+        for override in chosen(overrides):
             if override.is_sweep_override():
                 raise UsageError(f"'{override.input_line}' has several values: add -m to run them all")
+        fields = typed(overrides)
+        config = self._compose([override.input_line for override in overrides if override not in fields])
+        check_keys(fields, config)
+        for override in fields:
+            set_field(config, override.key_or_group, override)
         try:
-            config = self._compose([override.input_line for override in overrides])
-        except UsageError:
-            self._check_keys(overrides)
-            raise
-        if any(absent(typed(overrides), config)):
-            # Or it is there, below a node that another word has set to null.
-            self._check_keys(overrides)
+            for key in SHORT:
+                self._take_preset(OmegaConf.select(config, key))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UsageError(plain_words(error)) from error
         return config
 
     def run_dir(self, words: Sequence[str]) -> str | None:
@@ -118,26 +124,27 @@ class Composer:
         for override in overrides:
             if override.is_sweep_override():
                 raise UsageError(f"'{override.input_line}' has several values; it takes one")
-            if "." not in group_of(override):
-                self._check_choice(override)
-        lines = [override.input_line for override in overrides]
+        fields = [override for override in overrides if "." in group_of(override)]
+        choices = [override for override in overrides if override not in fields]
+        for override in choices:
+            self._check_choice(override)
         try:
-            plain: DictConfig = compose(root, [line for line in lines if "." not in line.partition("=")[0]])
-            check_keys([override for override in overrides if "." in group_of(override)], plain)
-            composed: DictConfig = compose(root, lines)
-            return composed
+            config: DictConfig = compose(root, [override.input_line for override in choices])
         except (HydraException, OmegaConfBaseException) as error:
             raise UsageError(plain_words(error)) from error
+        check_keys(fields, config)
+        for override in fields:
+            set_field(config, override.key_or_group, override)
+        return config
 
     def _compose(self, lines: list[str]) -> DictConfig:
+        """Return the config of choices, with the defaults of all fields."""
         try:
             config: DictConfig = compose(ROOT, lines, return_hydra_config=True)
             choices = config.hydra.runtime.choices
             with open_dict(config), open_dict(config.strategy):
                 config.task, config.strategy.preset = choices.task, choices.strategy
                 del config["hydra"]
-            for key in SHORT:
-                self._take_preset(OmegaConf.select(config, key))
             return config
         except (HydraException, OmegaConfBaseException) as error:
             raise UsageError(plain_words(error)) from error
@@ -202,70 +209,16 @@ class Composer:
             )
 
 
-def chosen(overrides: Sequence[Override]) -> list[Override]:
-    """Return the overrides that make a choice: `strategy=lora`."""
-    return [o for o in overrides if group_of(o) in GROUPS and not o.is_hydra_override()]
-
-
-def typed(overrides: Sequence[Override]) -> list[Override]:
-    """Return the overrides that set a key: `strategy.r=4`."""
-    return [o for o in overrides if group_of(o) not in GROUPS and not o.is_hydra_override()]
-
-
-def changes_keys(override: Override) -> bool:
-    """Return whether the override may add or delete keys, so that the composed config does not show which existed."""
-    return override.is_delete() or override.is_sweep_override() or isinstance(override.value(), dict)
-
-
-def normalised(word: str) -> str:
-    """`+key=`, `++key=` and `key=` mean the same here: keys are checked, so nothing needs to be forced."""
-    bare = word.lstrip("+")
-    key, sign, value = bare.partition("=")
-    if key in SHORT:
-        bare = f"{SHORT[key]}{sign}{value}"
-    return f"++{bare}" if bare.startswith(OPEN) else bare
-
-
 def lines_of(values: Mapping[str, Any]) -> list[str]:
     """`key=value` of each that is set, of columns each by itself."""
     flat = {**values, **{f"columns.{name}": value for name, value in values["columns"].items()}}
     return [f"{name}={value}" for name, value in flat.items() if name != "columns" and value is not None]
 
 
-def parse(lines: list[str]) -> list[Override]:
-    for line in lines:
-        if "=" not in line and not line.startswith("~"):
-            raise UsageError(
-                f"'{line}' is neither a command nor key=value; `python -m tlplug --help` shows both"
-            )
-    try:
-        return OverridesParser.create().parse_overrides(lines)  # type: ignore[no-any-return]
-    except OverrideParseException as error:
-        raise UsageError(f"cannot read '{error.override}': {str(error).splitlines()[0]}") from error
-    except (ValueError, RecursionError) as error:
-        # A number of thousands of digits, or lists in lists: Hydra leaves both to Python.
-        raise UsageError(f"cannot read the words: {str(error).splitlines()[0]}") from error
-
-
-def values(override: Override) -> list[Any]:
-    """Return the value, or each value of a sweep."""
-    if override.is_sweep_override():
-        return [item.removeprefix("'") for item in override.sweep_string_iterator()]
-    return [override.value()]
-
-
-def first_choice(override: Override) -> str:
-    """Return the override with the first value of a sweep, which is enough to list the keys."""
-    if not override.is_sweep_override():
-        return str(override.input_line)
-    return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
-
-
 def plain_words(error: BaseException) -> str:
     """Return a short message for an error of Hydra or OmegaConf: the outer one and the first line of its cause."""
-    outer = str(error).splitlines()[0] if str(error) else ""
     cause = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    inner = str(cause).splitlines()[0] if cause is not error else ""
+    outer, inner = first_line(error), first_line(cause) if cause is not error else ""
     return ": ".join(part for part in (outer.replace("Error merging override ", ""), inner) if part)

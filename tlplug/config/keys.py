@@ -45,11 +45,6 @@ def typable(config: DictConfig) -> list[str]:
     return [path for path in key_paths(config) if not path.endswith(NAMES)]
 
 
-def group_of(override: Override) -> str:
-    """Return the key without its prefix: `strategy` of `strategy=lora`, `seed` of `++seed=1`."""
-    return str(override.get_key_element().lstrip("~+"))
-
-
 def key_paths(config: DictConfig, prefix: str = "") -> Iterator[str]:
     """Yield every key of a config by its dotted path, nodes and leaves."""
     for key in map(str, config):

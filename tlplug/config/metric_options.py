@@ -8,8 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tlplug.config.compose import parse
 from tlplug.config.job import OURS, instance
+from tlplug.config.overrides import parse
 from tlplug.errors import UsageError, no_such
 from tlplug.interfaces import TransferMetric
 from tlplug.interfaces.registry import Plugin, Registry

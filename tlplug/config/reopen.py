@@ -13,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from tlplug.config.compose import SHORT, normalised, parse
 from tlplug.config.job import Job, build, job_of, plain
 from tlplug.config.keys import key_paths
+from tlplug.config.overrides import SHORT, normalised, parse
+from tlplug.config.typed_fields import set_field
 from tlplug.errors import UsageError, no_such
 from tlplug.runtime.files import refuse_address
 from tlplug.runtime.secrets import list_redacted_keys
@@ -40,10 +41,7 @@ def restore_secrets(config: DictConfig, words: Sequence[str], folder: Path) -> N
                 f"resume: '{key}' cannot be changed: a run is resumed with its own settings ({secrets}). Start a new run "
                 "for other settings"
             )
-        try:
-            OmegaConf.update(config, key, entry.value())
-        except OmegaConfBaseException as error:
-            raise UsageError(f"resume: {key}: {str(error).splitlines()[0]}") from error
+        set_field(config, key, entry)
     if missing := [key for key in list_redacted_keys(plain(config)) if key in hidden]:
         again = " ".join(f"{key}=..." for key in missing)
         raise UsageError(
@@ -197,7 +195,4 @@ def override(config: DictConfig, words: Sequence[str], nodes: Sequence[str] = DA
         known = [f"{node}.{name}" for node in nodes for name in key_paths(OmegaConf.select(config, node))]
         if key not in known and not key.startswith(OPEN):
             raise UsageError(f"'{entry.input_line}': {no_such('key', key, known)}")
-        try:
-            OmegaConf.update(config, key, entry.value(), force_add=key.startswith(OPEN))
-        except OmegaConfBaseException as error:
-            raise UsageError(f"'{entry.input_line}': {str(error).splitlines()[0]}") from error
+        set_field(config, key, entry)

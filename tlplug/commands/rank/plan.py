@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 
 from tlplug.commands.command_plan import Command, CommandPlan
 from tlplug.config.command_options import typed_settings
-from tlplug.config.compose import RUN_DIR, Composer, parse
+from tlplug.config.compose import RUN_DIR, Composer
 from tlplug.config.job import Job, settings
+from tlplug.config.overrides import parse
 from tlplug.errors import UsageError
 from tlplug.settings import MISSING
 

@@ -9,9 +9,9 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from tlplug.config.choices import SWEEP_GROUPS
-from tlplug.config.compose import RUN_DIR, Composer, normalised, parse
+from tlplug.config.compose import RUN_DIR, Composer
 from tlplug.config.job import on_schema, settings
-from tlplug.config.keys import group_of
+from tlplug.config.overrides import group_of, normalised, parse
 from tlplug.errors import UsageError
 from tlplug.settings import LAUNCHERS, SWEEPS
 

@@ -14,7 +14,8 @@ from hydra.core.override_parser.types import (
     Transformer,
 )
 
-from tlplug.config.compose import Composer, normalised, parse, plain_words
+from tlplug.config.compose import Composer, plain_words
+from tlplug.config.overrides import normalised, parse
 from tlplug.errors import UsageError
 
 GROUP = "space"
