@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tlplug import BaseInfo, Batch, Row, Rows, StepOutput, TransformersHead, UsageError, pad_batch
 from tlplug_plugins.heads.problem_types import PROBLEMS
-from tlplug_plugins.heads.problem_types.problem_type import Problem
+from tlplug_plugins.heads.problem_types.problem_type import Problem, label_text
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,7 @@ class Classification(TransformersHead):
     def _weights(self, labels: Sequence[str], values: Sequence[Any]) -> list[float]:
         weights = self.config.class_weights
         if weights != BALANCED:
-            weights = {str(label): weight for label, weight in weights.items()}
+            weights = {label_text(label): weight for label, weight in weights.items()}
             if strange := [label for label in weights if label not in labels]:
                 raise UsageError(
                     f"head.class_weights names {', '.join(strange)}; the labels are: {', '.join(labels)}"
@@ -103,7 +103,7 @@ class Classification(TransformersHead):
         return f"column 'label' {fault}" if fault else None
 
     def class_of(self, row: Row) -> str | None:
-        return str(row["label"]) if self.config.problem_type == "single_label" else None
+        return label_text(row["label"]) if self.config.problem_type == "single_label" else None
 
     def model_config(self, base: BaseInfo) -> dict[str, Any]:
         return {**super().model_config(base), "problem_type": self.problem_posed.name}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,18 @@ def test_parquet_and_the_names_of_its_classes(tmp_path: Path) -> None:
     assert [row["tags"] for row in split] == [["bad", "good"], [], None]
     assert sorted(split[0]) == ["id", "label", "tags", "text"]
     assert split.where(1) == "a.parquet, row 2"
+
+
+@pytest.mark.parametrize("kind", ["decimal128", "decimal256"])
+def test_decimals_of_parquet_are_floats(tmp_path: Path, kind: str) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    numbers = pyarrow.array([Decimal("1.50"), None, Decimal("-2.00")], getattr(pyarrow, kind)(10, 2))
+    pyarrow.parquet.write_table(
+        pyarrow.table({"text": ["a", "b", "c"], "label": numbers}), tmp_path / "a.parquet"
+    )
+    assert [row["label"] for row in whole(tmp_path / "a.parquet")] == [1.5, None, -2.0]
 
 
 def test_broken_parquet(tmp_path: Path) -> None:

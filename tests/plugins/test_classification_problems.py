@@ -1,5 +1,7 @@
 """Several labels, numbers, pairs, class weights; and decoders."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 import torch
@@ -160,6 +162,31 @@ def test_weights_by_label_and_the_label_that_is_not_there():
     ]
     with pytest.raises(UsageError, match="class_weights names c; the labels are: a, b"):
         Classification(Classification.Config(class_weights={"c": 3})).fit(rows)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([1, 0.0, -0.0, 1.0], ["0", "1"]),
+        ([Decimal("2"), Decimal("10.0"), 2], ["2", "10"]),
+        ([0.5, -1.0, 3.0], ["-1", "0.5", "3"]),
+        ([True, False], ["False", "True"]),
+        (["1.0", "1"], ["1", "1.0"]),
+        ([float("nan"), 1, float("inf"), 0], ["0", "1"]),
+    ],
+)
+def test_a_number_is_one_label_in_all_its_forms(values, labels):
+    rows = [{"id": i, "text": "x", "label": value} for i, value in enumerate(values)]
+    bound = Classification(Classification.Config())
+    bound = bound.with_state(bound.fit(rows))
+    assert list(bound.labels) == labels
+    assert {bound.class_of(row) for row in rows if bound.row_error(row, True) is None} == set(labels)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), Decimal("NaN"), Decimal("Infinity")])
+def test_a_label_that_is_no_number_is_an_error_of_its_row(value):
+    error = head(["0", "1"]).row_error({"id": 0, "text": "x", "label": value}, True)
+    assert error is not None and "which is no label" in error
 
 
 def test_a_pair_is_encoded_as_the_tokenizer_joins_them(tiny_base):

@@ -27,7 +27,16 @@ def read_table(table: Table, columns: Mapping[str, str]) -> Dataset:
     wanted = list(columns.values())
     rows = table.load(wanted).select_columns(wanted)
     rows = rows.rename_columns({column: head for head, column in columns.items() if head != column})
-    return _with_class_names(rows).add_column("id", np.arange(len(rows)))
+    return _with_class_names(_with_floats(rows)).add_column("id", np.arange(len(rows)))
+
+
+def _with_floats(rows: Dataset) -> Dataset:
+    """Cast columns of decimals, which are no JSON values, to floats."""
+    datasets = quiet_datasets()
+    for column, feature in rows.features.items():
+        if str(getattr(feature, "dtype", "")).startswith("decimal"):
+            rows = rows.cast_column(column, datasets.Value("float64"))
+    return rows
 
 
 def _with_class_names(rows: Dataset) -> Dataset:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     import torch
 
 Prediction = dict[str, Any]
+
+
+def label_text(value: Any) -> str:
+    """Return the name of a label. A whole number has one name: `1` for 1 and 1.0, `0` for -0.0."""
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+        return str(int(value))
+    return str(value)
 
 
 class Problem:

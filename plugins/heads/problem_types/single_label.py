@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tlplug_plugins.heads.problem_types.problem_type import Prediction, Problem
+from tlplug_plugins.heads.problem_types.problem_type import Prediction, Problem, label_text
 
 if TYPE_CHECKING:
     import torch
@@ -22,23 +24,31 @@ class SingleLabel(Problem):
     primary = "accuracy"
 
     def labels_of(self, values: Sequence[Any]) -> tuple[str, ...]:
-        """Integers in their order, names in the alphabet's."""
-        unique = {value for value in values if value is not None and not isinstance(value, (list, dict))}
-        if all(isinstance(value, int) for value in unique):
-            return tuple(str(value) for value in sorted(unique))
-        return tuple(sorted(str(value) for value in unique))
+        """Return the labels: numbers in their order, names in the alphabet's."""
+        unique = {value for value in values if self._form_error(value) is None}
+        if all(isinstance(value, int | float | Decimal) for value in unique):
+            return tuple(dict.fromkeys(label_text(value) for value in sorted(unique)))
+        return tuple(sorted({label_text(value) for value in unique}))
 
-    def fault(self, value: Any) -> str | None:
+    def _form_error(self, value: Any) -> str | None:
+        """Return what keeps a value from being a label, whatever labels there are."""
         if isinstance(value, (list, dict)):
             return f"is {value!r}; one label is expected (head.problem_type=multi_label takes several)"
         if value is None or str(value).strip() == "":
             return "is empty"
-        if str(value) not in self.index:
+        if isinstance(value, float | Decimal) and not math.isfinite(value):
+            return f"is {value}, which is no label: give the row its label, or take it out"
+        return None
+
+    def fault(self, value: Any) -> str | None:
+        if error := self._form_error(value):
+            return error
+        if label_text(value) not in self.index:
             return f"is {value!r}, which no training row has; there is: {', '.join(self.labels)}"
         return None
 
     def target(self, value: Any) -> int:
-        return self.index[str(value)]
+        return self.index[label_text(value)]
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
         from torch.nn.functional import cross_entropy
@@ -77,10 +87,12 @@ class SingleLabel(Problem):
         return {name: float(value) for name, value in scores.items()}
 
     def example_scores(self, predictions: Sequence[Prediction], values: Sequence[Any]) -> list[float]:
-        return [float(p["prediction"] == str(value)) for p, value in zip(predictions, values, strict=True)]
+        return [
+            float(p["prediction"] == label_text(value)) for p, value in zip(predictions, values, strict=True)
+        ]
 
     def counts(self, values: Sequence[Any]) -> Counter[str]:
-        return Counter(str(value) for value in values)
+        return Counter(label_text(value) for value in values)
 
     def trivial(self, values: Sequence[Any]) -> list[float]:
         """Return the labels' shares, of which the largest is predicted."""
