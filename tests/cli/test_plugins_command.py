@@ -78,10 +78,7 @@ def test_fields_are_typed_and_passed_on(capsys):
 def test_a_class_by_its_dotted_path_fails_with_what_is_wrong_and_exit_code_1(capsys):
     assert main(["plugins", "check", "tests.testing.metric_twins.Sorts"]) == 1
     text = capsys.readouterr().out
-    assert (
-        "✗ does not modify evidence: measure changes 'example_scores/after', which other metrics read too"
-        in text
-    )
+    assert "✗ does not modify evidence: measure modifies 'example_scores/after', which other metrics" in text
     assert "tests.testing.metric_twins.Sorts fails 1 of 13 checks" in text
 
 
@@ -98,7 +95,7 @@ def test_rows_for_a_head_come_from_a_file(capsys, tmp_path):
     path = f"{Consumes.__module__}.{Consumes.__name__}"
     assert main(["plugins", "check", path, "--rows", "rows.jsonl"]) == 1
     text = capsys.readouterr().out
-    assert "✗ does not modify rows: on the kind encoder: collate changes the features" in text
+    assert "✗ does not modify rows: on the kind encoder: collate modifies the features" in text
     assert "✓ features are serializable" in text and "- tune returns numbers: tunes is False" in text
     (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n' * 8)
     assert main(["plugins", "check", "classification", "--rows", "rows.jsonl"]) == 1
