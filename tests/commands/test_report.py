@@ -494,6 +494,20 @@ def test_a_metric_that_was_not_measured_as_a_whole_gives_its_reason(tmp_path):
     assert found == {"not_measured": "no source"}
 
 
+@pytest.mark.parametrize("value", ["value", "words_lost"])
+def test_a_metric_of_forgetting_without_columns_that_was_measured_has_nothing_to_compare(tmp_path, value):
+    facts = {"section": "forgotten", "facts": [{"key": value, "text": "words lost: 3"}]}
+    for seed, strategy in ((1, "lora"), (1, "full")):
+        folder = tmp_path / strategy
+        make_run(folder, right(0.8), strategy, seed=seed, metrics={"vocabulary_lost": {value: 3.0}})
+        result = json.loads((folder / "result.json").read_text())
+        result["metric_facts"]["vocabulary_lost"] = facts
+        (folder / "result.json").write_text(json.dumps(result))
+    gathered = gathered_from(tmp_path)
+    assert "vocabulary_lost" not in gathered["tasks"][0]["metrics"]
+    assert "vocabulary_lost" not in page(make_report(gathered))
+
+
 def test_a_run_without_its_cost_is_compared_and_not_on_a_front(tmp_path):
     scores = right(0.8)
     better = scores.copy()

@@ -71,16 +71,27 @@ def task_figures(task: str, contenders: Sequence[Contender]) -> dict[str, Any]:
 def compared_metrics(contenders: Sequence[Contender]) -> dict[str, dict[str, Any]]:
     """Return the compared metrics: the `section` of the report, and `columns`, the title of each value by its key.
 
-    Both come from the metrics themselves. Metrics of forgetting are included even if no run has measured them.
+    Both come from the metrics themselves. Metrics of forgetting are included even if no run has measured them; a metric
+    that was measured and has no columns has nothing to compare.
     """
+    runs = [run for contender in contenders for run in contender.runs]
     compared: dict[str, dict[str, Any]] = {}
-    for run in (run for contender in contenders for run in contender.runs):
+    for run in runs:
         for name, described in run.result["metric_facts"].items():
             columns = {fact["key"]: fact["column"] for fact in described["facts"] if fact.get("column")}
             if columns or described["section"] == FORGETTING:
                 compared.setdefault(name, {"section": described["section"], "columns": {}})
                 compared[name]["columns"] |= columns
-    return compared
+    return {
+        name: each
+        for name, each in compared.items()
+        if each["columns"] or not any(is_measured(run.result["metrics"].get(name)) for run in runs)
+    }
+
+
+def is_measured(values: Mapping[str, Any] | None) -> bool:
+    """Return whether a run has values of a metric."""
+    return values is not None and "not_measured" not in values
 
 
 def contender_figures(contender: Contender, metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
