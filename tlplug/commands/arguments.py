@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from tlplug.config.choices import GROUPS, SWEEP_GROUPS, Choices
+from tlplug.config.choices import GROUPS, SWEEP_GROUPS, Choices, root_key
 from tlplug.interfaces.registry import KINDS, Registry
 from tlplug.settings import RootConfig
 
@@ -60,9 +60,9 @@ def overrides(command: Any) -> Any:
 
 def without_dashes(word: str) -> str:
     """Return `--seed=1` as `seed=1`, for programs that pass keys as flags, such as the agent of a W&B sweep."""
-    key, sign, _ = word.removeprefix("--").partition("=")
+    bare = word.removeprefix("--")
     names = {*GROUPS, *SWEEP_GROUPS, *(field.name for field in fields(RootConfig))}
-    return word.removeprefix("--") if sign and key.partition(".")[0] in names else word
+    return bare if "=" in bare and root_key(bare) in names else word
 
 
 def run_argument(command: Any) -> Any:

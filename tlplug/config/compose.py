@@ -32,7 +32,7 @@ from tlplug.config.overrides import (
     typed,
     values,
 )
-from tlplug.config.typed_fields import set_field
+from tlplug.config.typed_fields import set_fields
 from tlplug.errors import UsageError, no_such
 from tlplug.interfaces.registry import KINDS, no_such_choice
 from tlplug.settings import DomainSettings, RootConfig
@@ -79,9 +79,7 @@ class Composer:
                 raise UsageError(f"'{override.input_line}' has several values: add -m to run them all")
         fields = typed(overrides)
         config = self._compose([override.input_line for override in overrides if override not in fields])
-        check_keys(fields, config)
-        for override in fields:
-            set_field(config, override.key_or_group, override)
+        set_fields(config, fields)
         try:
             for key in SHORT:
                 self._take_preset(OmegaConf.select(config, key))
@@ -132,9 +130,7 @@ class Composer:
             config: DictConfig = compose(root, [override.input_line for override in choices])
         except (HydraException, OmegaConfBaseException) as error:
             raise UsageError(plain_words(error)) from error
-        check_keys(fields, config)
-        for override in fields:
-            set_field(config, override.key_or_group, override)
+        set_fields(config, fields)
         return config
 
     def _compose(self, lines: list[str]) -> DictConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -11,11 +11,23 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from tlplug.config.keys import check_keys
 from tlplug.config.overrides import as_text, first_line
 from tlplug.config.values import hydra_value, read_value, text_value
 from tlplug.errors import UsageError
 from tlplug.runtime.compat import node_of
 from tlplug.settings import OPEN
+
+
+def set_fields(config: DictConfig, overrides: Sequence[Override]) -> None:
+    """Check that all keys exist, then set each to the value of its override.
+
+    Raises:
+        UsageError: a key does not exist, or a value does not suit its field.
+    """
+    check_keys(overrides, config)
+    for override in overrides:
+        set_field(config, override.key_or_group, override)
 
 
 def set_field(config: DictConfig, key: str, override: Override) -> None:
